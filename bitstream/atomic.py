@@ -1,0 +1,99 @@
+"""Atomic files: an output appears whole under its name, or not at all.
+
+    codec -> bytes -> atomic_write: hidden temporary file beside the output -> rename -> output
+
+Guarantees:
+- Whatever happens inside the `with` block (an error, a full disk, Ctrl-C), the output is either the old file or
+  nothing, and the temporary file is gone. Only a kill that Python cannot see leaves a hidden `.NAME.….part` behind.
+- Without `overwrite` no file is ever lost, not even one that another program creates while the block runs: the name
+  is taken with link(2), which fails if it exists.
+- The output has the permissions of any newly created file (0o666 less the umask).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from ..errors import InputError, OutputExists
+
+__all__ = ["atomic_write", "check_writable"]
+
+
+def check_writable(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Refuse an output that `atomic_write` would refuse, before any work is done for it.
+
+    Raises OutputExists (it exists and overwrite is false), IsADirectoryError, InputError (a device or a pipe: renaming
+    would replace it by a file), FileNotFoundError, NotADirectoryError or PermissionError (its folder).
+    """
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"output {path} is not a regular file")
+    if not overwrite and os.path.lexists(path):
+        raise OutputExists(f"output {path} exists")
+    folder = os.path.dirname(os.path.realpath(path) if overwrite else path) or os.curdir
+    if not stat.S_ISDIR(os.stat(folder).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], overwrite: bool = False, *, fsync: bool = False) -> Iterator[BinaryIO]:
+    """Open a binary file for writing that becomes `path` when the block ends without an exception.
+
+    overwrite: replace an existing file; if it is a symbolic link, the file it points to. fsync: have the contents on
+    the disk before the name appears, for power failures. Raises as `check_writable`, OutputExists also at the end if
+    the output has appeared meanwhile, and OSError as the operating system does.
+    """
+    check_writable(path, overwrite)
+    path = os.path.realpath(path) if overwrite else os.fspath(path)
+    folder, name = os.path.split(path)
+    # 40 characters are at most 160 bytes: with the rest below the 255 that file systems allow for a name.
+    temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with open(os.open(temporary, flags, 0o666), "wb") as file:
+            yield file
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _move_without_overwriting(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _move_without_overwriting(temporary: str, path: str) -> None:
+    """Give a file its final name unless that exists. Raises OutputExists. The old name may remain."""
+    try:
+        os.link(temporary, path)
+        return
+    except FileExistsError:
+        raise OutputExists(f"output {path} exists") from None
+    except OSError:
+        pass  # FAT, some network and FUSE mounts have no hard links; any other cause shows again below
+    # Take the name with an empty file, which only the first comer can do, and replace that.
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        raise OutputExists(f"output {path} exists") from None
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        raise

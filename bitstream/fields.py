@@ -1,0 +1,190 @@
+"""The header of a `.lec` file as a declared list of fields.
+
+    container: LHDR payload, 40 bytes <-> Header -> codec (which model, which size, which quality), `lecodec info`
+
+Each field of `Header` is declared once: its type on disk, its sentence of documentation, the values it may have.
+Packing, parsing, checking and printing all follow from the declarations, so they cannot disagree, and the table in
+FORMAT.md is compared with them by a test. The idea of declaring a codec's header this way is Cool-Chic's.
+
+Guarantees:
+- A `Header` that exists is valid: the constructor checks every field, and `Header.unpack(h.pack()) == h`.
+- Everything on disk is little-endian and without padding. Any 40 bytes give a `Header` or a `CodecError`.
+- Checks come before use: a size beyond the limits is refused while nothing but these 40 bytes is in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
+from .limits import MAX_SIDE, check_picture_size
+
+__all__ = ["DIGEST_BYTES", "FIELDS", "HEADER_BYTES", "QUALITY_MAX", "QUALITY_ONE", "Field", "Header"]
+
+DIGEST_BYTES: Final = 8
+QUALITY_ONE: Final = 256
+"""One quality index in the fixed point of the quality field (8 fractional bits)."""
+QUALITY_MAX: Final = 63 * QUALITY_ONE
+
+_STRUCT_CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "digest": f"{DIGEST_BYTES}s"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the header: where it lies, what it means, which values it may have."""
+
+    name: str
+    kind: str
+    """Type on disk: u8, u16, u32 (unsigned, little-endian) or digest (8 bytes)."""
+    offset: int
+    """Bytes from the start of the LHDR payload."""
+    doc: str
+    names: Mapping[int, str] | None = None
+    """The values this version knows, each with its name; any other is reserved. None: a range, or free bytes."""
+    low: int = 0
+    high: int = 0
+    too_high: type[CodecError] = CorruptFile
+    """The error for a value above `high`."""
+    one: int = 1
+    """The stored value that stands for 1 (256 for eight fractional bits)."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return struct.calcsize("<" + _STRUCT_CODES[self.kind])
+
+    def check(self, value: int | bytes, where: str = "") -> None:
+        """Raise unless the value is allowed: UnsupportedFile (reserved), CorruptFile (impossible), LimitExceeded.
+
+        where: put in front of the message, such as "byte 18: ".
+        """
+        if self.kind == "digest":
+            return
+        assert isinstance(value, int)
+        found = f"{where}{self.name} is {value}"
+        if self.names is not None:
+            if value not in self.names:
+                known = " or ".join(f"{v} ({name})" for v, name in self.names.items())
+                raise UnsupportedFile(f"{found}, expected {known}: a newer version of lecodec may know it")
+        elif value < self.low:
+            raise CorruptFile(f"{found}, expected {self.low} to {self.high}")
+        elif value > self.high:
+            raise self.too_high(f"{found}, expected {self.low} to {self.high}")
+
+    def plain(self, value: int | bytes) -> int | float | str:
+        """The value as JSON has it: digests in hexadecimal, fixed point as a float."""
+        if isinstance(value, bytes):
+            return value.hex()
+        return value if self.one == 1 else value / self.one
+
+    def text(self, value: int | bytes) -> str:
+        """The value for people, with its name if it has one: `3 (RGB)`."""
+        plain = str(self.plain(value))
+        if self.names is not None and isinstance(value, int):
+            return f"{plain} ({self.names[value]})"
+        return plain
+
+
+def _declare(kind: str, doc: str, *, default: Any = dataclasses.MISSING, **rules: Any) -> Any:
+    """Declare a field of `Header`; `rules` are the remaining attributes of `Field`."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, **rules})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What stands in front of the data of every `.lec` file: 40 bytes in the order of declaration.
+
+    Numbers are plain `int`s, digests are 8 `bytes`. The constructor raises InputError for a value that no file may
+    have, and LimitExceeded for a picture beyond the limits.
+    """
+
+    version: int = _declare("u8", "Version of the format.", names={0: "experimental"}, default=0)
+    media: int = _declare("u8", "Kind of medium.", names={0: "image"}, default=0)
+    width: int = _declare("u32", "Width in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
+    height: int = _declare("u32", "Height in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
+    channels: int = _declare("u8", "Colour channels, alpha not counted.", names={1: "grey", 3: "RGB"})
+    bit_depth: int = _declare("u8", "Bits of a sample.", names={8: "samples 0 to 255"}, default=8)
+    colour_primaries: int = _declare("u8", "CICP colour primaries (ITU-T H.273).", names={1: "BT.709, sRGB"}, default=1)
+    transfer: int = _declare("u8", "CICP transfer characteristics.", names={13: "sRGB"}, default=13)
+    matrix: int = _declare("u8", "CICP matrix coefficients.", names={0: "identity, RGB or grey"}, default=0)
+    full_range: int = _declare("u8", "CICP full-range flag.", names={1: "full range"}, default=1)
+    alpha: int = _declare("u8", "Kind of alpha channel.", names={0: "none"}, default=0)
+    codec: int = _declare("u8", "Codec that wrote the data chunks.", names={0: "hyperprior image codec"}, default=0)
+    parse_digest: bytes = _declare("digest", "Digest of the model's integer part: needed to read the data chunks.")
+    synthesis_digest: bytes = _declare(
+        "digest", "Digest of the model's synthesis: any that fits the parse digest will do."
+    )
+    quality: int = _declare(
+        "u16", "Quality index, 0 to 63 with 8 fractional bits.", low=0, high=QUALITY_MAX, one=QUALITY_ONE
+    )
+    tile_width: int = _declare("u16", "Width of a tile in pixels.", names={0: "untiled"}, default=0)
+    tile_height: int = _declare("u16", "Height of a tile in pixels.", names={0: "untiled"}, default=0)
+
+    def __post_init__(self) -> None:
+        for field in FIELDS:
+            value = getattr(self, field.name)
+            expected = bytes if field.kind == "digest" else int
+            if type(value) is not expected:
+                raise InputError(f"header: {field.name} is a {type(value).__name__}, expected {expected.__name__}")
+            if expected is bytes and len(value) != DIGEST_BYTES:
+                raise InputError(f"header: {field.name} has {len(value)} bytes, expected {DIGEST_BYTES}")
+            try:
+                field.check(value)
+            except (CorruptFile, UnsupportedFile) as error:
+                raise InputError(f"header: {error}") from None
+        check_picture_size(self.width, self.height)
+
+    @property
+    def quality_index(self) -> float:
+        """The quality index as a number, 0 to 63."""
+        return self.quality / QUALITY_ONE
+
+    def pack(self) -> bytes:
+        """The LHDR payload: `HEADER_BYTES` bytes."""
+        return struct.pack(_LAYOUT, *(getattr(self, field.name) for field in FIELDS))
+
+    @classmethod
+    def unpack(cls, payload: bytes, offset: int = 0) -> Header:
+        """The header that an LHDR payload holds.
+
+        offset: where the payload lies in its file, for messages. Raises UnsupportedFile (a reserved value, another
+        version), CorruptFile (an impossible value, a wrong length), LimitExceeded (a picture beyond the limits).
+        """
+        if payload:  # the version first: a newer header may have another length
+            FIELDS[0].check(payload[0], f"byte {offset}: ")
+        if len(payload) != HEADER_BYTES:
+            raise CorruptFile(f"byte {offset}: a header of {len(payload)} bytes, expected {HEADER_BYTES}")
+        values = struct.unpack(_LAYOUT, payload)
+        for field, value in zip(FIELDS, values, strict=True):
+            field.check(value, f"byte {offset + field.offset}: ")
+        return cls(**{field.name: value for field, value in zip(FIELDS, values, strict=True)})
+
+    def as_dict(self) -> dict[str, int | float | str]:
+        """Every field by name, ready for JSON: digests in hexadecimal, quality as the index 0 to 63."""
+        return {field.name: field.plain(getattr(self, field.name)) for field in FIELDS}
+
+    def describe(self) -> dict[str, str]:
+        """Every field by name, as text for people: `{"channels": "3 (RGB)", …}`."""
+        return {field.name: field.text(getattr(self, field.name)) for field in FIELDS}
+
+
+def _collect_fields() -> tuple[Field, ...]:
+    """The declarations of `Header` with the offsets that follow from their order."""
+    collected: list[Field] = []
+    offset = 0
+    for declared in dataclasses.fields(Header):
+        field = Field(name=declared.name, offset=offset, **declared.metadata)
+        collected.append(field)
+        offset += field.size
+    return tuple(collected)
+
+
+FIELDS: Final = _collect_fields()
+"""The fields in the order in which they lie in the file."""
+HEADER_BYTES: Final = sum(field.size for field in FIELDS)
+"""Bytes of the LHDR payload: 40."""
+_LAYOUT: Final = "<" + "".join(_STRUCT_CODES[field.kind] for field in FIELDS)

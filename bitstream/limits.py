@@ -1,0 +1,98 @@
+"""Limits: what a `.lec` file may claim before any memory is taken.
+
+    source -> container (lengths, checked here) -> header (sizes, checked here) -> entropy -> codec
+
+A file is a list of claims: so many pixels, so many bytes in this chunk. Each claim is compared with a limit from this
+module first and believed afterwards, so that a file of a hundred bytes cannot make a reader allocate gigabytes.
+Writers obey the same limits, so that nothing is written that cannot be read back.
+
+One limit may be moved by the user: the environment variable `LECODEC_MAX_PIXELS` (a whole number of pixels) replaces
+`MAX_PIXELS`, upwards for gigapixel scans or downwards for a service that takes files from strangers.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InputError, LimitExceeded
+
+__all__ = [
+    "MAX_ANCILLARY",
+    "MAX_ANCILLARY_CHUNKS",
+    "MAX_CHUNK",
+    "MAX_HEADER",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "check_picture_size",
+    "max_data_bytes",
+    "max_pixels",
+]
+
+MAX_PIXELS = 2**28
+"""Pixels in a picture: 268 million, three times Pillow's warning level, 0.8 GB as 8-bit RGB."""
+
+MAX_SIDE = 2**20
+"""Pixels along one side. A codec pads sides to multiples of 64; with this limit even a picture of 1 x MAX_SIDE is at
+most 2**26 pixels after padding, so bounding the pixels bounds the padded pixels too."""
+
+MAX_CHUNK = 2**31 - 1
+"""Bytes in the payload of any chunk, as in PNG: a length always fits a signed 32-bit integer."""
+
+MAX_HEADER = 4096
+"""Bytes in the LHDR payload that a reader takes in order to say which version a longer, newer header has."""
+
+MAX_ANCILLARY = 64 * 2**20
+"""Bytes in all ancillary payloads of a file together: room for colour profiles and metadata, not for a second file."""
+
+MAX_ANCILLARY_CHUNKS = 1024
+"""Ancillary chunks in a file: empty ones cost memory as well."""
+
+PADDING = 64
+"""Pictures are padded to multiples of this many pixels for the bound on a data chunk."""
+
+DATA_BYTES_PER_PIXEL = 64
+"""Bytes that a data chunk may take for each padded pixel: twenty times raw RGB, out of reach of any sane encoder."""
+
+DATA_BYTES_EXTRA = 4096
+"""Bytes that a data chunk may take beyond `DATA_BYTES_PER_PIXEL`."""
+
+
+def max_pixels() -> int:
+    """The limit on the pixels of a picture in force now: `LECODEC_MAX_PIXELS` if set, otherwise `MAX_PIXELS`.
+
+    Raises InputError if the variable is not a whole number above zero.
+    """
+    text = os.environ.get("LECODEC_MAX_PIXELS")
+    if not text:
+        return MAX_PIXELS
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise InputError(f"LECODEC_MAX_PIXELS: expected a whole number of pixels above 0, found {text[:40]!r}")
+    return limit
+
+
+def check_picture_size(width: int, height: int) -> None:
+    """Refuse a picture of more pixels than `max_pixels()` or a side longer than `MAX_SIDE`.
+
+    width, height: pixels, at least 0. Raises LimitExceeded, InputError (see `max_pixels`).
+    """
+    if max(width, height) > MAX_SIDE:
+        raise LimitExceeded(f"a picture of {width} x {height} pixels: a side may have at most {MAX_SIDE}")
+    limit = max_pixels()
+    if width * height > limit:
+        raise LimitExceeded(
+            f"a picture of {width} x {height} = {width * height} pixels: the limit is {limit} "
+            "(LECODEC_MAX_PIXELS moves it)"
+        )
+
+
+def max_data_bytes(width: int, height: int) -> int:
+    """Bytes that the payload (digest included) of the data chunk of a picture of width x height pixels may have.
+
+    The bound follows the padded size, because a codec codes padded latents: a 1 x 1 picture is coded as 64 x 64.
+    """
+    padded = (-(-width // PADDING) * PADDING) * (-(-height // PADDING) * PADDING)
+    return min(MAX_CHUNK, DATA_BYTES_PER_PIXEL * padded + DATA_BYTES_EXTRA)

@@ -1,0 +1,168 @@
+"""The arithmetic coder: integers in, bytes out, and back, driven by integer tables.
+
+    values, table numbers --Writer--> bytes        bytes, table numbers --Reader--> values
+
+`Writer` and `Reader` share one interface, `code(tables, index, values)`, so that an entropy model is traversed once,
+written once, for both directions. Underneath is constriction's range coder (a queue: first in, first out). Symbols that
+share a table are coded together, in order of table number and, within one, in order of position: a call for each table,
+never a loop over symbols.
+
+Guarantees. `Categorical(c - 1, perfect=False)` on integer counts c that sum to 2^24 gives symbol k the probability
+c[k] / 2^24 exactly (pinned by golden words in the tests), so the bytes depend on integers alone. Values outside a table
+are coded as its escape symbol and a tail: sign and distance in an Elias-gamma code of at most 32 bits. Any bytes decode
+to *some* values: corruption is the container's to notice.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import constriction
+import numpy as np
+
+from ..errors import CorruptFile
+from .tables import TOTAL, TableSet
+
+__all__ = ["MAX_DISTANCE", "Coder", "Reader", "Writer"]
+
+_model = constriction.stream.model
+TAIL_BITS = 15
+MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
+"""The largest distance beyond a table's end that a tail can carry."""
+
+
+def _categorical(counts: np.ndarray) -> _model.Categorical:
+    return _model.Categorical(counts.astype(np.float64) - 1.0, perfect=False)
+
+
+# The unary part of Elias gamma: length n has probability 2^-(n+1), the last two share what is left.
+_LENGTHS = _categorical(TOTAL >> np.minimum(np.arange(1, TAIL_BITS + 2), TAIL_BITS))
+
+
+class Coder(Protocol):
+    """What an entropy model drives: either direction."""
+
+    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        """index: [n] table numbers; values: [n] int32 (None when reading) -> the values, [n] int32."""
+        ...
+
+
+class _Models:
+    """constriction models of one TableSet, made when first used. Kept with the coder classes, not with the data."""
+
+    def __init__(self, tables: TableSet):
+        self.tables = tables
+        self._made: dict[int, object] = {}
+
+    def __getitem__(self, index: int) -> object:
+        model = self._made.get(index)
+        if model is None:
+            model = self._made[index] = _categorical(self.tables.table(index))
+        return model
+
+
+_cache: dict[int, _Models] = {}
+
+
+def _models(tables: TableSet) -> _Models:
+    found = _cache.get(id(tables))
+    if found is None or found.tables is not tables:
+        if len(_cache) >= 16:
+            _cache.clear()
+        found = _cache[id(tables)] = _Models(tables)
+    return found
+
+
+def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """The order in which symbols are coded, and (table, begin, end) for each run of it."""
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    edges = np.flatnonzero(np.diff(ordered)) + 1
+    begins = np.concatenate([[0], edges]).tolist()
+    ends = np.concatenate([edges, [len(ordered)]]).tolist()
+    return order, [(int(ordered[b]), b, e) for b, e in zip(begins, ends, strict=True) if e > b]
+
+
+class Writer:
+    """Encodes. `finish()` gives the bytes. Raises ValueError for values no tail can carry: clamp them first."""
+
+    def __init__(self) -> None:
+        self._encoder = constriction.stream.queue.RangeEncoder()
+
+    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        if values is None:
+            raise ValueError("a Writer needs values")
+        if not len(values):
+            return values
+        models = _models(tables)
+        order, groups = _groups(index)
+        ordered = values[order].astype(np.int64)
+        for table, begin, end in groups:
+            position = ordered[begin:end] - int(tables.low[table])
+            escape = int(tables.start[table + 1] - tables.start[table]) - 1
+            outside = (position < 0) | (position >= escape)
+            symbols = np.where(outside, escape, position).astype(np.int32)
+            self._encoder.encode(symbols, models[table])
+            if outside.any():
+                self._tails(position[outside], escape)
+        return values
+
+    def _tails(self, position: np.ndarray, escape: int) -> None:
+        below = position < 0
+        distance = np.where(below, -position, position - escape + 1)
+        if distance.max() > MAX_DISTANCE:
+            raise ValueError(f"a value lies {distance.max()} beyond its table; at most {MAX_DISTANCE} can be coded")
+        length = np.frexp(distance.astype(np.float64))[1] - 1  # floor(log2), exact for integers below 2^53
+        self._encoder.encode(length.astype(np.int32), _LENGTHS)
+        rest = ((distance - (1 << length)) << 1) | below
+        for n in np.unique(length).tolist():
+            self._encoder.encode(rest[length == n].astype(np.int32), _model.Uniform(2 << n))
+
+    def finish(self) -> bytes:
+        """The coded bytes: 32-bit little-endian words."""
+        return self._encoder.get_compressed().astype("<u4").tobytes()
+
+
+class Reader:
+    """Decodes what a Writer wrote. Raises CorruptFile when the bytes cannot be a Writer's."""
+
+    def __init__(self, data: bytes):
+        if len(data) % 4:
+            raise CorruptFile(f"coded data is {len(data)} bytes long, not a multiple of 4")
+        self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+
+    def _take(self, model: object, count: int) -> np.ndarray:
+        try:
+            return self._decoder.decode(model, count)
+        except AssertionError:  # constriction's word for bytes that no encoder writes
+            raise CorruptFile("coded data does not decode") from None
+
+    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        if not len(index):
+            return np.zeros(0, np.int32)
+        models = _models(tables)
+        order, groups = _groups(index)
+        ordered = np.empty(len(index), np.int32)
+        for table, begin, end in groups:
+            symbols = self._take(models[table], end - begin)
+            escape = int(tables.start[table + 1] - tables.start[table]) - 1
+            outside = symbols == escape
+            if outside.any():
+                symbols[outside] = self._tails(int(outside.sum()), escape)
+            ordered[begin:end] = symbols + tables.low[table]
+        out = np.empty_like(ordered)
+        out[order] = ordered
+        return out
+
+    def _tails(self, count: int, escape: int) -> np.ndarray:
+        length = self._take(_LENGTHS, count)
+        rest = np.zeros(count, np.int32)
+        for n in np.unique(length).tolist():
+            chosen = length == n
+            rest[chosen] = self._take(_model.Uniform(2 << n), int(chosen.sum()))
+        distance = (rest >> 1) + (np.int32(1) << length)
+        return np.where(rest & 1, -distance, distance + escape - 1).astype(np.int32)
+
+    def exhausted(self) -> bool:
+        """Whether all of the data may have been used: False means that bytes are left over."""
+        return self._decoder.maybe_exhausted()

@@ -1,0 +1,251 @@
+"""Integer networks carried in float tensors: the only networks whose output may reach the arithmetic coder.
+
+    a (integers) -> clamp -> sum_k w_k a_k + b -> * m -> floor(/ 2^shift) -> clamp -> integers
+
+Every term is an integer. As long as sum |w| |a| + |b| stays below 2^21 in float32, or 2^51 in float64, every partial
+sum is representable, so the sum is exact *in any order*: on any thread count, BLAS or GPU. `ExactLayer` recomputes that
+bound from its weights when it is made, clamps its input to the range the bound assumes (hostile files can hold any
+value) and takes the cheapest carrier for which it holds. Requantisation multiplies by an integer and shifts, in float64,
+where both are exact below 2^53. The idea is Ballé, Johnston, Minnen, "Integer Networks for Data Compression with
+Latent-Variable Models" (ICLR 2019).
+
+Only kernels that are plain sums are used: k x k layers are unfold + matmul, never a convolution routine that may
+transform its operands (Winograd is not exact). `verify_arithmetic` checks the machine against a known answer once in
+each process and device.
+
+Training uses the same function: `TrainableExact` computes its output with `ExactLayer` arithmetic and takes the gradient
+of the real-valued layer (straight-through), so that what is trained is what is coded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ModelError
+
+__all__ = ["ExactLayer", "TrainableExact", "clamp_inward", "verify_arithmetic"]
+
+FLOAT32_BOUND = 2.0**21
+FLOAT64_BOUND = 2.0**51
+ACTIVATION_BITS = 8
+"""Fractional bits of hidden activations."""
+ACTIVATION_MAX = 2**13 - 1
+"""Hidden activations are integers in [0, ACTIVATION_MAX]."""
+WEIGHT_BITS = 12
+"""Fractional bits of weights, which are stored as int16."""
+GAIN_BITS = 10
+"""Fractional bits of the integer multipliers."""
+GAIN_MAX = 2**14 - 1
+
+
+@dataclass(frozen=True)
+class ExactLayer:
+    """One frozen integer layer. Immutable; its tensors are shared by all threads.
+
+    weight: [cout, cin * k * k] integers, |w| < 2^15; bias: [cout] integers; input_low/high and output_low/high: the
+    clamps; shift: bits dropped after the multiplier; kernel: k (odd; borders are replicated).
+    carrier: the float type in which the sum is exact. Raises ModelError when none is.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    kernel: int
+    shift: int
+    input_low: int
+    input_high: int
+    output_low: int
+    output_high: int
+    carrier: torch.dtype = torch.float64
+
+    @classmethod
+    def build(
+        cls, weight: Tensor, bias: Tensor, *, kernel: int, shift: int, input_range: tuple[int, int], output_range: tuple[int, int]
+    ) -> ExactLayer:
+        w, b = weight.double(), bias.double()
+        reach = max(abs(input_range[0]), abs(input_range[1]))
+        bound = float((w.abs().sum(1) * reach + b.abs()).max())
+        if not math.isfinite(bound) or bound * (GAIN_MAX + 1) + 2.0**shift >= FLOAT64_BOUND:
+            raise ModelError(f"an exact layer can reach {bound:.4g}: beyond what float64 sums exactly")
+        carrier = torch.float32 if bound < FLOAT32_BOUND else torch.float64
+        return cls(w.to(carrier), b.to(carrier), kernel, shift, *input_range, *output_range, carrier)
+
+    def to(self, device: torch.device | str, carrier: torch.dtype | None = None) -> ExactLayer:
+        """The same layer on another device, or in a wider carrier."""
+        c = carrier or self.carrier
+        moved = {**self.__dict__, "weight": self.weight.to(device, c), "bias": self.bias.to(device, c), "carrier": c}
+        return ExactLayer(**moved)
+
+    def __call__(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
+        """a: [B, cin, H, W] integers in float64; gain: [B, cout] integers in [0, GAIN_MAX], 2^GAIN_BITS standing for 1
+        (None: 1); offset: [B, cout] integers added after the shift -> [B, cout, H, W] integers in float64.
+        """
+        with torch.autocast(a.device.type, enabled=False):
+            sums = exact_sums(a.clamp(self.input_low, self.input_high), self.weight, self.bias, self.kernel)
+            if gain is None:
+                sums = sums * 2.0**GAIN_BITS
+            else:
+                sums = sums * gain.double()[:, :, None, None]
+            out = torch.floor((sums + 2.0 ** (self.shift - 1)) * 2.0**-self.shift)
+            if offset is not None:
+                out = out + offset.double()[:, :, None, None]
+            return out.clamp_(self.output_low, self.output_high)
+
+
+def _patches(a: Tensor, kernel: int) -> Tensor:
+    """[B, C, H, W] -> [B, H*W, C*k*k], borders replicated."""
+    if kernel == 1:
+        return a.flatten(2).transpose(1, 2)
+    r = kernel // 2
+    return F.unfold(F.pad(a, (r, r, r, r), mode="replicate"), kernel).transpose(1, 2)
+
+
+def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
+    """The plain sums of one layer: a [B, C, H, W] -> [B, cout, H, W] float64 integers. No clamp, no requantisation.
+
+    `round` absorbs a last bit, should a routine reassociate beyond plain sums within the margin of the bound.
+    """
+    with _no_tf32(a.device):
+        sums = torch.matmul(_patches(a.to(weight.dtype), kernel), weight.t()) + bias
+    return sums.double().round().transpose(1, 2).unflatten(2, a.shape[2:])
+
+
+class _no_tf32:
+    """TF32 rounds float32 operands to 10 bits on recent GPUs: off inside exact layers, as it was before outside."""
+
+    def __init__(self, device: torch.device):
+        self.cuda = device.type == "cuda"
+
+    def __enter__(self) -> None:
+        if self.cuda:
+            self.before = torch.backends.cuda.matmul.allow_tf32
+            torch.backends.cuda.matmul.allow_tf32 = False
+
+    def __exit__(self, *_: object) -> None:
+        if self.cuda:
+            torch.backends.cuda.matmul.allow_tf32 = self.before
+
+
+@cache
+def verify_arithmetic(device: str) -> frozenset[torch.dtype]:
+    """The carriers that sum exactly on `device`, by a known-answer test at the edge of their bounds.
+
+    Run once in each process and device. The expected sums are computed with Python integers. Raises ModelError when
+    not even float64 is exact: coding there would lose files.
+    """
+    good = set()
+    for dtype, bound in ((torch.float32, FLOAT32_BOUND), (torch.float64, FLOAT64_BOUND)):
+        if all(_known_answer(device, dtype, bound, batch, kernel) for batch in (1, 17) for kernel in (1, 3)):
+            good.add(dtype)
+    if torch.float64 not in good:
+        raise ModelError(f"sums of integers in float64 are not exact on {device}: this device cannot code")
+    return frozenset(good)
+
+
+def _known_answer(device: str, dtype: torch.dtype, bound: float, batch: int, kernel: int) -> bool:
+    cin, cout, size = 24, 8, 5
+    k = cin * kernel * kernel
+    top = math.isqrt(int(bound / k)) - 1  # so that sum |w| |a| stays just below the bound
+    # A fixed linear congruential sequence: the same integers everywhere, whatever the random generators do.
+    state, values = 1, []
+    for _ in range(cin * size * size + cout * k):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        values.append((state >> 20) % (2 * top + 1) - top)
+    plane = torch.tensor(values[: cin * size * size], dtype=torch.float64).view(1, cin, size, size)
+    weight = torch.tensor(values[cin * size * size :], dtype=torch.int64).view(cout, k)
+    found = exact_sums(
+        plane.expand(batch, -1, -1, -1).to(device), weight.to(device, dtype), torch.zeros(cout, device=device, dtype=dtype), kernel
+    )
+    expected = (_patches(plane, kernel).long().unsqueeze(2) * weight).sum(3)  # int64: exact by definition
+    expected = expected.transpose(1, 2).unflatten(2, (size, size)).expand(batch, -1, -1, -1)
+    return torch.equal(found.cpu().long(), expected)
+
+
+class _ClampInward(torch.autograd.Function):
+    """clamp whose gradient still passes where it would move the value back into the range."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x)
+        ctx.range = (low, high)
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        low, high = ctx.range
+        blocked = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
+        return grad.masked_fill(blocked, 0), None, None
+
+
+def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:
+    """x clamped to [low, high]; the gradient is kept wherever a step along it leads towards the range."""
+    return _ClampInward.apply(x, low, high)
+
+
+class TrainableExact(nn.Module):
+    """The trainable form of an ExactLayer: real weights, integer forward pass, straight-through gradient.
+
+    forward: a [B, cin, H, W] reals that are multiples of 2^-input_bits -> reals that are multiples of 2^-output_bits,
+    equal to the frozen layer's integers divided by 2^output_bits. gain: [B, cout] reals; offset: [B, cout] reals in
+    units of the output. `relu` layers clamp to [0, ACTIVATION_MAX], others to `output_range`.
+    """
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int = 1,
+        *,
+        input_bits: int = ACTIVATION_BITS,
+        output_bits: int = ACTIVATION_BITS,
+        input_range: tuple[int, int] = (0, ACTIVATION_MAX),
+        output_range: tuple[int, int] = (0, ACTIVATION_MAX),
+        relu: bool = True,
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(cout, cin * kernel * kernel) * (2 / (cin * kernel * kernel)) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(cout))
+        self.kernel, self.relu = kernel, relu
+        self.input_bits, self.output_bits = input_bits, output_bits
+        self.input_range, self.output_range = input_range, output_range
+
+    def freeze(self) -> ExactLayer:
+        """The integer layer that forward() computes with. Weights beyond int16 are clamped, here as in training."""
+        top = 2**15 - 1
+        weight = (self.weight.detach().double() * 2**WEIGHT_BITS).round().clamp(-top, top)
+        bias = (self.bias.detach().double() * 2 ** (WEIGHT_BITS + self.input_bits)).round().clamp(-(2**31), 2**31 - 1)
+        shift = WEIGHT_BITS + self.input_bits - self.output_bits + GAIN_BITS
+        return ExactLayer.build(
+            weight, bias, kernel=self.kernel, shift=shift, input_range=self.input_range, output_range=self.output_range
+        )
+
+    def forward(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
+        with torch.autocast(a.device.type, enabled=False):
+            a = a.float()
+            real = torch.matmul(_patches(a, self.kernel), self.weight.t()) + self.bias
+            real = real.transpose(1, 2).unflatten(2, a.shape[2:])
+            if gain is not None:
+                real = real * gain[:, :, None, None]
+            if offset is not None:
+                real = real + offset[:, :, None, None]
+            scale = 2.0**self.output_bits
+            low, high = self.output_range[0] / scale, self.output_range[1] / scale
+            real = clamp_inward(real.relu(), low, high) if self.relu else clamp_inward(real, low, high)
+            with torch.no_grad():
+                exact = self.freeze()(
+                    (a.detach().double() * 2.0**self.input_bits).round(),
+                    None if gain is None else integer_gain(gain),
+                    None if offset is None else (offset.detach().double() * scale).round(),
+                ) / scale
+            return real + (exact.float() - real).detach()
+
+
+def integer_gain(gain: Tensor) -> Tensor:
+    """Real gains -> integer multipliers in [0, GAIN_MAX], float64."""
+    return (gain.detach().double() * 2**GAIN_BITS).round().clamp(0, GAIN_MAX)

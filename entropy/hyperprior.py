@@ -1,0 +1,161 @@
+"""The mean-scale hyperprior with a wholly integer hyper-decoder, trainable form.
+
+    y --h_a--> z --round--> z_hat --h_s--> (mu, t)        s = round(y - mu),  y_hat = s + mu,  s ~ N(0, sigma_t)
+
+z_hat is coded with the factorised prior; h_s, an integer network (see `exact`), turns it into a mean mu in fixed point
+and a table number t among 64 log-spaced scales; s is coded with table t. All of mu, t and y_hat are integers (y_hat and mu
+in units of 2^-6), identical on every machine. Method: Minnen, Ballé, Toderici, "Joint Autoregressive and Hierarchical
+Priors" (NeurIPS 2018), without the autoregression; integer hyper-decoder after Ballé et al. (ICLR 2019).
+
+`Hyperprior` is trained; `Hyperprior.freeze()` makes the tensors of the immutable coding object (see `coding`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .exact import TrainableExact, clamp_inward
+from .factorized import FactorizedPrior
+
+__all__ = ["MEAN_BITS", "SCALES", "SCALE_HIGH", "SCALE_LOW", "HyperConfig", "Hyperprior", "Likelihood"]
+
+SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.11, 100.0
+"""The Gaussian tables: number, smallest and largest scale. Table 0 means: not coded, zero."""
+MEAN_BITS = 6
+"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
+MEAN_RANGE = (-(2**15), 2**15 - 1)
+Z_RANGE = (-255, 255)
+"""h_s clamps its input to this range."""
+QUALITY_LEVELS = 64
+
+
+@dataclass(frozen=True)
+class HyperConfig:
+    """Sizes of h_a and h_s."""
+
+    latent: int = 192
+    """M, channels of y."""
+    width: int = 192
+    """Channels of h_a and of h_s at 1/64 and 1/16 of the picture."""
+    middle: int = 224
+    """Channels of h_s at 1/32."""
+    hyper: int = 96
+    """Channels of z at 1/64."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What the entropy model says in training: y_hat [B, M, h, w] with straight-through gradient; bits_y, bits_z [B]."""
+
+    y_hat: Tensor
+    bits_y: Tensor
+    bits_z: Tensor
+
+
+class _HyperAnalysis(nn.Module):
+    """h_a: y [B, M, h, w], h and w multiples of 4 -> z [B, Z, h/4, w/4]. Float: only the encoder runs it."""
+
+    def __init__(self, c: HyperConfig):
+        super().__init__()
+        self.stem = nn.Conv2d(4 * c.latent, c.width, 1)
+        self.mix2 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
+        self.wide2 = nn.Conv2d(c.width, c.width, 1)
+        self.down = nn.Conv2d(4 * c.width, c.width, 1)
+        self.mix4 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
+        self.wide4 = nn.Conv2d(c.width, c.width, 1)
+        self.head = nn.Conv2d(c.width, c.hyper, 1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        # y spans hundreds at high rates and units at low ones: compress its range before the float layers.
+        h = torch.sign(y) * torch.log1p(y.abs())
+        h = F.silu(self.stem(F.pixel_unshuffle(h, 2)))
+        h = h + F.silu(self.wide2(self.mix2(h)))
+        h = F.silu(self.down(F.pixel_unshuffle(h, 2)))
+        h = h + F.silu(self.wide4(self.mix4(h)))
+        return self.head(h).float()
+
+
+class _IndexTable(nn.Module):
+    """Values that depend on the quality index: knots learned, 64 integer rows at freezing. index [B] -> [B, C]."""
+
+    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), knots: int = 16):
+        super().__init__()
+        line = torch.linspace(*start, knots)[:, None]
+        self.value = nn.Parameter(line.expand(knots, channels).clone())
+
+    def forward(self, index: Tensor) -> Tensor:
+        last = self.value.shape[0] - 1
+        position = index.float().clamp(0, QUALITY_LEVELS - 1) * (last / (QUALITY_LEVELS - 1))
+        below = position.floor().clamp(max=last - 1)
+        return torch.lerp(self.value[below.long()], self.value[below.long() + 1], (position - below)[:, None])
+
+
+class _HyperSynthesis(nn.Module):
+    """h_s: z_hat [B, Z, h/4, w/4] integers, index [B] -> mu, t [B, M, h, w]; integer arithmetic throughout."""
+
+    def __init__(self, c: HyperConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [
+                TrainableExact(c.hyper, c.width, 3, input_bits=0, input_range=Z_RANGE),
+                TrainableExact(c.width, 4 * c.width),
+                TrainableExact(c.width, c.middle, 3),
+                TrainableExact(c.middle, 4 * c.width),
+                TrainableExact(c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False),
+            ]
+        )
+        with torch.no_grad():
+            self.layers[0].weight *= 0.5
+            self.layers[-1].weight *= 0.3
+        self.gains = nn.ModuleList([_IndexTable(c.width), _IndexTable(c.middle)])
+        """log gains after the two 3 x 3 layers."""
+        step = (SCALES - 1) / math.log(SCALE_HIGH / SCALE_LOW)
+        middle = step * math.log(0.5 / SCALE_LOW)
+        self.offset = _IndexTable(2 * c.latent)
+        with torch.no_grad():  # scales grow with the gain on y: start there
+            self.offset.value[:, c.latent :] = torch.linspace(middle - step, middle + step, self.offset.value.shape[0])[:, None]
+
+    def forward(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        e1, e2, e3, e4, e5 = self.layers
+        h = e1(z_hat, self.gains[0](index).exp())
+        h = F.pixel_shuffle(e2(h), 2)
+        h = e3(h, self.gains[1](index).exp())
+        h = F.pixel_shuffle(e4(h), 2)
+        mu, t = e5(h, offset=self.offset(index)).chunk(2, 1)
+        return mu, t
+
+
+class Hyperprior(nn.Module):
+    """forward: y [B, M, h, w] (h, w multiples of 4), index [B] -> Likelihood."""
+
+    def __init__(self, config: HyperConfig):
+        super().__init__()
+        self.config = config
+        self.h_a = _HyperAnalysis(config)
+        self.h_s = _HyperSynthesis(config)
+        self.prior = FactorizedPrior(config.hyper)
+
+    def forward(self, y: Tensor, index: Tensor) -> Likelihood:
+        z = self.h_a(y)
+        bits_z = self.prior(z + torch.rand_like(z) - 0.5 if self.training else z.round(), index)
+        z_hat = z + (z.round() - z).detach()
+        mu, t = self.h_s(z_hat, index)
+        residual = y.float() - mu
+        rounded = residual.round()
+        y_hat = mu + residual + (rounded - residual).detach()
+        noisy = residual + torch.rand_like(residual) - 0.5 if self.training else rounded
+        return Likelihood(y_hat, gaussian_bits(noisy, t).flatten(1).sum(1), bits_z)
+
+
+def gaussian_bits(s: Tensor, t: Tensor) -> Tensor:
+    """Bits of s under the discretised zero-mean Gaussian with (real-valued) table number t, gradient to both."""
+    sigma = SCALE_LOW * torch.exp(t.clamp(0, SCALES - 1) * (math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)))
+    s = s.abs()
+    upper, lower = (0.5 - s) / (sigma * math.sqrt(2)), (-0.5 - s) / (sigma * math.sqrt(2))
+    p = 0.5 * (torch.erfc(-upper) - torch.erfc(-lower))
+    return -torch.log2(clamp_inward(p, 2.0**-30, 2.0))

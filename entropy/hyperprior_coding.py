@@ -1,0 +1,285 @@
+"""The mean-scale hyperprior frozen for coding: integers only, immutable.
+
+    z_hat --tables--> coder     z_hat --h_s--> (mu, t)     s --table t--> coder     y_hat = s + mu
+
+`HyperpriorCoding` is made once, by `freeze` after training or from a model file, and checks itself then: its tables are
+tables, its layers fit together and keep the bound that makes their sums exact. `traverse` walks z and y once for both
+directions; the coder it is given either writes or reads. Everything in it is integer arithmetic, so what it decodes is
+the same on every machine, thread count, batch size and device (see `exact`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import CorruptFile, ModelError
+from .coder import MAX_DISTANCE, Coder
+from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, integer_gain, verify_arithmetic
+from .factorized import BANKS, bank_of
+from .hyperprior import (
+    MEAN_BITS,
+    MEAN_RANGE,
+    QUALITY_LEVELS,
+    SCALE_HIGH,
+    SCALE_LOW,
+    SCALES,
+    Z_RANGE,
+    Hyperprior,
+)
+from .tables import TableSet, scale_levels
+
+__all__ = ["HyperpriorCoding", "Latents", "QUALITY_ONE", "latent_digest"]
+
+QUALITY_ONE = 256
+"""Quality indices are fixed point here: QUALITY_ONE stands for 1."""
+ONE = 1 << MEAN_BITS
+_KERNELS = (3, 1, 3, 1, 1)
+Y_LIMIT = MAX_DISTANCE // 2
+"""|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What a picture's data chunk decodes to. z: [Z, h/4, w/4] int32; y_hat: [M, h, w] int32 in units of 2^-MEAN_BITS."""
+
+    z: np.ndarray
+    y_hat: np.ndarray
+
+    def digest(self) -> bytes:
+        """8 bytes that tell whether two machines decoded the same latents."""
+        return latent_digest(self.z, self.y_hat)
+
+
+def latent_digest(*parts: np.ndarray) -> bytes:
+    """BLAKE2b-64 over int32 little-endian integers in C order."""
+    h = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        h.update(np.ascontiguousarray(part, "<i4").data)
+    return h.digest()
+
+
+class HyperpriorCoding:
+    """tensors: what `from_trained` returns and a model file holds: int16 weights, int32 biases and tables.
+
+    Raises ModelError when they do not make a hyperprior. Threads may share one object.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]):
+        try:
+            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in _names()}
+        except KeyError as e:
+            raise ModelError(f"the model lacks {e.args[0]}") from None
+        t = self._tensors
+        for name, array in t.items():
+            wanted = _dtype(name)
+            if array.dtype != wanted:
+                raise ModelError(f"the model's {name} is {array.dtype}, not {wanted}")
+        self.z_tables = TableSet(t["z.counts"], _starts(t["z.length"]), t["z.low"])
+        self.y_tables = TableSet(t["y.counts"], _starts(t["y.length"]), t["y.low"])
+        self.hyper = t["h_s.0.weight"].shape[-1] // 9
+        self.latent = t["h_s.4.weight"].shape[0] // 2
+        self._check_shapes()
+        self._layers = tuple(self._layer(n) for n in range(5))
+        self._gains = tuple(t[f"gain.{n}"].astype(np.int64) for n in range(2))
+        self._offset = t["offset"].astype(np.int64)
+        self._on: dict[str, tuple[ExactLayer, ...]] = {}
+
+    # -- making one
+
+    @staticmethod
+    @torch.no_grad()
+    def from_trained(model: Hyperprior, y_tables: TableSet | None = None) -> dict[str, np.ndarray]:
+        """The tensors of a trained hyperprior. y_tables: 64 tables to use in place of the Gaussian ones."""
+        index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
+        z_tables, y_tables = model.prior.freeze(), y_tables or gaussian_tables()
+        out: dict[str, np.ndarray] = {}
+        for name, tables in (("z", z_tables), ("y", y_tables)):
+            out[f"{name}.counts"] = tables.counts.astype(np.int32)
+            out[f"{name}.length"] = np.diff(tables.start).astype(np.int32)
+            out[f"{name}.low"] = tables.low
+        for n, layer in enumerate(model.h_s.layers):
+            frozen = layer.freeze()
+            out[f"h_s.{n}.weight"] = frozen.weight.cpu().numpy().astype(np.int16)
+            out[f"h_s.{n}.bias"] = frozen.bias.cpu().numpy().astype(np.int32)
+        for n, gain in enumerate(model.h_s.gains):
+            out[f"gain.{n}"] = integer_gain(gain.cpu()(index).exp()).numpy().astype(np.int16)
+        out["offset"] = (model.h_s.offset.cpu()(index).double() * ONE).round().numpy().astype(np.int32)
+        return out
+
+    def digest(self) -> bytes:
+        """The parse digest: 8 bytes over everything integer that decoding latents depends on."""
+        h = hashlib.blake2b(digest_size=8)
+        constants = {
+            "activation": [ACTIVATION_BITS, ACTIVATION_MAX],
+            "banks": BANKS,
+            "gain": [GAIN_BITS, GAIN_MAX],
+            "kernels": _KERNELS,
+            "mean": [MEAN_BITS, *MEAN_RANGE],
+            "model": "mean-scale hyperprior 0",
+            "weight": WEIGHT_BITS,
+            "z": Z_RANGE,
+        }
+        h.update(json.dumps(constants, sort_keys=True).encode())
+        for name, array in sorted(self._tensors.items()):
+            h.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+            h.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return h.digest()
+
+    def _check_shapes(self) -> None:
+        t, z, m = self._tensors, self.hyper, self.latent
+        w = t["h_s.0.weight"].shape[0]
+        middle = t["h_s.2.weight"].shape[0]
+        wanted = {
+            "h_s.0.weight": (w, 9 * z),
+            "h_s.1.weight": (4 * w, w),
+            "h_s.2.weight": (middle, 9 * w),
+            "h_s.3.weight": (4 * w, middle),
+            "h_s.4.weight": (2 * m, w),
+            "gain.0": (QUALITY_LEVELS, w),
+            "gain.1": (QUALITY_LEVELS, middle),
+            "offset": (QUALITY_LEVELS, 2 * m),
+            **{f"h_s.{n}.bias": (t[f"h_s.{n}.weight"].shape[0],) for n in range(5)},
+        }
+        for name, shape in wanted.items():
+            if t[name].shape != shape or 0 in shape:
+                raise ModelError(f"the model's {name} has shape {t[name].shape}, not {shape}")
+        if len(self.z_tables) != BANKS * z or len(self.y_tables) != SCALES:
+            raise ModelError("the model's number of probability tables does not fit its networks")
+        if min(t["gain.0"].min(), t["gain.1"].min()) < 0 or max(t["gain.0"].max(), t["gain.1"].max()) > GAIN_MAX:
+            raise ModelError("the model's integer gains are out of range")
+        if np.abs(t["offset"].astype(np.int64)).max() > 2**24:
+            raise ModelError("the model's offsets are out of range")
+
+    def _layer(self, n: int) -> ExactLayer:
+        last, first = n == 4, n == 0
+        input_bits, output_bits = (0 if first else ACTIVATION_BITS), (MEAN_BITS if last else ACTIVATION_BITS)
+        return ExactLayer.build(
+            torch.from_numpy(self._tensors[f"h_s.{n}.weight"].astype(np.float64)),
+            torch.from_numpy(self._tensors[f"h_s.{n}.bias"].astype(np.float64)),
+            kernel=_KERNELS[n],
+            shift=WEIGHT_BITS + input_bits - output_bits + GAIN_BITS,
+            input_range=Z_RANGE if first else (0, ACTIVATION_MAX),
+            output_range=MEAN_RANGE if last else (0, ACTIVATION_MAX),
+        )
+
+    def layers(self, device: torch.device | str) -> tuple[ExactLayer, ...]:
+        """h_s on a device, after its arithmetic has passed the known-answer test; float64 where float32 failed it."""
+        key = str(device)
+        if key not in self._on:
+            exact = verify_arithmetic(key)
+            self._on[key] = tuple(
+                layer.to(device, layer.carrier if layer.carrier in exact else torch.float64) for layer in self._layers
+            )
+        return self._on[key]
+
+    # -- the integer hyper-decoder
+
+    def _rows(self, table: np.ndarray, quality: Sequence[int], device: torch.device) -> Tensor:
+        """The rows of an integer table at fixed-point quality indices, interpolated in integers: [B, C] float64."""
+        q = np.asarray(quality, np.int64)
+        below = np.minimum(q // QUALITY_ONE, QUALITY_LEVELS - 2)
+        fraction = (q - below * QUALITY_ONE)[:, None]
+        rows = (table[below] * (QUALITY_ONE - fraction) + table[below + 1] * fraction + QUALITY_ONE // 2) // QUALITY_ONE
+        return torch.from_numpy(rows.astype(np.float64)).to(device)
+
+    @torch.inference_mode()
+    def parameters(self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"):
+        """h_s: z [B, Z, h', w'] int32, quality: B fixed-point indices, size: (h, w) of y
+        -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w] uint8 table numbers.
+        """
+        e1, e2, e3, e4, e5 = self.layers(device)
+        g1, g2 = (self._rows(table, quality, device) for table in self._gains)
+        h = e1(torch.from_numpy(z.astype(np.float64)).to(device), g1)
+        h = F.pixel_shuffle(e2(h), 2)
+        h = e3(h, g2)
+        h = F.pixel_shuffle(e4(h), 2)
+        out = e5(h, offset=self._rows(self._offset, quality, device))[:, :, : size[0], : size[1]].to(torch.int32).cpu().numpy()
+        mu, t = out[:, : self.latent], out[:, self.latent :]
+        return np.ascontiguousarray(mu), ((t + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1).astype(np.uint8)
+
+    # -- the traversal, one for both directions
+
+    def z_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Size of y -> size of z."""
+        return -(-size[0] // 4), -(-size[1] // 4)
+
+    def traverse(
+        self,
+        coders: Sequence[Coder],
+        quality: Sequence[int],
+        size: tuple[int, int],
+        source: tuple[np.ndarray, np.ndarray] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> list[Latents]:
+        """Code the latents of B pictures of one size, each with its own coder.
+
+        quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
+        the coders write, None when they read. Returns the latents, the same in both directions.
+        """
+        batch, (zh, zw) = len(coders), self.z_size(size)
+        z = np.empty((batch, self.hyper, zh, zw), np.int32)
+        for b, coder in enumerate(coders):
+            bank = bank_of(quality[b] // QUALITY_ONE)
+            index = np.repeat(np.arange(self.hyper) + bank * self.hyper, zh * zw)
+            values = None if source is None else source[1][b].reshape(-1).clip(-Y_LIMIT, Y_LIMIT)
+            z[b] = coder.code(self.z_tables, index, values).reshape(z[b].shape)
+        mu, t = self.parameters(z, quality, size, device)
+        if source is not None:
+            s = np.rint(source[0] - mu * np.float32(1 / ONE)).clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
+        latents = []
+        for b, coder in enumerate(coders):
+            coded = np.flatnonzero(t[b])  # table 0 stands for s = 0: nothing is coded, on either side
+            index = t[b].reshape(-1)[coded]
+            values = coder.code(self.y_tables, index, None if source is None else s[b].reshape(-1)[coded])
+            y_hat = mu[b].copy()
+            y_hat.reshape(-1)[coded] += values * ONE
+            latents.append(Latents(z[b], y_hat))
+        return latents
+
+
+class Meter:
+    """A coder that writes nothing and adds up the model's estimate, in bits."""
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        if values is None:
+            raise CorruptFile("a meter cannot read")
+        self.bits += float(tables.bits(values, index).sum())
+        return values
+
+
+def gaussian_tables() -> TableSet:
+    """The discretised zero-mean Gaussians of the 64 scales, one scale's table after the other."""
+    tables = []
+    for sigma in scale_levels(SCALES, SCALE_LOW, SCALE_HIGH):
+        reach = max(1, math.ceil(5.5 * sigma))
+        edges = (np.arange(-reach, reach + 2) - 0.5) / (sigma * math.sqrt(2))
+        cdf = np.array([0.5 * math.erfc(-e) for e in edges])
+        p = np.diff(cdf)
+        p = 0.5 * (p + p[::-1])
+        tables.append((-reach, np.append(p, max(1 - p.sum(), 2.0**-20))))
+    return TableSet.from_probabilities(tables)
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths.astype(np.int64))])
+
+
+def _names() -> list[str]:
+    tables = [f"{name}.{part}" for name in "zy" for part in ("counts", "length", "low")]
+    return [*tables, *(f"h_s.{n}.{part}" for n in range(5) for part in ("weight", "bias")), "gain.0", "gain.1", "offset"]
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(np.int16 if name.endswith("weight") or name.startswith("gain") else np.int32)

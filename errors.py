@@ -1,0 +1,62 @@
+"""The one tree of errors: a class for each cause that a user can act on.
+
+Every error of this package is a `CodecError`, and a `CodecError` is an `OSError`, so that programs which already
+handle unreadable pictures (`except OSError`) handle `.lec` files too. Messages name what was expected, what was
+found and, for a damaged file, the byte offset. Any bytes at all, given to a decoder, end in a result or in one of
+these.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CodecError",
+    "CorruptFile",
+    "InputError",
+    "LimitExceeded",
+    "ModelError",
+    "NotLecFile",
+    "OutputExists",
+    "TruncatedFile",
+    "UnknownModel",
+    "UnsupportedFile",
+]
+
+
+class CodecError(OSError):
+    """Root of the tree. Catch this to catch everything that a file, a model or an option can do wrong."""
+
+
+class NotLecFile(CodecError):
+    """The data does not begin with the `.lec` signature (or a text-mode transfer has damaged it)."""
+
+
+class CorruptFile(CodecError):
+    """A checksum, a digest or a field is wrong: the file was damaged. Get it again from its source."""
+
+
+class TruncatedFile(CorruptFile):
+    """The data ends before the file does."""
+
+
+class UnsupportedFile(CodecError):
+    """A valid file that needs a newer version, or a feature that this version lacks."""
+
+
+class LimitExceeded(CodecError):
+    """A length or a size is beyond its limit; refused before memory is taken."""
+
+
+class UnknownModel(CodecError):
+    """No model with the digest (or name) asked for was found: point `--model` or `LECODEC_MODELS` at it."""
+
+
+class ModelError(CodecError):
+    """A model file is unreadable, inconsistent, or breaks the bounds that make its arithmetic exact."""
+
+
+class InputError(CodecError):
+    """The input cannot be encoded: not a picture, an unsupported kind, a wrong shape, an option out of range."""
+
+
+class OutputExists(CodecError):
+    """The output exists and overwriting was not asked for."""

@@ -1,0 +1,19 @@
+"""Packages that only measuring needs: imported where they are used, and a sentence, not a traceback, if missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import InputError
+
+__all__ = ["extra"]
+
+
+def extra(module: str, package: str | None = None) -> Any:
+    """The imported module. Raises `InputError` that names the package (default: the module's name) and the extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = package or module.partition(".")[0]
+        raise InputError(f"this needs the package {name}: pip install 'lecodec[eval]' ({error})") from error

@@ -1,0 +1,139 @@
+"""Quality metrics: how far a decoded picture is from its original.
+
+    original, decoded -> PSNR (dB), MS-SSIM (0..1), MS-SSIM (dB)
+
+Two families with the same definitions: `psnr` and `ms_ssim` measure 8-bit pictures for the evaluator;
+`mse_loss_per_sample` and `ms_ssim_per_sample` are differentiable and serve as training objectives.
+
+PSNR = 10 log10(255^2 / MSE), with the MSE over all samples of all three RGB channels together (not the mean of three
+PSNRs, not luma). MS-SSIM is that of Wang, Simoncelli and Bovik (Asilomar 2003): five scales, an 11-tap Gaussian window
+of sigma 1.5, their weights, the mean over R, G and B, as computed by the library pytorch-msssim, which the papers on
+learned compression report.
+
+Guarantees: PSNR is computed exactly (integer sums), so it is the same on every machine. MS-SSIM is float32 on the CPU
+whatever torch's defaults are. Wrong shapes, types and ranges are an `InputError`, never a silently wrong figure.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ._extras import extra
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MS_SSIM_MIN_SIDE", "ms_ssim", "ms_ssim_db", "ms_ssim_per_sample", "mse_loss_per_sample", "psnr"]
+
+# Four halvings, and the 11-tap window must still fit inside the smallest scale: (11 - 1) * 2^4 + 1.
+MS_SSIM_MIN_SIDE = 161
+
+# How far above 1 or below 0 an original may stray in training (interpolation overshoot); 0..255 input is far beyond.
+_RANGE_SLACK = 0.05
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 pictures [H, W, 3]; `inf` when they are identical.
+
+    Raises `InputError` when the shapes differ or either is not uint8 [H, W, 3].
+    """
+    _check_pictures(a, b)
+    difference = a.astype(np.int32) - b
+    squares = int(np.sum(difference * difference, dtype=np.int64))
+    if squares == 0:
+        return math.inf
+    return 10.0 * math.log10(255.0**2 * a.size / squares)
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """MS-SSIM in 0..1 of two uint8 pictures [H, W, 3]; `nan` when a side is shorter than 161 pixels.
+
+    A small picture has no five scales, so it has no MS-SSIM; `nan` keeps it out of averages without stopping a run
+    over many pictures. Raises `InputError` for wrong shapes or types, and when pytorch-msssim is not installed.
+    """
+    _check_pictures(a, b)
+    if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
+        return math.nan
+    import torch
+
+    def batch(picture: np.ndarray) -> torch.Tensor:
+        samples = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32))
+        return samples.unsqueeze(0) / 255.0  # [1, 3, H, W] in [0, 1]
+
+    with torch.inference_mode():
+        return float(ms_ssim_per_sample(batch(a), batch(b))[0])
+
+
+def ms_ssim_db(value: float) -> float:
+    """MS-SSIM on a scale where equal steps look equally large: -10 log10(1 - value), in dB; `inf` at 1, `nan` at `nan`.
+
+    Raises `InputError` outside 0..1.
+    """
+    if math.isnan(value):
+        return math.nan
+    # float32 sums can end an ulp or two above 1 for identical pictures.
+    if not 0.0 <= value <= 1.0 + 1e-5:
+        raise InputError(f"MS-SSIM lies in 0..1, found {value}")
+    return math.inf if value >= 1.0 else -10.0 * math.log10(1.0 - value)
+
+
+def mse_loss_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of each sample of a batch.
+
+    x: [B, 3, H, W] float in [0, 1], the originals; x_hat: the same shape, not clamped (a clamp would stop the gradient
+    where it is needed most). Returns [B] float32. Raises `InputError` for shapes, types or ranges that cannot be meant.
+    """
+    _check_batches(x, x_hat)
+    return (x_hat.float() - x.float()).square().flatten(1).mean(1)  # [B]
+
+
+def ms_ssim_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+    """Differentiable MS-SSIM of each sample of a batch; 1 is perfect, so the loss is 1 minus this.
+
+    x: [B, 3, H, W] float in [0, 1], H and W at least 161; x_hat: the same shape. Returns [B] float32.
+
+    Always computed in float32 with autocast off: the variances are differences of nearly equal numbers and mean nothing
+    in bfloat16. Where a contrast term is not positive (an untrained decoder) the true gradient is infinite; there the
+    gradient of that sample and channel is set to zero, so that one hopeless sample cannot poison a step with NaN.
+
+    Raises `InputError` for wrong shapes, types or ranges, for sides below 161, or when pytorch-msssim is missing.
+    """
+    import torch
+
+    library = extra("pytorch_msssim", "pytorch-msssim")
+    _check_batches(x, x_hat)
+    if min(x.shape[-2:]) < MS_SSIM_MIN_SIDE:
+        raise InputError(f"MS-SSIM needs sides of at least {MS_SSIM_MIN_SIDE} pixels, found {tuple(x.shape[-2:])}")
+    with torch.autocast(device_type=x.device.type, enabled=False):
+        x, x_hat = x.float(), x_hat.float()
+        if x_hat.requires_grad:
+            x_hat = x_hat.view_as(x_hat)  # a node of its own: the hook must not touch the caller's tensor
+            x_hat.register_hook(lambda gradient: torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
+        return library.ms_ssim(x, x_hat, data_range=1.0, size_average=False)  # [B]
+
+
+def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
+    for picture in (a, b):
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+            found = getattr(picture, "dtype", type(picture).__name__)
+            raise InputError(f"expected a uint8 picture [H, W, 3], found {found}")
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+            raise InputError(f"expected a picture of shape [H, W, 3], found {picture.shape}")
+    if a.shape != b.shape:
+        raise InputError(f"the pictures differ in shape: {a.shape} and {b.shape}")
+
+
+def _check_batches(x: torch.Tensor, x_hat: torch.Tensor) -> None:
+    if x.ndim != 4 or x.shape[1] != 3 or x.numel() == 0:
+        raise InputError(f"expected a batch [B, 3, H, W], found {tuple(x.shape)}")
+    if x.shape != x_hat.shape:
+        raise InputError(f"the batches differ in shape: {tuple(x.shape)} and {tuple(x_hat.shape)}")
+    if not (x.is_floating_point() and x_hat.is_floating_point()):
+        raise InputError(f"expected floating point batches, found {x.dtype} and {x_hat.dtype}")
+    low, high = (float(bound) for bound in x.detach().aminmax())
+    if not (-_RANGE_SLACK <= low and high <= 1.0 + _RANGE_SLACK):
+        raise InputError(f"expected originals in [0, 1], found [{low:.4g}, {high:.4g}]")

@@ -1,0 +1,245 @@
+"""Rate and distortion of real files: every picture, through every codec, at every setting.
+
+    directory of pictures -> encode -> bytes -> decode -> bpp, PSNR, MS-SSIM, seconds
+                          -> rd-items.tsv (every file), rd.tsv (means), bd.tsv (BD-rates), rd.png
+
+Conventions, so that figures can be compared:
+- bpp = 8 * bytes of the whole file / pixels. Nothing is subtracted, nothing estimated.
+- PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
+- Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM.
+- BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
+  (only pictures whose curves cover at least half of the range asked for; how many is stated).
+- Seconds are wall-clock for one call each, without reading the picture, after one call that is not timed.
+
+Every picture counts for all codecs or for none: a picture that cannot be read, or that some codec fails on, is left out
+and named in `RDResult.skipped` and at the head of the tables. Pictures smaller than 161 pixels have no MS-SSIM and are
+left out of its means and curves only. Files are written at the end, each whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..bitstream import check_writable
+from ..codec.media import read_picture
+from ..errors import CodecError, InputError
+from . import metrics, report
+from ._extras import extra
+from .peers import Codec, codec_by_name
+from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
+
+__all__ = ["OUTPUTS", "RDResult", "run_rd"]
+
+OUTPUTS = ("rd-items.tsv", "rd.tsv", "bd.tsv", "rd.png")
+
+# Looked for at the start: a long run must not find out at its end that it cannot draw its plot.
+_NEEDED = (
+    ("pytorch_msssim", "pytorch-msssim"),
+    ("scipy.interpolate", "scipy"),
+    ("matplotlib.figure", "matplotlib"),
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RDResult:
+    """Everything measured. skipped: (file name, why) of each picture that was left out."""
+
+    items: tuple[Item, ...]
+    points: tuple[Point, ...]
+    comparisons: tuple[Comparison, ...]
+    skipped: tuple[tuple[str, str], ...]
+    comments: tuple[str, ...]
+
+    def summary_table(self) -> list[dict[str, Any]]:
+        """The means, a row for each codec and setting, rounded for printing."""
+        digits = {"setting": 2, "bpp": 4, "psnr": 2, "ms_ssim": 4, "ms_ssim_db": 2, "encode_s": 3, "decode_s": 3}
+        return [_rounded(point, digits) for point in self.points]
+
+    def bd_table(self) -> list[dict[str, Any]]:
+        """The BD-rates, a row for each codec but the anchor and each metric, rounded for printing."""
+        digits = {"low_used": 2, "high_used": 2, "bd_rate": 1, "bd_rate_pictures": 1}
+        return [_rounded(comparison, digits) for comparison in self.comparisons]
+
+
+def run_rd(
+    directory: Path,
+    codecs: Sequence[str | Codec],
+    out: Path,
+    *,
+    anchor: str | None = None,
+    low: float = 26,
+    high: float = 36,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> RDResult:
+    """Measure codecs on the pictures of a directory (not of its subdirectories) and write the four files of `OUTPUTS`.
+
+    codecs: specs as in `peers`, or objects with the `Codec` interface; anchor: the codec that BD-rates refer to, by
+    default jpeg if it takes part, else the first; low, high: range of PSNR in dB for BD-rates; limit: only the first
+    files by name; progress(done, total) is called after every file written, and a skipped picture counts as done.
+    Older results in `out` are replaced.
+
+    Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
+    packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
+    except the first come before any work is done.
+    """
+    if not low < high:
+        raise InputError(f"a range of quality needs low < high, found {low:g}..{high:g}")
+    directory, out = Path(directory), Path(out)
+    paths = _pictures(directory, limit)
+    if out.resolve() == directory.resolve():
+        raise InputError(f"{out}: the results would lie among the pictures; choose another directory")
+    for module, package in _NEEDED:
+        extra(module, package)
+    contestants = _contestants(codecs)
+    reference = _anchor(contestants, codecs, anchor)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        check_writable(out / name, overwrite=True)
+
+    items, skipped = _measure(paths, contestants, progress or (lambda done, total: None))
+    if not items:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        raise InputError(f"{directory}: no picture could be measured ({reasons})")
+    points = tuple(points_of(items))
+    comparisons = []
+    for name in contestants:
+        if name != reference:
+            comparisons.append(compare(items, name, reference, "psnr", float(low), float(high)))
+            comparisons.append(compare(items, name, reference, "ms_ssim_db", MS_SSIM_LOW, MS_SSIM_HIGH))
+    title = f"{directory.resolve().name}: {len({item.item for item in items})} pictures"
+    comments = [
+        f"{title}; rates are those of whole files",
+        *report.environment(),
+        *(f"{name}: {codec.description}" for name, codec in contestants.items()),
+        *(f"skipped {name}: {reason}" for name, reason in skipped),
+    ]
+    result = RDResult(tuple(items), points, tuple(comparisons), tuple(skipped), tuple(comments))
+    _write(result, out, title, list(contestants), float(low), float(high))
+    return result
+
+
+def _pictures(directory: Path, limit: int | None) -> list[Path]:
+    """The files to try, by name; hidden ones are left out."""
+    if limit is not None and limit < 1:
+        raise InputError(f"the limit must be at least 1, found {limit}")
+    if not directory.is_dir():
+        raise InputError(f"{directory}: not a directory")
+    paths = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise InputError(f"{directory}: holds no files")
+    return paths[:limit]
+
+
+def _contestants(codecs: Sequence[str | Codec]) -> dict[str, Codec]:
+    """The codecs by name, in order. Two model files of the same name become `lecodec@x` and `lecodec@x#2`."""
+    if not codecs:
+        raise InputError("no codec to measure")
+    named: dict[str, Codec] = {}
+    for spec in dict.fromkeys(codecs):
+        codec = codec_by_name(spec) if isinstance(spec, str) else spec
+        name, copies = codec.name, 1
+        while name in named:
+            copies += 1
+            name = f"{codec.name}#{copies}"
+        named[name] = codec
+    return named
+
+
+def _anchor(contestants: dict[str, Codec], codecs: Sequence[str | Codec], anchor: str | None) -> str:
+    if anchor is None:
+        return "jpeg" if "jpeg" in contestants else next(iter(contestants))
+    by_spec = dict(zip(dict.fromkeys(codecs), contestants, strict=True))
+    name = by_spec.get(anchor, anchor)
+    if name not in contestants:
+        raise InputError(f"the anchor {anchor!r} is not among the codecs: {', '.join(contestants)}")
+    return name
+
+
+def _measure(
+    paths: list[Path], contestants: dict[str, Codec], progress: Progress
+) -> tuple[list[Item], list[tuple[str, str]]]:
+    """All items of all pictures that every codec managed, and the others with the reason."""
+    items: list[Item] = []
+    skipped: list[tuple[str, str]] = []
+    warm: set[str] = set()
+    per_picture = sum(len(codec.ladder) for codec in contestants.values())
+    for index, path in enumerate(paths):
+        done, total = index * per_picture, len(paths) * per_picture
+        measured: list[Item] = []
+        try:
+            rgb = _read_rgb(path)
+            for name, codec in contestants.items():
+                if name not in warm:  # lazy imports, self-checks and buffers belong to no picture
+                    codec.decode(codec.encode(np.ascontiguousarray(rgb[:64, :64]), codec.ladder[0]))
+                    warm.add(name)
+                for setting in codec.ladder:
+                    measured.append(_measure_one(path.name, rgb, name, codec, setting))
+                    progress(done + len(measured), total)
+        except CodecError as error:
+            skipped.append((path.name, str(error)))
+            progress(done + per_picture, total)
+        else:
+            items.extend(measured)
+    return items, skipped
+
+
+def _read_rgb(path: Path) -> np.ndarray:
+    """A picture as uint8 [H, W, 3]; grey becomes three equal channels. Raises `CodecError` of one sentence."""
+    samples = read_picture(path)
+    return samples if samples.ndim == 3 else np.repeat(samples[:, :, None], 3, axis=2)
+
+
+def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float) -> Item:
+    start = perf_counter()
+    data = codec.encode(rgb, setting)
+    middle = perf_counter()
+    decoded = codec.decode(data)
+    end = perf_counter()
+    if decoded.shape != rgb.shape or decoded.dtype != np.uint8:
+        raise CodecError(f"{name} returned {decoded.dtype} {decoded.shape} for uint8 {rgb.shape}")
+    height, width = rgb.shape[:2]
+    return Item(
+        item=item,
+        codec=name,
+        setting=float(setting),
+        bytes=len(data),
+        width=width,
+        height=height,
+        bpp=8 * len(data) / (width * height),
+        psnr=metrics.psnr(rgb, decoded),
+        ms_ssim=metrics.ms_ssim(rgb, decoded),
+        encode_s=middle - start,
+        decode_s=end - middle,
+    )
+
+
+def _write(result: RDResult, out: Path, title: str, codecs: list[str], low: float, high: float) -> None:
+    for name, rows, kind in (
+        (OUTPUTS[0], result.items, Item),
+        (OUTPUTS[1], result.points, Point),
+        (OUTPUTS[2], result.comparisons, Comparison),
+    ):
+        columns = [column.name for column in fields(kind)]
+        report.write_tsv(out / name, result.comments, [asdict(row) for row in rows], columns)
+    psnr, similarity = (
+        {name: curve_of(result.items, name, metric) for name in codecs} for metric in ("psnr", "ms_ssim_db")
+    )
+    panels = [
+        report.Panel("PSNR (dB, RGB)", psnr, low, high),
+        report.Panel("MS-SSIM (dB)", similarity, MS_SSIM_LOW, MS_SSIM_HIGH),
+    ]
+    report.plot_curves(out / OUTPUTS[3], title, panels)
+
+
+def _rounded(row: Point | Comparison, digits: dict[str, int]) -> dict[str, Any]:
+    """A row as a dictionary, with the digits that the figures deserve."""
+    return {key: round(value, digits[key]) if key in digits else value for key, value in asdict(row).items()}

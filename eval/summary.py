@@ -1,0 +1,153 @@
+"""From single files to figures: means over pictures, mean curves, comparisons with an anchor.
+
+    items (one file each) -> points (means at a setting) -> curves -> comparisons (BD-rates)
+
+Guarantees: rates and qualities of a curve are means over the same pictures. A figure that cannot be computed is `nan`
+with a note that says why; nothing is extrapolated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import InputError
+from . import metrics
+from .bd import Curve, bd_rate
+
+__all__ = ["MS_SSIM_HIGH", "MS_SSIM_LOW", "Comparison", "Item", "Point", "compare", "curve_of", "points_of"]
+
+# In dB; on photographs MS-SSIM 0.9 to 0.99 belongs to about 28 to 37 dB of PSNR.
+MS_SSIM_LOW, MS_SSIM_HIGH = 10.0, 20.0
+
+# Below this a picture's BD-rate speaks of a corner of the range, and would weigh as much as a whole one in the mean.
+_MIN_COVERAGE = 0.5
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels."""
+
+    item: str
+    codec: str
+    setting: float
+    bytes: int
+    width: int
+    height: int
+    bpp: float
+    psnr: float
+    ms_ssim: float
+    encode_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """Means over all pictures of one codec at one setting; ms_ssim over those that have it, ms_ssim_db of that mean."""
+
+    codec: str
+    setting: float
+    pictures: int
+    bpp: float
+    psnr: float
+    ms_ssim: float
+    ms_ssim_db: float
+    encode_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One codec against the anchor in one metric.
+
+    low, high: the range of quality asked for, dB; low_used, high_used: the part of it that both mean curves cover;
+    bd_rate: percent, of the mean curves; bd_rate_pictures: percent, mean over pictures; pictures: how many of
+    pictures_of those are; note: why a figure is `nan`, else empty.
+    """
+
+    codec: str
+    anchor: str
+    metric: str
+    low: float
+    high: float
+    low_used: float
+    high_used: float
+    bd_rate: float
+    bd_rate_pictures: float
+    pictures: int
+    pictures_of: int
+    note: str
+
+
+def points_of(items: Iterable[Item]) -> list[Point]:
+    """The means of each codec and setting, in the order in which those first appear."""
+    groups: dict[tuple[str, float], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.codec, item.setting), []).append(item)
+    return [_mean(group) for group in groups.values()]
+
+
+def _mean(group: list[Item]) -> Point:
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values) if values else math.nan
+
+    similarity = mean([item.ms_ssim for item in group if not math.isnan(item.ms_ssim)])
+    return Point(
+        codec=group[0].codec,
+        setting=group[0].setting,
+        pictures=len(group),
+        bpp=mean([item.bpp for item in group]),
+        psnr=mean([item.psnr for item in group]),
+        ms_ssim=similarity,
+        ms_ssim_db=metrics.ms_ssim_db(similarity),
+        encode_s=mean([item.encode_s for item in group]),
+        decode_s=mean([item.decode_s for item in group]),
+    )
+
+
+def curve_of(items: Iterable[Item], codec: str, metric: str) -> Curve:
+    """The mean curve of a codec (of one picture, if the items are those of one); metric: `psnr` or `ms_ssim_db`."""
+    # Rates and qualities must be means over the same pictures: those without MS-SSIM give no rate to its curve either.
+    counted = [item for item in items if item.codec == codec and (metric == "psnr" or not math.isnan(item.ms_ssim))]
+    return Curve.of([(point.bpp, getattr(point, metric)) for point in points_of(counted)])
+
+
+def compare(items: Iterable[Item], codec: str, anchor: str, metric: str, low: float, high: float) -> Comparison:
+    """BD-rates of `codec` against `anchor` in a metric (`psnr` or `ms_ssim_db`) over low..high dB. Raises nothing."""
+    items = list(items)
+    notes = []
+    try:
+        mean = bd_rate(curve_of(items, anchor, metric), curve_of(items, codec, metric), low, high)
+        overall, low_used, high_used = mean.percent, mean.low_used, mean.high_used
+    except InputError as error:
+        overall = low_used = high_used = math.nan
+        notes.append(str(error))
+
+    pictures: dict[str, list[Item]] = {}
+    for item in items:
+        pictures.setdefault(item.item, []).append(item)
+    singles = []
+    for of_picture in pictures.values():
+        try:
+            single = bd_rate(curve_of(of_picture, anchor, metric), curve_of(of_picture, codec, metric), low, high)
+        except InputError:
+            continue  # counted by its absence: `pictures` of `pictures_of`
+        if single.coverage >= _MIN_COVERAGE:
+            singles.append(single.percent)
+    if not singles:
+        notes.append("no picture has both curves over half of the range")
+    return Comparison(
+        codec=codec,
+        anchor=anchor,
+        metric=metric,
+        low=low,
+        high=high,
+        low_used=low_used,
+        high_used=high_used,
+        bd_rate=overall,
+        bd_rate_pictures=sum(singles) / len(singles) if singles else math.nan,
+        pictures=len(singles),
+        pictures_of=len(pictures),
+        note="; ".join(notes),
+    )

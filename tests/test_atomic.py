@@ -1,0 +1,166 @@
+"""Atomic files: the output is whole or absent, nothing is left behind, nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from lecodec.bitstream import atomic_write, check_writable
+from lecodec.errors import InputError, OutputExists
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_output_appears_whole_at_the_end(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "x.lec") as file:
+        file.write(b"half")
+        file.flush()
+        (temporary,) = names(tmp_path)
+        assert temporary.startswith(".x.lec.") and temporary.endswith(".part")
+        file.write(b" and half")
+    assert names(tmp_path) == ["x.lec"]
+    assert (tmp_path / "x.lec").read_bytes() == b"half and half"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, OSError])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_half_written_after_an_exception(tmp_path: Path, error: type[BaseException], overwrite: bool) -> None:
+    if overwrite:
+        (tmp_path / "x.lec").write_bytes(b"old")
+    with pytest.raises(error), atomic_write(tmp_path / "x.lec", overwrite) as file:
+        file.write(b"half")
+        raise error
+    assert names(tmp_path) == (["x.lec"] if overwrite else [])
+    if overwrite:
+        assert (tmp_path / "x.lec").read_bytes() == b"old"
+
+
+def test_failing_rename_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "link", fail)
+    for overwrite in (False, True):
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), atomic_write(tmp_path / "x", overwrite) as file:
+            file.write(b"data")
+        assert names(tmp_path) == []
+
+
+def test_existing_output_is_refused_before_any_work(tmp_path: Path) -> None:
+    path = tmp_path / "x.lec"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputExists, match="x.lec exists"):
+        check_writable(path, overwrite=False)
+    with pytest.raises(OutputExists), atomic_write(path):
+        pytest.fail("the block must not run")
+    assert path.read_bytes() == b"old"
+    check_writable(path, overwrite=True)
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_output_that_appears_meanwhile_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool
+) -> None:
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_hard_links)
+    path = tmp_path / "x.lec"
+    with pytest.raises(OutputExists), atomic_write(path) as file:
+        file.write(b"ours")
+        path.write_bytes(b"theirs")
+    assert names(tmp_path) == ["x.lec"]
+    assert path.read_bytes() == b"theirs"
+
+
+def no_hard_links(*args: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", no_hard_links)
+    with atomic_write(tmp_path / "x.lec") as file:
+        file.write(b"data")
+    assert names(tmp_path) == ["x.lec"]
+    assert (tmp_path / "x.lec").read_bytes() == b"data"
+
+
+def test_overwrite_replaces_or_creates(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        with atomic_write(tmp_path / "x.lec", overwrite=True, fsync=True) as file:
+            file.write(content)
+        assert (tmp_path / "x.lec").read_bytes() == content
+    assert names(tmp_path) == ["x.lec"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int, overwrite: bool) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "x.lec", overwrite) as file:
+            file.write(b"data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.lec").stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege there")
+def test_symbolic_links(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(OutputExists):
+            check_writable(tmp_path / name, overwrite=False)
+    with atomic_write(tmp_path / "link", overwrite=True) as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_folders_are_refused(tmp_path: Path) -> None:
+    for overwrite in (False, True):
+        with pytest.raises(IsADirectoryError):
+            check_writable(tmp_path, overwrite)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no /dev/null")
+def test_devices_are_not_replaced_by_files() -> None:
+    with pytest.raises(InputError, match="not a regular file"):
+        check_writable("/dev/null", overwrite=True)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        check_writable(tmp_path / "missing" / "x.lec", overwrite=False)
+    assert caught.value.filename == str(tmp_path / "missing")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        check_writable(tmp_path / "file" / "x.lec", overwrite=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is allowed")
+def test_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError):
+            check_writable(tmp_path / "x.lec", overwrite=False)
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_long_and_foreign_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ü" * 120, "😀" * 60, "a" * 255):
+        with atomic_write(name) as file:
+            file.write(b"data")
+        assert (tmp_path / name).read_bytes() == b"data"
+    assert len(names(tmp_path)) == 3

@@ -1,0 +1,307 @@
+"""The training loop: `lecodec train RECIPE.yaml`.
+
+    crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> EMA -> checkpoints -> freeze
+
+One resumable command: it finds its GPUs by itself (lightning Fabric), keeps all pictures in memory, and writes a
+checkpoint every few minutes, from which `--resume` goes on as if nothing had happened. bfloat16 autocast is used outside
+the exact layers only; these compute in float64 in training too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..codec.network import ImageNetwork
+from ..codec.transforms import QUALITY_LEVELS
+from ..errors import InputError, ModelError
+from .data import CropStream, load_pictures
+from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
+from .recipe import Phase, Recipe, load_recipe
+
+__all__ = ["load_checkpoint", "train"]
+
+VALIDATION_INDICES = (0, 16, 32, 48, 63)
+
+
+def train(
+    recipe_path: Path | str,
+    resume: bool = False,
+    overrides: dict[str, object] | None = None,
+    *,
+    runs: Path | str = "runs",
+    accelerator: str = "auto",
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Run a recipe; returns the folder `runs/NAME` with checkpoint.pt, metrics.csv and TensorBoard logs.
+
+    resume: go on from the folder's checkpoint (start anew when there is none). overrides: recipe fields that replace the
+    file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when the
+    folder holds another run and `resume` is off.
+    """
+    recipe = load_recipe(recipe_path, **(overrides or {}))
+    folder = Path(runs) / recipe.name
+    if (folder / "checkpoint.pt").exists() and not resume:
+        raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
+    from lightning.fabric import Fabric
+    from lightning.fabric.loggers import TensorBoardLogger
+
+    folder.mkdir(parents=True, exist_ok=True)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices="auto" if accelerator != "cpu" and torch.cuda.is_available() else 1,
+        precision=recipe.precision,
+        loggers=TensorBoardLogger(folder, name="", version=""),
+    )
+    fabric.launch()
+    say = progress or _print_line
+    _Run(fabric, recipe, folder, say if fabric.is_global_zero else lambda _: None).go()
+    return folder
+
+
+def load_checkpoint(path: Path | str) -> dict:
+    """A checkpoint's contents on the CPU. Raises InputError when it cannot be read; never unpickles code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:  # torch raises many kinds for a bad file
+        raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
+
+
+def _print_line(text: str) -> None:
+    end = "\r" if sys.stderr.isatty() else "\n"
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+class _Objective(nn.Module):
+    """The network and its loss in one forward(), which is what data-parallel wrappers synchronise."""
+
+    def __init__(self, network: ImageNetwork, recipe: Recipe):
+        super().__init__()
+        self.network, self.recipe = network, recipe
+
+    def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r = self.recipe
+        x_hat, bits = self.network(x, index)
+        bpp = bits / (x.shape[-1] * x.shape[-2])
+        distortion = distortion_of(r.distortion, x, x_hat)
+        lam = quality_lambda(index, r.lambda_low, r.lambda_high)
+        weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
+        return lagrangian(bpp, distortion, lam, weight), bpp.detach(), distortion.detach()
+
+
+def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    matrix = [p for n, p in named if p.ndim == 2 and n.startswith(("g_a", "g_s")) and "gain" not in n]
+    if recipe.optimiser == "adamw" or not matrix:
+        return [torch.optim.AdamW([p for _, p in named], lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
+    chosen = {id(p) for p in matrix}
+    rest = [p for _, p in named if id(p) not in chosen]
+    muon = torch.optim.Muon(matrix, lr=recipe.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
+
+
+class _Run:
+    """The state of one run: network, average, optimisers, counters."""
+
+    def __init__(self, fabric, recipe: Recipe, folder: Path, say: Callable[[str], None]):
+        self.fabric, self.recipe, self.folder, self.say = fabric, recipe, folder, say
+        self.rank = fabric.global_rank
+        torch.manual_seed(recipe.seed + self.rank)
+        self.network = ImageNetwork(recipe.network()).to(memory_format=torch.channels_last)
+        if recipe.start_from is not None:
+            start = load_checkpoint(recipe.start_from)
+            self._load_weights(self.network, start.get("ema", {}), recipe.start_from)
+        if recipe.train_only:
+            for name, p in self.network.named_parameters():
+                p.requires_grad_(name.startswith(tuple(recipe.train_only)))
+        self.objective = _Objective(self.network, recipe)
+        self.optimisers = _optimisers(self.network, recipe)
+        wrapped = fabric.setup(self.objective, *self.optimisers)
+        self.model, self.optimisers = wrapped[0], list(wrapped[1:])
+        self.ema = {n: p.detach().clone() for n, p in self.network.named_parameters()}
+        self.step, self.seconds = 0, 0.0
+        if (folder / "checkpoint.pt").exists():
+            self._restore()
+        seed = recipe.seed + 1000 * self.rank + 7919 * self.step  # a resumed run draws new crops
+        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers)
+        self.held_out = _centre_crops(recipe.validation)
+        self.say(f"{len(self.crops.pictures)} pictures, {sum(p.size for p in self.crops.pictures) / 3e6:.0f} megapixels")
+
+    # -- state on disk
+
+    def _load_weights(self, network: nn.Module, weights: dict, origin: object) -> None:
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, AttributeError):
+            raise ModelError(f"{origin}: its weights do not fit the network of recipe {self.recipe.name}") from None
+
+    def _restore(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        state = load_checkpoint(path)
+        self._load_weights(self.network, state["network"], path)
+        self.ema = {n: state["ema"][n].to(p.device) for n, p in self.network.named_parameters()}
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
+
+    def save(self) -> None:
+        """Write the checkpoint: to a temporary file first, so that a kill leaves the old one."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "config": asdict(self.network.config),
+            "network": self.network.state_dict(),
+            "ema": self.ema,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        temporary = self.folder / "checkpoint.pt.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "checkpoint.pt")
+
+    # -- the loop
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        return min(1.0, max(self.step / self.recipe.steps, self.seconds / 60 / self.recipe.minutes))
+
+    def phase(self) -> Phase:
+        edge = 0.0
+        for phase in self.recipe.phases:
+            edge += phase.fraction
+            if self.done < edge:
+                return phase
+        return self.recipe.phases[-1]
+
+    def learning_rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
+        return self.recipe.learning_rate * warm * max(0.5 * (1 + math.cos(math.pi * self.done)), 1e-3)
+
+    def go(self) -> None:
+        recipe, fabric = self.recipe, self.fabric
+        device = fabric.device
+        checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
+        losses, said = [], time.monotonic()
+        mark, mark_step = time.monotonic(), self.step
+        self.network.train()
+        stream = iter(self.crops)
+        while self.done < 1:
+            begun = time.monotonic()
+            phase = self.phase()
+            self.crops.crop, self.crops.batch = phase.crop, phase.batch
+            x = next(stream).to(device, non_blocking=True)
+            index = torch.randint(0, QUALITY_LEVELS, (len(x),), device=device)
+            rate = self.learning_rate()
+            for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
+                group["lr"] = rate
+            loss, bpp, distortion = self.model(x, index)
+            fabric.backward(loss)
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+            if torch.isfinite(norm):
+                for optimiser in self.optimisers:
+                    optimiser.step()
+            for optimiser in self.optimisers:
+                optimiser.zero_grad()
+            self._average()
+            self.step += 1
+            self.seconds += self._agree(time.monotonic() - begun)
+            if self.step % 20 == 0:
+                losses.append((float(loss.detach()), float(norm)))
+            if losses and time.monotonic() - said > 10:
+                now = time.monotonic()
+                speed = (self.step - mark_step) / (now - mark)
+                mean = [sum(c) / len(c) for c in zip(*losses, strict=True)]
+                eta = self.seconds * (1 - self.done) / max(self.done, 1e-9)
+                self.say(
+                    f"step {self.step}  {100 * self.done:.1f}%  loss {mean[0]:.4f}  |g| {mean[1]:.2f}  lr {rate:.1e}  "
+                    f"{speed:.2f} steps/s  ETA {eta / 60:.0f} min"
+                )
+                self._log({"loss": mean[0], "gradient": mean[1], "lr": rate, "steps_per_s": speed})
+                losses, said, mark, mark_step = [], now, now, self.step
+            if time.monotonic() > checkpoint_due:
+                self._checkpoint()
+                checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
+        self._checkpoint()
+
+    def _agree(self, seconds: float) -> float:
+        """One duration for all ranks, so that they leave the loop together."""
+        if self.fabric.world_size == 1:
+            return seconds
+        return float(self.fabric.broadcast(torch.tensor(seconds, dtype=torch.float64)))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        parameters = [p.detach() for p in self.network.parameters()]
+        torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """The network with its averaged weights, for the time of a `with`."""
+        own = {n: p.detach().clone() for n, p in self.network.named_parameters()}
+        self.network.load_state_dict(self.ema)
+        self.network.eval()
+        try:
+            yield self.network
+        finally:
+            self.network.load_state_dict(own)
+            self.network.train()
+
+    def _checkpoint(self) -> None:
+        self.save()
+        if self.held_out is not None and self.fabric.is_global_zero:
+            with self.averaged() as network:
+                row = _validate(network, self.held_out.to(self.fabric.device), self.recipe)
+            self._log(row)
+            self.say("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in row.items()))
+
+    def _log(self, row: dict[str, float]) -> None:
+        self.fabric.log_dict(row, step=self.step)
+        path = self.folder / "metrics.csv"
+        if self.fabric.is_global_zero:
+            with path.open("a", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
+
+
+def _centre_crops(folders: list[Path], side: int = 256, most: int = 16) -> Tensor | None:
+    """[N, 3, side, side] in [0, 1] from the middles of up to `most` validation pictures, or None."""
+    if not folders:
+        return None
+    crops = []
+    for picture in load_pictures(folders, smallest=side)[:most]:
+        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        crops.append(torch.from_numpy(picture[top : top + side, left : left + side].copy()).permute(2, 0, 1))
+    return torch.stack(crops).float().div_(255)
+
+
+@torch.no_grad()
+def _validate(network: ImageNetwork, x: Tensor, recipe: Recipe) -> dict[str, float]:
+    """Rate and distortion of the held-out crops at a few quality indices, with real rounding, and their mean loss."""
+    row, total = {}, 0.0
+    for q in VALIDATION_INDICES:
+        index = torch.full((len(x),), q, device=x.device)
+        x_hat, bits = network(x, index)
+        bpp = bits / (x.shape[-1] * x.shape[-2])
+        distortion = distortion_of(recipe.distortion, x, x_hat.clamp(0, 1))
+        lam = quality_lambda(index, recipe.lambda_low, recipe.lambda_high)
+        weight = balance_weight(lam, recipe.lambda_low, recipe.lambda_high, recipe.balance)
+        total += float(lagrangian(bpp, distortion, lam, weight)) / len(VALIDATION_INDICES)
+        row[f"bpp@{q}"] = float(bpp.mean())
+        row[f"dB@{q}"] = -10 * math.log10(float(distortion.mean()))
+    return {"validation": total, **row}

@@ -1,0 +1,36 @@
+"""Rate-distortion objectives: loss = bpp + lambda(index) * D, over random quality indices."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..codec.transforms import QUALITY_LEVELS
+
+__all__ = ["balance_weight", "distortion_of", "lagrangian", "quality_lambda"]
+
+
+def quality_lambda(index: Tensor, low: float, high: float) -> Tensor:
+    """index [B] in [0, 63] -> lambda [B], geometric from low to high."""
+    return low * torch.exp(index.float() * (math.log(high / low) / (QUALITY_LEVELS - 1)))
+
+
+def distortion_of(kind: str, x: Tensor, x_hat: Tensor) -> Tensor:
+    """D [B] of pictures [B, 3, H, W] in [0, 1]: 'mse', or 'ms-ssim' for 1 - MS-SSIM."""
+    if kind == "mse":
+        return (x_hat.float() - x).square().mean((1, 2, 3))
+    from ..eval.metrics import ms_ssim_per_sample
+
+    return 1 - ms_ssim_per_sample(x, x_hat.float().clamp(0, 1))
+
+
+def lagrangian(bpp: Tensor, distortion: Tensor, lam: Tensor, weight: Tensor) -> Tensor:
+    """The scalar to minimise: mean of weight * (bpp + lambda D). All inputs [B]."""
+    return (weight * (bpp + lam * distortion)).mean()
+
+
+def balance_weight(lam: Tensor, low: float, high: float, balance: float) -> Tensor:
+    """[B]: lambda ** -balance, 1 in the (geometric) middle. At balance 0.5 all rates have losses of about one size."""
+    return (lam / math.sqrt(low * high)) ** -balance
