@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .exact import TrainableExact, clamp_inward
 from .factorized import FactorizedPrior
 
-__all__ = ["MEAN_BITS", "SCALES", "SCALE_HIGH", "SCALE_LOW", "HyperConfig", "Hyperprior", "Likelihood"]
+__all__ = ["MEAN_BITS", "HyperAnalysis", "SCALES", "SCALE_HIGH", "SCALE_LOW", "HyperConfig", "Hyperprior", "Likelihood"]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.11, 100.0
 """The Gaussian tables: number, smallest and largest scale. Table 0 means: not coded, zero."""
@@ -57,7 +57,7 @@ class Likelihood:
     bits_z: Tensor
 
 
-class _HyperAnalysis(nn.Module):
+class HyperAnalysis(nn.Module):
     """h_a: y [B, M, h, w], h and w multiples of 4 -> z [B, Z, h/4, w/4]. Float: only the encoder runs it."""
 
     def __init__(self, c: HyperConfig):
@@ -136,7 +136,7 @@ class Hyperprior(nn.Module):
     def __init__(self, config: HyperConfig):
         super().__init__()
         self.config = config
-        self.h_a = _HyperAnalysis(config)
+        self.h_a = HyperAnalysis(config)
         self.h_s = _HyperSynthesis(config)
         self.prior = FactorizedPrior(config.hyper)
 

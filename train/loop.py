@@ -178,7 +178,8 @@ class _Run:
     @property
     def done(self) -> float:
         """Share of the run that is done, in [0, 1]."""
-        return min(1.0, max(self.step / self.recipe.steps, self.seconds / 60 / self.recipe.minutes))
+        time_used = self.seconds / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
+        return min(1.0, max(self.step / self.recipe.steps, time_used))
 
     def phase(self) -> Phase:
         edge = 0.0

@@ -60,7 +60,7 @@ class Recipe(_Strict):
     """Each sample's loss is divided by lambda ** balance, or the high rates would dominate the gradient."""
 
     steps: int = Field(ge=1)
-    minutes: float = Field(float("inf"), gt=0)
+    minutes: float | None = Field(None, gt=0)
     """The run ends after `steps` or `minutes`, whichever comes first; the schedule follows the share that is done."""
     phases: list[Phase]
     optimiser: Literal["adamw", "muon"] = "adamw"

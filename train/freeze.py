@@ -1,0 +1,94 @@
+"""From a checkpoint to a model file: integers for what is coded with, float16 for the transforms, and a card.
+
+    runs/NAME/checkpoint.pt -> averaged weights -> HyperpriorCoding tensors + g_a, h_a, g_s -> NAME.safetensors
+
+Freezing ends with loading the result, which recomputes every bound and digest: a file that is written can code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..bitstream import atomic_write
+from ..codec.image import ImageCodec, receptive_field, synthesis_digest
+from ..codec.network import ImageNetwork
+from ..codec.registry import load_tensors, read_card
+from ..entropy.hyperprior_coding import HyperpriorCoding
+from ..errors import InputError, ModelError
+from .loop import load_checkpoint
+from .recipe import Recipe
+
+__all__ = ["amend_card", "freeze", "freeze_network"]
+
+
+def freeze(run: Path | str, out: Path | str, *, name: str | None = None, overwrite: bool = False) -> Path:
+    """run: a run's folder or a checkpoint; out: the model file to write; name: of the model (default: the file's stem).
+
+    Returns `out`. Raises InputError (no checkpoint), ModelError (weights that cannot be exact), OutputExists.
+    """
+    run = Path(run)
+    path = run / "checkpoint.pt" if run.is_dir() else run
+    state = load_checkpoint(path)
+    try:
+        recipe = Recipe(**state["recipe"])
+        network = ImageNetwork(recipe.network())
+        network.load_state_dict(state["ema"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        raise InputError(f"{path} is not a checkpoint of an image model: {e}") from None
+    training = {
+        "recipe": recipe.model_dump(mode="json", exclude={"train", "validation", "start_from", "workers"}),
+        "steps": state["step"],
+        "minutes": round(state["seconds"] / 60, 1),
+    }
+    return freeze_network(network, Path(out), name or Path(out).stem, {"training": training}, overwrite=overwrite)
+
+
+def freeze_network(
+    network: ImageNetwork, out: Path, name: str, card: dict[str, Any] | None = None, *, overwrite: bool = False
+) -> Path:
+    """Write a network as the model file `out`; card: further entries of its card."""
+    network = network.cpu().eval()
+    tensors = {f"parse.{n}": a for n, a in HyperpriorCoding.from_trained(network.hyperprior).items()}
+    for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
+        for key, value in part.state_dict().items():
+            tensors[f"{prefix}.{key}"] = value.detach().to(torch.float16).numpy()
+    config = network.config
+    card = {
+        "name": name,
+        "kind": "image",
+        "transform": asdict(config.transform),
+        "hyper": asdict(config.hyper),
+        "receptive_field": receptive_field(config.transform),
+        **(card or {}),
+    }
+    _write(tensors, card, out, overwrite)
+    return out
+
+
+def amend_card(path: Path, entries: dict[str, Any]) -> None:
+    """Add entries (training data, licence, measured rates) to the card of a model file, in place."""
+    card = read_card(path).card
+    _write(load_tensors(path), {**card, **entries}, path, overwrite=True)
+
+
+def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:
+    from safetensors.numpy import save
+
+    parse = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
+    card = {
+        **card,
+        "parse_digest": parse.digest().hex(),
+        "synthesis_digest": synthesis_digest(tensors, card["transform"]).hex(),
+    }
+    ImageCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
+    data = save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, {"card": json.dumps(card, sort_keys=True)})
+    if len(data) > 2**30:
+        raise ModelError(f"the model would take {len(data)} bytes")
+    with atomic_write(out, overwrite=overwrite) as file:
+        file.write(data)
