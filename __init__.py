@@ -153,7 +153,7 @@ def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         parsed = parse(source)
     header = parsed.header
     try:
-        model = find_by_digest(header.parse_digest).name
+        model = find_by_digest(header.parse_digest, header.synthesis_digest).name
     except UnknownModel:
         model = None
     bpp = 8 * parsed.size / (header.width * header.height)
@@ -172,4 +172,5 @@ def _model_for(data: bytes) -> Path:
     from .bitstream import read_header
     from .codec.registry import find_by_digest
 
-    return find_by_digest(read_header(data).parse_digest).path
+    header = read_header(data)
+    return find_by_digest(header.parse_digest, header.synthesis_digest).path

@@ -63,8 +63,8 @@ app = typer.Typer(
 eval_app = typer.Typer(help="Measure codecs on a folder of pictures.", **_SETTINGS)
 app.add_typer(eval_app, name="eval")
 
-Pictures = Annotated[list[str], typer.Argument(help="Pictures, or - for standard input.", metavar="PICTURE...")]
-LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE...")]
+Pictures = Annotated[list[str], typer.Argument(help="Pictures, or - for standard input.", metavar="PICTURE")]
+LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
 ]
@@ -121,7 +121,7 @@ def encode_command(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compress pictures: photo.png -> photo.png.lec (the picture is kept)."""
+    """Compress pictures: photo.png -> photo.png.lec."""
     import warnings
 
     plan = plan_outputs(pictures, output, stdout, lambda name: name + SUFFIX)
@@ -132,6 +132,7 @@ def encode_command(
     codecs = _Codecs(device, outcome)
     for source, destination in with_progress(plan, "encoding", quiet):
         with outcome.of(source, destination):
+            outcome.check_output(source, destination)
             picture = load_picture(sys.stdin.buffer if source == "-" else source)
             codec = codecs.get(model)
             started = time.perf_counter()
@@ -160,7 +161,7 @@ def decode_command(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Decompress files: photo.png.lec -> photo.png (PNG unless -o names another suffix)."""
+    """Decompress files: photo.png.lec -> photo.png."""
     plan = plan_outputs(files, output, stdout, _picture_name)
     from .codec.media import picture_format, write_picture
 
@@ -168,6 +169,7 @@ def decode_command(
     codecs = _Codecs(device, outcome)
     for source, destination in with_progress(plan, "decoding", quiet):
         with outcome.of(source, destination):
+            outcome.check_output(source, destination)
             if destination is not None:
                 picture_format(destination)
             data = read_lec(source)
@@ -212,7 +214,7 @@ def info_command(files: LecFiles, as_json: Json = False) -> None:
 
 @app.command("test")
 def test_command(files: LecFiles, model: Model = None, device: Device = "cpu", quiet: Quiet = False) -> None:
-    """Check that files are whole and decode to what was encoded; writes nothing."""
+    """Check that files are whole; writes nothing."""
     outcome = Outcome()
     codecs = _Codecs(device, outcome)
     for source in with_progress(checked_inputs(files), "testing", quiet):
@@ -226,7 +228,7 @@ def test_command(files: LecFiles, model: Model = None, device: Device = "cpu", q
 
 @app.command("models")
 def models_command(as_json: Json = False) -> None:
-    """List the models at hand: the shipped ones and those in LECODEC_MODELS."""
+    """List the models at hand (LECODEC_MODELS adds some)."""
     from .codec.registry import list_models
 
     with one_sentence("models"):
@@ -263,14 +265,16 @@ def train_command(
 
 @app.command("freeze")
 def freeze_command(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    force: Force = False,
 ) -> None:
     """Turn a training run into a model file."""
     with one_sentence(str(run)):
         from .train.freeze import freeze
 
-        freeze(run, output)
+        freeze(run, output, name=name, overwrite=force)
 
 
 @eval_app.callback()
@@ -325,7 +329,8 @@ class _Codecs:
         from .bitstream import read_header
         from .codec.registry import find_by_digest
 
-        return self._load(str(find_by_digest(read_header(data).parse_digest).path))
+        header = read_header(data)
+        return self._load(str(find_by_digest(header.parse_digest, header.synthesis_digest).path))
 
     def _load(self, model: str | None) -> ImageCodec:
         if model not in self.loaded:

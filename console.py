@@ -51,8 +51,6 @@ class Outcome:
     def of(self, source: str, destination: Path | None = None) -> Iterator[None]:
         """Run one input's work; a failure becomes one sentence and the next input has its turn."""
         try:
-            if destination is not None:
-                self._check_output(source, destination)
             yield
             if destination is not None:
                 self.outputs.add(destination.resolve())
@@ -68,8 +66,10 @@ class Outcome:
             _leave_stdout()
         complain(source, _reason(error, source))
 
-    def _check_output(self, source: str, destination: Path) -> None:
+    def check_output(self, source: str, destination: Path | None) -> None:
         """Refuse an output that cannot be written, that is the input, or that another input of this run has written."""
+        if destination is None:
+            return
         with suppress(FileNotFoundError):
             if source != "-" and os.path.samefile(source, destination):
                 raise OutputExists(f"output {destination} is the input itself")

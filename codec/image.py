@@ -5,8 +5,8 @@
 
 Guarantees. The latents that a file decodes to are integers computed by integers: identical on every machine, thread
 count, batch size and device, and checked against the digest in the file, so that a mismatch is a CorruptFile, never a
-wrong picture. Pixels come from the float synthesis and may differ by a rounding between machines. An encoder's bytes may
-differ between machines (its analysis is float); every one of its files decodes everywhere.
+wrong picture. Pixels come from the float synthesis and may differ by a rounding between machines. An encoder's bytes
+may differ between machines (its analysis is float); every one of its files decodes everywhere.
 
 A codec holds no state between calls: threads may share one.
 """
@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -85,9 +84,9 @@ class ImageCodec:
         self.parse_digest = self.entropy.digest()
         self.synthesis_digest = synthesis_digest(tensors, card["transform"])
         for kind in ("parse", "synthesis"):
-            found = getattr(self, f"{kind}_digest").hex()
-            if card.get(f"{kind}_digest") != found:
-                raise ModelError(f"the model's {kind} digest is {found}, but its card says {card.get(f'{kind}_digest')}")
+            found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
+            if said != found:
+                raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
         with torch.device("meta"):
             networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
         for name, network in networks.items():
@@ -103,7 +102,7 @@ class ImageCodec:
         return self.encode_batch([samples], quality)[0]
 
     def encode_batch(self, batch: Sequence[np.ndarray], quality: float = 60) -> list[bytes]:
-        """Several pictures at once, neighbours of one shape together. Same arguments, results and errors as `encode`."""
+        """Several pictures at once, neighbours of one shape together. Arguments, results, errors as in `encode`."""
         q = fixed_quality(quality)
         for samples in batch:
             _check_samples(samples)
@@ -117,7 +116,7 @@ class ImageCodec:
         return files
 
     def estimate_bits(self, samples: np.ndarray, quality: float = 60) -> float:
-        """The entropy model's estimate of a picture's coded size, in bits: what the coder aims at, container excluded."""
+        """The entropy model's estimate of a picture's coded size in bits, container excluded."""
         _check_samples(samples)
         meter = Meter()
         self._write_latents([samples], fixed_quality(quality), [meter])
@@ -126,9 +125,10 @@ class ImageCodec:
     @torch.inference_mode()
     def _write_latents(self, pictures: list[np.ndarray], q: int, coders: Sequence[Writer | Meter]) -> list[Latents]:
         x = self._to_tensor(pictures)  # [B, 3, 16 h, 16 w]
-        y = self.g_a(x, self._index([q] * len(pictures)))  # [B, M, h, w]
+        index = self._index([q] * len(pictures))
+        y = self.g_a(x, index)  # [B, M, h, w]
         h, w = y.shape[-2:]
-        z = self.h_a(F.pad(y, (0, -w % 4, 0, -h % 4), mode="replicate")).round()  # [B, Z, h / 4, w / 4]
+        z = self.h_a(F.pad(y, (0, -w % 4, 0, -h % 4), mode="replicate"), index).round()  # [B, Z, h / 4, w / 4]
         if not bool(torch.isfinite(y).all() & torch.isfinite(z).all()):
             raise ModelError("the model's analysis gave a number that is not finite")
         source = y.float().cpu().numpy(), z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
@@ -174,7 +174,7 @@ class ImageCodec:
         return pictures
 
     def test(self, data: bytes) -> None:
-        """Decode the latents and compare their digest, without making a picture. Raises a CodecError if anything is off."""
+        """Decode the latents and compare their digest, without making a picture. Raises a CodecError."""
         self._read_latents([self._parse(data)])
 
     def latents(self, data: bytes) -> Latents:
@@ -208,9 +208,7 @@ class ImageCodec:
         return self.g_s(y_hat, self._index(q))
 
 
-def load(
-    name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None
-) -> ImageCodec:
+def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda".
 
     Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device).

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.hyperprior import HyperConfig, Hyperprior
 from .transforms import Analysis, Synthesis, TransformConfig
 
-__all__ = ["ImageNetwork", "NetworkConfig", "pad_to_multiple"]
+__all__ = ["ImageNetwork", "NetworkConfig", "start_from_statistics"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,32 @@ class ImageNetwork(nn.Module):
         return self.g_s(likelihood.y_hat, index), likelihood.bits_y + likelihood.bits_z
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """x [B, C, H, W] with its right and bottom borders replicated up to a multiple of `multiple`."""
-    h, w = x.shape[-2:]
-    return F.pad(x, (0, -w % multiple, 0, -h % multiple), mode="replicate")
+@torch.no_grad()
+def start_from_statistics(network: ImageNetwork, x: Tensor) -> None:
+    """Set the linear path of g_a and g_s to the principal components of pictures x [N, 3, H, W] in [0, 1].
+
+    The residual blocks start near zero, so the network starts as a Karhunen-Loève transform of 16 x 16 blocks with
+    fitted scales, and training improves on that instead of on noise. Features between the two stages are divided by the
+    square root of their deviation, a compromise between the transform's own units and whitened ones.
+    """
+    g_a, g_s, c = network.g_a, network.g_s, network.config.transform
+    basis, deviation = _components(F.pixel_unshuffle(x - 0.5, 8), c.width8)
+    half = deviation.sqrt()[:, None]
+    g_a.stem.weight.copy_(basis / half)
+    g_s.head.weight.copy_((basis * half).t())
+    h = F.conv2d(F.pixel_unshuffle(x - 0.5, 8), basis[:, :, None, None])
+    h, spread = F.pixel_unshuffle(h, 2), half.repeat_interleave(4, 0).t()  # [1, 4 * width8]
+    basis, deviation = _components(h, c.width16)
+    half = deviation.sqrt()[:, None]
+    g_a.down.weight.copy_(basis * spread / half)
+    g_s.up.weight.copy_((basis * half / spread).t())
+    g_a.head.weight.copy_(torch.eye(c.latent, c.width16) * half.t())
+    g_s.stem.weight.copy_(torch.eye(c.width16, c.latent) / half)
+    network.hyperprior.h_s.set_scales(0.5 * deviation[: c.latent])
+
+
+def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """x [N, C, H, W] -> the first `count` principal directions [count, C] and deviations [count], largest first."""
+    flat = x.transpose(0, 1).flatten(1).double()
+    variance, basis = torch.linalg.eigh(flat @ flat.t() / flat.shape[1])
+    return basis.t().flip(0)[:count].float(), variance.flip(0)[:count].clamp_min(1e-6).sqrt().float()

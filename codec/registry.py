@@ -76,7 +76,7 @@ def _files() -> list[Path]:
 
 
 def list_models() -> list[ModelCard]:
-    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). Others are passed over."""
+    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). No model: passed over."""
     cards = []
     for path in _files():
         try:

@@ -26,10 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["QUALITY_LEVELS", "Analysis", "Pointwise", "QualityGain", "Synthesis", "TransformConfig"]
+from ..entropy.hyperprior import GAIN_LINE, IndexTable
 
-QUALITY_LEVELS = 64
-"""Quality indices run from 0 to QUALITY_LEVELS - 1."""
+__all__ = ["Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 
 
 @dataclass(frozen=True)
@@ -54,31 +53,9 @@ class TransformConfig:
     """Blocks of g_s at 1/16 resolution."""
 
 
-class QualityGain(nn.Module):
-    """Per-channel gains that depend on the quality index: exp of a learned table, linear between its rows.
-
-    The table has `knots` rows, spread evenly over the 64 indices: fewer rows than indices train faster, since every
-    sample moves two of them.
-
-    forward: x [B, C, H, W], index [B] in [0, 63] -> x * gain(index) [B, C, H, W].
-    """
-
-    def __init__(self, channels: int, knots: int = 16, low: float = 0.0, high: float = 0.0):
-        super().__init__()
-        start = torch.linspace(low, high, knots)[:, None].expand(knots, channels)
-        self.log_gain = nn.Parameter(start.clone())
-
-    def rows(self, index: Tensor) -> Tensor:
-        """index [B] -> log gains [B, C]."""
-        last = self.log_gain.shape[0] - 1
-        position = index.float().clamp(0, QUALITY_LEVELS - 1) * (last / (QUALITY_LEVELS - 1))
-        below = position.floor().clamp(max=last - 1)
-        fraction = (position - below)[:, None]
-        below = below.long()
-        return torch.lerp(self.log_gain[below], self.log_gain[below + 1], fraction)
-
-    def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        return x * self.rows(index).exp()[:, :, None, None].to(x.dtype)
+def _gained(x: Tensor, log_gain: Tensor) -> Tensor:
+    """x [B, C, H, W] times exp(log_gain [B, C])."""
+    return x * log_gain.exp()[:, :, None, None].to(x.dtype)
 
 
 class Pointwise(nn.Module):
@@ -107,7 +84,7 @@ class GatedBlock(nn.Module):
         super().__init__()
         self.project_in = Pointwise(width, 2 * width)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.project_out = Pointwise(width, width, std=0.02)
+        self.project_out = Pointwise(width, width, std=0.005)
         with torch.no_grad():
             self.depthwise.weight[:, :, 1, 1] += 0.5
 
@@ -121,24 +98,24 @@ def _blocks(count: int, width: int) -> nn.Sequential:
 
 
 class Analysis(nn.Module):
-    """g_a: x [B, C, H, W] in [0, 1], H and W multiples of 16; index [B] -> y [B, M, H/16, W/16], scaled for the index."""
+    """g_a: x [B, C, H, W] in [0, 1], H and W multiples of 16; index [B] -> y [B, M, H/16, W/16], scaled for index."""
 
     def __init__(self, config: TransformConfig):
         super().__init__()
         c = config
         self.stem = Pointwise(64 * c.channels, c.width8)
         self.blocks8 = _blocks(c.analysis8, c.width8)
-        self.gain8 = QualityGain(c.width8)
+        self.gain8 = IndexTable(c.width8)
         self.down = Pointwise(4 * c.width8, c.width16)
         self.blocks16 = _blocks(c.analysis16, c.width16)
         self.head = Pointwise(c.width16, c.latent, full=True)
-        self.gain_y = QualityGain(c.latent, low=-1.0, high=2.0)
+        self.gain_y = IndexTable(c.latent, GAIN_LINE)
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         h = self.stem(F.pixel_unshuffle(x - 0.5, 8))  # [B, N8, H/8, W/8]
-        h = self.gain8(self.blocks8(h), index)
+        h = _gained(self.blocks8(h), self.gain8(index))
         h = self.down(F.pixel_unshuffle(h, 2))  # [B, N16, H/16, W/16]
-        return self.gain_y(self.head(self.blocks16(h)), index)
+        return _gained(self.head(self.blocks16(h)), self.gain_y(index))
 
 
 class Synthesis(nn.Module):
@@ -147,15 +124,15 @@ class Synthesis(nn.Module):
     def __init__(self, config: TransformConfig):
         super().__init__()
         c = config
-        self.gain_y = QualityGain(c.latent, low=1.0, high=-2.0)
+        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]))
         self.stem = Pointwise(c.latent, c.width16, full=True)
         self.blocks16 = _blocks(c.synthesis16, c.width16)
         self.up = Pointwise(c.width16, 4 * c.width8)
-        self.gain8 = QualityGain(c.width8)
+        self.gain8 = IndexTable(c.width8)
         self.blocks8 = _blocks(c.synthesis8, c.width8)
         self.head = Pointwise(c.width8, 64 * c.channels)
 
     def forward(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        h = self.blocks16(self.stem(self.gain_y(y_hat, index)))  # [B, N16, h, w]
-        h = self.gain8(F.pixel_shuffle(self.up(h), 2), index)  # [B, N8, 2h, 2w]
+        h = self.blocks16(self.stem(_gained(y_hat, self.gain_y(index))))  # [B, N16, h, w]
+        h = _gained(F.pixel_shuffle(self.up(h), 2), self.gain8(index))  # [B, N8, 2h, 2w]
         return F.pixel_shuffle(self.head(self.blocks8(h)).float(), 8) + 0.5

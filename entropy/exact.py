@@ -3,18 +3,18 @@
     a (integers) -> clamp -> sum_k w_k a_k + b -> * m -> floor(/ 2^shift) -> clamp -> integers
 
 Every term is an integer. As long as sum |w| |a| + |b| stays below 2^21 in float32, or 2^51 in float64, every partial
-sum is representable, so the sum is exact *in any order*: on any thread count, BLAS or GPU. `ExactLayer` recomputes that
-bound from its weights when it is made, clamps its input to the range the bound assumes (hostile files can hold any
-value) and takes the cheapest carrier for which it holds. Requantisation multiplies by an integer and shifts, in float64,
-where both are exact below 2^53. The idea is Ballé, Johnston, Minnen, "Integer Networks for Data Compression with
-Latent-Variable Models" (ICLR 2019).
+sum is representable, so the sum is exact *in any order*: on any thread count, BLAS or GPU. `ExactLayer` recomputes
+that bound from its weights when it is made, clamps its input to the range the bound assumes (hostile files can hold any
+value) and takes the cheapest carrier for which it holds. Requantisation multiplies by an integer and shifts, in
+float64, where both are exact below 2^53. The idea is Ballé, Johnston, Minnen, "Integer Networks for Data Compression
+with Latent-Variable Models" (ICLR 2019).
 
 Only kernels that are plain sums are used: k x k layers are unfold + matmul, never a convolution routine that may
 transform its operands (Winograd is not exact). `verify_arithmetic` checks the machine against a known answer once in
 each process and device.
 
-Training uses the same function: `TrainableExact` computes its output with `ExactLayer` arithmetic and takes the gradient
-of the real-valued layer (straight-through), so that what is trained is what is coded.
+Training uses the same function: `TrainableExact` computes its output with `ExactLayer` arithmetic and takes the
+gradient of the real-valued layer (straight-through), so that what is trained is what is coded.
 """
 
 from __future__ import annotations
@@ -65,8 +65,16 @@ class ExactLayer:
 
     @classmethod
     def build(
-        cls, weight: Tensor, bias: Tensor, *, kernel: int, shift: int, input_range: tuple[int, int], output_range: tuple[int, int]
+        cls,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        kernel: int,
+        shift: int,
+        input_range: tuple[int, int],
+        output_range: tuple[int, int],
     ) -> ExactLayer:
+        """Check the bound and choose the carrier; the fields' meanings are those of the class."""
         w, b = weight.double(), bias.double()
         reach = max(abs(input_range[0]), abs(input_range[1]))
         bound = float((w.abs().sum(1) * reach + b.abs()).max())
@@ -158,9 +166,8 @@ def _known_answer(device: str, dtype: torch.dtype, bound: float, batch: int, ker
         values.append((state >> 20) % (2 * top + 1) - top)
     plane = torch.tensor(values[: cin * size * size], dtype=torch.float64).view(1, cin, size, size)
     weight = torch.tensor(values[cin * size * size :], dtype=torch.int64).view(cout, k)
-    found = exact_sums(
-        plane.expand(batch, -1, -1, -1).to(device), weight.to(device, dtype), torch.zeros(cout, device=device, dtype=dtype), kernel
-    )
+    zero = torch.zeros(cout, device=device, dtype=dtype)
+    found = exact_sums(plane.expand(batch, -1, -1, -1).to(device), weight.to(device, dtype), zero, kernel)
     expected = (_patches(plane, kernel).long().unsqueeze(2) * weight).sum(3)  # int64: exact by definition
     expected = expected.transpose(1, 2).unflatten(2, (size, size)).expand(batch, -1, -1, -1)
     return torch.equal(found.cpu().long(), expected)
@@ -193,7 +200,8 @@ class TrainableExact(nn.Module):
 
     forward: a [B, cin, H, W] reals that are multiples of 2^-input_bits -> reals that are multiples of 2^-output_bits,
     equal to the frozen layer's integers divided by 2^output_bits. gain: [B, cout] reals; offset: [B, cout] reals in
-    units of the output. `relu` layers clamp to [0, ACTIVATION_MAX], others to `output_range`.
+    units of the output. `relu` layers clamp to [0, ACTIVATION_MAX], others to `output_range`. `scale`: of the weights
+    against the parameters, for outputs whose units are large against one.
     """
 
     def __init__(
@@ -207,8 +215,10 @@ class TrainableExact(nn.Module):
         input_range: tuple[int, int] = (0, ACTIVATION_MAX),
         output_range: tuple[int, int] = (0, ACTIVATION_MAX),
         relu: bool = True,
+        scale: float = 1.0,
     ):
         super().__init__()
+        self.scale = scale
         self.weight = nn.Parameter(torch.randn(cout, cin * kernel * kernel) * (2 / (cin * kernel * kernel)) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(cout))
         self.kernel, self.relu = kernel, relu
@@ -218,8 +228,9 @@ class TrainableExact(nn.Module):
     def freeze(self) -> ExactLayer:
         """The integer layer that forward() computes with. Weights beyond int16 are clamped, here as in training."""
         top = 2**15 - 1
-        weight = (self.weight.detach().double() * 2**WEIGHT_BITS).round().clamp(-top, top)
-        bias = (self.bias.detach().double() * 2 ** (WEIGHT_BITS + self.input_bits)).round().clamp(-(2**31), 2**31 - 1)
+        weight = (self.weight.detach().double() * self.scale * 2**WEIGHT_BITS).round().clamp(-top, top)
+        bias = self.bias.detach().double() * self.scale * 2 ** (WEIGHT_BITS + self.input_bits)
+        bias = bias.round().clamp(-(2**31), 2**31 - 1)
         shift = WEIGHT_BITS + self.input_bits - self.output_bits + GAIN_BITS
         return ExactLayer.build(
             weight, bias, kernel=self.kernel, shift=shift, input_range=self.input_range, output_range=self.output_range
@@ -228,7 +239,7 @@ class TrainableExact(nn.Module):
     def forward(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
         with torch.autocast(a.device.type, enabled=False):
             a = a.float()
-            real = torch.matmul(_patches(a, self.kernel), self.weight.t()) + self.bias
+            real = (torch.matmul(_patches(a, self.kernel), self.weight.t()) + self.bias) * self.scale
             real = real.transpose(1, 2).unflatten(2, a.shape[2:])
             if gain is not None:
                 real = real * gain[:, :, None, None]
@@ -239,11 +250,11 @@ class TrainableExact(nn.Module):
             real = clamp_inward(real.relu(), low, high) if self.relu else clamp_inward(real, low, high)
             with torch.no_grad():
                 exact = self.freeze()(
-                    (a.detach().double() * 2.0**self.input_bits).round(),
+                    (a.double() * 2.0**self.input_bits).round(),
                     None if gain is None else integer_gain(gain),
-                    None if offset is None else (offset.detach().double() * scale).round(),
-                ) / scale
-            return real + (exact.float() - real).detach()
+                    None if offset is None else (offset.double() * scale).round(),
+                )
+            return real + ((exact / scale).float() - real).detach()
 
 
 def integer_gain(gain: Tensor) -> Tensor:

@@ -67,4 +67,3 @@ class FactorizedPrior(nn.Module):
                 escape = max(1.0 - p[first : last + 1].sum(), 2.0**-20)
                 tables.append((int(first) - SUPPORT, np.append(p[first : last + 1], escape)))
         return TableSet.from_probabilities(tables)
-

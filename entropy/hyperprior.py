@@ -3,9 +3,9 @@
     y --h_a--> z --round--> z_hat --h_s--> (mu, t)        s = round(y - mu),  y_hat = s + mu,  s ~ N(0, sigma_t)
 
 z_hat is coded with the factorised prior; h_s, an integer network (see `exact`), turns it into a mean mu in fixed point
-and a table number t among 64 log-spaced scales; s is coded with table t. All of mu, t and y_hat are integers (y_hat and mu
-in units of 2^-6), identical on every machine. Method: Minnen, Ballé, Toderici, "Joint Autoregressive and Hierarchical
-Priors" (NeurIPS 2018), without the autoregression; integer hyper-decoder after Ballé et al. (ICLR 2019).
+and a table number t among 64 log-spaced scales; s is coded with table t. All of mu, t and y_hat are integers (y_hat and
+mu in units of 2^-6), identical on every machine. Method: Minnen, Ballé, Toderici, "Joint Autoregressive and
+Hierarchical Priors" (NeurIPS 2018), without the autoregression; integer hyper-decoder after Ballé et al. (ICLR 2019).
 
 `Hyperprior` is trained; `Hyperprior.freeze()` makes the tensors of the immutable coding object (see `coding`).
 """
@@ -22,7 +22,18 @@ from torch import Tensor, nn
 from .exact import TrainableExact, clamp_inward
 from .factorized import FactorizedPrior
 
-__all__ = ["MEAN_BITS", "HyperAnalysis", "SCALES", "SCALE_HIGH", "SCALE_LOW", "HyperConfig", "Hyperprior", "Likelihood"]
+__all__ = [
+    "GAIN_LINE",
+    "MEAN_BITS",
+    "HyperAnalysis",
+    "IndexTable",
+    "SCALES",
+    "SCALE_HIGH",
+    "SCALE_LOW",
+    "HyperConfig",
+    "Hyperprior",
+    "Likelihood",
+]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.11, 100.0
 """The Gaussian tables: number, smallest and largest scale. Table 0 means: not coded, zero."""
@@ -50,18 +61,45 @@ class HyperConfig:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """What the entropy model says in training: y_hat [B, M, h, w] with straight-through gradient; bits_y, bits_z [B]."""
+    """What training needs: y_hat [B, M, h, w] with straight-through gradient; bits_y, bits_z [B]."""
 
     y_hat: Tensor
     bits_y: Tensor
     bits_z: Tensor
 
 
+GAIN_LINE = (-0.13, 2.86)
+"""Log gain on y at index 0 and 63 when training starts: from the step size 5.1 / sqrt(lambda) that is optimal for an
+orthonormal transform at lambda = 20 and 8000."""
+
+
+class IndexTable(nn.Module):
+    """Values that depend on the quality index: index [B] -> [B, C], linear between `knots` learned rows.
+
+    Fewer rows than the 64 indices train faster, since every sample moves two of them. `scale`: of the values against
+    the parameters, so that one learning rate suits values of any size. start: the values at index 0 and 63.
+    """
+
+    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, knots: int = 16):
+        super().__init__()
+        line = torch.linspace(*start, knots)[:, None] / scale
+        self.value = nn.Parameter(line.expand(knots, channels).clone())
+        self.scale = scale
+
+    def forward(self, index: Tensor) -> Tensor:
+        last = self.value.shape[0] - 1
+        position = index.float().clamp(0, QUALITY_LEVELS - 1) * (last / (QUALITY_LEVELS - 1))
+        below = position.floor().clamp(max=last - 1)
+        rows = torch.lerp(self.value[below.long()], self.value[below.long() + 1], (position - below)[:, None])
+        return rows * self.scale
+
+
 class HyperAnalysis(nn.Module):
-    """h_a: y [B, M, h, w], h and w multiples of 4 -> z [B, Z, h/4, w/4]. Float: only the encoder runs it."""
+    """h_a: y [B, M, h, w], h and w multiples of 4; index [B] -> z [B, Z, h/4, w/4]. Float: only the encoder runs it."""
 
     def __init__(self, c: HyperConfig):
         super().__init__()
+        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]))
         self.stem = nn.Conv2d(4 * c.latent, c.width, 1)
         self.mix2 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide2 = nn.Conv2d(c.width, c.width, 1)
@@ -69,34 +107,25 @@ class HyperAnalysis(nn.Module):
         self.mix4 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide4 = nn.Conv2d(c.width, c.width, 1)
         self.head = nn.Conv2d(c.width, c.hyper, 1)
+        self.gain_z = IndexTable(c.hyper, (-0.3, 0.7))
 
-    def forward(self, y: Tensor) -> Tensor:
-        # y spans hundreds at high rates and units at low ones: compress its range before the float layers.
-        h = torch.sign(y) * torch.log1p(y.abs())
+    def forward(self, y: Tensor, index: Tensor) -> Tensor:
+        # Undo the gain of the rate, then compress: the channels of y span three orders of magnitude.
+        h = y * self.gain_y(index).exp()[:, :, None, None]
+        h = torch.sign(h) * torch.log1p(8 * h.abs())
         h = F.silu(self.stem(F.pixel_unshuffle(h, 2)))
         h = h + F.silu(self.wide2(self.mix2(h)))
         h = F.silu(self.down(F.pixel_unshuffle(h, 2)))
         h = h + F.silu(self.wide4(self.mix4(h)))
-        return self.head(h).float()
-
-
-class _IndexTable(nn.Module):
-    """Values that depend on the quality index: knots learned, 64 integer rows at freezing. index [B] -> [B, C]."""
-
-    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), knots: int = 16):
-        super().__init__()
-        line = torch.linspace(*start, knots)[:, None]
-        self.value = nn.Parameter(line.expand(knots, channels).clone())
-
-    def forward(self, index: Tensor) -> Tensor:
-        last = self.value.shape[0] - 1
-        position = index.float().clamp(0, QUALITY_LEVELS - 1) * (last / (QUALITY_LEVELS - 1))
-        below = position.floor().clamp(max=last - 1)
-        return torch.lerp(self.value[below.long()], self.value[below.long() + 1], (position - below)[:, None])
+        return self.head(h).float() * self.gain_z(index).exp()[:, :, None, None]
 
 
 class _HyperSynthesis(nn.Module):
-    """h_s: z_hat [B, Z, h/4, w/4] integers, index [B] -> mu, t [B, M, h, w]; integer arithmetic throughout."""
+    """h_s: z_hat [B, Z, h/4, w/4] integers, index [B] -> mu, t [B, M, h, w]; integer arithmetic throughout.
+
+    The gains of the first layer undo the rate's gain on z, those of the last one give mu the rate's gain on y, and t
+    its offset: what lies between is the same task at every rate.
+    """
 
     def __init__(self, c: HyperConfig):
         super().__init__()
@@ -106,27 +135,38 @@ class _HyperSynthesis(nn.Module):
                 TrainableExact(c.width, 4 * c.width),
                 TrainableExact(c.width, c.middle, 3),
                 TrainableExact(c.middle, 4 * c.width),
-                TrainableExact(c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False),
+                TrainableExact(
+                    c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False, scale=4.0
+                ),
             ]
         )
         with torch.no_grad():
             self.layers[0].weight *= 0.5
-            self.layers[-1].weight *= 0.3
-        self.gains = nn.ModuleList([_IndexTable(c.width), _IndexTable(c.middle)])
-        """log gains after the two 3 x 3 layers."""
+            self.layers[-1].weight *= 0.1
+        self.gains = nn.ModuleList([IndexTable(c.width, (0.3, -0.7)), IndexTable(c.middle), IndexTable(2 * c.latent)])
+        """log gains after the two 3 x 3 layers and the last one."""
+        self.offset = IndexTable(2 * c.latent, scale=10.0)
+        with torch.no_grad():
+            knots = self.offset.value.shape[0]
+            middle = sum(GAIN_LINE) / 2
+            line = torch.linspace(GAIN_LINE[0] - middle, GAIN_LINE[1] - middle, knots)
+            self.gains[2].value[:, : c.latent] = line[:, None]
+        self.set_scales(torch.full((c.latent,), 0.3))
+
+    @torch.no_grad()
+    def set_scales(self, deviation: Tensor) -> None:
+        """Start from scales that fit channels of y with these standard deviations [M], before the rate's gain."""
         step = (SCALES - 1) / math.log(SCALE_HIGH / SCALE_LOW)
-        middle = step * math.log(0.5 / SCALE_LOW)
-        self.offset = _IndexTable(2 * c.latent)
-        with torch.no_grad():  # scales grow with the gain on y: start there
-            self.offset.value[:, c.latent :] = torch.linspace(middle - step, middle + step, self.offset.value.shape[0])[:, None]
+        log_gain = torch.linspace(*GAIN_LINE, self.offset.value.shape[0])[:, None]
+        t = step * (deviation.clamp_min(1e-3).log() + log_gain - math.log(SCALE_LOW))
+        self.offset.value[:, len(deviation) :] = t.clamp(1, SCALES - 2) / self.offset.scale
 
     def forward(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         e1, e2, e3, e4, e5 = self.layers
-        h = e1(z_hat, self.gains[0](index).exp())
-        h = F.pixel_shuffle(e2(h), 2)
-        h = e3(h, self.gains[1](index).exp())
-        h = F.pixel_shuffle(e4(h), 2)
-        mu, t = e5(h, offset=self.offset(index)).chunk(2, 1)
+        g1, g3, g5 = (gain(index).exp() for gain in self.gains)
+        h = F.pixel_shuffle(e2(e1(z_hat, g1)), 2)
+        h = F.pixel_shuffle(e4(e3(h, g3)), 2)
+        mu, t = e5(h, g5, self.offset(index)).chunk(2, 1)
         return mu, t
 
 
@@ -141,7 +181,7 @@ class Hyperprior(nn.Module):
         self.prior = FactorizedPrior(config.hyper)
 
     def forward(self, y: Tensor, index: Tensor) -> Likelihood:
-        z = self.h_a(y)
+        z = self.h_a(y, index)
         bits_z = self.prior(z + torch.rand_like(z) - 0.5 if self.training else z.round(), index)
         z_hat = z + (z.round() - z).detach()
         mu, t = self.h_s(z_hat, index)

@@ -23,7 +23,16 @@ from torch import Tensor
 
 from ..errors import CorruptFile, ModelError
 from .coder import MAX_DISTANCE, Coder
-from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, integer_gain, verify_arithmetic
+from .exact import (
+    ACTIVATION_BITS,
+    ACTIVATION_MAX,
+    GAIN_BITS,
+    GAIN_MAX,
+    WEIGHT_BITS,
+    ExactLayer,
+    integer_gain,
+    verify_arithmetic,
+)
 from .factorized import BANKS, bank_of
 from .hyperprior import (
     MEAN_BITS,
@@ -43,13 +52,14 @@ QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
 ONE = 1 << MEAN_BITS
 _KERNELS = (3, 1, 3, 1, 1)
+_TABLES = ("gain.0", "gain.1", "gain.2", "offset")
 Y_LIMIT = MAX_DISTANCE // 2
 """|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What a picture's data chunk decodes to. z: [Z, h/4, w/4] int32; y_hat: [M, h, w] int32 in units of 2^-MEAN_BITS."""
+    """What a data chunk decodes to. z: [Z, h/4, w/4] int32; y_hat: [M, h, w] int32 in units of 2^-MEAN_BITS."""
 
     z: np.ndarray
     y_hat: np.ndarray
@@ -89,7 +99,7 @@ class HyperpriorCoding:
         self.latent = t["h_s.4.weight"].shape[0] // 2
         self._check_shapes()
         self._layers = tuple(self._layer(n) for n in range(5))
-        self._gains = tuple(t[f"gain.{n}"].astype(np.int64) for n in range(2))
+        self._gains = tuple(t[f"gain.{n}"].astype(np.int64) for n in range(3))
         self._offset = t["offset"].astype(np.int64)
         self._on: dict[str, tuple[ExactLayer, ...]] = {}
 
@@ -146,6 +156,7 @@ class HyperpriorCoding:
             "h_s.4.weight": (2 * m, w),
             "gain.0": (QUALITY_LEVELS, w),
             "gain.1": (QUALITY_LEVELS, middle),
+            "gain.2": (QUALITY_LEVELS, 2 * m),
             "offset": (QUALITY_LEVELS, 2 * m),
             **{f"h_s.{n}.bias": (t[f"h_s.{n}.weight"].shape[0],) for n in range(5)},
         }
@@ -154,7 +165,7 @@ class HyperpriorCoding:
                 raise ModelError(f"the model's {name} has shape {t[name].shape}, not {shape}")
         if len(self.z_tables) != BANKS * z or len(self.y_tables) != SCALES:
             raise ModelError("the model's number of probability tables does not fit its networks")
-        if min(t["gain.0"].min(), t["gain.1"].min()) < 0 or max(t["gain.0"].max(), t["gain.1"].max()) > GAIN_MAX:
+        if any(t[f"gain.{n}"].min() < 0 or t[f"gain.{n}"].max() > GAIN_MAX for n in range(3)):
             raise ModelError("the model's integer gains are out of range")
         if np.abs(t["offset"].astype(np.int64)).max() > 2**24:
             raise ModelError("the model's offsets are out of range")
@@ -192,17 +203,18 @@ class HyperpriorCoding:
         return torch.from_numpy(rows.astype(np.float64)).to(device)
 
     @torch.inference_mode()
-    def parameters(self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"):
+    def parameters(
+        self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """h_s: z [B, Z, h', w'] int32, quality: B fixed-point indices, size: (h, w) of y
         -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w] uint8 table numbers.
         """
         e1, e2, e3, e4, e5 = self.layers(device)
-        g1, g2 = (self._rows(table, quality, device) for table in self._gains)
-        h = e1(torch.from_numpy(z.astype(np.float64)).to(device), g1)
-        h = F.pixel_shuffle(e2(h), 2)
-        h = e3(h, g2)
-        h = F.pixel_shuffle(e4(h), 2)
-        out = e5(h, offset=self._rows(self._offset, quality, device))[:, :, : size[0], : size[1]].to(torch.int32).cpu().numpy()
+        g1, g3, g5 = (self._rows(table, quality, device) for table in self._gains)
+        h = F.pixel_shuffle(e2(e1(torch.from_numpy(z.astype(np.float64)).to(device), g1)), 2)
+        h = F.pixel_shuffle(e4(e3(h, g3)), 2)
+        out = e5(h, g5, self._rows(self._offset, quality, device))[:, :, : size[0], : size[1]]
+        out = out.to(torch.int32).cpu().numpy()
         mu, t = out[:, : self.latent], out[:, self.latent :]
         return np.ascontiguousarray(mu), ((t + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1).astype(np.uint8)
 
@@ -278,7 +290,7 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 def _names() -> list[str]:
     tables = [f"{name}.{part}" for name in "zy" for part in ("counts", "length", "low")]
-    return [*tables, *(f"h_s.{n}.{part}" for n in range(5) for part in ("weight", "bias")), "gain.0", "gain.1", "offset"]
+    return [*tables, *(f"h_s.{n}.{part}" for n in range(5) for part in ("weight", "bias")), *_TABLES]
 
 
 def _dtype(name: str) -> np.dtype:

@@ -1,6 +1,9 @@
 from __future__ import annotations
+
 from pathlib import Path
+
 import pytest
+
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:

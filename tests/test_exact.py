@@ -1,4 +1,4 @@
-"""Integer networks: exact sums whatever the machine does, bounds that hold for every input, one function for both uses."""
+"""Integer networks: exact sums whatever the machine does, bounds for every input, one function for both uses."""
 
 from __future__ import annotations
 

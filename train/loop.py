@@ -3,8 +3,8 @@
     crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> EMA -> checkpoints -> freeze
 
 One resumable command: it finds its GPUs by itself (lightning Fabric), keeps all pictures in memory, and writes a
-checkpoint every few minutes, from which `--resume` goes on as if nothing had happened. bfloat16 autocast is used outside
-the exact layers only; these compute in float64 in training too.
+checkpoint every few minutes, from which `--resume` goes on with new crops. bfloat16 autocast is used outside the exact
+layers only; these compute in float64 in training too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..codec.network import ImageNetwork
-from ..codec.transforms import QUALITY_LEVELS
+from ..codec.network import ImageNetwork, start_from_statistics
+from ..entropy.hyperprior import QUALITY_LEVELS
 from ..errors import InputError, ModelError
 from .data import CropStream, load_pictures
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
@@ -46,9 +46,9 @@ def train(
 ) -> Path:
     """Run a recipe; returns the folder `runs/NAME` with checkpoint.pt, metrics.csv and TensorBoard logs.
 
-    resume: go on from the folder's checkpoint (start anew when there is none). overrides: recipe fields that replace the
-    file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when the
-    folder holds another run and `resume` is off.
+    resume: go on from the folder's checkpoint (start anew when there is none). overrides: recipe fields that replace
+    the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
+    the folder holds a run and `resume` is off.
     """
     recipe = load_recipe(recipe_path, **(overrides or {}))
     folder = Path(runs) / recipe.name
@@ -117,8 +117,14 @@ class _Run:
     def __init__(self, fabric, recipe: Recipe, folder: Path, say: Callable[[str], None]):
         self.fabric, self.recipe, self.folder, self.say = fabric, recipe, folder, say
         self.rank = fabric.global_rank
+        self.resumes = (folder / "checkpoint.pt").exists()
         torch.manual_seed(recipe.seed + self.rank)
+        seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
+        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers)
         self.network = ImageNetwork(recipe.network()).to(memory_format=torch.channels_last)
+        if not self.resumes:
+            self.crops.batch = 64
+            start_from_statistics(self.network, next(iter(self.crops)))
         if recipe.start_from is not None:
             start = load_checkpoint(recipe.start_from)
             self._load_weights(self.network, start.get("ema", {}), recipe.start_from)
@@ -131,12 +137,11 @@ class _Run:
         self.model, self.optimisers = wrapped[0], list(wrapped[1:])
         self.ema = {n: p.detach().clone() for n, p in self.network.named_parameters()}
         self.step, self.seconds = 0, 0.0
-        if (folder / "checkpoint.pt").exists():
+        if self.resumes:
             self._restore()
-        seed = recipe.seed + 1000 * self.rank + 7919 * self.step  # a resumed run draws new crops
-        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers)
         self.held_out = _centre_crops(recipe.validation)
-        self.say(f"{len(self.crops.pictures)} pictures, {sum(p.size for p in self.crops.pictures) / 3e6:.0f} megapixels")
+        pictures = self.crops.pictures
+        self.say(f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels")
 
     # -- state on disk
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..codec.transforms import QUALITY_LEVELS
+from ..entropy.hyperprior import QUALITY_LEVELS
 
 __all__ = ["balance_weight", "distortion_of", "lagrangian", "quality_lambda"]
 
