@@ -28,12 +28,14 @@ from .console import (
     checked_inputs,
     complain,
     emit,
+    leave_stdout,
     one_sentence,
     plan_outputs,
     print_table,
     read_lec,
     say,
     shown,
+    tell,
     with_progress,
 )
 
@@ -81,8 +83,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a file name may hold bytes that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
-    app(args=None if argv is None else list(argv), prog_name="lecodec")
-    raise SystemExit(0)
+    code: Any = 0
+    try:
+        try:
+            app(args=None if argv is None else list(argv), prog_name="lecodec")
+        except SystemExit as exit:
+            code = exit.code
+        sys.stdout.flush()  # a full disk behind stdout may show only here
+    except OSError as error:
+        complain("standard output", error)
+        leave_stdout()
+        code = 1
+    raise SystemExit(code)
 
 
 def _version(wanted: bool) -> None:
@@ -141,7 +153,7 @@ def encode_command(
             seconds = time.perf_counter() - started
             if not quiet:
                 for note in picture.notes:
-                    complain(source, f"note: {note}")
+                    tell(source, f"note: {note}")
                 bpp = 8 * len(data) / (picture.samples.shape[0] * picture.samples.shape[1])
                 say(
                     destination,
@@ -304,7 +316,7 @@ def rd_command(
         print()
         print_table(result.bd_table())
         for name, why in result.skipped:
-            complain(name, f"left out: {why}")
+            tell(name, f"left out: {why}")
     raise typer.Exit(1 if result.skipped else 0)
 
 

@@ -25,12 +25,14 @@ __all__ = [
     "checked_inputs",
     "complain",
     "emit",
+    "leave_stdout",
     "one_sentence",
     "plan_outputs",
     "print_table",
     "read_lec",
     "say",
     "shown",
+    "tell",
     "with_progress",
 ]
 
@@ -63,8 +65,8 @@ class Outcome:
         """Tell and count a failure."""
         self.failures += 1
         if isinstance(error, BrokenPipeError):
-            _leave_stdout()
-        complain(source, _reason(error, source))
+            leave_stdout()
+        complain(source, error)
 
     def check_output(self, source: str, destination: Path | None) -> None:
         """Refuse an output that cannot be written, that is the input, or that another input of this run has written."""
@@ -148,12 +150,12 @@ def one_sentence(subject: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("lecodec"):
             raise
-        complain(subject, f"needs the package {error.name}: pip install 'lecodec[train,eval]'")
+        tell(subject, f"needs the package {error.name}: pip install 'lecodec[train,eval]'")
         raise typer.Exit(1) from None
     except (OSError, MemoryError, RuntimeError) as error:
         if not _expected(error):
             raise
-        complain(subject, _reason(error, subject))
+        complain(subject, error)
         raise typer.Exit(1) from None
 
 
@@ -172,9 +174,14 @@ def _reason(error: BaseException, subject: str) -> str:
     return (" ".join(str(error).split()) or type(error).__name__).removeprefix(f"{subject}: ")
 
 
-def complain(subject: str, reason: str) -> None:
-    """One sentence on stderr."""
-    print(f"lecodec: {shown(subject)}: {reason}", file=sys.stderr, flush=True)
+def complain(subject: str, error: BaseException) -> None:
+    """A failure as one sentence on stderr."""
+    tell(subject, _reason(error, subject))
+
+
+def tell(subject: str, text: str) -> None:
+    """One line on stderr."""
+    print(f"lecodec: {shown(subject)}: {text}", file=sys.stderr, flush=True)
 
 
 def say(destination: Path | None, text: str) -> None:
@@ -188,8 +195,8 @@ def shown(path: str | Path | None) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def _leave_stdout() -> None:
-    """After a broken pipe: nothing more can be written, and Python's flush on exit shall not complain."""
+def leave_stdout() -> None:
+    """After a broken pipe or a full disk: nothing more can be written, and the flush at exit shall not complain."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

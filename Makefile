@@ -1,0 +1,54 @@
+# Everything runs in .venv, which is built on first use and again when pyproject.toml or constraints.txt change.
+# Only make and Python 3.11 or 3.12 have to be there; PYTHON=… names an interpreter.
+
+PYTHON ?=
+DIR ?=
+OUT ?= runs/bench
+CODECS ?= lecodec,jpeg,webp,avif
+FUZZ_SECONDS ?= 60
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
+	$(BIN)/python -m lecodec.eval.demo
+
+test: $(INSTALLED)  ## Run the tests
+	$(BIN)/python -m pytest -q
+
+check: $(INSTALLED)  ## Lint, check the formatting and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(INSTALLED)  ## Rate-distortion of DIR=folder into OUT=runs/bench (speed and memory are not measured yet)
+	@test -n "$(DIR)" || { echo "make bench DIR=folder-of-pictures [OUT=…] [CODECS=…]" >&2; exit 2; }
+	$(BIN)/lecodec eval rd "$(DIR)" --codecs "$(CODECS)" -o "$(OUT)"
+
+fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+clean:  ## Remove what was built (.venv too); runs/ with its checkpoints stays
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@for python in $(PYTHON) python3 python3.12 python3.11; do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+			2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Python 3.11 or 3.12 with its venv module is needed (Debian and Ubuntu: the package python3-venv)," >&2; \
+		echo "or name an interpreter: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	echo "Building $(VENV) with $$found; the first time takes some minutes (torch is large)."; \
+	"$$found" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,eval,dev]' -c constraints.txt
+	@touch $@
