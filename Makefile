@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help demo test check bench fuzz clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
 	$(BIN)/python -m lecodec.eval.demo
@@ -40,7 +40,7 @@ clean:  ## Remove what was built (.venv too); runs/ with its checkpoints stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@for python in $(PYTHON) python3 python3.12 python3.11; do \
+	@found=; for python in $(PYTHON) python3 python3.12 python3.11; do \
 		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 			2>/dev/null; then found=$$python; break; fi; \
 	done; \

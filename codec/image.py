@@ -193,6 +193,12 @@ class ImageCodec:
     def _read_latents(self, files: list[Parsed]) -> list[Latents]:
         header = files[0].header
         size = -(-header.height // DOWN), -(-header.width // DOWN)
+        for file in files:
+            bits, least = 8 * len(file.data[0].payload), self.entropy.least_bits(file.header.quality, size)
+            if bits + 64 < least:  # 64: what the coder's last words may leave out
+                raise CorruptFile(
+                    f"{bits} bits cannot hold {header.width} x {header.height} pixels: {least:.0f} or more do"
+                )
         readers = [Reader(file.data[0].payload) for file in files]
         latents = self.entropy.traverse(readers, [f.header.quality for f in files], size, None, self.device)
         for file, reader, decoded in zip(files, readers, latents, strict=True):

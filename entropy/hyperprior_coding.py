@@ -44,7 +44,7 @@ from .hyperprior import (
     Z_RANGE,
     Hyperprior,
 )
-from .tables import TableSet, scale_levels
+from .tables import TOTAL, TableSet, scale_levels
 
 __all__ = ["HyperpriorCoding", "Latents", "QUALITY_ONE", "latent_digest"]
 
@@ -223,6 +223,16 @@ class HyperpriorCoding:
     def z_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Size of y -> size of z."""
         return -(-size[0] // 4), -(-size[1] // 4)
+
+    def least_bits(self, quality: int, size: tuple[int, int]) -> float:
+        """No picture with y of this size is coded in fewer bits: z at the cheapest symbol of each table.
+
+        Lets a decoder refuse a small file that claims to be huge before it takes memory for the latents.
+        """
+        tables, first = self.z_tables, bank_of(quality // QUALITY_ONE) * self.hyper
+        most = np.maximum.reduceat(tables.counts, tables.start[:-1])[first : first + self.hyper]
+        zh, zw = self.z_size(size)
+        return float(-np.log2(most / TOTAL).sum()) * zh * zw
 
     def traverse(
         self,

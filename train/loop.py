@@ -30,7 +30,7 @@ from .data import CropStream, load_pictures
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
 from .recipe import Phase, Recipe, load_recipe
 
-__all__ = ["load_checkpoint", "train"]
+__all__ = ["load_checkpoint", "train", "weights_of"]
 
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
 
@@ -44,7 +44,7 @@ def train(
     accelerator: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Run a recipe; returns the folder `runs/NAME` with checkpoint.pt, metrics.csv and TensorBoard logs.
+    """Run a recipe; returns the folder `runs/NAME` with checkpoint.pt, weights.pt, metrics.csv and TensorBoard logs.
 
     resume: go on from the folder's checkpoint (start anew when there is none). overrides: recipe fields that replace
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
@@ -76,6 +76,14 @@ def load_checkpoint(path: Path | str) -> dict:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:  # torch raises many kinds for a bad file
         raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
+
+
+def weights_of(state: dict) -> dict:
+    """A checkpoint without what only resuming needs: the averaged weights in float16. An eighth of its size; what
+    `start_from` and `freeze` take as well.
+    """
+    kept = {key: state[key] for key in ("recipe", "config", "step", "seconds")}
+    return {**kept, "ema": {name: value.half() for name, value in state["ema"].items()}}
 
 
 def _print_line(text: str) -> None:
@@ -162,7 +170,7 @@ class _Run:
         self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
 
     def save(self) -> None:
-        """Write the checkpoint: to a temporary file first, so that a kill leaves the old one."""
+        """Write checkpoint.pt and weights.pt: to temporary files first, so that a kill leaves the old ones."""
         if not self.fabric.is_global_zero:
             return
         state = {
@@ -174,9 +182,10 @@ class _Run:
             "step": self.step,
             "seconds": self.seconds,
         }
-        temporary = self.folder / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        for name, content in (("checkpoint.pt", state), ("weights.pt", weights_of(state))):
+            temporary = self.folder / f"{name}.part"
+            torch.save(content, temporary)
+            os.replace(temporary, self.folder / name)
 
     # -- the loop
 
