@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bitstream import QUALITY_MAX, Header, Parsed, check_picture_size, pack, parse
-from ..entropy.coder import Reader, Writer
+from ..entropy.coder import Coder, Reader, Writer
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Meter
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
@@ -119,11 +119,15 @@ class ImageCodec:
         """The entropy model's estimate of a picture's coded size in bits, container excluded."""
         _check_samples(samples)
         meter = Meter()
-        self._write_latents([samples], fixed_quality(quality), [meter])
+        self.record_latents(samples, fixed_quality(quality), meter)
         return meter.bits
 
+    def record_latents(self, samples: np.ndarray, q: int, coder: Coder) -> Latents:
+        """Run the encoder on one picture at the fixed-point index q and hand its symbols to `coder`."""
+        return self._write_latents([samples], q, [coder])[0]
+
     @torch.inference_mode()
-    def _write_latents(self, pictures: list[np.ndarray], q: int, coders: Sequence[Writer | Meter]) -> list[Latents]:
+    def _write_latents(self, pictures: list[np.ndarray], q: int, coders: Sequence[Coder]) -> list[Latents]:
         x = self._to_tensor(pictures)  # [B, 3, 16 h, 16 w]
         index = self._index([q] * len(pictures))
         y = self.g_a(x, index)  # [B, M, h, w]

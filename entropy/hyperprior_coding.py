@@ -46,7 +46,7 @@ from .hyperprior import (
 )
 from .tables import TOTAL, TableSet, scale_levels
 
-__all__ = ["HyperpriorCoding", "Latents", "QUALITY_ONE", "latent_digest"]
+__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "latent_digest", "table_tensors"]
 
 QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
@@ -107,15 +107,10 @@ class HyperpriorCoding:
 
     @staticmethod
     @torch.no_grad()
-    def from_trained(model: Hyperprior, y_tables: TableSet | None = None) -> dict[str, np.ndarray]:
-        """The tensors of a trained hyperprior. y_tables: 64 tables to use in place of the Gaussian ones."""
+    def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
+        """The tensors of a trained hyperprior, with the tables that training fitted."""
         index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
-        z_tables, y_tables = model.prior.freeze(), y_tables or gaussian_tables()
-        out: dict[str, np.ndarray] = {}
-        for name, tables in (("z", z_tables), ("y", y_tables)):
-            out[f"{name}.counts"] = tables.counts.astype(np.int32)
-            out[f"{name}.length"] = np.diff(tables.start).astype(np.int32)
-            out[f"{name}.low"] = tables.low
+        out = table_tensors(model.prior.freeze(), laplace_tables())
         for n, layer in enumerate(model.h_s.layers):
             frozen = layer.freeze()
             out[f"h_s.{n}.weight"] = frozen.weight.cpu().numpy().astype(np.int16)
@@ -281,17 +276,26 @@ class Meter:
         return values
 
 
-def gaussian_tables() -> TableSet:
-    """The discretised zero-mean Gaussians of the 64 scales, one scale's table after the other."""
+def laplace_tables() -> TableSet:
+    """The discretised zero-mean Laplacians of the 64 scales, one scale's table after the other."""
     tables = []
-    for sigma in scale_levels(SCALES, SCALE_LOW, SCALE_HIGH):
-        reach = max(1, math.ceil(5.5 * sigma))
-        edges = (np.arange(-reach, reach + 2) - 0.5) / (sigma * math.sqrt(2))
-        cdf = np.array([0.5 * math.erfc(-e) for e in edges])
-        p = np.diff(cdf)
-        p = 0.5 * (p + p[::-1])
-        tables.append((-reach, np.append(p, max(1 - p.sum(), 2.0**-20))))
+    for scale in scale_levels(SCALES, SCALE_LOW, SCALE_HIGH):
+        reach = max(1, math.ceil(9 * scale))
+        tail = 0.5 * np.exp((0.5 - np.arange(1, reach + 2)) / scale)  # beyond 1/2, 3/2, ...
+        side = tail[:-1] - tail[1:]
+        p = np.concatenate([side[::-1], [1 - 2 * tail[0]], side])
+        tables.append((-reach, np.append(p, max(2 * tail[-1], 2.0**-20))))
     return TableSet.from_probabilities(tables)
+
+
+def table_tensors(z: TableSet, y: TableSet) -> dict[str, np.ndarray]:
+    """The tables of z and y as the tensors of a model file."""
+    out = {}
+    for name, tables in (("z", z), ("y", y)):
+        out[f"{name}.counts"] = tables.counts.astype(np.int32)
+        out[f"{name}.length"] = np.diff(tables.start).astype(np.int32)
+        out[f"{name}.low"] = tables.low
+    return out
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ MAX_SYMBOLS = 1 << 14
 
 
 def scale_levels(count: int, low: float, high: float) -> np.ndarray:
-    """Log-spaced Gaussian scales: [count] float64 from low to high."""
+    """Log-spaced scales: [count] float64 from low to high."""
     return np.exp(np.linspace(np.log(low), np.log(high), count))
 
 

@@ -1,7 +1,10 @@
+"""Fixtures that several test files share."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -9,3 +12,22 @@ import pytest
 def tiny_model() -> Path:
     """The model of at most 200 kB that golden files and tests use."""
     return Path(__file__).parent / "golden" / "tiny.safetensors"
+
+
+@pytest.fixture
+def tiny_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model as the default and at hand for decoding, whatever is shipped."""
+    from lecodec.codec import registry
+
+    monkeypatch.setenv("LECODEC_MODELS", str(tiny_model))
+    monkeypatch.setitem(registry.ALIASES, "image", registry.read_card(tiny_model).name)
+    return tiny_model
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """A small picture with edges, a gradient and some noise: uint8 [50, 70, 3]."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:50, :70]
+    base = np.stack([3 * x, 4 * y, 2 * x + y], axis=2) + 60 * ((x // 9 + y // 9) % 2)[:, :, None]
+    return np.clip(base + rng.normal(0, 4, base.shape), 0, 255).astype(np.uint8)

@@ -78,6 +78,13 @@ class CropStream:
         crops = np.stack([self._one(*job) for job in jobs])
         return torch.from_numpy(crops).permute(0, 3, 1, 2)
 
+    def take(self, count: int, crop: int) -> Iterator[np.ndarray]:
+        """`count` single crops, uint8 [S, S, 3], S being `crop` or a picture's smaller side."""
+        for _ in range(count):
+            (number,) = self._random.choices(range(len(self.pictures)), cum_weights=self._weights)
+            side = min(crop, *self.pictures[number].shape[:2])
+            yield self._one(number, side, self._random.getrandbits(63))
+
     def __iter__(self) -> Iterator[Tensor]:
         queue: deque = deque()
         shape = (self.crop, self.batch)

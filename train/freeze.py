@@ -1,6 +1,7 @@
 """From a checkpoint to a model file: integers for what is coded with, float16 for the transforms, and a card.
 
-    runs/NAME/checkpoint.pt -> averaged weights -> HyperpriorCoding tensors + g_a, h_a, g_s -> NAME.safetensors
+    runs/NAME/checkpoint.pt -> averaged weights -> HyperpriorCoding tensors + g_a, h_a, g_s
+                            -> tables calibrated on training crops -> NAME.safetensors
 
 Freezing ends with loading the result, which recomputes every bound and digest: a file that is written can code.
 """
@@ -8,6 +9,7 @@ Freezing ends with loading the result, which recomputes every bound and digest: 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,23 +17,36 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bitstream import atomic_write
+from ..bitstream import atomic_write, check_writable
 from ..codec.image import ImageCodec, receptive_field, synthesis_digest
 from ..codec.network import ImageNetwork
 from ..codec.registry import load_tensors, read_card
-from ..entropy.hyperprior_coding import HyperpriorCoding
+from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError, ModelError
+from .calibrate import calibrated_tables
+from .data import CropStream, load_pictures
 from .loop import load_checkpoint
 from .recipe import Recipe
 
 __all__ = ["amend_card", "freeze", "freeze_network"]
 
 
-def freeze(run: Path | str, out: Path | str, *, name: str | None = None, overwrite: bool = False) -> Path:
-    """run: a run's folder or a checkpoint; out: the model file to write; name: of the model (default: the file's stem).
+def freeze(
+    run: Path | str,
+    out: Path | str,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    calibrate: int = 400,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """run: a run's folder or a checkpoint; out: the model file to write; name: of the model (default: the file's stem);
+    calibrate: crops of the recipe's training pictures to count symbols on (0: keep the fitted tables); say: progress.
 
-    Returns `out`. Raises InputError (no checkpoint), ModelError (weights that cannot be exact), OutputExists.
+    Returns `out`. Raises InputError (no checkpoint, no training pictures), ModelError (weights that cannot be exact),
+    OutputExists.
     """
+    check_writable(Path(out), overwrite)
     run = Path(run)
     path = run / "checkpoint.pt" if run.is_dir() else run
     state = load_checkpoint(path)
@@ -45,14 +60,24 @@ def freeze(run: Path | str, out: Path | str, *, name: str | None = None, overwri
         "recipe": recipe.model_dump(mode="json", exclude={"train", "validation", "start_from", "workers"}),
         "steps": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
+        "calibration_crops": calibrate,
     }
-    return freeze_network(network, Path(out), name or Path(out).stem, {"training": training}, overwrite=overwrite)
+    crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed=recipe.seed - 1) if calibrate else None
+    card = {"training": training}
+    name = name or Path(out).stem
+    return freeze_network(network, Path(out), name, card, crops and crops.take(calibrate, 256), overwrite, say)
 
 
 def freeze_network(
-    network: ImageNetwork, out: Path, name: str, card: dict[str, Any] | None = None, *, overwrite: bool = False
+    network: ImageNetwork,
+    out: Path,
+    name: str,
+    card: dict[str, Any] | None = None,
+    crops: Iterable[np.ndarray] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a network as the model file `out`; card: further entries of its card."""
+    """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
     network = network.cpu().eval()
     tensors = {f"parse.{n}": a for n, a in HyperpriorCoding.from_trained(network.hyperprior).items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
@@ -67,8 +92,16 @@ def freeze_network(
         "receptive_field": receptive_field(config.transform),
         **(card or {}),
     }
+    if crops is not None:
+        tensors |= _calibrated(tensors, card, crops, say)
     _write(tensors, card, out, overwrite)
     return out
+
+
+def _calibrated(tensors: dict[str, np.ndarray], card: dict[str, Any], crops: Iterable[np.ndarray], say) -> dict:
+    codec = ImageCodec(tensors, _with_digests(tensors, card))
+    z, y = calibrated_tables(codec.record_latents, (codec.entropy.z_tables, codec.entropy.y_tables), crops, say=say)
+    return {f"parse.{name}": a for name, a in table_tensors(z, y).items()}
 
 
 def amend_card(path: Path, entries: dict[str, Any]) -> None:
@@ -80,15 +113,16 @@ def amend_card(path: Path, entries: dict[str, Any]) -> None:
 def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:
     from safetensors.numpy import save
 
-    parse = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
-    card = {
-        **card,
-        "parse_digest": parse.digest().hex(),
-        "synthesis_digest": synthesis_digest(tensors, card["transform"]).hex(),
-    }
+    card = _with_digests(tensors, card)
     ImageCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
     data = save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, {"card": json.dumps(card, sort_keys=True)})
     if len(data) > 2**30:
         raise ModelError(f"the model would take {len(data)} bytes")
     with atomic_write(out, overwrite=overwrite) as file:
         file.write(data)
+
+
+def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
+    parse = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
+    synthesis = synthesis_digest(tensors, card["transform"])
+    return {**card, "parse_digest": parse.digest().hex(), "synthesis_digest": synthesis.hex()}
