@@ -280,13 +280,16 @@ def freeze_command(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
     name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    calibrate: Annotated[
+        int, typer.Option("--calibrate", help="Training crops to count symbols on; 0 keeps the fitted tables.", min=0)
+    ] = 400,
     force: Force = False,
 ) -> None:
     """Turn a training run into a model file."""
     with one_sentence(str(run)):
         from .train.freeze import freeze
 
-        freeze(run, output, name=name, overwrite=force)
+        freeze(run, output, name=name, overwrite=force, calibrate=calibrate)
 
 
 @eval_app.callback()

@@ -121,6 +121,10 @@ class LecodecCodec:
         """The picture, uint8 [H, W, 3]."""
         return self._codec.decode(data)
 
+    def estimate(self, rgb: np.ndarray, setting: float) -> float:
+        """Bytes that the entropy model expects of the coder, container excluded."""
+        return self._codec.estimate_bits(rgb, quality=setting) / 8
+
 
 def codec_by_name(spec: str) -> Codec:
     """The codec that a spec (see the table above) names.

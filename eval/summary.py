@@ -27,7 +27,10 @@ _MIN_COVERAGE = 0.5
 
 @dataclass(frozen=True)
 class Item:
-    """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels."""
+    """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels.
+
+    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs that tell nothing.
+    """
 
     item: str
     codec: str
@@ -40,6 +43,7 @@ class Item:
     ms_ssim: float
     encode_s: float
     decode_s: float
+    estimate: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Before torch is imported. The pictures here are tiny: threads gain nothing on them, and on a machine that is busy with
+# something else their barriers made the tests ten times slower. Tests of thread counts set their own.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(scope="session")

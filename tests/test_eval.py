@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 import lecodec
-from lecodec.bitstream import Header, pack, parse
 from lecodec.errors import CodecError, InputError
 from lecodec.eval import metrics
 from lecodec.eval.bd import Curve, bd_rate
@@ -226,42 +225,26 @@ def test_jxl_without_its_package_is_a_sentence(monkeypatch):
         codec_by_name("jxl")
 
 
-class FakeImageCodec:
-    """What `lecodec.load` returns, as far as the evaluator uses it: WebP inside a container."""
-
-    def __init__(self, model: str | Path | None) -> None:
-        self.model = model
-
-    def encode(self, samples: np.ndarray, quality: float = 60) -> bytes:
-        header = Header(
-            width=samples.shape[1],
-            height=samples.shape[0],
-            channels=3,
-            parse_digest=bytes(range(8)),
-            synthesis_digest=b"\xff" * 8,
-            quality=0,
-        )
-        return pack(header, [(bytes(8), codec_by_name("webp").encode(samples, quality))])
-
-    def decode(self, data: bytes) -> np.ndarray:
-        return codec_by_name("webp").decode(parse(data).data[0].payload)
-
-
-def test_lecodec_is_measured_through_the_public_interface(monkeypatch, tmp_path):
-    monkeypatch.setitem(vars(lecodec), "load", lambda name, device="cpu", model=None: FakeImageCodec(model))
-    for spec, name, model in (
-        ("lecodec", "lecodec", None),
-        ("lecodec:small", "lecodec:small", "small"),
-        ("lecodec@runs/a@b/m.safetensors", "lecodec@m.safetensors", Path("runs/a@b/m.safetensors")),
-    ):
+def test_lecodec_is_measured_through_the_public_interface(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setenv("LECODEC_MODELS", str(tiny_model.parent))
+    copies = [tmp_path / folder / "m.safetensors" for folder in ("x", "y")]
+    for copy in copies:
+        copy.parent.mkdir()
+        copy.write_bytes(tiny_model.read_bytes())
+    digest = lecodec.load(model=tiny_model).parse_digest.hex()
+    for spec, name in (("lecodec:tiny", "lecodec:tiny"), (f"lecodec@{copies[0]}", "lecodec@m.safetensors")):
         codec = codec_by_name(spec)
-        assert (codec.name, codec._codec.model) == (name, model)
-        assert "0001020304050607" in codec.description and "f" * 16 in codec.description
-    Image.fromarray(photo(48, 40)).save(tmp_path / "a.png")
-    result = run_rd(tmp_path, ["lecodec@x/m", "lecodec@y/m"], tmp_path / "out", anchor="lecodec@y/m")
-    assert [row["codec"] for row in result.bd_table()] == ["lecodec@m", "lecodec@m"]
-    assert result.bd_table()[0]["anchor"] == "lecodec@m#2" and result.bd_table()[0]["bd_rate"] == pytest.approx(0)
+        assert codec.name == name and digest in codec.description and str(tmp_path) not in codec.description
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(photo(64, 80)).save(folder / "a.png")
+    specs = [f"lecodec@{copy}" for copy in copies]
+    result = run_rd(folder, specs, tmp_path / "out", anchor=specs[1], low=10)
+    assert {row["codec"] for row in result.bd_table()} == {"lecodec@m.safetensors"}
+    first = result.bd_table()[0]
+    assert first["anchor"] == "lecodec@m.safetensors#2" and first["bd_rate"] == pytest.approx(0)
     assert [item.setting for item in result.items[:11]] == [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    assert all(item.estimate <= item.bytes <= 1.01 * item.estimate + 96 for item in result.items)
 
 
 # --- a whole run
