@@ -130,7 +130,7 @@ class Header:
             expected = bytes if field.kind == "digest" else int
             if type(value) is not expected:
                 raise InputError(f"header: {field.name} is a {type(value).__name__}, expected {expected.__name__}")
-            if expected is bytes and len(value) != DIGEST_BYTES:
+            if isinstance(value, bytes) and len(value) != DIGEST_BYTES:
                 raise InputError(f"header: {field.name} has {len(value)} bytes, expected {DIGEST_BYTES}")
             try:
                 field.check(value)

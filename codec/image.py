@@ -87,8 +87,8 @@ class ImageCodec:
             found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
             if said != found:
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
-        with torch.device("meta"):
-            networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
+        # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
+        networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
         for name, network in networks.items():
             _fill(network, name, tensors, self.device)
         self.g_a, self.h_a, self.g_s = networks["g_a"], networks["h_a"], networks["g_s"]
@@ -245,7 +245,7 @@ def _device(name: str) -> torch.device:
 
 
 def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: torch.device) -> None:
-    """Give a network on the meta device its weights, as float32."""
+    """Give a network its weights, as float32."""
     state = {}
     for name, array in tensors.items():
         if name.startswith(prefix + "."):
@@ -256,7 +256,8 @@ def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], de
         network.load_state_dict(state, assign=True)
     except RuntimeError:
         raise ModelError(f"the model's weights do not fit the {prefix} that its card describes") from None
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _check_samples(samples: np.ndarray) -> None:

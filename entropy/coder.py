@@ -15,23 +15,23 @@ to *some* values: corruption is the container's to notice.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-import constriction
 import numpy as np
+from constriction import stream  # pyright: ignore[reportAttributeAccessIssue]
 
 from ..errors import CorruptFile
 from .tables import TOTAL, TableSet
 
 __all__ = ["MAX_DISTANCE", "Coder", "Reader", "Writer"]
 
-_model = constriction.stream.model
+_model = stream.model
 TAIL_BITS = 15
 MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
 """The largest distance beyond a table's end that a tail can carry."""
 
 
-def _categorical(counts: np.ndarray) -> _model.Categorical:
+def _categorical(counts: np.ndarray) -> Any:
     return _model.Categorical(counts.astype(np.float64) - 1.0, perfect=False)
 
 
@@ -87,7 +87,7 @@ class Writer:
     """Encodes. `finish()` gives the bytes. Raises ValueError for values no tail can carry: clamp them first."""
 
     def __init__(self) -> None:
-        self._encoder = constriction.stream.queue.RangeEncoder()
+        self._encoder = stream.queue.RangeEncoder()
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         if values is None:
@@ -129,7 +129,7 @@ class Reader:
     def __init__(self, data: bytes):
         if len(data) % 4:
             raise CorruptFile(f"coded data is {len(data)} bytes long, not a multiple of 4")
-        self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+        self._decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def _take(self, model: object, count: int) -> np.ndarray:
         try:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from .tables import TableSet
 
-__all__ = ["BANKS", "FactorizedPrior", "bank_of"]
+__all__ = ["BANKS", "QUALITY_LEVELS", "FactorizedPrior", "bank_of"]
 
+QUALITY_LEVELS = 64
+"""Quality indices run from 0 to QUALITY_LEVELS - 1."""
 BANKS = 8
 """Banks of tables, spread evenly over the 64 quality indices."""
 COMPONENTS = 3
@@ -24,9 +26,9 @@ SUPPORT = 255
 """Tables reach at most from -SUPPORT to SUPPORT; beyond is the escape."""
 
 
-def bank_of(index: Tensor | int, levels: int = 64) -> Tensor | int:
-    """Quality index (real or integer, in [0, levels)) -> bank number."""
-    return index * BANKS // levels
+def bank_of(index: int) -> int:
+    """Quality index, rounded down -> bank number."""
+    return index * BANKS // QUALITY_LEVELS
 
 
 class FactorizedPrior(nn.Module):
@@ -43,7 +45,7 @@ class FactorizedPrior(nn.Module):
         return (weight * torch.sigmoid((x[..., None] - mean) * torch.exp(-log_scale))).sum(-1)
 
     def forward(self, z: Tensor, index: Tensor) -> Tensor:
-        bank = bank_of(index).long().clamp(0, BANKS - 1)
+        bank = (index.long() * BANKS // QUALITY_LEVELS).clamp(0, BANKS - 1)
         mean, log_scale, logit = (p[bank][:, :, None, None] for p in (self.mean, self.log_scale, self.logit))
         weight, log_scale = logit.softmax(-1), log_scale.clamp(-4, 6)
         z = z.float()

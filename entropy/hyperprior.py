@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact import TrainableExact
-from .factorized import FactorizedPrior
+from .factorized import QUALITY_LEVELS, FactorizedPrior
 
 __all__ = [
     "GAIN_LINE",
@@ -44,7 +44,6 @@ MEAN_BITS = 6
 MEAN_RANGE = (-(2**15), 2**15 - 1)
 Z_RANGE = (-255, 255)
 """h_s clamps its input to this range."""
-QUALITY_LEVELS = 64
 
 
 @dataclass(frozen=True)
@@ -131,28 +130,31 @@ class _HyperSynthesis(nn.Module):
 
     def __init__(self, c: HyperConfig):
         super().__init__()
+        first = TrainableExact(c.hyper, c.width, 3, input_bits=0, input_range=Z_RANGE)
+        last = TrainableExact(
+            c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False, scale=4.0
+        )
+        with torch.no_grad():
+            first.weight.mul_(0.5)
+            last.weight.mul_(0.1)
         self.layers = nn.ModuleList(
             [
-                TrainableExact(c.hyper, c.width, 3, input_bits=0, input_range=Z_RANGE),
+                first,
                 TrainableExact(c.width, 4 * c.width),
                 TrainableExact(c.width, c.middle, 3),
                 TrainableExact(c.middle, 4 * c.width),
-                TrainableExact(
-                    c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False, scale=4.0
-                ),
+                last,
             ]
         )
-        with torch.no_grad():
-            self.layers[0].weight *= 0.5
-            self.layers[-1].weight *= 0.1
-        self.gains = nn.ModuleList([IndexTable(c.width, (0.3, -0.7)), IndexTable(c.middle), IndexTable(2 * c.latent)])
+        mean = IndexTable(2 * c.latent)
+        self.gains = nn.ModuleList([IndexTable(c.width, (0.3, -0.7)), IndexTable(c.middle), mean])
         """log gains after the two 3 x 3 layers and the last one."""
         self.offset = IndexTable(2 * c.latent, scale=10.0)
         with torch.no_grad():
             knots = self.offset.value.shape[0]
             middle = sum(GAIN_LINE) / 2
             line = torch.linspace(GAIN_LINE[0] - middle, GAIN_LINE[1] - middle, knots)
-            self.gains[2].value[:, : c.latent] = line[:, None]
+            mean.value[:, : c.latent] = line[:, None]
         self.set_scales(torch.full((c.latent,), 0.3))
 
     @torch.no_grad()

@@ -112,7 +112,7 @@ class HyperpriorCoding:
         index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
         out = table_tensors(model.prior.freeze(), laplace_tables())
         for n, layer in enumerate(model.h_s.layers):
-            frozen = layer.freeze()
+            frozen = layer.freeze()  # pyright: ignore[reportCallIssue]
             out[f"h_s.{n}.weight"] = frozen.weight.cpu().numpy().astype(np.int16)
             out[f"h_s.{n}.bias"] = frozen.bias.cpu().numpy().astype(np.int32)
         for n, gain in enumerate(model.h_s.gains):
@@ -189,7 +189,7 @@ class HyperpriorCoding:
 
     # -- the integer hyper-decoder
 
-    def _rows(self, table: np.ndarray, quality: Sequence[int], device: torch.device) -> Tensor:
+    def _rows(self, table: np.ndarray, quality: Sequence[int], device: torch.device | str) -> Tensor:
         """The rows of an integer table at fixed-point quality indices, interpolated in integers: [B, C] float64."""
         q = np.asarray(quality, np.int64)
         below = np.minimum(q // QUALITY_ONE, QUALITY_LEVELS - 2)

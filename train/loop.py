@@ -129,7 +129,8 @@ class _Run:
         torch.manual_seed(recipe.seed + self.rank)
         seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
         self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers)
-        self.network = ImageNetwork(recipe.network()).to(memory_format=torch.channels_last)
+        self.network = ImageNetwork(recipe.network())
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if not self.resumes:
             self.crops.batch = 64
             start_from_statistics(self.network, next(iter(self.crops)))
