@@ -28,31 +28,30 @@ class RangeDecoder:
     def _word(self) -> int:
         return self.words.pop() if self.words else 0
 
-    def symbol(self, counts: list[int]) -> int:
+    def _quantile(self) -> int:
+        return ((self.point - self.lower) % 2**64) // (self.range >> 24)
+
+    def _take(self, before: int, count: int) -> None:
         scale = self.range >> 24
-        quantile = ((self.point - self.lower) % 2**64) // scale
-        k = before = 0
-        while quantile >= before + counts[k]:
-            before += counts[k]
-            k += 1
-        count = counts[k]
         self.lower = (self.lower + scale * before) % 2**64
         self.range = scale * count
         if self.range < 2**32:
             self.lower = (self.lower << 32) % 2**64
             self.range <<= 32
             self.point = ((self.point << 32) | self._word()) % 2**64
+
+    def symbol(self, counts: list[int]) -> int:
+        quantile, k, before = self._quantile(), 0, 0
+        while quantile >= before + counts[k]:
+            before += counts[k]
+            k += 1
+        self._take(before, counts[k])
         return k
 
     def uniform(self, bits: int) -> int:
-        scale, share = self.range >> 24, 2 ** (24 - bits)
-        value = ((self.point - self.lower) % 2**64) // scale // share
-        self.lower = (self.lower + scale * value * share) % 2**64
-        self.range = scale * share
-        if self.range < 2**32:
-            self.lower = (self.lower << 32) % 2**64
-            self.range <<= 32
-            self.point = ((self.point << 32) | self._word()) % 2**64
+        share = 2 ** (24 - bits)
+        value = self._quantile() // share
+        self._take(value * share, share)
         return value
 
 

@@ -1,0 +1,82 @@
+"""The shipped model: its card, its size, what it does to a real photograph, and exactness at its real width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import lecodec
+from lecodec.codec.image import ImageCodec
+from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_models, load_tensors
+from lecodec.eval.demo import photograph
+from lecodec.eval.metrics import psnr
+
+
+@pytest.fixture(scope="module")
+def codec() -> ImageCodec:
+    return lecodec.load("image")
+
+
+@pytest.fixture(scope="module")
+def coffee() -> np.ndarray:
+    from lecodec.codec.media import read_picture
+
+    return read_picture(photograph())
+
+
+def test_the_card_says_where_the_model_is_from():
+    card = find_model("image")
+    assert card.name == ALIASES["image"]
+    assert card.path.stat().st_size <= 12_000_000
+    for entry in ("training", "training_data", "licence", "receptive_field", "kodak"):
+        assert card.card[entry], entry
+    assert find_by_digest(bytes.fromhex(card.parse_digest)).name == card.name
+
+
+def test_every_shipped_model_loads():
+    for card in list_models():
+        assert lecodec.load(model=card.path).card["name"] == card.name
+
+
+def test_a_photograph_keeps_its_quality(codec, coffee):
+    """Floors a decibel below what was measured, so that only a real regression trips them."""
+    for quality, least_psnr, most_bpp in ((20, 28.0, 0.35), (60, 32.0, 1.0), (95, 34.5, 2.2)):
+        data = codec.encode(coffee, quality)
+        assert psnr(coffee, codec.decode(data)) > least_psnr
+        assert 8 * len(data) / (coffee.shape[0] * coffee.shape[1]) < most_bpp
+
+
+def test_bytes_are_the_estimate(codec, coffee):
+    for quality in (1, 50, 100):
+        bits, estimate = 8 * len(codec.encode(coffee, quality)), codec.estimate_bits(coffee, quality)
+        assert estimate <= bits <= 1.01 * estimate + 96 * 8
+
+
+def test_latents_are_the_same_however_they_are_computed(codec, coffee):
+    crops = [coffee[n : n + 128, 2 * n : 2 * n + 192].copy() for n in range(32)]
+    files = codec.encode_batch(crops, 70)
+    reference = [codec.latents(data) for data in files]
+    wide = ImageCodec(load_tensors(find_model("image").path), codec.card)
+    wide.entropy._on["cpu"] = tuple(layer.to("cpu", torch.float64) for layer in wide.entropy._layers)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            with torch.backends.mkldnn.flags(enabled=count == 2):
+                for data, known in zip(files, reference, strict=True):
+                    for found in (codec.latents(data), wide.latents(data)):
+                        assert np.array_equal(found.z, known.z) and np.array_equal(found.y_hat, known.y_hat)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_decoding_costs_what_the_design_allows(codec):
+    """At most 12 thousand multiplications a pixel to decode: g_s and h_s together."""
+    transform, hyper = codec.card["transform"], codec.card["hyper"]
+    n8, n16, m = transform["width8"], transform["width16"], transform["latent"]
+    at8 = transform["synthesis8"] * (3 * n8 * n8 + 9 * n8) + 64 * 3 * n8
+    at16 = transform["synthesis16"] * (3 * n16 * n16 + 9 * n16) + m * n16 + 4 * n8 * n16
+    w, middle, z = hyper["width"], hyper["middle"], hyper["hyper"]
+    h_s = (9 * z * w + 4 * w * w) / 4096 + (9 * w * middle + 4 * w * middle) / 1024 + 2 * m * w / 256
+    assert at8 / 64 + at16 / 256 + h_s <= 12_000
