@@ -300,8 +300,8 @@ def _eval_root() -> None:
 @eval_app.command("rd")
 def rd_command(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")],
     codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")] = Path("rd"),
     anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD-rates refer to.")] = None,
     low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
     high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,

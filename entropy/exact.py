@@ -226,8 +226,11 @@ class TrainableExact(nn.Module):
         self.input_range, self.output_range = input_range, output_range
 
     def freeze(self) -> ExactLayer:
-        """The integer layer that forward() computes with. Weights beyond int16 are clamped, here as in training."""
-        top = 2**15 - 1
+        """The integer layer that forward() computes with. Weights are clamped, here as in training, to int16 and to what
+        keeps the bound if all of a row had that size: freezing cannot fail after hours.
+        """
+        reach = max(abs(self.input_range[0]), abs(self.input_range[1])) * self.weight.shape[1]
+        top = min(2**15 - 1, int((FLOAT64_BOUND / (GAIN_MAX + 1) - 2**32) / reach))
         weight = (self.weight.detach().double() * self.scale * 2**WEIGHT_BITS).round().clamp(-top, top)
         bias = self.bias.detach().double() * self.scale * 2 ** (WEIGHT_BITS + self.input_bits)
         bias = bias.round().clamp(-(2**31), 2**31 - 1)

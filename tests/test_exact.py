@@ -126,3 +126,13 @@ def test_a_machine_that_cannot_add_is_refused(monkeypatch):
     monkeypatch.setattr(exact, "exact_sums", wrong({torch.float32, torch.float64}))
     with pytest.raises(ModelError, match="cannot code"):
         exact.verify_arithmetic.__wrapped__("cpu")
+
+
+def test_freezing_cannot_fail():
+    """However far training drives the weights, they stay where the sums are exact."""
+    layer = TrainableExact(192, 8, 3)
+    with torch.no_grad():
+        layer.weight.fill_(1e6)
+        layer.bias.fill_(-1e9)
+    frozen = layer.freeze()
+    assert frozen.carrier == torch.float64 and float(frozen.weight.max()) < 2**15
