@@ -226,8 +226,8 @@ class TrainableExact(nn.Module):
         self.input_range, self.output_range = input_range, output_range
 
     def freeze(self) -> ExactLayer:
-        """The integer layer that forward() computes with. Weights are clamped, here as in training, to int16 and to what
-        keeps the bound if all of a row had that size: freezing cannot fail after hours.
+        """The integer layer that forward() computes with. Weights are clamped, here as in training, to int16 and to
+        what keeps the bound if all of a row had that size: freezing cannot fail after hours.
         """
         reach = max(abs(self.input_range[0]), abs(self.input_range[1])) * self.weight.shape[1]
         top = min(2**15 - 1, int((FLOAT64_BOUND / (GAIN_MAX + 1) - 2**32) / reach))
