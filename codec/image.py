@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bitstream import QUALITY_MAX, Header, Parsed, check_picture_size, pack, parse
+from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header, Parsed, check_picture_size, pack, parse
 from ..entropy.coder import Coder, Reader, Writer
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Meter
@@ -157,7 +157,7 @@ class ImageCodec:
         return F.pad(x, (0, -x.shape[-1] % DOWN, 0, -x.shape[-2] % DOWN), mode="replicate")
 
     def _index(self, q: Sequence[int]) -> Tensor:
-        return torch.tensor(q, dtype=torch.float32, device=self.device) / 256
+        return torch.tensor(q, dtype=torch.float32, device=self.device) / QUALITY_ONE
 
     # -- decoding
 

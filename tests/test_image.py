@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lecodec
+from lecodec import bitstream
 from lecodec.bitstream import frame, parse, read_header
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.registry import load_tensors, read_card
-from lecodec.entropy import exact
+from lecodec.entropy import exact, hyperprior_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
 
@@ -89,6 +90,7 @@ def test_quality_orders_rate_and_distortion(codec):
 
 
 def test_quality_is_checked():
+    assert bitstream.QUALITY_ONE == hyperprior_coding.QUALITY_ONE  # two packages that know nothing of each other
     assert (fixed_quality(1), fixed_quality(100)) == (0, 63 * 256)
     for bad in (0, 0.99, 100.01, float("nan")):
         with pytest.raises(InputError, match="quality"):

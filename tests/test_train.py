@@ -101,6 +101,12 @@ def test_an_existing_run_is_not_overwritten(recipe, tmp_path):
         run(recipe, tmp_path, steps=1)
 
 
+def test_a_run_does_not_resume_with_another_optimiser(recipe, tmp_path):
+    run(recipe, tmp_path, steps=1)
+    with pytest.raises(InputError, match="another optimiser"):
+        run(recipe, tmp_path, resume=True, optimiser="muon")
+
+
 def test_part_of_the_network_can_be_trained_from_another_run(recipe, tmp_path):
     folder, _ = run(recipe, tmp_path, steps=3)
     before = {n: w.float() for n, w in load_checkpoint(folder / "weights.pt")["ema"].items()}

@@ -113,6 +113,8 @@ def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
     matrix = [p for n, p in named if p.ndim == 2 and n.startswith(("g_a", "g_s")) and "gain" not in n]
     if recipe.optimiser == "adamw" or not matrix:
         return [torch.optim.AdamW([p for _, p in named], lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
+    if not hasattr(torch.optim, "Muon"):
+        raise InputError(f"optimiser muon needs torch 2.9 or later, this is {torch.__version__}")
     chosen = {id(p) for p in matrix}
     rest = [p for _, p in named if id(p) not in chosen]
     muon = torch.optim.Muon(matrix, lr=recipe.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
@@ -165,8 +167,11 @@ class _Run:
         state = load_checkpoint(path)
         self._load_weights(self.network, state["network"], path)
         self.ema = {n: state["ema"][n].to(p.device) for n, p in self.network.named_parameters()}
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        try:
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+        except (ValueError, KeyError):
+            raise InputError(f"{path}: it was written with another optimiser; start_from takes its weights") from None
         self.step, self.seconds = state["step"], state["seconds"]
         self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
 
