@@ -171,7 +171,7 @@ def _jxl() -> PillowCodec:
     from importlib.metadata import version
 
     extra("pillow_jxl", "pillow-jxl-plugin")  # importing it registers the format with Pillow
-    # Below about 20 libjxl halves the resolution, which costs PSNR at once: the step in its curve is the encoder's own.
+    # PSNR falls abruptly from 20 to below: the step in its curve is the encoder's own.
     ladder = (1, 5, 10, 20, 30, 45, 60, 70, 80, 88, 94)
     description = f"pillow-jxl-plugin {version('pillow-jxl-plugin')} (libjxl), lossy, effort 7"
     return PillowCodec("jxl", "JXL", ladder, description, {"lossless": False, "effort": 7})
