@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 import typer
 
-from .bitstream import HEADER_BYTES, SIGNATURE, atomic_write, check_writable, read_header
+from .bitstream import SIGNATURE, atomic_write, check_writable, read_header
+from .bitstream.limits import MAX_HEADER
 from .errors import OutputExists
 
 __all__ = [
@@ -122,7 +123,7 @@ def read_lec(source: str) -> bytes:
     """The bytes of a `.lec` file; its header is checked before the rest is taken into memory."""
 
     def take(file: BinaryIO) -> bytes:
-        head = file.read(len(SIGNATURE) + HEADER_BYTES + 12)
+        head = file.read(len(SIGNATURE) + MAX_HEADER + 12)  # a later version's header may be longer than ours
         read_header(head)
         return head + file.read()
 

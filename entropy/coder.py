@@ -96,20 +96,17 @@ class Writer:
             return values
         models = _models(tables)
         order, groups = _groups(index)
-        ordered = values[order].astype(np.int64)
+        symbols, beyond = tables.symbols(values[order], index[order])
+        symbols = symbols.astype(np.int32)
         for table, begin, end in groups:
-            position = ordered[begin:end] - int(tables.low[table])
-            escape = int(tables.start[table + 1] - tables.start[table]) - 1
-            outside = (position < 0) | (position >= escape)
-            symbols = np.where(outside, escape, position).astype(np.int32)
-            self._encoder.encode(symbols, models[table])
+            self._encoder.encode(symbols[begin:end], models[table])
+            outside = beyond[begin:end]
             if outside.any():
-                self._tails(position[outside], escape)
+                self._tails(outside[outside != 0])
         return values
 
-    def _tails(self, position: np.ndarray, escape: int) -> None:
-        below = position < 0
-        distance = np.where(below, -position, position - escape + 1)
+    def _tails(self, beyond: np.ndarray) -> None:
+        below, distance = beyond < 0, np.abs(beyond)
         if distance.max() > MAX_DISTANCE:
             raise ValueError(f"a value lies {distance.max()} beyond its table; at most {MAX_DISTANCE} can be coded")
         length = np.frexp(distance.astype(np.float64))[1] - 1  # floor(log2), exact for integers below 2^53

@@ -46,7 +46,7 @@ from .hyperprior import (
 )
 from .tables import TOTAL, TableSet, scale_levels
 
-__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "latent_digest", "table_tensors"]
+__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "table_tensors"]
 
 QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
@@ -65,16 +65,13 @@ class Latents:
     y_hat: np.ndarray
 
     def digest(self) -> bytes:
-        """8 bytes that tell whether two machines decoded the same latents."""
-        return latent_digest(self.z, self.y_hat)
-
-
-def latent_digest(*parts: np.ndarray) -> bytes:
-    """BLAKE2b-64 over int32 little-endian integers in C order."""
-    h = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        h.update(np.ascontiguousarray(part, "<i4").data)
-    return h.digest()
+        """8 bytes that tell whether two machines decoded the same latents: BLAKE2b-64 over z, then y_hat, as int32
+        little-endian integers in C order.
+        """
+        h = hashlib.blake2b(digest_size=8)
+        for part in (self.z, self.y_hat):
+            h.update(np.ascontiguousarray(part, "<i4").data)
+        return h.digest()
 
 
 class HyperpriorCoding:

@@ -81,13 +81,18 @@ class TableSet:
         """The counts of one table, escape last: [n] uint32."""
         return self.counts[self.start[index] : self.start[index + 1]]
 
+    def symbols(self, values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """values and their table numbers, [n] each -> their symbols (the escape for values outside), and by how much a
+        value lies below (negative) or above (positive) its table, 0 inside. int64.
+        """
+        escape = np.diff(self.start)[index] - 1
+        position = values.astype(np.int64) - self.low[index]
+        beyond = np.minimum(position, 0) + np.maximum(position - escape + 1, 0)
+        return np.where(beyond == 0, position, escape), beyond
+
     def bits(self, values: np.ndarray, index: np.ndarray) -> np.ndarray:
         """The model's estimate: bits for each value under its table, escapes with their tails. Same shapes; float64."""
-        length = np.diff(self.start)[index] - 1
-        position = values.astype(np.int64) - self.low[index]
-        outside = (position < 0) | (position >= length)
-        symbol = np.where(outside, length, position)
+        symbol, beyond = self.symbols(values, index)
         cost = TABLE_BITS - np.log2(self.counts[self.start[index] + symbol].astype(np.float64))
-        distance = np.where(position < 0, -position, position - length + 1)
-        tail = 2 * np.floor(np.log2(np.maximum(distance, 1))) + 2  # Elias gamma and a sign
-        return cost + np.where(outside, tail, 0.0)
+        tail = 2 * np.floor(np.log2(np.maximum(np.abs(beyond), 1))) + 2  # Elias gamma and a sign
+        return cost + np.where(beyond != 0, tail, 0.0)

@@ -22,6 +22,7 @@ Files hold the picture and nothing else: no EXIF, no ICC profile. Every failure 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,10 @@ class Codec(Protocol):
         """The picture, uint8 [H, W, 3], from nothing but the bytes. Raises `CodecError`."""
         ...
 
+    def estimate(self, rgb: np.ndarray, setting: float) -> float:
+        """Bytes that the codec's model expects, container excluded; `nan` where there is no such model."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class PillowCodec:
@@ -88,6 +93,10 @@ class PillowCodec:
                 return np.asarray(picture.convert("RGB"))
         except (OSError, ValueError, RuntimeError) as error:
             raise CodecError(f"{self.name} could not decode its own file: {error}") from error
+
+    def estimate(self, rgb: np.ndarray, setting: float) -> float:
+        """`nan`: these formats tell nothing."""
+        return math.nan
 
 
 class LecodecCodec:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import nan
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,7 +31,7 @@ from ..codec.media import read_picture
 from ..errors import CodecError, InputError
 from . import metrics, report
 from ._extras import extra
-from .peers import Codec, LecodecCodec, codec_by_name
+from .peers import Codec, codec_by_name
 from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
 
 __all__ = ["OUTPUTS", "RDResult", "run_rd"]
@@ -208,7 +207,6 @@ def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: f
     if decoded.shape != rgb.shape or decoded.dtype != np.uint8:
         raise CodecError(f"{name} returned {decoded.dtype} {decoded.shape} for uint8 {rgb.shape}")
     height, width = rgb.shape[:2]
-    estimate = codec.estimate(rgb, setting) if isinstance(codec, LecodecCodec) else nan
     return Item(
         item=item,
         codec=name,
@@ -221,7 +219,7 @@ def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: f
         ms_ssim=metrics.ms_ssim(rgb, decoded),
         encode_s=middle - start,
         decode_s=end - middle,
-        estimate=estimate,
+        estimate=codec.estimate(rgb, setting),
     )
 
 

@@ -20,6 +20,7 @@ import pytest
 
 import lecodec
 from lecodec import console
+from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import main
 from lecodec.codec.media import read_picture, write_picture
 
@@ -147,6 +148,14 @@ def test_info(run: Run) -> None:
     assert [f["channels"] for f in facts] == [3, 1]
     assert facts[0]["bytes"] == Path("a.png.lec").stat().st_size
     assert {"file": "a.png.lec", **lecodec.info("a.png.lec")} == facts[0]
+
+
+def test_a_later_version_with_a_longer_header_is_named(run: Run) -> None:
+    later = SIGNATURE + frame(b"LHDR", b"\x07" + bytes(200)) + frame(b"LEND", b"")
+    Path("later.lec").write_bytes(later)
+    for arguments in (("info",), ("decode", "-o", "x.png"), ("test",)):
+        ran = run(*arguments, "later.lec")
+        assert ran.code == 1 and "version is 7" in sentences(ran)[0]
 
 
 def test_info_without_the_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,8 @@ class _Recorder:
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         assert values is not None, "a recorder cannot read"
-        escape = np.diff(tables.start)[index] - 1
-        position = values.astype(np.int64) - tables.low[index]
-        position = np.where((position < 0) | (position >= escape), escape, position)
-        self.counts[id(tables)] += np.bincount(tables.start[index] + position, minlength=len(tables.counts))
+        symbol, _ = tables.symbols(values, index)
+        self.counts[id(tables)] += np.bincount(tables.start[index] + symbol, minlength=len(tables.counts))
         return values
 
 

@@ -17,7 +17,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -82,7 +81,7 @@ def weights_of(state: dict) -> dict:
     """A checkpoint without what only resuming needs: the averaged weights in float16. An eighth of its size; what
     `start_from` and `freeze` take as well.
     """
-    kept = {key: state[key] for key in ("recipe", "config", "step", "seconds")}
+    kept = {key: state[key] for key in ("recipe", "step", "seconds")}
     return {**kept, "ema": {name: value.half() for name, value in state["ema"].items()}}
 
 
@@ -101,11 +100,13 @@ class _Objective(nn.Module):
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r = self.recipe
         x_hat, bits = self.network(x, index)
+        if not self.training:
+            x_hat = x_hat.clamp(0, 1)
         bpp = bits / (x.shape[-1] * x.shape[-2])
         distortion = distortion_of(r.distortion, x, x_hat)
         lam = quality_lambda(index, r.lambda_low, r.lambda_high)
         weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
-        return lagrangian(bpp, distortion, lam, weight), bpp.detach(), distortion.detach()
+        return lagrangian(bpp, distortion, lam, weight), bpp, distortion
 
 
 def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -181,7 +182,6 @@ class _Run:
             return
         state = {
             "recipe": self.recipe.model_dump(mode="json"),
-            "config": asdict(self.network.config),
             "network": self.network.state_dict(),
             "ema": self.ema,
             "optimisers": [o.state_dict() for o in self.optimisers],
@@ -219,7 +219,7 @@ class _Run:
         checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
         losses, said = [], time.monotonic()
         mark, mark_step = time.monotonic(), self.step
-        self.network.train()
+        self.objective.train()
         stream = iter(self.crops)
         while self.done < 1:
             begun = time.monotonic()
@@ -230,7 +230,7 @@ class _Run:
             rate = self.learning_rate()
             for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
                 group["lr"] = rate
-            loss, bpp, distortion = self.model(x, index)
+            loss, _, _ = self.model(x, index)
             fabric.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
             if torch.isfinite(norm):
@@ -273,21 +273,21 @@ class _Run:
 
     @contextlib.contextmanager
     def averaged(self):
-        """The network with its averaged weights, for the time of a `with`."""
+        """The objective with the network's averaged weights, for the time of a `with`."""
         own = {n: p.detach().clone() for n, p in self.network.named_parameters()}
         self.network.load_state_dict(self.ema)
-        self.network.eval()
+        self.objective.eval()
         try:
-            yield self.network
+            yield self.objective
         finally:
             self.network.load_state_dict(own)
-            self.network.train()
+            self.objective.train()
 
     def _checkpoint(self) -> None:
         self.save()
         if self.held_out is not None and self.fabric.is_global_zero:
-            with self.averaged() as network:
-                row = _validate(network, self.held_out.to(self.fabric.device), self.recipe)
+            with self.averaged() as objective:
+                row = _validate(objective, self.held_out.to(self.fabric.device))
             self._log(row)
             self.say("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in row.items()))
 
@@ -312,17 +312,12 @@ def _centre_crops(folders: list[Path], side: int = 256, most: int = 16) -> Tenso
 
 
 @torch.no_grad()
-def _validate(network: ImageNetwork, x: Tensor, recipe: Recipe) -> dict[str, float]:
+def _validate(objective: _Objective, x: Tensor) -> dict[str, float]:
     """Rate and distortion of the held-out crops at a few quality indices, with real rounding, and their mean loss."""
     row, total = {}, 0.0
     for q in VALIDATION_INDICES:
-        index = torch.full((len(x),), q, device=x.device)
-        x_hat, bits = network(x, index)
-        bpp = bits / (x.shape[-1] * x.shape[-2])
-        distortion = distortion_of(recipe.distortion, x, x_hat.clamp(0, 1))
-        lam = quality_lambda(index, recipe.lambda_low, recipe.lambda_high)
-        weight = balance_weight(lam, recipe.lambda_low, recipe.lambda_high, recipe.balance)
-        total += float(lagrangian(bpp, distortion, lam, weight)) / len(VALIDATION_INDICES)
+        loss, bpp, distortion = objective(x, torch.full((len(x),), q, device=x.device))
+        total += float(loss) / len(VALIDATION_INDICES)
         row[f"bpp@{q}"] = float(bpp.mean())
         row[f"dB@{q}"] = -10 * math.log10(float(distortion.mean()))
     return {"validation": total, **row}
