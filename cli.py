@@ -1,54 +1,50 @@
-"""The command line: arguments, messages and exit codes; the work is done by the modules below it.
+"""The command line: arguments and exit codes; what they mean is passed on to the modules that do the work.
 
-    lecodec encode | decode | info | test | models | train | freeze | eval rd
+    cli -> paths (which files) -> jobs (many of them) -> tasks (one of them); cli -> console (how it looks)
 
-Conventions of zstd and flac (see console.py). Inputs are kept; an existing output is refused without `-f`; `-o FILE`
-goes with one input and `-o DIR/` with many; `-` and `-c` are pipes. One bad file does not stop the others: each gets
-one sentence on stderr. Progress appears only on a terminal. Ctrl-C leaves no temporary file behind.
+    lecodec encode | decode | info | test | models | train | freeze | eval rd | eval bench
 
-Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted.
+Conventions of zstd and flac. Inputs are kept; an existing output is refused without `-f`; `-o FILE` goes with one
+input and `-o DIR/` with many; `-r` takes folders; `-` and `-c` are pipes. One bad file does not stop the others: each
+gets one sentence on stderr. Reports come in the order of the inputs. Ctrl-C leaves no temporary file behind.
+
+Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.
 
 Heavy modules (torch, numpy, Pillow, rich) are imported inside the commands that need them: `lecodec info` needs none.
 """
 
 from __future__ import annotations
 
-import os
+import json
+import math
+import re
 import sys
-import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .console import (
-    Outcome,
-    checked_inputs,
+    Report,
     complain,
-    emit,
+    decoded_line,
+    encoded_line,
     leave_stdout,
     one_sentence,
-    plan_outputs,
     print_table,
-    read_lec,
-    say,
+    progress,
     shown,
     tell,
-    with_progress,
+    tested_line,
 )
-
-if TYPE_CHECKING:
-    from .codec.image import ImageCodec
+from .jobs import Job, Task, cores, promptly_interrupted, run
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, plan
+from .tasks import Codecs, Decoding, Encoding, NoCodec, Testing, read_lec
 
 __all__ = ["app", "main"]
-
-SUFFIX = ".lec"
-PICTURE_SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"
-}  # fmt: skip
-"""Suffixes that decoding replaces by `.png`; any other belongs to the name."""
 
 _SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -59,7 +55,7 @@ _SETTINGS: dict[str, Any] = {
 }
 app = typer.Typer(
     help="Learned image compression: pictures in, small .lec files out, and back.",
-    epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted.",
+    epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
     **_SETTINGS,
 )
 eval_app = typer.Typer(help="Measure codecs on a folder of pictures.", **_SETTINGS)
@@ -76,6 +72,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors."
 Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going/--no-keep-going", help="After a failure go on with the other files.")
+]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -105,9 +106,27 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _quality(value: float) -> float:
-    if not 1 <= value <= 100:  # written so that nan is refused too
+def _quality(value: float | None) -> float | None:
+    if value is not None and not 1 <= value <= 100:  # written so that nan is refused too
         raise typer.BadParameter(f"{value:g} is not in 1 to 100")
+    return value
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"{value:g} is not a number above 0")
+    return value
+
+
+def _tile(value: int | None) -> int | None:
+    if value is not None and (value % 64 or not 0 <= value <= 65472):
+        raise typer.BadParameter(f"{value} is not a multiple of 64 from 0 to 65472")
+    return value
+
+
+def _depth(value: int | None) -> int | None:
+    if value not in (None, 8, 16):
+        raise typer.BadParameter(f"{value} is neither 8 nor 16")
     return value
 
 
@@ -126,41 +145,45 @@ def encode_command(
     output: Output = None,
     stdout: Stdout = False,
     quality: Annotated[
-        float, typer.Option("-q", "--quality", help="1 (small) to 100 (good); fractions allowed.", callback=_quality)
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "-q", "--quality", help="1 (small) to 100 (good), fractions allowed; 60 by default.", callback=_quality
+        ),
+    ] = None,
+    bpp: Annotated[
+        float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=_positive)
+    ] = None,
+    psnr: Annotated[
+        float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=_positive)
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="Instead of -q: largest file, as 50000, 50kB, 50KiB, 1.5MB."),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", help="Side of tiles in pixels, a multiple of 64; 0 for none.", callback=_tile),
+    ] = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Decode each file before it appears.")] = False,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures: photo.png -> photo.png.lec."""
-    import warnings
-
-    plan = plan_outputs(pictures, output, stdout, lambda name: name + SUFFIX)
-    from .codec.media import load_picture
-
-    warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what matters ends as an error or a note
-    outcome = Outcome(force)
-    codecs = _Codecs(device, outcome)
-    for source, destination in with_progress(plan, "encoding", quiet):
-        with outcome.of(source, destination):
-            outcome.check_output(source, destination)
-            picture = load_picture(sys.stdin.buffer if source == "-" else source)
-            codec = codecs.get(model)
-            started = time.perf_counter()
-            data = codec.encode(picture.samples, quality=quality)
-            emit(data, destination, force)
-            seconds = time.perf_counter() - started
-            if not quiet:
-                for note in picture.notes:
-                    tell(source, f"note: {note}")
-                bpp = 8 * len(data) / (picture.samples.shape[0] * picture.samples.shape[1])
-                say(
-                    destination,
-                    f"{shown(source)} -> {shown(destination)}: {picture.file_bytes} -> {len(data)} bytes, "
-                    f"{bpp:.3f} bpp, {picture.file_bytes / len(data):.1f}:1, {seconds:.2f} s",
-                )
-    raise typer.Exit(outcome.code)
+    limit = None if size is None else _bytes(size)
+    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": limit}
+    target = {name: value for name, value in wanted.items() if value is not None} or {"quality": 60.0}
+    if len(target) > 1:
+        raise typer.BadParameter("-q, --bpp, --psnr and --size exclude each other")
+    todo = plan(collect(pictures, PICTURES, recursive), output, stdout, encoded_name, recursive)
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force)
+    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 
 
 @app.command("decode")
@@ -168,74 +191,71 @@ def decode_command(
     files: LecFiles,
     output: Output = None,
     stdout: Stdout = False,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Decode this part only.", metavar="X,Y,WIDTH,HEIGHT"),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=_depth)
+    ] = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Decompress files: photo.png.lec -> photo.png."""
-    plan = plan_outputs(files, output, stdout, _picture_name)
-    from .codec.media import picture_format, write_picture
-
-    outcome = Outcome(force)
-    codecs = _Codecs(device, outcome)
-    for source, destination in with_progress(plan, "decoding", quiet):
-        with outcome.of(source, destination):
-            outcome.check_output(source, destination)
-            if destination is not None:
-                picture_format(destination)
-            data = read_lec(source)
-            codec = codecs.get(model) if model else codecs.named_by(data)
-            started = time.perf_counter()
-            samples = codec.decode(data)
-            if destination is None:
-                write_picture(samples, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-            else:
-                write_picture(samples, destination, overwrite=force)
-            seconds = time.perf_counter() - started
-            if not quiet:
-                size = f"{samples.shape[1]} x {samples.shape[0]}"
-                say(destination, f"{shown(source)} -> {shown(destination)}: {size}, {seconds:.2f} s")
-    raise typer.Exit(outcome.code)
+    box = None if region is None else _box(region)
+    todo = plan(collect(files, LEC, recursive), output, stdout, decoded_name, recursive)
+    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force)
+    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
 
 
 @app.command("info")
-def info_command(files: LecFiles, as_json: Json = False) -> None:
+def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = False) -> None:
     """Say what files hold, without decoding them."""
     from . import info
-    from .bitstream import read_header
 
-    outcome = Outcome()
-    for source in checked_inputs(files):
-        with outcome.of(source):
-            data = read_lec(source)
-            facts = info(data)
-            if as_json:
-                import json
-
-                print(json.dumps({"file": source, **facts}))
-            else:
-                known = facts["model"] or "not found (--model or LECODEC_MODELS may point at it when decoding)"
-                lines = {"bytes": facts["bytes"], "bpp": f"{facts['bpp']:.4f}", "model": known}
-                print(shown(source))
-                for name, value in {**read_header(data).describe(), **lines}.items():
-                    print(f"  {name:<17} {value}")
-    raise typer.Exit(outcome.code)
+    failed = False
+    for input in collect(files, LEC, recursive):
+        try:
+            if input.error is not None:
+                raise input.error
+            file = read_lec(input.source)
+            facts = info(file.data)
+        except (OSError, MemoryError) as error:
+            complain(input.source, error)
+            failed = True
+            continue
+        if as_json:
+            print(json.dumps({"file": input.source, **facts}))
+            continue
+        known = facts["model"] or "not found (--model or LECODEC_MODELS may point at it when decoding)"
+        print(shown(input.source))
+        for name, value in {**facts, **file.header.describe(), "bpp": f"{facts['bpp']:.4f}", "model": known}.items():
+            print(f"  {name:<17} {value}")
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command("test")
-def test_command(files: LecFiles, model: Model = None, device: Device = "cpu", quiet: Quiet = False) -> None:
+def test_command(
+    files: LecFiles,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
+    model: Model = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Check that files are whole; writes nothing."""
-    outcome = Outcome()
-    codecs = _Codecs(device, outcome)
-    for source in with_progress(checked_inputs(files), "testing", quiet):
-        with outcome.of(source):
-            data = read_lec(source)
-            (codecs.get(model) if model else codecs.named_by(data)).test(data)
-            if not quiet:
-                print(f"{shown(source)}: ok")
-    raise typer.Exit(outcome.code)
+    todo = [Job(input.source, error=input.error) for input in collect(files, LEC, recursive)]
+    task = Testing(Codecs(model, device, _workers(jobs, todo)))
+    _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
 
 
 @app.command("models")
@@ -246,8 +266,6 @@ def models_command(as_json: Json = False) -> None:
     with one_sentence("models"):
         cards = list_models()
     if as_json:
-        import json
-
         for card in cards:
             print(json.dumps({"name": card.name, "path": str(card.path), **card.card}))
         return
@@ -292,11 +310,6 @@ def freeze_command(
         freeze(run, output, name=name, overwrite=force, calibrate=calibrate)
 
 
-@eval_app.callback()
-def _eval_root() -> None:
-    pass  # a callback keeps `rd` a subcommand while it is the only one
-
-
 @eval_app.command("rd")
 def rd_command(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
@@ -312,9 +325,8 @@ def rd_command(
     with one_sentence(str(folder)):
         from .eval.rd import run_rd
 
-        names = [name.strip() for name in codecs.split(",") if name.strip()]
         tick = None if quiet or not sys.stderr.isatty() else _tick
-        result = run_rd(folder, names, output, anchor=anchor, low=low, high=high, limit=limit, progress=tick)
+        result = run_rd(folder, _names(codecs), output, anchor=anchor, low=low, high=high, limit=limit, progress=tick)
         print_table(result.summary_table())
         print()
         print_table(result.bd_table())
@@ -323,45 +335,83 @@ def rd_command(
     raise typer.Exit(1 if result.skipped else 0)
 
 
-class _Codecs:
-    """Codecs by model, each loaded once, when the first readable input needs it."""
+@eval_app.command("bench")
+def bench_command(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of pictures.", metavar="[DIR]")] = None,
+    codecs: Annotated[
+        str, typer.Option("--codecs", help="Names, with commas.")
+    ] = "lecodec,compressai:bmshj2018-hyperprior,compressai:mbt2018-mean,jpeg,webp,avif,jxl",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("bench.tsv"),
+    device: Device = "cpu",
+    repeats: Annotated[int, typer.Option("--repeats", help="Times that each is run.", min=1)] = 3,
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Speed, memory and size of codecs side by side: a TSV table."""
+    with one_sentence(str(folder or "bench")):
+        from .eval.bench import run_bench
 
-    def __init__(self, device: str, outcome: Outcome) -> None:
-        self.device = device
-        self.outcome = outcome
-        self.loaded: dict[str | None, ImageCodec] = {}
+        tick = None if quiet or not sys.stderr.isatty() else _tick
+        result = run_bench(folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, progress=tick)
+        print_table(result.table())
+        for name, why in result.skipped:
+            tell(name, f"left out: {why}")
+    raise typer.Exit(1 if result.skipped else 0)
 
-    def get(self, model: str | None) -> ImageCodec:
-        """The codec of the model that the user asked for. Without it no input can be done: one sentence and the end."""
+
+def _run(
+    label: str,
+    todo: Sequence[Job],
+    task: Task,
+    line: Callable[[Mapping[str, Any]], str],
+    jobs: int,
+    keep_going: bool,
+    as_json: bool,
+    quiet: bool,
+    writes: bool = True,
+) -> NoReturn:
+    """Do a command's jobs, report on them, and exit."""
+    to_stdout = writes and todo[0].destination is None
+    if to_stdout and as_json:
+        raise typer.BadParameter("--json writes to standard output, where the data goes")
+    warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what matters ends as an error or a note
+    report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
+    with promptly_interrupted():
         try:
-            return self._load(model)
-        except (OSError, RuntimeError) as error:
-            self.outcome.failed(model or "model", error)
+            with progress(label, len(todo), quiet) as tick:
+                run(todo, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
+        except NoCodec as error:
+            complain(str(error), error.__cause__ or error)
             raise typer.Exit(1) from None
-
-    def named_by(self, data: bytes) -> ImageCodec:
-        """The codec of the model that a file names. Raises UnknownModel."""
-        from .bitstream import read_header
-        from .codec.registry import find_by_digest
-
-        header = read_header(data)
-        return self._load(str(find_by_digest(header.parse_digest, header.synthesis_digest).path))
-
-    def _load(self, model: str | None) -> ImageCodec:
-        if model not in self.loaded:
-            from .codec.image import load
-
-            self.loaded[model] = load(device=self.device, model=model)
-        return self.loaded[model]
+    report.summary()
+    raise typer.Exit(report.code)
 
 
-def _picture_name(name: str) -> str:
-    """The name to decode to: photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png."""
-    stem = name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) and len(name) > len(SUFFIX) else name
-    base, suffix = os.path.splitext(stem)
-    if suffix.lower() == ".png":
-        return stem
-    return (base if suffix.lower() in PICTURE_SUFFIXES else stem) + ".png"
+def _workers(jobs: int, todo: Sequence[Job]) -> int:
+    """How many threads -j means."""
+    return min(jobs or cores(), len(todo))
+
+
+def _bytes(text: str) -> int:
+    """A size: 50000, 50kB (a kB is 1000), 50KiB (a KiB is 1024), 1.5MB."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmg])(i?))?b?", text.strip(), re.I)
+    number, prefix, binary = found.groups() if found else ("0", "", "")
+    size = int(float(number) * (1024 if binary else 1000) ** (" kmg".index(prefix.lower()) if prefix else 0))
+    if not size:
+        raise typer.BadParameter(f"--size {text}: expected a size such as 50000, 50kB, 50KiB or 1.5MB")
+    return size
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    """X,Y,WIDTH,HEIGHT, the last two above 0."""
+    if not re.fullmatch(r"\d{1,9},\d{1,9},0*[1-9]\d{0,8},0*[1-9]\d{0,8}", text, re.A):
+        raise typer.BadParameter(f"--region {text}: expected X,Y,WIDTH,HEIGHT in pixels")
+    x, y, width, height = map(int, text.split(","))
+    return x, y, width, height
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -1,146 +1,167 @@
-"""Conventions of the terminal: which input goes to which output, one sentence for each failure, progress, tables.
+"""How a run looks: one sentence for each failure, a line or a JSON object for each file, progress, a summary, tables.
 
-    cli -> console -> stdin, stdout, stderr
+    jobs -> records -> console -> stdout, stderr
 
-What zstd and flac do, written once for all commands. Guarantees: an input is never overwritten, nor one output of a
-command by another; binary never reaches a terminal; every message is one line, `lecodec: FILE: reason`, on stderr.
+What zstd and flac do, written once for all commands. Guarantees: every message is one line, `lecodec: FILE: reason`, on
+stderr; every report is one line on stdout, unless that carries data; progress appears on a terminal only.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import typer
 
-from .bitstream import SIGNATURE, atomic_write, check_writable, read_header
-from .bitstream.limits import MAX_HEADER
-from .errors import OutputExists
+from .jobs import Record, expected
 
 __all__ = [
-    "Outcome",
-    "checked_inputs",
+    "Report",
     "complain",
-    "emit",
+    "decoded_line",
+    "encoded_line",
     "leave_stdout",
     "one_sentence",
-    "plan_outputs",
     "print_table",
-    "read_lec",
-    "say",
+    "progress",
     "shown",
+    "sized",
     "tell",
-    "with_progress",
+    "tested_line",
 ]
 
 
-class Outcome:
-    """What became of the inputs: failures are told as they happen and counted for the exit code."""
+class Report:
+    """Tells what became of the inputs, as their records come, and adds up for the summary and the exit code.
 
-    def __init__(self, force: bool = False) -> None:
-        self.force = force
-        self.failures = 0
-        self.outputs: set[Path] = set()
+    line: a record's facts as text; total: of the run's inputs; as_json: JSON objects instead of lines; quiet: failures
+    only; to_stdout: the output goes there, so that lines go to stderr.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[Mapping[str, Any]], str],
+        total: int,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        to_stdout: bool = False,
+    ) -> None:
+        self.line, self.total = line, total
+        self.as_json, self.quiet, self.to_stdout = as_json, quiet, to_stdout
+        self.sums = Sums()
+        self.started = time.perf_counter()
 
     @property
     def code(self) -> int:
-        return 1 if self.failures else 0
+        """The exit code."""
+        return 1 if self.sums.failed else 0
 
-    @contextmanager
-    def of(self, source: str, destination: Path | None = None) -> Iterator[None]:
-        """Run one input's work; a failure becomes one sentence and the next input has its turn."""
-        try:
-            yield
-            if destination is not None:
-                self.outputs.add(destination.resolve())
-        except (OSError, MemoryError, RuntimeError) as error:
-            if not _expected(error):
-                raise
-            self.failed(source, error)
+    def __call__(self, record: Record) -> None:
+        """Report one record."""
+        self.sums.add(record)
+        source, destination = record.job.source, record.job.destination
+        if record.error is not None:
+            if isinstance(record.error, BrokenPipeError):
+                leave_stdout()
+            complain(source, record.error)
+        if self.as_json:
+            self._print(json.dumps(_entry(record)))
+        elif record.error is None and not self.quiet:
+            for note in record.notes:
+                tell(source, f"note: {note}")
+            arrow = f" -> {shown(destination)}" if destination is not None or self.to_stdout else ""
+            self._print(f"{shown(source)}{arrow}: {self.line(record.facts)}")
 
-    def failed(self, source: str, error: BaseException) -> None:
-        """Tell and count a failure."""
-        self.failures += 1
-        if isinstance(error, BrokenPipeError):
-            leave_stdout()
-        complain(source, error)
+    def summary(self) -> None:
+        """Report on all of them: a line after several files, or the last JSON object."""
+        seconds = time.perf_counter() - self.started
+        if self.as_json:
+            self._print(json.dumps({"summary": {**self.sums.as_dict(self.total), "seconds": seconds}}))
+        elif self.total > 1 and not self.quiet:
+            self._print(f"{self.sums.sentence(self.total)}, {seconds:.1f} s")
 
-    def check_output(self, source: str, destination: Path | None) -> None:
-        """Refuse an output that cannot be written, that is the input, or that another input of this run has written."""
-        if destination is None:
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr if self.to_stdout else sys.stdout, flush=True)
+
+
+class Sums:
+    """Files, bytes and pixels of the records so far; bytes and pixels of what was done, not of failures."""
+
+    def __init__(self) -> None:
+        self.ok = self.failed = self.bytes_in = self.bytes_out = self.pixels = 0
+        self.bits = 0.0
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        if record.error is not None:
+            self.failed += 1
             return
-        with suppress(FileNotFoundError):
-            if source != "-" and os.path.samefile(source, destination):
-                raise OutputExists(f"output {destination} is the input itself")
-        if destination.resolve() in self.outputs:
-            raise OutputExists(f"output {destination} belongs to another input of this command")
-        check_writable(destination, self.force)
+        pixels = record.facts["width"] * record.facts["height"]
+        self.ok += 1
+        self.bytes_in += record.facts["bytes_in"]
+        self.bytes_out += record.facts.get("bytes_out", 0)
+        self.pixels += pixels
+        self.bits += record.facts["bpp"] * pixels
+
+    def as_dict(self, total: int) -> dict[str, Any]:
+        """For `--json`; total: of the run's inputs."""
+        return {
+            "files": total,
+            "ok": self.ok,
+            "failed": self.failed,
+            "not_begun": total - self.ok - self.failed,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "bpp": self.bits / self.pixels if self.pixels else None,
+        }
+
+    def sentence(self, total: int) -> str:
+        """`24 files: 22 ok, 2 failed; 15.2 MB -> 810 kB, 18.8:1, 0.42 bpp`"""
+        begun = self.ok + self.failed
+        text = f"{total} files: {self.ok} ok, {self.failed} failed" + (f", {total - begun} not begun" * (begun < total))
+        return f"{text}; {self.volume()}, {self.bits / self.pixels:.2f} bpp" if self.ok else text
+
+    def volume(self) -> str:
+        """The bytes, and how much smaller the output is; of growth (decoding) no ratio is given."""
+        if not self.bytes_out:
+            return sized(self.bytes_in)
+        ratio = f", {self.bytes_in / self.bytes_out:.1f}:1" if self.bytes_out < self.bytes_in else ""
+        return f"{sized(self.bytes_in)} -> {sized(self.bytes_out)}{ratio}"
 
 
-def checked_inputs(sources: Sequence[str]) -> list[str]:
-    """The inputs, checked: standard input stands alone and is not a terminal."""
-    if "-" in sources:
-        if len(sources) > 1:
-            raise typer.BadParameter("- (standard input) cannot be mixed with other inputs")
-        if sys.stdin.isatty():
-            raise typer.BadParameter("standard input is a terminal; give a file or a pipe")
-    return list(sources)
+def encoded_line(facts: Mapping[str, Any]) -> str:
+    """`15200 -> 810 bytes, 0.420 bpp, 18.8:1, 0.05 s`"""
+    ratio = f"{facts['bytes_in'] / facts['bytes_out']:.1f}:1"
+    line = f"{facts['bytes_in']} -> {facts['bytes_out']} bytes, {facts['bpp']:.3f} bpp, {ratio}"
+    if "psnr" in facts:
+        line += ", equal" if facts["psnr"] is None else f", {facts['psnr']:.2f} dB"
+    return f"{line}, {facts['seconds']:.2f} s"
 
 
-def plan_outputs(
-    sources: Sequence[str], output: str | None, stdout: bool, rename: Callable[[str], str]
-) -> list[tuple[str, Path | None]]:
-    """Each input with its output; None is standard output. rename: an input's file name -> the output's."""
-    inputs = checked_inputs(sources)
-    if stdout and output not in (None, "-"):
-        raise typer.BadParameter("-c and -o exclude each other")
-    if output == "":
-        raise typer.BadParameter("-o names no file")
-    if stdout or output == "-" or (output is None and inputs == ["-"]):
-        if len(inputs) > 1:
-            raise typer.BadParameter("a pipe takes the output of one input only")
-        if sys.stdout.isatty():
-            raise typer.BadParameter("binary data is not written to a terminal; use -o FILE or a pipe")
-        return [(inputs[0], None)]
-    if output is None:
-        return [(source, Path(os.path.dirname(source), rename(os.path.basename(source)))) for source in inputs]
-    if not output.endswith(("/", os.sep)) and not os.path.isdir(output):
-        if len(inputs) > 1:
-            raise typer.BadParameter("-o FILE goes with one input; end it with / for a folder")
-        return [(inputs[0], Path(output))]
-    if inputs == ["-"]:
-        raise typer.BadParameter("standard input has no name: give -o a file, not a folder")
-    with one_sentence(output):
-        os.makedirs(output, exist_ok=True)
-    return [(source, Path(output, rename(os.path.basename(source)))) for source in inputs]
+def decoded_line(facts: Mapping[str, Any]) -> str:
+    """`768 x 512, 0.05 s`"""
+    return f"{facts['width']} x {facts['height']}, {facts['seconds']:.2f} s"
 
 
-def read_lec(source: str) -> bytes:
-    """The bytes of a `.lec` file; its header is checked before the rest is taken into memory."""
-
-    def take(file: BinaryIO) -> bytes:
-        head = file.read(len(SIGNATURE) + MAX_HEADER + 12)  # a later version's header may be longer than ours
-        read_header(head)
-        return head + file.read()
-
-    if source == "-":
-        return take(sys.stdin.buffer)
-    with open(source, "rb") as file:
-        return take(file)
+def tested_line(facts: Mapping[str, Any]) -> str:
+    """`ok`"""
+    return "ok"
 
 
-def emit(data: bytes, destination: Path | None, force: bool) -> None:
-    """Write an output whole: to its path, or to standard output for None."""
-    if destination is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    with atomic_write(destination, overwrite=force) as file:
-        file.write(data)
+def _entry(record: Record) -> dict[str, Any]:
+    """The JSON object of a record."""
+    job, error = record.job, record.error
+    names = {"file": job.source, "output": None if job.destination is None else str(job.destination)}
+    if error is not None:
+        return {**names, "status": "error", "error": _reason(error, job.source), "kind": type(error).__name__}
+    return {**names, "status": "ok", **record.facts, "notes": list(record.notes)}
 
 
 @contextmanager
@@ -153,16 +174,11 @@ def one_sentence(subject: str) -> Iterator[None]:
             raise
         tell(subject, f"needs the package {error.name}: pip install 'lecodec[train,eval]'")
         raise typer.Exit(1) from None
-    except (OSError, MemoryError, RuntimeError) as error:
-        if not _expected(error):
+    except Exception as error:
+        if not expected(error):
             raise
         complain(subject, error)
         raise typer.Exit(1) from None
-
-
-def _expected(error: BaseException) -> bool:
-    """Whether the input or the machine is to blame. Of RuntimeErrors only torch's on memory, which have no class."""
-    return not isinstance(error, RuntimeError) or "memory" in str(error)
 
 
 def _reason(error: BaseException, subject: str) -> str:
@@ -185,15 +201,19 @@ def tell(subject: str, text: str) -> None:
     print(f"lecodec: {shown(subject)}: {text}", file=sys.stderr, flush=True)
 
 
-def say(destination: Path | None, text: str) -> None:
-    """A line of report: on stdout, unless that carries the data."""
-    print(text, file=sys.stderr if destination is None else sys.stdout, flush=True)
-
-
 def shown(path: str | Path | None) -> str:
     """A name for a message: no control characters, so that it stays on its line."""
     text = "-" if path is None else str(path)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def sized(count: int) -> str:
+    """Bytes for people: `950 B`, `50.2 kB`, `15.2 MB`; a kB is 1000 bytes."""
+    size, units = float(count), iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while size >= 999.5 and unit != "GB":
+        size, unit = size / 1000, next(units)
+    return f"{size:.3g} {unit}" if size < 999.5 else f"{size:.0f} {unit}"
 
 
 def leave_stdout() -> None:
@@ -202,16 +222,32 @@ def leave_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def with_progress(items: list[Any], label: str, quiet: bool) -> Iterator[Any]:
-    """The items, with a bar on stderr if that is a terminal and there are several."""
-    if quiet or len(items) < 2 or not sys.stderr.isatty():
-        yield from items
+@contextmanager
+def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record], None]]:
+    """A bar on stderr if that is a terminal and there are several files; yields what counts a record."""
+    if quiet or total < 2 or not sys.stderr.isatty():
+        yield lambda record: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
-        yield from progress.track(items, description=label)
+    sums = Sums()
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[volume]}"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task(label, total=total, volume="")
+
+        def tick(record: Record) -> None:
+            sums.add(record)
+            bar.update(task, advance=1, volume=sums.volume())
+
+        yield tick
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -2,16 +2,29 @@
 
     codec -> bitstream -> file -> bitstream -> codec
 
+`chunks` frames, `fields` declares the header, `container` puts both in order, `random_access` finds single tiles.
 Standard library only, imported in milliseconds, so that `lecodec info` is quick. Knows nothing of probabilities or
 pictures: the arithmetic coder's bytes and the digests pass through as they are. The specification is FORMAT.md.
 """
 
 from __future__ import annotations
 
-from .atomic import atomic_write, check_writable
-from .container import SIGNATURE, Chunk, DataChunk, Parsed, frame, pack, parse, read_header, walk
+from .atomic import atomic_write, check_writable, discard_temporaries
+from .chunks import SIGNATURE, Chunk, frame
+from .container import DataChunk, Parsed, pack, parse, read_header, walk
 from .fields import DIGEST_BYTES, FIELDS, HEADER_BYTES, QUALITY_MAX, QUALITY_ONE, Field, Header
-from .limits import MAX_PIXELS, MAX_SIDE, check_picture_size, max_data_bytes, max_pixels
+from .limits import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    MAX_TILE,
+    TILE_STEP,
+    check_picture_size,
+    max_alpha_bytes,
+    max_data_bytes,
+    max_pixels,
+)
+from .metadata import Metadata
+from .random_access import TileReader
 
 __all__ = [
     "DIGEST_BYTES",
@@ -19,18 +32,24 @@ __all__ = [
     "HEADER_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE",
+    "MAX_TILE",
     "QUALITY_MAX",
     "QUALITY_ONE",
     "SIGNATURE",
+    "TILE_STEP",
     "Chunk",
     "DataChunk",
     "Field",
     "Header",
+    "Metadata",
     "Parsed",
+    "TileReader",
     "atomic_write",
     "check_picture_size",
     "check_writable",
+    "discard_temporaries",
     "frame",
+    "max_alpha_bytes",
     "max_data_bytes",
     "max_pixels",
     "pack",

@@ -8,6 +8,7 @@ Guarantees:
 - Without `overwrite` no file is ever lost, not even one that another program creates while the block runs: the name
   is taken with link(2), which fails if it exists.
 - The output has the permissions of any newly created file (0o666 less the umask).
+- `discard_temporaries` gives up every output that is being written, from any thread or a signal handler.
 """
 
 from __future__ import annotations
@@ -15,13 +16,32 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from ..errors import InputError, OutputExists
+from ..errors import CodecError, InputError, OutputExists
 
-__all__ = ["atomic_write", "check_writable"]
+__all__ = ["atomic_write", "check_writable", "discard_temporaries"]
+
+_temporaries: set[str] = set()
+"""The temporary files that may exist now. One that was taken out never becomes an output."""
+_lock = threading.RLock()
+"""Held while a temporary comes into being and while it gets its final name. It can be taken again by the thread that
+has it, because a signal handler runs in the middle of whatever the main thread is doing."""
+
+
+def discard_temporaries() -> None:
+    """Remove the temporary files of all outputs that are being written now, in whichever thread.
+
+    For a program that is about to end on a signal while its threads are still writing. Their `atomic_write` blocks, if
+    they get to their ends, raise a CodecError instead of making the output; outputs begun later are not concerned.
+    """
+    with _lock:
+        while _temporaries:
+            with suppress(OSError):
+                os.unlink(_temporaries.pop())
 
 
 def check_writable(path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -54,27 +74,35 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False, *, fsync
 
     overwrite: replace an existing file; if it is a symbolic link, the file it points to. fsync: have the contents on
     the disk before the name appears, for power failures. Raises as `check_writable`, OutputExists also at the end if
-    the output has appeared meanwhile, and OSError as the operating system does.
+    the output has appeared meanwhile, CodecError after `discard_temporaries`, and OSError as the operating system does.
     """
     check_writable(path, overwrite)
     path = os.path.realpath(path) if overwrite else os.fspath(path)
     folder, name = os.path.split(path)
     # 40 characters are at most 160 bytes: with the rest below the 255 that file systems allow for a name.
     temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
+    temporary = os.path.abspath(temporary)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
+        with _lock:
+            _temporaries.add(temporary)  # first, so that a signal between the two lines does not leave it behind
+            descriptor = os.open(temporary, flags, 0o666)
+        with open(descriptor, "wb") as file:
             yield file
             if fsync:
                 file.flush()
                 os.fsync(file.fileno())
-        if overwrite:
-            os.replace(temporary, path)
-        else:
-            _move_without_overwriting(temporary, path)
+        with _lock:
+            if temporary not in _temporaries:
+                raise CodecError(f"output {path} was given up: the program is ending")
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _move_without_overwriting(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        _temporaries.discard(temporary)
 
 
 def _move_without_overwriting(temporary: str, path: str) -> None:

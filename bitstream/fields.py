@@ -21,14 +21,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
-from .limits import MAX_SIDE, check_picture_size
+from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size
 
-__all__ = ["DIGEST_BYTES", "FIELDS", "HEADER_BYTES", "QUALITY_MAX", "QUALITY_ONE", "Field", "Header"]
+__all__ = ["DIGEST_BYTES", "FIELDS", "HEADER_BYTES", "QUALITY_MAX", "QUALITY_ONE", "VERSION", "Field", "Header"]
+
+VERSION: Final = 1
+"""The version that is written. Older ones have the same layout and are read like it: their files use less of it."""
 
 DIGEST_BYTES: Final = 8
 QUALITY_ONE: Final = 256
 """One quality index in the fixed point of the quality field (8 fractional bits)."""
 QUALITY_MAX: Final = 63 * QUALITY_ONE
+
+_PRIMARIES: Final = {1: "BT.709, sRGB", 2: "unspecified", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+_TRANSFERS: Final = {1: "BT.709", 2: "unspecified", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"}
+"""Code points that pictures are likely to have, by name; every other value means what ITU-T H.273 says."""
 
 _STRUCT_CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "digest": f"{DIGEST_BYTES}s"}
 
@@ -44,9 +51,13 @@ class Field:
     """Bytes from the start of the LHDR payload."""
     doc: str
     names: Mapping[int, str] | None = None
-    """The values this version knows, each with its name; any other is reserved. None: a range, or free bytes."""
+    """The values this version knows, each with its name. None: a range, or free bytes."""
+    open: bool = False
+    """Whether values without a name are allowed; otherwise they are reserved."""
     low: int = 0
     high: int = 0
+    step: int = 1
+    """What the value must be a multiple of."""
     too_high: type[CodecError] = CorruptFile
     """The error for a value above `high`."""
     one: int = 1
@@ -67,13 +78,15 @@ class Field:
         assert isinstance(value, int)
         found = f"{where}{self.name} is {value}"
         if self.names is not None:
-            if value not in self.names:
+            if value not in self.names and not self.open:
                 known = " or ".join(f"{v} ({name})" for v, name in self.names.items())
                 raise UnsupportedFile(f"{found}, expected {known}: a newer version of lecodec may know it")
         elif value < self.low:
             raise CorruptFile(f"{found}, expected {self.low} to {self.high}")
         elif value > self.high:
             raise self.too_high(f"{found}, expected {self.low} to {self.high}")
+        elif value % self.step:
+            raise CorruptFile(f"{found}, expected a multiple of {self.step}")
 
     def plain(self, value: int | bytes) -> int | float | str:
         """The value as JSON has it: digests in hexadecimal, fixed point as a float."""
@@ -84,7 +97,7 @@ class Field:
     def text(self, value: int | bytes) -> str:
         """The value for people, with its name if it has one: `3 (RGB)`."""
         plain = str(self.plain(value))
-        if self.names is not None and isinstance(value, int):
+        if self.names is not None and isinstance(value, int) and value in self.names:
             return f"{plain} ({self.names[value]})"
         return plain
 
@@ -102,17 +115,21 @@ class Header:
     have, and LimitExceeded for a picture beyond the limits.
     """
 
-    version: int = _declare("u8", "Version of the format.", names={0: "experimental"}, default=0)
+    version: int = _declare("u8", "Version of the format.", names={0: "experimental", 1: "stable"}, default=VERSION)
     media: int = _declare("u8", "Kind of medium.", names={0: "image"}, default=0)
     width: int = _declare("u32", "Width in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
     height: int = _declare("u32", "Height in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
     channels: int = _declare("u8", "Colour channels, alpha not counted.", names={1: "grey", 3: "RGB"})
-    bit_depth: int = _declare("u8", "Bits of a sample.", names={8: "samples 0 to 255"}, default=8)
-    colour_primaries: int = _declare("u8", "CICP colour primaries (ITU-T H.273).", names={1: "BT.709, sRGB"}, default=1)
-    transfer: int = _declare("u8", "CICP transfer characteristics.", names={13: "sRGB"}, default=13)
+    bit_depth: int = _declare(
+        "u8", "Bits of a sample.", names={8: "samples 0 to 255", 16: "samples 0 to 65535"}, default=8
+    )
+    colour_primaries: int = _declare(
+        "u8", "CICP colour primaries (ITU-T H.273).", names=_PRIMARIES, open=True, high=255, default=1
+    )
+    transfer: int = _declare("u8", "CICP transfer characteristics.", names=_TRANSFERS, open=True, high=255, default=13)
     matrix: int = _declare("u8", "CICP matrix coefficients.", names={0: "identity, RGB or grey"}, default=0)
     full_range: int = _declare("u8", "CICP full-range flag.", names={1: "full range"}, default=1)
-    alpha: int = _declare("u8", "Kind of alpha channel.", names={0: "none"}, default=0)
+    alpha: int = _declare("u8", "Kind of alpha channel.", names={0: "none", 1: "straight"}, default=0)
     codec: int = _declare("u8", "Codec that wrote the data chunks.", names={0: "hyperprior image codec"}, default=0)
     parse_digest: bytes = _declare("digest", "Digest of the model's integer part: needed to read the data chunks.")
     synthesis_digest: bytes = _declare(
@@ -121,8 +138,12 @@ class Header:
     quality: int = _declare(
         "u16", "Quality index, 0 to 63 with 8 fractional bits.", low=0, high=QUALITY_MAX, one=QUALITY_ONE
     )
-    tile_width: int = _declare("u16", "Width of a tile in pixels.", names={0: "untiled"}, default=0)
-    tile_height: int = _declare("u16", "Height of a tile in pixels.", names={0: "untiled"}, default=0)
+    tile_width: int = _declare(
+        "u16", "Width of a tile in pixels, 0 for untiled.", high=MAX_TILE, step=TILE_STEP, default=0
+    )
+    tile_height: int = _declare(
+        "u16", "Height of a tile in pixels, 0 for untiled.", high=MAX_TILE, step=TILE_STEP, default=0
+    )
 
     def __post_init__(self) -> None:
         for field in FIELDS:
@@ -136,12 +157,40 @@ class Header:
                 field.check(value)
             except (CorruptFile, UnsupportedFile) as error:
                 raise InputError(f"header: {error}") from None
+        if bool(self.tile_width) != bool(self.tile_height):
+            raise InputError(f"header: {_half_tiled(self.tile_width, self.tile_height)}")
         check_picture_size(self.width, self.height)
 
     @property
     def quality_index(self) -> float:
         """The quality index as a number, 0 to 63."""
         return self.quality / QUALITY_ONE
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many tiles lie side by side and one below the other: (columns, rows); (1, 1) if untiled."""
+        if not self.tile_width:
+            return 1, 1
+        return -(-self.width // self.tile_width), -(-self.height // self.tile_height)
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles, at least 1."""
+        columns, rows = self.grid
+        return columns * rows
+
+    def tile_box(self, number: int) -> tuple[int, int, int, int]:
+        """Where a tile lies: (x, y, width, height) in pixels. Tiles are numbered row by row from the top left; the last
+        ones of a row and of a column are cut at the border. Raises InputError for a number outside 0 to `tiles` - 1.
+        """
+        columns, rows = self.grid
+        if not 0 <= number < columns * rows:
+            raise InputError(f"tile {number}, expected 0 to {columns * rows - 1}")
+        if not self.tile_width:
+            return 0, 0, self.width, self.height
+        row, column = divmod(number, columns)
+        x, y = column * self.tile_width, row * self.tile_height
+        return x, y, min(self.tile_width, self.width - x), min(self.tile_height, self.height - y)
 
     def pack(self) -> bytes:
         """The LHDR payload: `HEADER_BYTES` bytes."""
@@ -161,7 +210,11 @@ class Header:
         values = struct.unpack(_LAYOUT, payload)
         for field, value in zip(FIELDS, values, strict=True):
             field.check(value, f"byte {offset + field.offset}: ")
-        return cls(**{field.name: value for field, value in zip(FIELDS, values, strict=True)})
+        named = {field.name: value for field, value in zip(FIELDS, values, strict=True)}
+        if bool(named["tile_width"]) != bool(named["tile_height"]):
+            at = next(field.offset for field in FIELDS if field.name == "tile_width")
+            raise CorruptFile(f"byte {offset + at}: {_half_tiled(named['tile_width'], named['tile_height'])}")
+        return cls(**named)
 
     def as_dict(self) -> dict[str, int | float | str]:
         """Every field by name, ready for JSON: digests in hexadecimal, quality as the index 0 to 63."""
@@ -170,6 +223,10 @@ class Header:
     def describe(self) -> dict[str, str]:
         """Every field by name, as text for people: `{"channels": "3 (RGB)", …}`."""
         return {field.name: field.text(getattr(self, field.name)) for field in FIELDS}
+
+
+def _half_tiled(tile_width: int, tile_height: int) -> str:
+    return f"tile_width is {tile_width} and tile_height is {tile_height}, expected both 0 or neither"
 
 
 def _collect_fields() -> tuple[Field, ...]:

@@ -23,7 +23,10 @@ __all__ = [
     "MAX_HEADER",
     "MAX_PIXELS",
     "MAX_SIDE",
+    "MAX_TILE",
+    "TILE_STEP",
     "check_picture_size",
+    "max_alpha_bytes",
     "max_data_bytes",
     "max_pixels",
 ]
@@ -42,19 +45,24 @@ MAX_HEADER = 4096
 """Bytes in the LHDR payload that a reader takes in order to say which version a longer, newer header has."""
 
 MAX_ANCILLARY = 64 * 2**20
-"""Bytes in all ancillary payloads of a file together: room for colour profiles and metadata, not for a second file."""
+"""Bytes in all ancillary payloads of a file together, and in what its metadata inflates to: room for colour profiles
+and metadata, not for a second file. The index is not counted: its length follows from the header."""
 
 MAX_ANCILLARY_CHUNKS = 1024
 """Ancillary chunks in a file: empty ones cost memory as well."""
 
-PADDING = 64
-"""Pictures are padded to multiples of this many pixels for the bound on a data chunk."""
+TILE_STEP = 64
+"""Sides of tiles are multiples of this many pixels, so that latents and hyper-latents of tiles fit together; tiles are
+padded to it for the bound on a data chunk."""
+
+MAX_TILE = 2**16 - TILE_STEP
+"""Pixels along one side of a tile: the largest multiple of `TILE_STEP` that the header can hold."""
 
 DATA_BYTES_PER_PIXEL = 64
 """Bytes that a data chunk may take for each padded pixel: twenty times raw RGB, out of reach of any sane encoder."""
 
 DATA_BYTES_EXTRA = 4096
-"""Bytes that a data chunk may take beyond `DATA_BYTES_PER_PIXEL`."""
+"""Bytes that a data chunk or an alpha chunk may take beyond what its pixels may."""
 
 
 def max_pixels() -> int:
@@ -90,9 +98,19 @@ def check_picture_size(width: int, height: int) -> None:
 
 
 def max_data_bytes(width: int, height: int) -> int:
-    """Bytes that the payload (digest included) of the data chunk of a picture of width x height pixels may have.
+    """Bytes that the payload (digest included) of the data chunk of a tile of width x height pixels may have.
 
     The bound follows the padded size, because a codec codes padded latents: a 1 x 1 picture is coded as 64 x 64.
     """
-    padded = (-(-width // PADDING) * PADDING) * (-(-height // PADDING) * PADDING)
+    padded = (-(-width // TILE_STEP) * TILE_STEP) * (-(-height // TILE_STEP) * TILE_STEP)
     return min(MAX_CHUNK, DATA_BYTES_PER_PIXEL * padded + DATA_BYTES_EXTRA)
+
+
+def max_alpha_bytes(width: int, height: int, bit_depth: int) -> int:
+    """Bytes that the payload (digest included) of the alpha chunk of a tile of width x height pixels may have.
+
+    A PNG holds a filter byte and the samples of each row. What cannot be compressed is stored with five bytes for each
+    block, and cut into IDAT chunks of twelve bytes more; an eighth is ample for both.
+    """
+    raw = height * (1 + width * bit_depth // 8)
+    return min(MAX_CHUNK, raw + raw // 8 + DATA_BYTES_EXTRA)

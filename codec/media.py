@@ -1,86 +1,77 @@
-"""Picture files to samples and back: the first and the last step of the way through.
+"""Picture files to samples: the first step of the way through (the last one is media_write.py).
 
-    picture file -> [here] -> samples -> codec -> .lec -> codec -> samples -> [here] -> picture file
+    picture file -> [here] -> samples and metadata -> codec -> .lec -> codec -> samples and metadata -> picture file
 
-Samples are `uint8`, `[H, W]` for grey and `[H, W, 3]` for RGB, upright. Reading goes through Pillow, with one rule
-added: *what cannot be carried is refused, never changed without a word*.
+Samples are `uint8` or `uint16` (full range), upright, in C order: `[H, W]` grey, `[H, W, 2]` grey and alpha,
+`[H, W, 3]` RGB, `[H, W, 4]` RGB and alpha; alpha is straight, not premultiplied. Reading goes through Pillow, and
+where that has no 16-bit mode through deep.py and tiff.py, with one rule added: *what cannot be carried is refused or
+noted, never changed without a word*.
 
-- Converted, because the appearance stays the same: palette, YCbCr and 1-bit pictures (to RGB or grey); CMYK (to RGB, by
-  Pillow's plain formula, without a colour profile); a fully opaque alpha channel is dropped; an EXIF orientation is
-  applied, so the picture comes back upright.
-- Refused with `InputError`: transparency; more than 8 bits a channel (Pillow opens several kinds of those as 8-bit
-  without saying so: the depth is read from the file's own header here); floating point; animations and files with
-  several pages (of an MPO, which is a JPEG with a preview behind it as phones write it, the main picture is taken).
-- Not kept, and said so: EXIF, XMP and ICC profiles. `load_picture` notes a profile other than sRGB.
+- Converted, because the appearance stays the same: palettes, 1-bit and YCbCr pictures (to RGB or grey), a transparent
+  colour or palette entry (to an alpha channel), premultiplied alpha (to straight). CMYK becomes sRGB by its colour
+  profile, or by Pillow's plain formula if it has none; that is noted. An alpha channel is kept even where it is opaque.
+- 16 bits stay 16 bits: PNG and netpbm of every kind, TIFF unless planar. A netpbm file whose largest
+  sample is neither 255 nor 65535 is stretched to the full range.
+- Refused with `InputError`: other depths, floating point, Lab; animations and files with several pages (of an MPO,
+  which is a JPEG with a preview behind it as phones write it, the main picture is taken).
+- ICC, EXIF, XMP and colour code points are carried as media_metadata.py says; EXIF of TIFF files is not, and noted.
 
-Guarantee: whatever the file holds, reading ends in samples or in a `CodecError` of one sentence.
+Guarantee: whatever the file holds, reading ends in a `Picture` or in a `CodecError` of one sentence.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from ..bitstream import atomic_write, check_picture_size
+from ..bitstream import check_picture_size
+from ..bitstream.metadata import Metadata
 from ..errors import CodecError, InputError
+from . import deep, tiff
+from .media_metadata import metadata_of, png_cicp, upright
+from .media_write import fit_depth, metadata_lost, picture_format, write_picture
 
-__all__ = ["Picture", "load_picture", "picture_format", "read_picture", "samples_of", "write_picture"]
+__all__ = [
+    "Picture",
+    "fit_depth",
+    "load_picture",
+    "metadata_lost",
+    "picture_format",
+    "picture_of",
+    "read_picture",
+    "samples_of",
+    "write_picture",
+]
 
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
-"""Formats whose bit depth is known or checked below; Pillow's others are left out."""
-
-WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
-    ".bmp": ("BMP", {}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".pgm": ("PPM", {}),
-    ".pnm": ("PPM", {}),
-    ".ppm": ("PPM", {}),
-    ".webp": ("WEBP", {"lossless": True}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-}
-"""Suffix -> Pillow's name and options. All are lossless except JPEG, written only when its suffix is asked for."""
-
+"""Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_STREAM_BYTES = 1 << 31  # a pipe has no size to look at: this bounds what is read from one
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> the transposition that undoes it."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """A picture that was read.
 
-    samples: `uint8` `[H, W]` or `[H, W, 3]`. file_bytes: size of the file it came from. notes: what was left behind, as
-    clauses for the user (often none).
+    samples: as in the module's text. metadata: what is carried with them. file_bytes: size of the file it came from (0:
+    none). notes: what was changed or left behind, as clauses for the user (often none).
     """
 
     samples: np.ndarray
+    metadata: Metadata
     file_bytes: int
     notes: tuple[str, ...] = ()
 
 
 def read_picture(source: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
-    """The samples of a picture file: `uint8`, `[H, W]` (grey) or `[H, W, 3]` (RGB). See `load_picture`."""
+    """The samples of a picture file alone; see `load_picture`."""
     return load_picture(source).samples
 
 
@@ -88,7 +79,7 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
     """Read a picture from a path or from a binary stream (read to its end; it need not be seekable).
 
     Raises:
-        InputError: no readable picture, or one that this version cannot carry (see the module's text).
+        InputError: no readable picture, or one that cannot be carried (see the module's text).
         LimitExceeded: more pixels than a `.lec` file may hold.
     """
     with _opened(source) as file, _one_sentence():
@@ -96,91 +87,131 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
         if not head:
             raise InputError("the file is empty")
         file_bytes = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        if head.startswith(b"\x89PNG"):
-            with Image.open(file, formats=["PNG"]) as image:
-                image.verify()  # loading alone does not look at the checksums of a PNG
-            file.seek(0)
-        with Image.open(file, formats=READABLE) as image:
-            check_picture_size(image.width, image.height)
-            depth = _bit_depth(image, head, file)
-            if depth > 8:
-                raise InputError(f"has {depth} bits a channel; this version carries 8")
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format != "MPO":
-                raise InputError(f"holds {frames} pictures (an animation or several pages); this version carries one")
-            image.load()
-            return Picture(samples_of(image), file_bytes, _notes(image))
+        if head[:4] in TIFF_SIGNATURES:
+            samples, found, notes = _load_tiff(file)
+        elif head.startswith(b"\x89PNG"):
+            samples, found, notes = _load_png(file, head)
+        else:
+            samples, found, notes = _load(file, head)
+        metadata, orientation, more = metadata_of(samples=samples, **found)
+        return Picture(upright(samples, orientation), metadata, file_bytes, (*notes, *more))
 
 
-def samples_of(image: Image.Image) -> np.ndarray:
-    """The samples of a Pillow image, converted and made upright as the module's text says.
+def picture_of(image: Image.Image) -> Picture:
+    """The picture in a Pillow image, upright, with the metadata of its `info`. Its pixels are loaded.
 
     Raises:
-        InputError: transparency, more than 8 bits a channel, floating point, or a colour space without a conversion.
+        InputError: see `samples_of`; or an image not yet loaded of a file that Pillow would reduce to 8 bits.
+    """
+    for tile in getattr(image, "tile", ()):
+        if ";16" in str(tile[3]) and not image.mode.startswith("I"):
+            raise InputError("Pillow would reduce its 16 bits a channel to 8: give the path of the file instead")
+    with _one_sentence():
+        image.load()
+        samples, notes = samples_of(image)
+        metadata, orientation, more = metadata_of(
+            image.info, samples, orientation=1 if image.format == "TIFF" else None
+        )
+        return Picture(upright(samples, orientation), metadata, 0, (*notes, *more))
+
+
+def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
+    """The samples of a Pillow image as it lies in memory, not turned, and notes on their conversion.
+
+    Modes with alpha give `[H, W, 2]` or `[H, W, 4]`, 16-bit grey (I;16 and its kin) `uint16`.
+
+    Raises:
+        InputError: 32-bit or floating-point samples, or a colour space without a conversion.
     """
     if image.width < 1 or image.height < 1:
         raise InputError(f"is empty: {image.width} x {image.height} pixels")
-    if image.mode.startswith("I") or image.mode == "F":
-        raise InputError("has 16-bit or floating-point samples; this version carries 8-bit ones")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        straight = image.convert("LA" if image.mode in ("LA", "La") else "RGBA")
-        if straight.getchannel("A").getextrema() != (255, 255):
-            raise InputError("has transparent pixels, which this version does not carry; flatten it first")
-        grey = image.mode in ("1", "L", "LA", "La")
-        image_opaque = straight.convert("L" if grey else "RGB")
-    elif image.mode in ("1", "L"):
-        image_opaque = image.convert("L")
-    elif image.mode in ("P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"):
-        image_opaque = image.convert("RGB")
+    if image.mode.startswith("I;16"):
+        return np.array(image, dtype=np.uint16), []
+    if image.mode in ("I", "F"):
+        raise InputError("has 32-bit or floating-point samples, expected 8 or 16 bits: convert it to mode I;16 or L")
+    if image.mode == "CMYK":
+        return _from_cmyk(image)
+    if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "HSV"):
+        raise InputError(f"is in the colour mode {image.mode}, which has no conversion to RGB")
+    if image.has_transparency_data:
+        wanted = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
     else:
-        raise InputError(f"is in the colour mode {image.mode}, which this version does not carry")
-    turn = UPRIGHT.get(_orientation(image))
-    return np.array(image_opaque if turn is None else image_opaque.transpose(turn), dtype=np.uint8)
+        wanted = "L" if image.mode in ("1", "L") else "RGB"
+    return np.array(image if image.mode == wanted else image.convert(wanted), dtype=np.uint8), []
 
 
-def picture_format(path: str | os.PathLike[str]) -> str:
-    """Pillow's name of the format that the suffix asks for (`"PNG"` without a suffix).
-
-    Raises:
-        InputError: the suffix is not one that can be written.
-    """
-    return _writer(path)[0]
-
-
-def write_picture(
-    samples: np.ndarray, destination: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False
-) -> None:
-    """Write samples, `uint8` `[H, W]` or `[H, W, 3]`, to a path (format by suffix) or to a binary stream (PNG).
-
-    A path is written whole or not at all.
-
-    Raises:
-        InputError: the suffix is unknown, or the format cannot hold a picture of this size.
-        OutputExists: the path exists and `overwrite` is off.
-        OSError: the system refuses (permission, disk full).
-    """
-    to_path = isinstance(destination, (str, os.PathLike))
-    kind, options = _writer(destination) if to_path else WRITABLE[".png"]
-    buffer = io.BytesIO()  # Pillow seeks while it writes some formats: a pipe cannot
-    try:
-        Image.fromarray(samples).save(buffer, kind, **options)
-    except (OSError, ValueError, struct.error) as error:
-        size = f"{samples.shape[1]} x {samples.shape[0]}"
-        raise InputError(f"a picture of {size} pixels cannot be written as {kind}: {error}") from None
-    if to_path:
-        with atomic_write(Path(destination), overwrite=overwrite) as file:
-            file.write(buffer.getbuffer())
-    else:
-        destination.write(buffer.getbuffer())
+def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
+    """CMYK as sRGB: by the profile that says what its inks look like, if there is a good one."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            srgb = ImageCms.createProfile("sRGB")
+            source = ImageCms.getOpenProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+            assert converted is not None  # only with inPlace
+            return np.array(converted), ["it was converted from CMYK to sRGB by its colour profile"]
+        except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError):
+            pass
+    return np.array(image.convert("RGB")), ["it was converted from CMYK to RGB by the plain formula, without a profile"]
 
 
-def _writer(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
-    suffix = Path(path).suffix.lower()
-    try:
-        return WRITABLE[suffix or ".png"]
-    except KeyError:
-        raise InputError(f"cannot write '{suffix}' files; choose one of {' '.join(sorted(WRITABLE))}") from None
+Loaded = tuple[np.ndarray, dict[str, Any], list[str]]
+"""Samples, what `metadata_of` is to be told, notes."""
+
+
+def _load(file: BinaryIO, head: bytes) -> Loaded:
+    """Any format of READABLE, by Pillow or, if it is deeper than Pillow goes, by deep.py."""
+    file.seek(0)
+    with Image.open(file, formats=READABLE) as image:
+        check_picture_size(image.width, image.height)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise InputError(f"holds {frames} pictures (an animation or several pages); one is carried")
+        depth = deep.bit_depth(image, head, file)
+        if depth > 8 and image.format not in ("PNG", "PPM"):
+            raise InputError(f"has {depth} bits a channel: of {image.format} 8 are read; convert it to a 16-bit PNG")
+        size = image.height, image.width
+        if depth > 8 and image.format == "PPM":
+            file.seek(0)
+            samples, notes = deep.read_pnm(file.read()), []
+        else:
+            image.load()  # of a PNG also what stands behind the pixels
+            if depth > 8 and (image.mode != "I;16" or "transparency" in image.info):
+                file.seek(0)
+                samples, notes = deep.read_png(file.read()), []
+            else:
+                if head.startswith(b"\x89PNG") and head[24:26] in (b"\2\0", b"\4\0") and "transparency" in image.info:
+                    # Pillow stretches grey of 2 and 4 bits to 8, but not the grey that is transparent.
+                    image.info["transparency"] *= 255 // (2 ** head[24] - 1)
+                samples, notes = samples_of(image)
+        if image.format != "TIFF" and samples.shape[:2] != size:
+            raise InputError(f"the picture is damaged: {samples.shape[:2]} samples of {size}")
+        return samples, {"info": image.info, "orientation": 1 if image.format == "TIFF" else None}, notes
+
+
+def _load_png(file: BinaryIO, head: bytes) -> Loaded:
+    file.seek(0)
+    with Image.open(file, formats=["PNG"]) as image:
+        image.verify()  # loading alone does not look at the checksums of a PNG
+    cicp = png_cicp(file)
+    samples, found, notes = _load(file, head)
+    return samples, {**found, "cicp": cicp}, notes
+
+
+def _load_tiff(file: BinaryIO) -> Loaded:
+    tags = tiff.tiff_tags(file)
+    bits = tags.get(tiff.BITS, (1,))
+    notes = ["its EXIF is not kept: TIFF keeps it among its own tags"] if 34665 in tags or 34853 in tags else []
+    if 0 in tags.get(tiff.EXTRA, ()):
+        notes.append("a channel that is neither colour nor alpha is not kept")
+    if max(bits) <= 8 and set(tags.get(tiff.FORMAT, (1,))) == {1}:
+        samples, found, more = _load(file, b"")  # Pillow turns a TIFF itself
+        return samples, found, notes + more
+    check_picture_size(int(tags[tiff.WIDTH]), int(tags[tiff.HEIGHT]))
+    if getattr(tags, "next", 0):
+        raise InputError("holds several pages; one is carried")
+    info = {"icc_profile": tags.get(tiff.ICC), "xmp": tags.get(tiff.XMP)}
+    return tiff.read_tiff(file, tags), {"info": info, "orientation": int(tags.get(tiff.ORIENTATION, 1))}, notes
 
 
 @contextmanager
@@ -222,65 +253,3 @@ def _one_sentence() -> Iterator[None]:
     except Exception as error:
         detail = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"the picture is damaged or cut short: {detail}") from None
-
-
-def _bit_depth(image: Image.Image, head: bytes, file: BinaryIO) -> int:
-    """Bits a channel as the file itself says, where Pillow may have reduced them on opening."""
-    if image.format == "PNG":
-        return head[24]  # signature, IHDR length and type, width, height, then the depth
-    if image.format == "TIFF":
-        bits = getattr(image, "tag_v2", {}).get(258, (1,))
-        return max(bits) if isinstance(bits, tuple) else int(bits)
-    if image.format == "PPM":
-        return 8 if _pnm_maxval(head, file) <= 255 else 16
-    if image.format in ("AVIF", "JPEG2000"):
-        position = file.tell()
-        file.seek(0)
-        start = file.read(1 << 16)
-        file.seek(position)
-        return _avif_depth(start) if image.format == "AVIF" else _jpeg2000_depth(start)
-    return 8
-
-
-def _pnm_maxval(head: bytes, file: BinaryIO) -> int:
-    """The largest sample of a netpbm file: the fourth word of its header, comments aside (bitmaps have none: 1)."""
-    if head[:2] not in (b"P2", b"P3", b"P5", b"P6"):
-        return 1
-    position = file.tell()
-    file.seek(0)
-    start = file.read(1 << 12)
-    file.seek(position)
-    words = b"\n".join(line.split(b"#")[0] for line in start.splitlines()).split()
-    return int(words[3]) if len(words) > 3 and words[3].isdigit() else 1
-
-
-def _avif_depth(start: bytes) -> int:
-    """From the AV1 configuration box: its third byte holds high_bitdepth (0x40) and twelve_bit (0x20)."""
-    at = start.find(b"av1C")
-    flags = start[at + 6] if 0 <= at < len(start) - 6 else 0
-    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
-
-
-def _jpeg2000_depth(start: bytes) -> int:
-    """From the SIZ segment of the codestream: each component's first byte is its depth less one, with a sign bit."""
-    at = start.find(b"\xff\x4f\xff\x51")
-    if at < 0 or len(start) < at + 42:
-        return 8
-    components = int.from_bytes(start[at + 40 : at + 42], "big")
-    return max((depth & 0x7F for depth in start[at + 42 : at + 42 + 3 * components : 3]), default=7) + 1
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation (1 = upright); damaged EXIF counts as none."""
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:
-        return 1
-
-
-def _notes(image: Image.Image) -> tuple[str, ...]:
-    """What the samples leave behind and that changes how they look: a colour profile that is not sRGB."""
-    profile = image.info.get("icc_profile")
-    if not profile or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile:
-        return ()
-    return ("its colour profile (ICC) is not kept by this version",)

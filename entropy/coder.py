@@ -96,13 +96,18 @@ class Writer:
             return values
         models = _models(tables)
         order, groups = _groups(index)
-        symbols, beyond = tables.symbols(values[order], index[order])
-        symbols = symbols.astype(np.int32)
+        ordered = values[order].astype(np.int32, copy=False)
         for table, begin, end in groups:
-            self._encoder.encode(symbols[begin:end], models[table])
-            outside = beyond[begin:end]
-            if outside.any():
-                self._tails(outside[outside != 0])
+            symbols = ordered[begin:end] - tables.low[table]
+            escape = int(tables.start[table + 1] - tables.start[table]) - 1
+            outside = symbols.view(np.uint32) >= escape  # below the table is far above it as an unsigned number
+            if not outside.any():
+                self._encoder.encode(symbols, models[table])
+                continue
+            position = symbols[outside]
+            symbols[outside] = escape
+            self._encoder.encode(symbols, models[table])
+            self._tails(np.where(position < 0, position, position - escape + 1))
         return values
 
     def _tails(self, beyond: np.ndarray) -> None:

@@ -46,7 +46,7 @@ from .hyperprior import (
 )
 from .tables import TOTAL, TableSet, scale_levels
 
-__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "table_tensors"]
+__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "table_tensors"]
 
 QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
@@ -258,6 +258,15 @@ class HyperpriorCoding:
             y_hat.reshape(-1)[coded] += values * ONE
             latents.append(Latents(z[b], y_hat))
         return latents
+
+
+class Pass:
+    """A coder that writes nothing: for the latents alone."""
+
+    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        if values is None:
+            raise CorruptFile("nothing was written")
+        return values
 
 
 class Meter:

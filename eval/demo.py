@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -19,10 +18,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..bitstream import atomic_write
-from ..codec.media import read_picture, write_picture
-from ..errors import CodecError, InputError
+from ..codec.media import write_picture
+from ..errors import CodecError
 from .metrics import ms_ssim, psnr
 from .peers import Codec, LecodecCodec, codec_by_name
+from .pictures import bundled, read_rgb
 
 __all__ = ["Result", "demonstrate", "main"]
 
@@ -47,15 +47,6 @@ class Result:
     ms_ssim: float
     encode_s: float
     decode_s: float
-
-
-def photograph() -> Path:
-    """The path of the photograph. Raises InputError when scikit-image is not installed."""
-    spec = find_spec("skimage")
-    path = Path(spec.origin).parent / "data" / "coffee.png" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise InputError("the demo's photograph comes with scikit-image: pip install 'lecodec[eval]'")
-    return path
 
 
 def measure(codec: Codec, setting: float, samples: np.ndarray) -> Result:
@@ -86,9 +77,7 @@ def demonstrate(folder: Path, picture: Path | None = None, model: str | Path | N
 
     Returns a group for each of QUALITIES: lecodec first, then each of PEERS. Raises CodecError, OSError.
     """
-    samples = read_picture(picture or photograph())
-    if samples.ndim == 2:
-        samples = np.repeat(samples[:, :, None], 3, axis=2)
+    samples = read_rgb(picture or bundled("coffee.png"))
     folder.mkdir(parents=True, exist_ok=True)
     ours, peers = LecodecCodec(model), [codec_by_name(name) for name in PEERS]
     for codec in (ours, *peers):

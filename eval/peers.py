@@ -15,6 +15,7 @@ their ends and spacing were chosen, the other options are the ones below. Each l
 | `webp`          | libwebp, lossy, method 6 (its slowest); the format is always 4:2:0                           |
 | `avif`          | libavif, 4:4:4, speed 6 (its default)                                                        |
 | `jxl`           | libjxl, VarDCT, effort 7 (its default); needs pillow-jxl-plugin                              |
+| `compressai:X`  | a network of CompressAI with random weights: `eval bench` only (see `compressai_peer`)       |
 
 Files hold the picture and nothing else: no EXIF, no ICC profile. Every failure of a codec is a `CodecError`.
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,7 +36,7 @@ from ..bitstream import read_header
 from ..errors import CodecError, InputError
 from ._extras import extra
 
-__all__ = ["Codec", "LecodecCodec", "PillowCodec", "codec_by_name"]
+__all__ = ["Codec", "LecodecCodec", "PillowCodec", "codec_by_name", "unique_name"]
 
 
 class Codec(Protocol):
@@ -104,10 +105,10 @@ class LecodecCodec:
 
     ladder: tuple[float, ...] = (1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0)
 
-    def __init__(self, model: str | Path | None = None) -> None:
+    def __init__(self, model: str | Path | None = None, device: str = "cpu") -> None:
         """model: None for the shipped one, a registry name, or the path of a model file.
 
-        Raises `UnknownModel` or `ModelError` as `lecodec.load` does.
+        Raises `UnknownModel`, `ModelError` or `InputError` (device) as `lecodec.load` does.
         """
         if isinstance(model, Path):
             # Only the file's own name is told: results are published, and where a file lay is nobody's business.
@@ -116,11 +117,11 @@ class LecodecCodec:
             self.name = "lecodec" if model is None else f"lecodec:{model}"
         from .. import load
 
-        self._codec = load("image", model=model)
+        self._codec = load("image", device=device, model=model)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
         header = read_header(self._codec.encode(np.zeros((16, 16, 3), np.uint8), quality=self.ladder[0]))
         digests = f"parse digest {header.parse_digest.hex()}, synthesis digest {header.synthesis_digest.hex()}"
-        self.description = f"lecodec image codec on the CPU, {digests}"
+        self.description = f"lecodec image codec on {device}, {digests}"
 
     def encode(self, rgb: np.ndarray, setting: float) -> bytes:
         """A whole `.lec` file at quality 1..100."""
@@ -135,24 +136,40 @@ class LecodecCodec:
         return self._codec.estimate_bits(rgb, quality=setting) / 8
 
 
-def codec_by_name(spec: str) -> Codec:
+def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> Codec:
     """The codec that a spec (see the table above) names.
 
-    Raises `InputError` for an unknown spec or a format whose library is missing, `UnknownModel` or `ModelError` for a
-    model that cannot be loaded.
+    device: where learned codecs run. for_time: allow codecs of which only the time means something.
+    Raises `InputError` for an unknown spec, a format whose library is missing or a device that is not there,
+    `UnknownModel` or `ModelError` for a model that cannot be loaded.
     """
     if spec == "lecodec":
-        return LecodecCodec()
+        return LecodecCodec(device=device)
     for separator in ("@", ":"):
         name, found, model = spec.partition(separator)
         if found and name == "lecodec":
             if not model:
                 raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
-            return LecodecCodec(Path(model) if separator == "@" else model)
+            return LecodecCodec(Path(model) if separator == "@" else model, device)
+    if spec.startswith("compressai:"):
+        if not for_time:
+            raise InputError(f"{spec} has random weights, so its rate and quality mean nothing: use eval bench")
+        from .compressai_peer import CompressaiCodec
+
+        return CompressaiCodec(spec.partition(":")[2], device)
     if spec not in _PEERS:
-        known = ", ".join(["lecodec", "lecodec:NAME", "lecodec@PATH", *_PEERS])
+        known = ", ".join(["lecodec", "lecodec:NAME", "lecodec@PATH", *_PEERS, "compressai:NAME"])
         raise InputError(f"unknown codec {spec!r}; there are {known}")
     return _PEERS[spec]()
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """The name, or `name#2`, `name#3`, ... where it is taken: two model files may have the same one."""
+    candidate, copies = name, 1
+    while candidate in taken:
+        copies += 1
+        candidate = f"{name}#{copies}"
+    return candidate
 
 
 def _jpeg() -> PillowCodec:

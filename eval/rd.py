@@ -11,8 +11,8 @@ Conventions, so that figures can be compared:
   (only pictures whose curves cover at least half of the range asked for; how many is stated).
 - Seconds are wall-clock for one call each, without reading the picture, after one call that is not timed.
 
-Every picture counts for all codecs or for none: a picture that cannot be read, or that some codec fails on, is left out
-and named in `RDResult.skipped` and at the head of the tables. Pictures smaller than 161 pixels have no MS-SSIM and are
+Every picture counts for all codecs or for none: a picture that cannot be read, that is not 8-bit and without alpha (see
+`pictures`), or that some codec fails on, is left out and named in `RDResult.skipped` and at the head of the tables. Pictures smaller than 161 pixels have no MS-SSIM and are
 left out of its means and curves only. Files are written at the end, each whole or not at all.
 """
 
@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from ..bitstream import check_writable
-from ..codec.media import read_picture
 from ..errors import CodecError, InputError
 from . import metrics, report
 from ._extras import extra
-from .peers import Codec, codec_by_name
+from .peers import Codec, codec_by_name, unique_name
+from .pictures import picture_paths, read_rgb
 from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
 
 __all__ = ["OUTPUTS", "RDResult", "run_rd"]
@@ -94,7 +94,7 @@ def run_rd(
     if not low < high:
         raise InputError(f"a range of quality needs low < high, found {low:g}..{high:g}")
     directory, out = Path(directory), Path(out)
-    paths = _pictures(directory, limit)
+    paths = picture_paths(directory, limit)
     if out.resolve() == directory.resolve():
         raise InputError(f"{out}: the results would lie among the pictures; choose another directory")
     for module, package in _NEEDED:
@@ -127,18 +127,6 @@ def run_rd(
     return result
 
 
-def _pictures(directory: Path, limit: int | None) -> list[Path]:
-    """The files to try, by name; hidden ones are left out."""
-    if limit is not None and limit < 1:
-        raise InputError(f"the limit must be at least 1, found {limit}")
-    if not directory.is_dir():
-        raise InputError(f"{directory}: not a directory")
-    paths = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not paths:
-        raise InputError(f"{directory}: holds no files")
-    return paths[:limit]
-
-
 def _contestants(codecs: Sequence[str | Codec]) -> dict[str, Codec]:
     """The codecs by name, in order. Two model files of the same name become `lecodec@x` and `lecodec@x#2`."""
     if not codecs:
@@ -146,11 +134,7 @@ def _contestants(codecs: Sequence[str | Codec]) -> dict[str, Codec]:
     named: dict[str, Codec] = {}
     for spec in dict.fromkeys(codecs):
         codec = codec_by_name(spec) if isinstance(spec, str) else spec
-        name, copies = codec.name, 1
-        while name in named:
-            copies += 1
-            name = f"{codec.name}#{copies}"
-        named[name] = codec
+        named[unique_name(codec.name, named)] = codec
     return named
 
 
@@ -176,7 +160,7 @@ def _measure(
         done, total = index * per_picture, len(paths) * per_picture
         measured: list[Item] = []
         try:
-            rgb = _read_rgb(path)
+            rgb = read_rgb(path)
             for name, codec in contestants.items():
                 if name not in warm:  # lazy imports, self-checks and buffers belong to no picture
                     codec.decode(codec.encode(np.ascontiguousarray(rgb[:64, :64]), codec.ladder[0]))
@@ -190,12 +174,6 @@ def _measure(
         else:
             items.extend(measured)
     return items, skipped
-
-
-def _read_rgb(path: Path) -> np.ndarray:
-    """A picture as uint8 [H, W, 3]; grey becomes three equal channels. Raises `CodecError` of one sentence."""
-    samples = read_picture(path)
-    return samples if samples.ndim == 3 else np.repeat(samples[:, :, None], 3, axis=2)
 
 
 def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float) -> Item:

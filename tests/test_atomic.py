@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from lecodec.bitstream import atomic_write, check_writable
-from lecodec.errors import InputError, OutputExists
+from lecodec.bitstream import atomic_write, check_writable, discard_temporaries
+from lecodec.errors import CodecError, InputError, OutputExists
 
 
 def names(folder: Path) -> list[str]:
@@ -164,3 +167,133 @@ def test_long_and_foreign_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             file.write(b"data")
         assert (tmp_path / name).read_bytes() == b"data"
     assert len(names(tmp_path)) == 3
+
+
+# --- giving up ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_discarded_outputs_do_not_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, hard_links: bool
+) -> None:
+    """Threads in the middle of writing: their temporaries go at once, and their blocks end in an error."""
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_hard_links)
+    if overwrite:
+        for n in range(4):
+            (tmp_path / f"{n}.lec").write_bytes(b"old")
+    before = names(tmp_path)
+    written, go_on = threading.Barrier(5), threading.Event()
+    errors: list[BaseException] = []
+
+    def work(n: int) -> None:
+        try:
+            with atomic_write(tmp_path / f"{n}.lec", overwrite) as file:
+                file.write(b"new")
+                file.flush()
+                written.wait(10)
+                go_on.wait(10)
+        except CodecError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    written.wait(10)
+    assert len(names(tmp_path)) == len(before) + 4
+    discard_temporaries()
+    assert names(tmp_path) == before
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(str(error) for error in errors) == [
+        f"output {tmp_path / f'{n}.lec'} was given up: the program is ending" for n in range(4)
+    ]
+    assert names(tmp_path) == before
+    assert all((tmp_path / name).read_bytes() == b"old" for name in before)
+
+    with atomic_write(tmp_path / "later.lec") as file:  # only what was open then
+        file.write(b"new")
+    assert "later.lec" in names(tmp_path)
+    discard_temporaries()
+    assert (tmp_path / "later.lec").read_bytes() == b"new"
+
+
+def test_a_signal_handler_may_discard_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs in the thread that it interrupts, which may hold the lock already."""
+    link = os.link
+
+    def interrupted(*args: str) -> None:
+        discard_temporaries()
+        link(*args)
+
+    monkeypatch.setattr(os, "link", interrupted)
+    with pytest.raises(OSError), atomic_write(tmp_path / "x") as file:
+        file.write(b"data")
+    assert names(tmp_path) == []
+
+
+WRITER = """
+import sys, time
+from lecodec.bitstream import atomic_write
+with atomic_write(sys.argv[1], overwrite=True) as file:
+    file.write(b"new" * 100_000)
+    file.flush()
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_killed_in_the_middle_the_old_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "old.lec").write_bytes(b"old")
+    for name in ("old.lec", "new.lec"):
+        with subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / name], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"written\n"
+            process.kill()
+    assert (tmp_path / "old.lec").read_bytes() == b"old"
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["old.lec"]
+
+
+FULL = """
+import resource, sys
+from lecodec.bitstream import atomic_write
+if sys.argv[2] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+for size in (50_000, 500_000):  # within the file's buffer on its way out, and beyond
+    try:
+        with atomic_write(sys.argv[1], overwrite=True) as file:
+            file.write(bytes(size))
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+def full_disk(path: Path, limit: int) -> list[int]:
+    """What went wrong with writing twice where there is no room."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, path, str(limit)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return [int(number) for number in done.stdout.split()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no RLIMIT_FSIZE")
+def test_output_that_may_not_grow_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "x.lec").write_bytes(b"old")
+    assert full_disk(tmp_path / "x.lec", 10_000) == [errno.EFBIG] * 2
+    assert names(tmp_path) == ["x.lec"]
+    assert (tmp_path / "x.lec").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount")
+def test_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "lecodec", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
+    try:
+        (tmp_path / "x.lec").write_bytes(b"old")
+        assert full_disk(tmp_path / "x.lec", 0) == [errno.ENOSPC] * 2
+        assert names(tmp_path) == ["x.lec"]
+        assert (tmp_path / "x.lec").read_bytes() == b"old"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

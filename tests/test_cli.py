@@ -23,6 +23,7 @@ from lecodec import console
 from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import main
 from lecodec.codec.media import read_picture, write_picture
+from lecodec.jobs import Job, Record
 
 ROOT = Path(lecodec.__file__).parent
 
@@ -414,7 +415,7 @@ def test_a_full_disk_behind_stdout(command: Path, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     """Interrupted while the output is half-written: the temporary file is there, then it is gone."""
     write_picture(picture, tmp_path / "a.png")
-    slow = "import lecodec.console as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
+    slow = "import lecodec.tasks as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
     slow += "@contextmanager\ndef slow(*a, **k):\n    with real(*a, **k) as f:\n        f.write(b'half')\n"
     slow += "        f.flush(); open('ready', 'w').close(); time.sleep(60)\n        yield f\nc.atomic_write = slow\n"
     script = command.read_text().replace("from lecodec.cli", slow + "from lecodec.cli")
@@ -467,10 +468,15 @@ def test_readme_python_examples_run(run: Run) -> None:
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_progress_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    assert list(console.with_progress([1, 2, 3], "working", quiet=False)) == [1, 2, 3]
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True, raising=False)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_bar_is_for_terminals(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: terminal, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert list(console.with_progress([1, 2, 3], "working", quiet=False)) == [1, 2, 3]
-    assert "working" in capsys.readouterr().err
+    done = Record(Job("a.png"), facts={"bytes_in": 2000, "bytes_out": 100, "width": 10, "height": 10, "bpp": 8.0})
+    with console.progress("working", 2, quiet=False) as tick:
+        tick(done)
+        tick(Record(Job("b.png"), OSError("bad")))
+    err = capsys.readouterr().err
+    assert ("working" in err and "2/2" in err and "20.0:1" in err) if terminal else err == ""

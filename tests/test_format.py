@@ -1,192 +1,141 @@
-"""FORMAT.md sections 9 to 13 read by an independent decoder: Python integers and numpy int64, not the package's code.
+"""FORMAT.md read by an independent reader (`reader`), beside the package: both must say the same of every file.
 
-It finds the latents of `.lec` files and compares their digest, so the specification, the coder and the integer networks
-must all agree. Only the container's parser (which has tests of its own) is borrowed.
+The reader finds the latents, alpha, metadata and index of golden files and of fresh ones, and refuses the bad ones by
+the same names, so the specification, the container, the coder and the integer networks must all agree.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import lecodec
-from lecodec.bitstream import parse
+from lecodec.bitstream import SIGNATURE, Metadata, frame, parse
+from lecodec.errors import CodecError
+
+from . import reader
+from .test_golden import difference, load_expected
+
+GOLDEN = Path(__file__).parent / "golden"
+EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
 
-class RangeDecoder:
-    """Section 11."""
-
-    def __init__(self, data: bytes):
-        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))[::-1]
-        self.lower, self.range = 0, 2**64 - 1
-        self.point = (self._word() << 32) | self._word()
-
-    def _word(self) -> int:
-        return self.words.pop() if self.words else 0
-
-    def _quantile(self) -> int:
-        return ((self.point - self.lower) % 2**64) // (self.range >> 24)
-
-    def _take(self, before: int, count: int) -> None:
-        scale = self.range >> 24
-        self.lower = (self.lower + scale * before) % 2**64
-        self.range = scale * count
-        if self.range < 2**32:
-            self.lower = (self.lower << 32) % 2**64
-            self.range <<= 32
-            self.point = ((self.point << 32) | self._word()) % 2**64
-
-    def symbol(self, counts: list[int]) -> int:
-        quantile, k, before = self._quantile(), 0, 0
-        while quantile >= before + counts[k]:
-            before += counts[k]
-            k += 1
-        self._take(before, counts[k])
-        return k
-
-    def uniform(self, bits: int) -> int:
-        share = 2 ** (24 - bits)
-        value = self._quantile() // share
-        self._take(value * share, share)
-        return value
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> reader.Model:
+    return reader.Model(tiny_model)
 
 
-LENGTHS = [2 ** (24 - min(n + 1, 15)) for n in range(16)]
+def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
+    """Hold everything that the reader finds in a file against what the package finds; the reader's picture."""
+    file, parsed = reader.read_file(data), parse(data)
+    header = parsed.header
+    assert file.header == {name: getattr(header, name) for name in file.header}
+    assert file.boxes == [header.tile_box(n) for n in range(header.tiles)]
+    assert file.data == [(c.digest, c.payload) for c in parsed.data]
+    assert file.alpha == [(c.digest, c.payload) for c in parsed.alpha]
+    assert file.private == list(parsed.ancillary)
+    metadata = parsed.metadata
+    found = [file.metadata.get(kind, b"") for kind in reader.METADATA]
+    assert found == [metadata.icc, metadata.exif, metadata.xmp]
+    assert (metadata.primaries, metadata.transfer) == (file.header["colour_primaries"], file.header["transfer"])
+    if file.index is not None:
+        kinds = (b"LDAT", b"LALP")[: 1 + header.alpha]
+        chunks = [c for tile in zip(file.data, file.alpha or file.data, strict=True) for c in tile[: len(kinds)]]
+        for n, (digest, payload) in enumerate(chunks):
+            assert reader.indexed_chunk(data, n) == (kinds[n % len(kinds)], digest + payload)
+
+    for tile in range(header.tiles):
+        z, y_hat = reader.tile_latents(model, file, tile)
+        latents = codec.latents(data, tile)
+        np.testing.assert_array_equal(z, latents.z)
+        np.testing.assert_array_equal(y_hat, latents.y_hat)
+    y_hat = reader.picture_latents(model, file)
+    with torch.inference_mode():
+        index = torch.tensor([header.quality / 256])
+        x_hat = codec.g_s(torch.from_numpy(y_hat / 64)[None].float(), index)[0].numpy()
+    picture = reader.finish(x_hat, file)
+    assert difference(picture, codec.decode(data)) <= 1
+    return picture
 
 
-def read_group(coder: RangeDecoder, tables: list[tuple[int, list[int]]], numbers: np.ndarray) -> np.ndarray:
-    """Section 10."""
-    out = np.zeros(len(numbers), np.int64)
-    for number in sorted(set(numbers.tolist())):
-        where = np.flatnonzero(numbers == number)
-        low, counts = tables[number]
-        symbols = [coder.symbol(counts) for _ in where]
-        escaped = [p for p, k in zip(where, symbols, strict=True) if k == len(counts) - 1]
-        out[where] = [low + k for k in symbols]
-        lengths = [coder.symbol(LENGTHS) for _ in escaped]
-        for length in sorted(set(lengths)):
-            for place, own in zip(escaped, lengths, strict=True):
-                if own == length:
-                    value = coder.uniform(length + 1)
-                    distance = (value >> 1) + 2**length
-                    out[place] = low - distance if value & 1 else low + len(counts) - 2 + distance
+@pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
+def test_golden_files_read_from_the_specification(tiny_model, model, name):
+    picture = agree(model, lecodec.load(model=tiny_model), (GOLDEN / name).read_bytes())
+    assert difference(picture, load_expected(EXPECTED["good"][name]["picture"])) <= 1
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED["bad"]))
+def test_bad_golden_files_are_refused_by_the_specification_too(model, name):
+    with pytest.raises(reader.Refused) as refused:
+        file = reader.read_file((GOLDEN / name).read_bytes())
+        reader.picture_latents(model, file)
+        reader.alpha_plane(file)
+    assert refused.value.name == EXPECTED["bad"][name]
+
+
+def samples(shape: tuple[int, ...], dtype: type, seed: int) -> np.ndarray:
+    """Ramps and noise; alpha, where there is one, is opaque but for a corner."""
+    rng, peak = np.random.default_rng(seed), np.iinfo(dtype).max
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    ramp = (x + 2 * y) / (shape[1] + 2 * shape[0])
+    out = np.empty(shape, dtype)
+    planes = out.reshape(*shape[:2], -1)
+    for c in range(planes.shape[2]):
+        planes[:, :, c] = np.clip(ramp * (1 - 0.2 * c) + rng.normal(0, 0.02, shape[:2]), 0, 1) * peak
+    if len(shape) == 3 and shape[2] in (2, 4):
+        planes[:, :, -1] = np.where((x < 30) & (y < 20), planes[:, :, -1], peak)
     return out
 
 
-def shuffle(a: np.ndarray) -> np.ndarray:
-    c, h, w = a.shape
-    return a.reshape(c // 4, 2, 2, h, w).transpose(0, 3, 1, 4, 2).reshape(c // 4, 2 * h, 2 * w)
-
-
-def layer(a: np.ndarray, weight, bias, kernel, low, high, shift, gain, offset, out_low, out_high) -> np.ndarray:
-    """Section 12, one layer."""
-    r = kernel // 2
-    a = np.pad(np.clip(a, low, high), ((0, 0), (r, r), (r, r)), mode="edge")
-    h, w = a.shape[1] - 2 * r, a.shape[2] - 2 * r
-    taps = weight.astype(np.int64).reshape(len(weight), -1, kernel, kernel)
-    sums = np.tile(bias.astype(np.int64)[:, None, None], (1, h, w))
-    for di in range(kernel):
-        for dj in range(kernel):
-            sums += np.einsum("oc,cij->oij", taps[:, :, di, dj], a[:, di : di + h, dj : dj + w])
-    out = ((sums * gain[:, None, None] + 2 ** (shift - 1)) >> shift) + offset[:, None, None]
-    return np.clip(out, out_low, out_high)
-
-
-def tensors_of(path) -> dict[str, np.ndarray]:
-    """A safetensors file by hand."""
-    data = path.read_bytes()
-    (size,) = struct.unpack("<Q", data[:8])
-    head = json.loads(data[8 : 8 + size])
-    out = {}
-    for name, entry in head.items():
-        if name.startswith("parse."):
-            begin, end = entry["data_offsets"]
-            kind = {"I16": "<i2", "I32": "<i4"}[entry["dtype"]]
-            out[name[6:]] = np.frombuffer(data[8 + size + begin : 8 + size + end], kind).reshape(entry["shape"])
-    return out
-
-
-def table_list(t: dict[str, np.ndarray], name: str) -> list[tuple[int, list[int]]]:
-    ends = np.cumsum(t[f"{name}.length"])
-    starts = ends - t[f"{name}.length"]
-    return [
-        (int(low), t[f"{name}.counts"][a:b].tolist()) for low, a, b in zip(t[f"{name}.low"], starts, ends, strict=True)
-    ]
-
-
-def latents(path, data: bytes) -> tuple[np.ndarray, np.ndarray, bytes]:
-    """Sections 9 to 12: z, y_hat and their digest."""
-    t = tensors_of(path)
-    file = parse(data)
-    header, q = file.header, file.header.quality
-    h, w = -(-header.height // 16), -(-header.width // 16)
-    count_z, m = t["h_s.0.weight"].shape[1] // 9, t["h_s.4.weight"].shape[0] // 2
-    shape_z = (count_z, -(-h // 4), -(-w // 4))
-    coder = RangeDecoder(file.data[0].payload)
-
-    bank = (q // 256) * 8 // 64
-    numbers = np.repeat(bank * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
-    z = read_group(coder, table_list(t, "z"), numbers).reshape(shape_z)
-
-    r = min(q // 256, 62)
-    e = q - 256 * r
-
-    def row(name):
-        v = t[name].astype(np.int64)
-        return (v[r] * (256 - e) + v[r + 1] * e + 128) // 256
-
-    a = z
-    for n in range(5):
-        weight = t[f"h_s.{n}.weight"]
-        gain = row(f"gain.{n // 2}") if n % 2 == 0 else np.full(len(weight), 1024)
-        offset = row("offset") if n == 4 else np.zeros(len(weight), np.int64)
-        span = (-255, 255) if n == 0 else (0, 8191)
-        out_span = (-32768, 32767) if n == 4 else (0, 8191)
-        shift = (14, 22, 22, 22, 24)[n]
-        a = layer(a, weight, t[f"h_s.{n}.bias"], (3, 1, 3, 1, 1)[n], *span, shift, gain, offset, *out_span)
-        if n in (1, 3):
-            a = shuffle(a)
-    mu, v = a[:m, :h, :w], a[m:, :h, :w]
-    number = np.clip((v + 32) >> 6, 0, 63).reshape(-1)
-    y_hat = mu.reshape(-1).copy()
-    coded = np.flatnonzero(number)
-    y_hat[coded] += 64 * read_group(coder, table_list(t, "y"), number[coded])
-    y_hat = y_hat.reshape(mu.shape)
-    digest = hashlib.blake2b(z.astype("<i4").tobytes() + y_hat.astype("<i4").tobytes(), digest_size=8).digest()
-    return z, y_hat, digest
-
-
-def pictures():
-    rng = np.random.default_rng(3)
-    ramp = np.indices((40, 52)).sum(0)
-    yield np.stack([ramp * 2, 255 - ramp, ramp], -1).astype(np.uint8), 37.3
-    yield rng.integers(0, 256, (33, 18, 3), dtype=np.uint8), 100
-    yield (np.indices((20, 70)).sum(0) % 2 * 255).astype(np.uint8), 1
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_independent_decoder_finds_the_same_latents(tiny_model, number):
-    samples, quality = list(pictures())[number]
+@pytest.mark.parametrize(
+    ("shape", "dtype", "quality", "tile", "metadata"),
+    [
+        ((40, 52, 3), np.uint8, 37.3, None, Metadata()),
+        ((33, 18, 3), np.uint8, 100, 0, Metadata(icc=b"profile", primaries=2, transfer=2)),
+        ((20, 70), np.uint8, 1, 64, Metadata(exif=b"II*\0")),
+        ((70, 130, 4), np.uint8, 50, 64, Metadata(xmp=b"<x/>", primaries=12)),
+        ((67, 65, 2), np.uint16, 80, 64, Metadata()),
+        ((30, 30, 3), np.uint16, 60, None, Metadata(primaries=9, transfer=16)),
+    ],
+)
+def test_fresh_files_read_from_the_specification(tiny_model, model, shape, dtype, quality, tile, metadata):
+    picture = samples(shape, dtype, 3)
     codec = lecodec.load(model=tiny_model)
-    data = codec.encode(samples, quality)
-    z, y_hat, digest = latents(tiny_model, data)
-    found = codec.latents(data)
-    np.testing.assert_array_equal(z, found.z)
-    np.testing.assert_array_equal(y_hat, found.y_hat)
-    assert digest == parse(data).data[0].digest
+    decoded = agree(model, codec, codec.encode(picture, quality, tile=tile, metadata=metadata))
+    assert decoded.shape == shape and decoded.dtype == dtype
+    if len(shape) == 3 and shape[2] in (2, 4):
+        np.testing.assert_array_equal(decoded[:, :, -1], picture[:, :, -1])
 
 
-def test_parse_digest_is_as_specified(tiny_model):
-    t = tensors_of(tiny_model)
-    constants = (
-        '{"activation": [8, 8191], "banks": 8, "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
-        '"mean": [6, -32768, 32767], "model": "mean-scale hyperprior 0", "weight": 12, "z": [-255, 255]}'
-    )
-    h = hashlib.blake2b(constants.encode(), digest_size=8)
-    for name in sorted(t):
-        h.update(f"\n{name} {t[name].dtype.str} {t[name].shape}\n".encode() + t[name].tobytes())
-    assert h.digest() == lecodec.load(model=tiny_model).parse_digest
+def test_escapes_are_read_from_the_specification(tiny_model, model):
+    """Noise at the highest quality has values outside the tables."""
+    picture = np.random.default_rng(3).integers(0, 256, (33, 18, 3), dtype=np.uint8)
+    codec = lecodec.load(model=tiny_model)
+    agree(model, codec, codec.encode(picture, 100))
+
+
+def test_parse_digest_is_as_specified(tiny_model, model):
+    assert model.parse_digest() == lecodec.load(model=tiny_model).parse_digest
+
+
+def test_one_field_at_a_time_is_judged_alike(tiny_model):
+    """Every byte of a header set to some values, with a right CRC: the same verdict, by name."""
+    data = (GOLDEN / "colour.lec").read_bytes()
+    header = data[16:56]
+    for at in range(40):
+        for value in (0, 1, 2, 3, 7, 64, 128, 255):
+            changed = SIGNATURE + frame(b"LHDR", header[:at] + bytes([value]) + header[at + 1 :]) + data[60:]
+            verdicts = []
+            for read in (reader.read_file, parse):
+                try:
+                    read(changed)
+                    verdicts.append("fine")
+                except reader.Refused as refused:
+                    verdicts.append(refused.name)
+                except CodecError as error:
+                    verdicts.append(type(error).__name__)
+            assert verdicts[0] == verdicts[1], (at, value)

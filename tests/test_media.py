@@ -8,12 +8,22 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from lecodec.codec.media import load_picture, picture_format, read_picture, samples_of, write_picture
+from lecodec.bitstream.metadata import Metadata
+from lecodec.codec.media import (
+    fit_depth,
+    load_picture,
+    metadata_lost,
+    picture_format,
+    picture_of,
+    read_picture,
+    write_picture,
+)
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 
@@ -22,17 +32,38 @@ def saved(image: Image.Image, path: Path, **options: object) -> Path:
     return path
 
 
+def written(samples: np.ndarray, **options: Any) -> io.BytesIO:
+    """A stream that `write_picture` has written, wound back."""
+    stream = io.BytesIO()
+    write_picture(samples, stream, **options)
+    stream.seek(0)
+    return stream
+
+
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def deep_png(path: Path, colour_type: int, channels: int) -> Path:
+PNG = b"\x89PNG\r\n\x1a\n"
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def deep_png(samples: np.ndarray, interlaced: bool = False, extra: bytes = b"") -> bytes:
     """A 16-bit PNG, which Pillow cannot write (and opens as 8-bit when it has several channels)."""
-    header = struct.pack(">IIBBBBB", 2, 2, 16, colour_type, 0, 0, 0)
-    rows = b"".join(b"\0" + bytes(range(1, 1 + 4 * channels)) for _ in range(2))
-    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
-    return path
+    height, width = samples.shape[:2]
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[1 if samples.ndim == 2 else samples.shape[2]]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, int(interlaced))
+    passes = [samples[y::dy, x::dx] for y, x, dy, dx in ADAM7] if interlaced else [samples]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for part in passes if part.size for row in part)
+    data = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", zlib.compress(rows))
+    return PNG + data + png_chunk(b"IEND", b"")
+
+
+def deep(picture: np.ndarray, channels: int) -> np.ndarray:
+    """16-bit samples whose low bytes matter, `[50, 70]` or `[50, 70, channels]`."""
+    noise = np.random.default_rng(3).integers(0, 256, (50, 70, 4), dtype=np.uint16)
+    samples = (np.dstack([picture, picture[:, :, :1]]).astype(np.uint16) << 8) + noise
+    return samples[:, :, 0] if channels == 1 else np.ascontiguousarray(samples[:, :, :channels])
 
 
 def refusal(path: Path | io.BytesIO) -> str:
@@ -105,25 +136,65 @@ def test_palette_bilevel_and_cmyk_are_converted(tmp_path: Path, picture: np.ndar
 
     cmyk = Image.fromarray(picture).convert("CMYK")
     assert read_picture(saved(cmyk, tmp_path / "cmyk.tif")).shape == picture.shape
-    assert np.array_equal(samples_of(cmyk), np.asarray(cmyk.convert("RGB")))
+    plain = picture_of(cmyk)
+    assert np.array_equal(plain.samples, np.asarray(cmyk.convert("RGB")))
+    assert "plain formula" in plain.notes[0]
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_opaque_alpha_is_dropped_and_transparency_refused(tmp_path: Path, picture: np.ndarray, mode: str) -> None:
-    image = Image.fromarray(picture if mode == "RGBA" else picture[:, :, 0])
-    opaque = image.convert(mode)
-    assert np.array_equal(read_picture(saved(opaque, tmp_path / "opaque.png")), np.asarray(image))
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+@pytest.mark.parametrize("opaque", [False, True])
+def test_alpha_is_kept_also_where_opaque_and_colour_where_transparent(
+    tmp_path: Path, picture: np.ndarray, mode: str, suffix: str, opaque: bool
+) -> None:
+    samples = np.dstack([picture[:, :, :1] if mode == "LA" else picture, np.full((50, 70, 1), 255, np.uint8)])
+    if not opaque:
+        samples[:, ::3, -1] = 0
+        samples[::4, 1::3, -1] = 77
+    write_picture(samples, tmp_path / f"p{suffix}")
+    back = read_picture(tmp_path / f"p{suffix}")
+    if suffix == ".webp":  # without grey, and lossless WebP leaves out alpha that is opaque
+        samples = np.asarray(Image.fromarray(samples).convert("RGB" if opaque else "RGBA"))
+    assert np.array_equal(back, samples)
 
-    opaque.putpixel((3, 2), (*opaque.getpixel((3, 2))[:-1], 254))
-    assert "transparent" in refusal(saved(opaque, tmp_path / "transparent.png"))
 
-
-def test_transparent_palette_and_key_colour_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
+def test_transparent_palette_entries_and_colours_become_alpha(tmp_path: Path, picture: np.ndarray) -> None:
     palette = Image.fromarray(picture).quantize(8)
     used = int(np.asarray(palette)[0, 0])
-    assert "transparent" in refusal(saved(palette, tmp_path / "palette.png", transparency=used))
+    back = read_picture(saved(palette, tmp_path / "palette.png", transparency=used))
+    assert np.array_equal(back[:, :, :3], np.asarray(palette.convert("RGB")))
+    assert np.array_equal(back[:, :, 3] == 0, np.asarray(palette) == used)
+    assert set(np.unique(back[:, :, 3])) == {0, 255}
+
     key = tuple(int(v) for v in picture[4, 5])
-    assert "transparent" in refusal(saved(Image.fromarray(picture), tmp_path / "key.png", transparency=key))
+    back = read_picture(saved(Image.fromarray(picture), tmp_path / "key.png", transparency=key))
+    assert np.array_equal(back[:, :, :3], picture)
+    assert np.array_equal(back[:, :, 3] == 0, (picture == picture[4, 5]).all(axis=2))
+
+    grey = picture[:, :, 0]
+    back = read_picture(saved(Image.fromarray(grey), tmp_path / "grey.png", transparency=int(grey[3, 3])))
+    assert np.array_equal(back, np.dstack([grey, np.where(grey == grey[3, 3], 0, 255)]))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_grey_of_a_shallow_png_is_stretched_like_the_others(depth: int) -> None:
+    """Pillow stretches the samples of such a PNG to 8 bits, but not the value that is transparent."""
+    values = [0, 1] if depth == 1 else [0, 1, 2, 3]
+    row = (sum(value << (16 - depth * (n + 1)) for n, value in enumerate(values))).to_bytes(2, "big")
+    row = row[: -(-depth * len(values) // 8)]
+    header = struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0)
+    data = PNG + png_chunk(b"IHDR", header) + png_chunk(b"tRNS", struct.pack(">H", 1))
+    data += png_chunk(b"IDAT", zlib.compress(b"\0" + row)) + png_chunk(b"IEND", b"")
+    back = read_picture(io.BytesIO(data))
+    stretch = 255 // (2**depth - 1)
+    assert back.tolist() == [[[value * stretch, 0 if value == 1 else 255] for value in values]]
+
+
+def test_premultiplied_alpha_becomes_straight(picture: np.ndarray) -> None:
+    straight = Image.fromarray(np.dstack([picture, np.full((50, 70), 128, np.uint8)]))
+    back = picture_of(straight.convert("RGBa")).samples
+    assert back.shape == (50, 70, 4)
+    assert np.abs(back.astype(int) - np.asarray(straight)).max() <= 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -146,77 +217,202 @@ def test_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation
     assert np.array_equal(read_picture(path), expected)
 
 
-def test_damaged_exif_counts_as_none(tmp_path: Path, picture: np.ndarray) -> None:
-    path = saved(Image.fromarray(picture), tmp_path / "p.png", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffjunk")
-    assert np.array_equal(read_picture(path), picture)
-
-
-def test_a_foreign_colour_profile_is_noted(tmp_path: Path, picture: np.ndarray) -> None:
-    from PIL import ImageCms
-
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert load_picture(saved(Image.fromarray(picture), tmp_path / "a.png", icc_profile=srgb)).notes == ()
-    foreign = load_picture(saved(Image.fromarray(picture), tmp_path / "b.png", icc_profile=b"Display P3, say"))
-    assert "profile" in foreign.notes[0]
-
-
 def test_of_an_mpo_the_main_picture_is_taken(tmp_path: Path, picture: np.ndarray) -> None:
     image = Image.fromarray(picture)
     path = saved(image, tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[image.resize((8, 8))])
     assert read_picture(path).shape == picture.shape
 
 
+# -- 16 bits
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bit_png_is_read_exactly(picture: np.ndarray, channels: int, interlaced: bool) -> None:
+    samples = deep(picture, channels)
+    back = read_picture(io.BytesIO(deep_png(samples, interlaced)))
+    assert back.dtype == np.uint16 and back.flags.c_contiguous
+    assert np.array_equal(back, samples)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_transparent_colour_of_a_sixteen_bit_png_is_compared_in_full(picture: np.ndarray, channels: int) -> None:
+    samples = deep(picture, channels)
+    samples[0, 0] = samples[9, 9] + 1  # differs in the low bytes only
+    extra = png_chunk(b"tRNS", np.atleast_1d(samples[9, 9]).astype(">u2").tobytes())
+    back = read_picture(io.BytesIO(deep_png(samples, extra=extra)))
+    alpha = np.full((50, 70), 65535, np.uint16)
+    alpha[9, 9] = 0
+    assert np.array_equal(back, np.dstack([samples, alpha]))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bits_are_written_and_come_back(
+    tmp_path: Path, picture: np.ndarray, channels: int, suffix: str
+) -> None:
+    samples = deep(picture, channels)
+    if suffix == ".ppm" and channels in (2, 4):
+        with pytest.raises(InputError, match="PPM holds no alpha.*PNG or TIFF"):
+            write_picture(samples, tmp_path / "p.ppm")
+        return
+    write_picture(samples, tmp_path / f"p{suffix}")
+    back = read_picture(tmp_path / f"p{suffix}")
+    assert back.dtype == np.uint16
+    assert np.array_equal(back, samples)
+
+
+def test_a_large_sixteen_bit_png_goes_from_block_to_block() -> None:
+    """More than the megabyte of rows that are filtered at once, and more than one IDAT chunk."""
+    samples = np.random.default_rng(1).integers(0, 65536, (300, 400, 3), dtype=np.uint16)
+    for kind in ("PNG", "TIFF"):
+        stream = written(samples, kind=kind)
+        assert np.array_equal(read_picture(stream), samples), kind
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_wide_rows_of_differences_are_smooth_in_a_png(grey: bool) -> None:
+    """A gradient compresses well only if the filters work."""
+    ramp = np.arange(300 * 64, dtype=np.uint16).reshape(300, 64)
+    stream = written(ramp if grey else np.dstack([ramp] * 3))
+    assert len(stream.getvalue()) < (0.1 if grey else 0.05) * ramp.nbytes
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_grey_tiff_of_both_byte_orders(tmp_path: Path, picture: np.ndarray, mode: str) -> None:
+    samples = deep(picture, 1)
+    image = Image.frombytes(mode, (70, 50), samples.astype("<u2" if mode == "I;16" else ">u2").tobytes())
+    assert np.array_equal(read_picture(saved(image, tmp_path / "p.tif")), samples)
+    assert np.array_equal(picture_of(image).samples, samples)
+
+
+def tiff(order: str, values: dict[int, object], data: bytes) -> io.BytesIO:
+    """A TIFF with one strip or one row of tiles that begins at byte 400: tag -> number or numbers, LONG over 65535."""
+    entries, more = b"", b""
+    for tag, value in sorted(values.items()):
+        numbers = value if isinstance(value, list) else [value]
+        packed = struct.pack(f"{order}{len(numbers)}H", *numbers)
+        more_at = struct.pack(order + "I", 300 + len(more))
+        entries += struct.pack(order + "HHI", tag, 3, len(numbers))
+        entries += packed.ljust(4, b"\0") if len(packed) <= 4 else more_at
+        more += packed if len(packed) > 4 else b""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(values)) + entries + bytes(4)
+    assert len(head) <= 300 and len(more) <= 100
+    return io.BytesIO(head.ljust(300, b"\0") + more.ljust(100, b"\0") + data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("form", ["plain", "deflated", "differences", "tiled"])
+def test_tiff_in_colour_from_elsewhere(picture: np.ndarray, order: str, form: str) -> None:
+    samples = deep(picture, 4)[:32, :48]
+    tags = {256: 48, 257: 32, 258: [16] * 4, 259: 1, 262: 2, 273: 400, 277: 4, 278: 32, 279: 32 * 48 * 8, 338: 2}
+    stored = samples.copy()
+    if form == "differences":
+        stored[:, 1:] -= samples[:, :-1]
+        tags[317] = 2
+    parts = [stored.astype(order + "u2").tobytes()]
+    if form in ("deflated", "differences"):
+        parts = [zlib.compress(part) for part in parts]
+        tags |= {259: 8, 279: len(parts[0])}
+    if form == "tiled":
+        for tag in (273, 278, 279):
+            del tags[tag]
+        parts = [stored[:, x : x + 16].astype(order + "u2").tobytes() for x in (0, 16, 32)]
+        tags |= {322: 16, 323: 32, 324: [400 + n * len(parts[0]) for n in range(3)], 325: [len(p) for p in parts]}
+    assert np.array_equal(read_picture(tiff(order, tags, b"".join(parts))), samples)
+
+
+def test_tiff_that_would_not_be_read_exactly_is_refused() -> None:
+    tags = {256: 2, 257: 2, 258: [16] * 3, 259: 1, 262: 2, 273: 400, 277: 3, 278: 2, 279: 24}
+    data = bytes(range(24))
+    assert read_picture(tiff("<", tags, data))[0, 0].tolist() == [0x0100, 0x0302, 0x0504]
+    assert "12 bits" in refusal(tiff("<", {**tags, 258: 12, 277: 1, 262: 1}, data))
+    assert "signed" in refusal(tiff("<", {**tags, 339: [2] * 3}, data))
+    assert "planes" in refusal(tiff("<", {**tags, 284: 2}, data))
+    assert "differ" in refusal(tiff("<", {**tags, 258: [16, 16, 8]}, data))
+    assert "neither grey nor RGB" in refusal(tiff("<", {**tags, 262: 8}, data))
+    assert "compression 7" in refusal(tiff("<", {**tags, 259: 7}, data))
+    assert "straight alpha" in refusal(tiff("<", {**tags, 258: [16] * 4, 277: 4, 279: 32, 338: 1}, bytes(32)))
+    assert "cut short" in refusal(tiff("<", tags, data[:-1]))
+
+
+def test_tiff_where_white_is_zero() -> None:
+    tags = {256: 2, 257: 1, 258: 16, 259: 1, 262: 0, 273: 400, 277: 1, 278: 1, 279: 4}
+    assert read_picture(tiff("<", tags, struct.pack("<HH", 0, 1000))).tolist() == [[65535, 64535]]
+
+
+@pytest.mark.parametrize("maxval", [256, 1023, 4095, 65535])
+def test_netpbm_is_stretched_exactly(maxval: int) -> None:
+    values = [0, 1, maxval // 3, maxval // 2, maxval - 1, maxval]
+    wanted = [[int(v * 65535 / maxval + 0.5) for v in values]]
+    head = b"P5\n# a comment\n6 1 # another\n%d\n" % maxval
+    assert read_picture(io.BytesIO(head + struct.pack(">6H", *values))).tolist() == wanted
+    text = " ".join(map(str, values)).encode()
+    assert read_picture(io.BytesIO(b"P2 6 1 %d\n" % maxval + text)).tolist() == wanted
+    colour = read_picture(io.BytesIO(b"P3 2 1 %d\n# so\n" % maxval + text))
+    assert colour.dtype == np.uint16 and colour.shape == (1, 2, 3) and colour.reshape(1, 6).tolist() == wanted
+    assert (
+        read_picture(io.BytesIO(b"P6 2 1 %d\n" % maxval + struct.pack(">6H", *values))).reshape(1, 6).tolist() == wanted
+    )
+
+
+def test_netpbm_that_is_damaged_or_shallow() -> None:
+    assert "cut short" in refusal(io.BytesIO(b"P5 2 1 1023\n\0\0\0"))
+    assert "cut short" in refusal(io.BytesIO(b"P2 2 1 1023\n7"))
+    assert "outside" in refusal(io.BytesIO(b"P5 1 1 1023\n\xff\xff"))
+    assert "outside" in refusal(io.BytesIO(b"P2 1 1 1023\n-1"))
+    refusal(io.BytesIO(b"P2 1 1 1023\nx"))
+    refusal(io.BytesIO(b"P5 1 1 65536\n\0\0\0"))
+    assert "header" in refusal(io.BytesIO(b"P5 2 #" + b"#" * (1 << 16) + b"\n1 1023\n" + bytes(4)))
+    assert read_picture(io.BytesIO(b"P6\n1 1\n15\n" + bytes([15, 0, 15]))).tolist() == [[[255, 0, 255]]]
+
+
+def test_depths_are_fitted_exactly() -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert fit_depth(every, 16) is every
+    assert fit_depth(every, 8).dtype == np.uint8
+    assert np.array_equal(fit_depth(every, 8), np.round(every / 257))
+    eight = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert fit_depth(eight, 16).dtype == np.uint16
+    assert np.array_equal(fit_depth(eight, 16), eight.astype(int) * 257)
+    assert np.array_equal(fit_depth(fit_depth(eight, 16), 8), eight)
+    with pytest.raises(InputError, match="12"):
+        fit_depth(eight, 12)
+
+
+def test_what_pillow_would_reduce_is_refused_before_it_does(picture: np.ndarray) -> None:
+    with Image.open(io.BytesIO(deep_png(deep(picture, 3)))) as image:
+        assert image.mode == "RGB"
+        with pytest.raises(InputError, match="16 bits.*path"):
+            picture_of(image)
+    with Image.open(io.BytesIO(deep_png(deep(picture, 1)))) as image:
+        assert np.array_equal(picture_of(image).samples, deep(picture, 1))
+
+
 # -- what is refused
 
 
-@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bit_png_is_refused(tmp_path: Path, colour_type: int, channels: int) -> None:
-    assert "16" in refusal(deep_png(tmp_path / "deep.png", colour_type, channels))
-
-
-def test_other_deep_formats_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
-    deep = Image.fromarray(picture[:, :, 0].astype(np.uint16) * 257)
-    assert "16" in refusal(saved(deep, tmp_path / "grey.tif"))
-    assert "16" in refusal(saved(deep, tmp_path / "grey.jp2"))
-    refusal(saved(Image.fromarray(picture[:, :, 0].astype(np.float32)), tmp_path / "float.tif"))
-
-    (tmp_path / "deep.ppm").write_bytes(b"P6\n# of 10 bits\n1 1\n1023\n" + bytes(6))
-    assert "16" in refusal(tmp_path / "deep.ppm")
-    (tmp_path / "deep.pgm").write_bytes(b"P5 1 1 65535\n" + bytes(2))
-    assert "16" in refusal(tmp_path / "deep.pgm")
-    (tmp_path / "shallow.ppm").write_bytes(b"P6\n1 1\n15\n" + bytes([15, 0, 15]))
-    assert read_picture(tmp_path / "shallow.ppm").tolist() == [[[255, 0, 255]]]
-
-
-def test_deep_tiff_in_colour_is_refused(tmp_path: Path) -> None:
-    """Pillow opens a 16-bit RGB TIFF as 8-bit; it writes none, so this one is made by hand."""
-    tags = [(256, 3, 1), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 2), (273, 4, 200), (277, 3, 3), (278, 3, 1)]
-    tags.append((279, 4, 6))
-    entries = b"".join(
-        struct.pack("<HHII", tag, 3, 3, 180)
-        if tag == 258
-        else struct.pack("<HHIHH", tag, kind, 1, value, 0)
-        if kind == 3
-        else struct.pack("<HHII", tag, kind, 1, value)
-        for tag, kind, value in tags
-    )
-    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
-    data = data.ljust(180, b"\0") + struct.pack("<HHH", 16, 16, 16)
-    (tmp_path / "deep.tif").write_bytes(data.ljust(200, b"\0") + bytes(6))
-    with Image.open(tmp_path / "deep.tif") as image:
-        assert image.mode == "RGB"
-    assert "16" in refusal(tmp_path / "deep.tif")
+def test_other_depths_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    grey = Image.fromarray(picture[:, :, 0].astype(np.uint16) * 257)
+    assert "16 bits" in refusal(saved(grey, tmp_path / "grey.jp2"))
+    assert "floating-point" in refusal(saved(Image.fromarray(picture[:, :, 0].astype(np.float32)), tmp_path / "f.tif"))
+    assert "32 bits" in refusal(saved(Image.fromarray(picture[:, :, 0].astype(np.int32)), tmp_path / "i.tif"))
+    for mode in ("I", "F"):
+        with pytest.raises(InputError, match="32-bit"):
+            picture_of(Image.new(mode, (3, 3)))
+    with pytest.raises(InputError, match="LAB"):
+        picture_of(Image.new("LAB", (3, 3)))
 
 
 @pytest.mark.parametrize(("flags", "depth"), [(0x00, 8), (0x0C, 8), (0x40, 10), (0x60, 12)])
 def test_depth_of_avif(flags: int, depth: int) -> None:
-    from lecodec.codec.media import _avif_depth
+    from lecodec.codec.deep import _avif_depth
 
     assert _avif_depth(b"....av1C\x81\x00" + bytes([flags, 0])) == depth
 
 
 def test_depth_of_jpeg_2000() -> None:
-    from lecodec.codec.media import _jpeg2000_depth
+    from lecodec.codec.deep import _jpeg2000_depth
 
     size = b"\xff\x4f\xff\x51" + struct.pack(">HH", 47, 0) + bytes(32) + struct.pack(">H", 3)
     assert _jpeg2000_depth(b"box" + size + bytes([7, 1, 1, 7, 1, 1, 7, 1, 1])) == 8
@@ -228,6 +424,173 @@ def test_animations_and_pages_are_refused(tmp_path: Path, picture: np.ndarray, s
     image = Image.fromarray(picture)
     other = Image.fromarray(255 - picture)
     assert "2 pictures" in refusal(saved(image, tmp_path / f"p{suffix}", save_all=True, append_images=[other]))
+
+
+# -- metadata
+
+
+def profile(space: bytes = b"RGB ") -> bytes:
+    """The head of an ICC profile; nothing here looks further."""
+    return struct.pack(">I", 200).ljust(16, b"\0") + space + bytes(16) + b"acsp" + bytes(160)
+
+
+def exif_of(orientation: int = 1, order: str = "<") -> bytes:
+    """A directory with a maker, an orientation, and bytes behind it that nobody understands."""
+    maker = struct.pack(order + "HHI4s", 0x010F, 2, 4, b"abc\0")
+    turn = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 2)
+    return head + maker + turn + bytes(4) + b"something private"
+
+
+XMP = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>schön {}</x:xmpmeta>"
+FULL = Metadata(icc=profile(), exif=exif_of(), xmp=XMP.encode(), primaries=12, transfer=13)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("suffix", "kept"),
+    [
+        (".png", "icc exif xmp cicp"),
+        (".jpg", "icc exif xmp"),
+        (".webp", "icc exif xmp"),
+        (".tif", "icc xmp"),
+        (".bmp", ""),
+        (".ppm", ""),
+    ],
+)
+def test_metadata_goes_out_and_comes_back(
+    tmp_path: Path, picture: np.ndarray, suffix: str, kept: str, bits: int
+) -> None:
+    if bits == 16 and suffix in (".jpg", ".webp", ".bmp"):
+        with pytest.raises(InputError, match="holds 8 bits.*PNG"):
+            write_picture(fit_depth(picture, 16), tmp_path / f"p{suffix}")
+        return
+    write_picture(fit_depth(picture, bits), tmp_path / f"p{suffix}", metadata=FULL)
+    read = load_picture(tmp_path / f"p{suffix}")
+    found = read.metadata
+    for name in ("icc", "exif", "xmp"):
+        assert getattr(found, name) == (getattr(FULL, name) if name in kept else b""), name
+    points = (12, 13) if "cicp" in kept else (2, 2) if "icc" in kept else (1, 13)
+    assert (found.primaries, found.transfer) == points
+    assert read.notes == ()
+
+    kind = picture_format(f"p{suffix}")
+    lost = metadata_lost(kind, FULL)
+    words = {"icc": "ICC", "exif": "EXIF", "xmp": "XMP", "cicp": "CICP 12/13"}
+    assert [word for name, word in words.items() if name not in kept] == [w for w in words.values() if w in lost]
+    assert metadata_lost(kind, Metadata()) == ""
+
+
+def test_streams_take_a_kind(picture: np.ndarray) -> None:
+    stream = written(picture, kind="TIFF", metadata=FULL)
+    assert stream.getvalue()[:4] == b"II*\0"
+    assert np.array_equal(read_picture(stream), picture)
+    with pytest.raises(InputError, match="GIF"):
+        write_picture(picture, stream, kind="GIF")
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "PPM"])
+def test_alpha_is_never_dropped(picture: np.ndarray, channels: int, kind: str) -> None:
+    stream = io.BytesIO()
+    with pytest.raises(InputError, match=f"{kind} holds no alpha channel.*PNG, TIFF or WebP"):
+        write_picture(np.dstack([picture, picture])[:, :, :channels], stream, kind=kind)
+    assert not stream.getvalue()
+
+
+def test_what_does_not_fit_into_a_jpeg_is_lost_with_a_clause(picture: np.ndarray) -> None:
+    large = Metadata(icc=profile() + bytes(200_000), exif=exif_of() + bytes(70_000), xmp=b"x" * 70_000)
+    stream = written(picture, kind="JPEG", metadata=large)
+    found = load_picture(stream).metadata
+    assert (found.icc, found.exif, found.xmp) == (large.icc, b"", b"")
+    assert metadata_lost("JPEG", large) == "JPEG does not hold its EXIF, XMP"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_orientation_that_was_applied_is_set_to_one_in_place(picture: np.ndarray, order: str, bits: int) -> None:
+    metadata = Metadata(exif=exif_of(6, order), xmp=XMP.format('tiff:Orientation="6"').encode())
+    samples = fit_depth(np.dstack([picture, picture[:, :, 0]]), bits)
+    stream = written(samples, metadata=metadata)
+    for _ in range(2):  # the second time there is nothing left to turn
+        read = load_picture(stream)
+        assert np.array_equal(read.samples, samples.transpose(1, 0, 2)[:, ::-1])
+        assert read.metadata.exif == exif_of(1, order)
+        assert read.metadata.xmp == XMP.format('tiff:Orientation="1"').encode()
+        stream = written(read.samples, metadata=read.metadata)
+
+
+@pytest.mark.parametrize("text", ['tiff:Orientation="3"', "<tiff:Orientation>3</tiff:Orientation>"])
+def test_an_orientation_in_xmp_alone(picture: np.ndarray, text: str) -> None:
+    stream = written(picture, metadata=Metadata(xmp=XMP.format(text).encode()))
+    read = load_picture(stream)
+    assert np.array_equal(read.samples, picture[::-1, ::-1])
+    assert read.metadata.xmp == XMP.format(text.replace("3", "1")).encode()
+
+    stream = written(picture, metadata=Metadata(xmp=XMP.format(text).encode(), exif=exif_of(1)))
+    assert np.array_equal(read_picture(stream), picture)  # EXIF goes first
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_oriented_tiff_with_xmp_is_turned_once(picture: np.ndarray, bits: int) -> None:
+    stream = written(fit_depth(picture, bits), kind="TIFF")
+    data = stream.getvalue()
+    with Image.open(io.BytesIO(data)) as image:
+        tags = dict(image.tag_v2)
+    simple = {tag: list(v) if isinstance(v, tuple) else v for tag, v in tags.items() if tag not in (273, 279)}
+    strip = data[tags[273][0] : tags[273][0] + tags[279][0]]
+    turned = read_picture(tiff("<", {**simple, 273: 400, 279: len(strip), 274: 6}, strip))
+    assert np.array_equal(turned, fit_depth(picture, bits).transpose(1, 0, 2)[:, ::-1])
+
+
+def test_damaged_metadata_is_left_behind_with_a_note(tmp_path: Path, picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    cases = {
+        "EXIF": {"exif": b"Exif\0\0MM\0*\xff\xff\xff\xffjunk"},
+        "damaged": {"icc_profile": b"Display P3, say"},
+        "GRAY": {"icc_profile": profile(b"GRAY")},
+        "UTF-8": {"xmp": b"\xff\xfex"},
+    }
+    for word, options in cases.items():
+        read = load_picture(saved(image, tmp_path / "p.webp", lossless=True, **options))
+        assert np.array_equal(read.samples, picture)
+        assert read.metadata == Metadata()
+        assert len(read.notes) == 1 and "not kept" in read.notes[0] and word in read.notes[0]
+    grey = load_picture(saved(image.convert("L"), tmp_path / "p.png", icc_profile=profile(b"GRAY")))
+    assert grey.metadata.icc == profile(b"GRAY") and not grey.notes
+    large = image.copy()
+    large.info["xmp"] = bytes((16 << 20) + 1)
+    read = picture_of(large)
+    assert read.metadata.xmp == b"" and "16777217 bytes" in read.notes[0]
+
+
+def test_colour_code_points_of_a_png(picture: np.ndarray) -> None:
+    def with_points(points: bytes) -> io.BytesIO:
+        return io.BytesIO(deep_png(deep(picture, 3), extra=png_chunk(b"cICP", points)))
+
+    read = load_picture(with_points(bytes([9, 16, 0, 1])))
+    assert (read.metadata.primaries, read.metadata.transfer, read.notes) == (9, 16, ())
+    for points in (bytes([9, 16, 1, 1]), bytes([9, 16, 0, 0]), bytes(3)):
+        read = load_picture(with_points(points))
+        assert (read.metadata.primaries, read.metadata.transfer) == (1, 13)
+        assert "cICP" in read.notes[0]
+
+
+def test_metadata_behind_the_pixels_of_a_png(picture: np.ndarray) -> None:
+    for samples in (picture, deep(picture, 3)):
+        stream = written(samples)
+        data = stream.getvalue()
+        read = load_picture(io.BytesIO(data[:-12] + png_chunk(b"eXIf", exif_of(3)) + data[-12:]))
+        assert read.metadata.exif == exif_of(1)
+        assert np.array_equal(read.samples, samples[::-1, ::-1])
+
+
+def test_cmyk_is_converted_by_its_profile_and_loses_it(tmp_path: Path, picture: np.ndarray) -> None:
+    cmyk = Image.fromarray(picture).convert("CMYK")
+    read = load_picture(saved(cmyk, tmp_path / "p.tif", icc_profile=profile(b"CMYK")))  # too short to be used
+    assert np.array_equal(read.samples, np.asarray(cmyk.convert("RGB")))
+    assert read.metadata == Metadata()
+    assert "plain formula" in read.notes[0] and "CMYK" in read.notes[1]
 
 
 # -- bad input
@@ -267,8 +630,7 @@ def test_truncated_pictures_are_refused(tmp_path: Path, picture: np.ndarray, suf
 
 
 def test_no_damaged_byte_of_a_png_changes_the_picture(picture: np.ndarray) -> None:
-    stream = io.BytesIO()
-    write_picture(picture[:6, :6], stream)
+    stream = written(picture[:6, :6])
     whole = stream.getvalue()
     for position in range(len(whole)):
         damaged = bytearray(whole)

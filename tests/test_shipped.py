@@ -57,7 +57,9 @@ def test_bytes_are_the_estimate(codec, coffee):
 def test_latents_are_the_same_however_they_are_computed(codec, coffee):
     crops = [coffee[n : n + 128, 2 * n : 2 * n + 192].copy() for n in range(32)]
     files = codec.encode_batch(crops, 70)
-    reference = codec._read_latents([parse(data) for data in files])  # all 32 at once, then one by one
+    parsed = [parse(data) for data in files]
+    together = codec._read([f.header for f in parsed], [dict(enumerate(f.data)) for f in parsed])
+    reference = [latents for _, latents in sorted(together, key=lambda item: item[0].picture)]  # then one by one
     threads = torch.get_num_threads()
     try:
         for count in (1, 2, 4):

@@ -1,0 +1,139 @@
+"""`.lec` files and their losses for training: a dataset that decodes them, an augmentation that adds what they lose.
+
+    .lec files -> LecDataset -> uint8 [C, H, W] -> DataLoader
+    pictures, uint8 or float -> RandomCompression -> the same pictures, degraded
+
+Both load their model on first use, once in each process, and hold nothing but its name: they pickle, and work in the
+workers of a DataLoader, forked or spawned. On a GPU (`device="cuda"`) workers have to be spawned.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..bitstream import read_header
+from ..errors import InputError
+from .image import load
+from .registry import find_by_digest
+
+__all__ = ["LecDataset", "RandomCompression"]
+
+
+class LecDataset(Dataset[Any]):
+    """Pictures in `.lec` files, decoded when they are asked for: `uint8` (or `uint16`) tensors `[C, H, W]`, C = 1 to 4.
+
+    files_or_folder: paths, or a folder, whose `.lec` files are taken in sorted order, subfolders included. transform:
+    applied to each tensor. labels: items are `(tensor, label)`, the label being the number of the file's subfolder
+    among the sorted names of the folder's subfolders (`classes`), as in torchvision's ImageFolder; only for a folder
+    in which every file lies in a subfolder. model: name or path; by default the one that each file names.
+
+    Raises InputError (no files, or labels without subfolders). Items raise the CodecError of a damaged file, with its
+    path in front.
+    """
+
+    def __init__(
+        self,
+        files_or_folder: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        transform: Callable[[Tensor], Any] | None = None,
+        *,
+        labels: bool = False,
+        device: str = "cpu",
+        model: str | os.PathLike[str] | None = None,
+    ):
+        self.transform, self.device, self.model = transform, device, model
+        folder = Path(files_or_folder) if isinstance(files_or_folder, (str, os.PathLike)) else None
+        if folder is not None:
+            self.files = sorted(path for path in folder.rglob("*.lec") if path.is_file())
+        else:
+            self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+        if not self.files:
+            raise InputError(f"no .lec files in {folder}" if folder else "an empty list of files")
+        self.classes: list[str] = []
+        self.labels: list[int] | None = None
+        if labels:
+            inside = [path.relative_to(folder).parts for path in self.files] if folder else []
+            if not inside or any(len(parts) < 2 for parts in inside):
+                raise InputError("labels need a folder in which every file lies in the subfolder of its class")
+            self.classes = sorted({parts[0] for parts in inside})
+            self.labels = [self.classes.index(parts[0]) for parts in inside]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Any:
+        path = self.files[index]
+        data = path.read_bytes()
+        try:
+            model = self.model
+            if model is None:
+                header = read_header(data)
+                model = find_by_digest(header.parse_digest, header.synthesis_digest).path
+            item: Any = load(device=self.device, model=model).decode_tensor(data)
+        except OSError as error:
+            raise type(error)(f"{path}: {error}") from None
+        if self.transform is not None:
+            item = self.transform(item)
+        return item if self.labels is None else (item, self.labels[index])
+
+
+class RandomCompression(nn.Module):
+    """An augmentation: each picture as it would come back from a `.lec` file of a random quality.
+
+    quality: (lowest, highest), 1 to 100, drawn uniformly for each picture. p: the share of pictures that is touched.
+    Draws come from torch's CPU generator: `torch.manual_seed` repeats them, also for pictures on a GPU. device: where
+    the codec runs; results come back to where the pictures are. No gradient passes.
+    """
+
+    def __init__(
+        self,
+        quality: tuple[float, float] = (10, 90),
+        p: float = 1.0,
+        model: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
+    ):
+        super().__init__()
+        low, high = quality
+        if not 1 <= low <= high <= 100:
+            raise InputError(f"quality from {low} to {high}, expected two numbers from 1 to 100 in order")
+        if not 0 <= p <= 1:
+            raise InputError(f"a share p of {p}, expected 0 to 1")
+        self.quality, self.p, self.model, self.device = (float(low), float(high)), p, model, device
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """pictures: `[C, H, W]` or `[B, C, H, W]`, C = 1 or 3, `uint8` or floating point in [0, 1] -> the same shape
+        and type. Floats are rounded to 8 bits where a picture is touched. Raises InputError.
+        """
+        shape = list(pictures.shape)
+        if pictures.ndim not in (3, 4) or shape[-3] not in (1, 3) or 0 in shape:
+            raise InputError(f"pictures must be [C, H, W] or [B, C, H, W] with C = 1 or 3, not {shape}")
+        if pictures.dtype != torch.uint8 and not pictures.is_floating_point():
+            raise InputError(f"pictures must be uint8 or floating point, not {pictures.dtype}")
+        batch = pictures if pictures.ndim == 4 else pictures[None]
+        touched, quality = self.draw(len(batch))
+        chosen = batch[touched.to(batch.device)]
+        if not len(chosen):
+            return pictures
+        whole = chosen if chosen.dtype == torch.uint8 else chosen.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+        codec = load(device=self.device, model=self.model)
+        degraded = codec.degrade(whole.to(codec.device), quality[touched].tolist()).to(batch.device)
+        result = batch.clone()
+        result[touched.to(batch.device)] = degraded if result.dtype == torch.uint8 else degraded.to(result.dtype) / 255
+        return result.reshape(pictures.shape)
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """For `count` pictures: which are touched, bool, and at which quality, float64. Advances torch's generator."""
+        low, high = self.quality
+        touched = torch.rand(count) < self.p
+        return touched, low + (high - low) * torch.rand(count, dtype=torch.float64)
+
+    def extra_repr(self) -> str:
+        """The arguments, for `print(module)`."""
+        return f"quality={self.quality}, p={self.p}"

@@ -1,0 +1,98 @@
+"""Picture files of more than 8 bits: how deep a file is, and the reading of PNG and netpbm files of 16 bits.
+
+    picture file -> [here] -> uint16 samples, exactly those of the file          (TIFF: tiff.py)
+
+Pillow opens 16-bit RGB, RGBA and grey-alpha files as 8-bit without a word, so the depth is read from the file itself.
+PNG is decoded by FFmpeg (PyAV, imported when it is needed: that takes 0.3 s), netpbm files here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+
+__all__ = ["bit_depth", "read_png", "read_pnm"]
+
+
+def bit_depth(image: Image.Image, head: bytes, file: BinaryIO) -> int:
+    """Bits a channel as the file itself says, where Pillow may have reduced them on opening. head: its first bytes."""
+    if image.format == "PNG":
+        return max(head[24], 8)  # signature, IHDR length and type, width, height, then the depth
+    if image.format == "PPM" and head[:2] in (b"P2", b"P3", b"P5", b"P6"):
+        return 8 if _pnm_header(_start(file, 1 << 16))[2] <= 255 else 16
+    if image.format == "AVIF":
+        return _avif_depth(_start(file, 1 << 16))
+    if image.format == "JPEG2000":
+        return _jpeg2000_depth(_start(file, 1 << 16))
+    return 8
+
+
+def read_png(data: bytes) -> np.ndarray:
+    """The samples of a 16-bit PNG, of any colour type, interlaced or not; a transparent colour (tRNS) becomes alpha."""
+    import av
+
+    context = av.CodecContext.create("png", "r")
+    context.thread_count = 1  # threads would be kept waiting for a second picture
+    frame = [*context.decode(av.Packet(data)), *context.decode(None)][0]
+    channels = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}[frame.format.name]
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * channels * frame.width]
+    samples = np.ascontiguousarray(rows).view(">u2").astype(np.uint16)
+    return samples if channels == 1 else samples.reshape(frame.height, frame.width, channels)
+
+
+def read_pnm(data: bytes) -> np.ndarray:
+    """The samples of a netpbm file (P2, P3, P5, P6), stretched from 0..maxval to 0..65535 with exact rounding."""
+    width, height, maxval, start = _pnm_header(data)
+    shape = (height, width, 3) if data[:2] in (b"P3", b"P6") else (height, width)
+    count = int(np.prod(shape))
+    if data[:2] in (b"P2", b"P3"):
+        text = re.sub(rb"#[^\r\n]*", b"", data[start:]).decode("ascii")
+        samples = np.fromstring(text, np.int64, count, sep=" ")
+    else:
+        samples = np.frombuffer(data, ">u2", min(count, (len(data) - start) // 2), start)
+    if len(samples) < count:
+        raise InputError(f"the picture is cut short: {len(samples)} of {count} samples")
+    if int(samples.min()) < 0 or int(samples.max()) > maxval:
+        raise InputError(f"the picture is damaged: samples outside 0 to {maxval}")
+    stretched = (np.arange(maxval + 1, dtype=np.uint64) * (2 * 65535) + maxval) // (2 * maxval)
+    return stretched.astype(np.uint16)[samples].reshape(shape)
+
+
+def _start(file: BinaryIO, size: int) -> bytes:
+    """The first bytes; the position stays."""
+    position = file.tell()
+    file.seek(0)
+    start = file.read(size)
+    file.seek(position)
+    return start
+
+
+def _pnm_header(start: bytes) -> tuple[int, int, int, int]:
+    """(width, height, maxval, offset of the samples) of a netpbm file of grey or RGB samples."""
+    space = rb"(?:#[^\r\n]*[\r\n]|\s)"
+    match = re.match(rb"P[2356]" + (space + rb"+(\d{1,9})") * 3 + space, start)
+    if match is None or not 1 <= int(match[3]) <= 65535:
+        raise InputError("the picture is damaged: its header gives no width, height and largest sample below 65536")
+    return int(match[1]), int(match[2]), int(match[3]), match.end()
+
+
+def _avif_depth(start: bytes) -> int:
+    """From the AV1 configuration box: its third byte holds high_bitdepth (0x40) and twelve_bit (0x20)."""
+    at = start.find(b"av1C")
+    flags = start[at + 6] if 0 <= at < len(start) - 6 else 0
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+
+
+def _jpeg2000_depth(start: bytes) -> int:
+    """From the SIZ segment of the codestream: each component's first byte is its depth less one, with a sign bit."""
+    at = start.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(start) < at + 42:
+        return 8
+    components = int.from_bytes(start[at + 40 : at + 42], "big")
+    return max((depth & 0x7F for depth in start[at + 42 : at + 42 + 3 * components : 3]), default=7) + 1

@@ -1,0 +1,119 @@
+"""Pillow's way to `.lec` files: a plug-in, registered when this module is imported (`import lecodec` does).
+
+    Image.open("x.lec") -> header and metadata -> .load() -> pixels          im.save("x.lec", quality=60)
+
+Opening reads the header and the metadata only; torch and the model are imported by the first `load`. Modes: L, LA, RGB,
+RGBA, and I;16 for 16-bit grey. Pillow has no mode for 16-bit colour or alpha: such files are refused at opening, with
+the word that `lecodec.decode` reads them. `info` holds `quality` (1 to 100, to two decimals) and, as for other formats,
+`icc_profile`, `exif` and `xmp`.
+
+Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=`, further `tile=` and `model=`, all as in
+`ImageCodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info`
+unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as they lie in memory, unless the EXIF or
+XMP given says another orientation: then they are turned, because a `.lec` file is always upright.
+
+A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
+"""
+
+from __future__ import annotations
+
+from typing import IO
+
+from PIL import Image, ImageFile
+
+from ..bitstream import QUALITY_MAX, SIGNATURE, Header, TileReader, parse
+from ..errors import UnsupportedFile
+
+__all__ = ["LecImageFile"]
+
+MODES = {(1, 8, 0): "L", (1, 8, 1): "LA", (3, 8, 0): "RGB", (3, 8, 1): "RGBA", (1, 16, 0): "I;16"}
+"""(channels, bit depth, alpha) -> mode."""
+CHOICES = ("quality", "bpp", "psnr", "size", "tile")
+"""Arguments of `ImageCodec.encode` that `save` passes on."""
+
+
+class LecImageFile(ImageFile.ImageFile):
+    """A `.lec` file opened by Pillow."""
+
+    format = "LEC"
+    format_description = "lecodec picture"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        reader = TileReader(self.fp)  # type: ignore[arg-type]
+        header, metadata = reader.header, reader.metadata
+        self._mode = _mode(header)
+        self._size = header.width, header.height
+        self.info["quality"] = round(1 + 99 * header.quality / QUALITY_MAX, 2)
+        if metadata.icc:
+            self.info["icc_profile"] = metadata.icc
+        if metadata.exif:
+            self.info["exif"] = b"Exif\0\0" + metadata.exif
+        if metadata.xmp:
+            self.info["xmp"] = metadata.xmp
+        self.tile = [ImageFile._Tile("lec", (0, 0, *self._size), 0, self._mode)]
+
+    def verify(self) -> None:
+        """Look at every checksum of the file, decoding nothing. To be called right after opening; closes the file."""
+        if self.fp is not None:
+            self.fp.seek(0)
+            parse(self.fp)  # type: ignore[arg-type]
+        super().verify()
+
+
+class LecDecoder(ImageFile.PyDecoder):
+    """Decodes all of an open file at once, with the model that it names."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: bytes | Image.SupportsArrayInterface) -> tuple[int, int]:
+        """-1 (everything was read) and 0 (no error), as Pillow wants it. Raises CodecError."""
+        from .image import load
+        from .registry import find_by_digest
+
+        assert self.fd is not None
+        data = self.fd.read()
+        header = TileReader(data).header
+        model = find_by_digest(header.parse_digest, header.synthesis_digest).path
+        self.set_as_raw(load(model=model).decode(data).tobytes(), self.mode)
+        return -1, 0
+
+
+def _mode(header: Header) -> str:
+    """Raises UnsupportedFile where Pillow has none."""
+    try:
+        return MODES[header.channels, header.bit_depth, header.alpha]
+    except KeyError:
+        kind = ("grey" if header.channels == 1 else "RGB") + (" and alpha" if header.alpha else "")
+        raise UnsupportedFile(
+            f"{header.bit_depth}-bit {kind}, for which Pillow has no mode: lecodec.decode reads it"
+        ) from None
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(SIGNATURE)
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    from .image import load
+    from .media import samples_of
+    from .media_metadata import metadata_of, upright
+
+    given = im.encoderinfo
+    exif = given.get("exif")
+    samples, _ = samples_of(im)
+    info = {
+        "icc_profile": given.get("icc_profile", im.info.get("icc_profile")),
+        "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
+        "xmp": given.get("xmp"),
+    }
+    metadata, orientation, _ = metadata_of(info, samples)
+    choices = {name: given[name] for name in CHOICES if given.get(name) is not None}
+    fp.write(load(model=given.get("model")).encode(upright(samples, orientation), metadata=metadata, **choices))
+
+
+Image.register_open(LecImageFile.format, LecImageFile, _accept)
+Image.register_decoder("lec", LecDecoder)
+Image.register_save(LecImageFile.format, _save)
+Image.register_extension(LecImageFile.format, ".lec")
+Image.register_mime(LecImageFile.format, "image/x-lec")

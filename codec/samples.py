@@ -1,0 +1,57 @@
+"""Samples as the codec takes them apart: colour from alpha, colour to the planes of the transforms and back.
+
+samples -> split -> colour -> planes_of -> g_a          g_s -> to_numpy -> colour -> join -> samples
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bitstream import Header, check_picture_size
+from ..errors import InputError
+
+__all__ = ["join", "planes_of", "psnr_of", "split", "to_numpy"]
+
+
+def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples -> colour [H, W] or [H, W, 3], and alpha [H, W] or None. Raises InputError, LimitExceeded."""
+    if not isinstance(samples, np.ndarray) or samples.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        found = getattr(samples, "dtype", type(samples).__name__)
+        raise InputError(f"samples must be a numpy array of uint8 or uint16, not {found}")
+    if not (samples.ndim == 2 or (samples.ndim == 3 and 2 <= samples.shape[2] <= 4)) or 0 in samples.shape:
+        raise InputError(f"samples must have the shape [H, W] or [H, W, 2 to 4], not {list(samples.shape)}")
+    check_picture_size(samples.shape[1], samples.shape[0])
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    if samples.ndim == 2 or samples.shape[2] == 3:
+        return samples, None
+    return (samples[:, :, 0] if samples.shape[2] == 2 else samples[:, :, :3]), samples[:, :, -1]
+
+
+def join(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    return colour if alpha is None else np.dstack([colour, alpha])
+
+
+def planes_of(x: Tensor) -> Tensor:
+    """uint8 or uint16 [B, 16 h, 16 w, 1 or 3] -> x - 1/2 as the planes that `Analysis.of_planes` takes."""
+    peak = 255 if x.dtype == torch.uint8 else 65535
+    x = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).transpose(2, 3)  # [B, h8, w8, 8, 8, C]
+    x = x.expand(-1, -1, -1, -1, -1, 3).flatten(3)  # [B, h8, w8, 192]
+    return x.float().mul_(1 / peak).sub_(0.5).permute(0, 3, 1, 2)
+
+
+def to_numpy(samples: Tensor, header: Header) -> np.ndarray:
+    """[H, W, C] -> a numpy array of its own, [H, W] for grey."""
+    array = samples.cpu().numpy()
+    return np.ascontiguousarray(array[:, :, 0] if header.channels == 1 else array)
+
+
+def psnr_of(reference: np.ndarray, found: np.ndarray) -> float:
+    """PSNR in dB over all samples; infinite for equal pictures."""
+    total = 0.0
+    for row in range(0, len(reference), 256):  # pieces: a whole picture of float64 would be 24 bytes a pixel
+        a, b = reference[row : row + 256], found[row : row + 256]
+        total += float(np.square(a.astype(np.float32) - b.astype(np.float32)).sum(dtype=np.float64))
+    peak = 255 if reference.dtype == np.uint8 else 65535
+    return float("inf") if total == 0 else 10 * float(np.log10(peak**2 * reference.size / total))

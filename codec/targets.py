@@ -1,0 +1,148 @@
+"""Rate targets: the quality index at which a picture takes so many bytes, or comes so near to its original.
+
+    target -> search on the model's estimate -> real bytes -> correct the estimate's aim -> real bytes in the tolerance
+
+Bytes and PSNR grow with the index (nearly: neighbouring indices may swap), so a bracketing search with linear
+interpolation, on the logarithm of the bytes or on the PSNR, finds an index in a few trials. Only real bytes decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+from ..bitstream import QUALITY_MAX
+from ..errors import InputError
+
+__all__ = ["encode_to_bpp", "encode_to_size", "index_for_psnr"]
+
+START = QUALITY_MAX * 6 // 10
+BPP_TOLERANCE = 0.015
+GRAIN = 8
+"""Bytes by which a file may miss a target in any case: coded data comes in words of 4 bytes."""
+PSNR_TOLERANCE = 0.1
+LEAST_USED = 0.97
+"""Share of a size ceiling that is used."""
+
+
+class _OutOfReach(Exception):
+    """The target lies beyond an end of the scale."""
+
+
+def index_for_psnr(psnr: Callable[[int], float], target: float) -> int:
+    """psnr: in dB at a fixed-point index in [0, QUALITY_MAX] -> the index whose PSNR is within 0.1 dB of the target;
+    where PSNR makes a larger step, the upper end of that. Raises InputError with what is in reach.
+    """
+    if not math.isfinite(target):
+        raise InputError(f"a PSNR of {target} dB cannot be asked for")
+    psnr = cache(psnr)
+    try:
+        # Half of the tolerance: another machine's synthesis may round a sample differently.
+        return _solve(psnr, target, PSNR_TOLERANCE / 2, slope=13 / QUALITY_MAX)
+    except _OutOfReach:
+        low, high = psnr(0), psnr(QUALITY_MAX)
+        raise InputError(
+            f"a PSNR of {target:g} dB is out of reach: this picture gets {low:.2f} dB at quality 1 and {high:.2f} dB "
+            "at quality 100"
+        ) from None
+
+
+def encode_to_bpp(
+    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, pixels: int
+) -> bytes:
+    """A file within 1.5% of `target` bits a pixel, or within 8 bytes. estimate: bytes at an index; encode: the file.
+
+    Raises InputError with what is in reach.
+    """
+    if not 0 < target < math.inf:
+        raise InputError(f"{target} bits a pixel cannot be asked for")
+    size = target * pixels / 8
+    slack = max(BPP_TOLERANCE * size, GRAIN)
+    data = _encode_to(estimate, encode, max(size - slack, 1), size + slack)
+    if data is None or len(data) < size - slack:
+        low, high = (8 * len(encode(q)) / pixels for q in (0, QUALITY_MAX))
+        raise InputError(
+            f"{target:g} bpp is out of reach: this picture takes {low:.4f} bpp at quality 1 and {high:.4f} bpp at "
+            "quality 100"
+        )
+    return data
+
+
+def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], bytes], most: float) -> bytes:
+    """The best file of at most `most` bytes: it uses at least 97% of them unless the words of 4 bytes that coded data
+    comes in, or quality 100, do not allow it. Raises InputError with what is in reach.
+    """
+    if not 0 < most < math.inf:
+        raise InputError(f"a size of {most} bytes cannot be asked for")
+    data = _encode_to(estimate, encode, LEAST_USED * most, most)
+    if data is None or len(data) > most:
+        if len(best := encode(QUALITY_MAX)) <= most:
+            return best
+        if len(least := encode(0)) > most:
+            raise InputError(f"{most:.0f} bytes are out of reach: this picture takes {len(least)} bytes at quality 1")
+        data = least
+    return data
+
+
+def _encode_to(
+    estimate: Callable[[int], float], encode: Callable[[int], bytes], low: float, high: float
+) -> bytes | None:
+    """A file of low to high bytes; if there is none, the largest found below; None if all are larger or smaller."""
+    estimate, tried = cache(estimate), dict[int, bytes]()
+
+    def logarithm(q: int) -> float:
+        return math.log(estimate(q))
+
+    def real(q: int) -> float:
+        if q not in tried:
+            tried[q] = encode(q)
+        return math.log(len(tried[q]))
+
+    middle, tolerance = 0.5 * (math.log(low) + math.log(high)), 0.5 * (math.log(high) - math.log(low))
+    aim = middle
+    try:
+        for _ in range(4):  # the estimate is within a percent of the truth: one correction is usually the last
+            q = _solve(logarithm, aim, 0.3 * tolerance, slope=3.7 / QUALITY_MAX)
+            if abs(real(q) - middle) <= tolerance:
+                return tried[q]
+            aim += middle - real(q)
+    except _OutOfReach:
+        pass
+    try:
+        q = _solve(real, middle, tolerance, slope=3.7 / QUALITY_MAX)
+        if low <= len(tried[q]) <= high:
+            return tried[q]
+    except _OutOfReach:
+        if min(map(len, tried.values())) > high or max(map(len, tried.values())) < low:
+            return None
+    return max((data for data in tried.values() if len(data) <= high), key=len, default=None)
+
+
+def _solve(value: Callable[[int], float], target: float, tolerance: float, slope: float) -> int:
+    """The index q at which value(q) is within `tolerance` of `target`, value growing with q by about `slope` a step;
+    where it steps over the target, the upper of the two neighbours. Raises _OutOfReach.
+    """
+    below = above = None  # (index, value) on either side of the target
+    q, weight = START, 0
+    while True:
+        found = value(q)
+        if abs(found - target) <= tolerance:
+            return q
+        if found < target:
+            below, weight = (q, found), min(weight, 0) - 1
+        else:
+            above, weight = (q, found), max(weight, 0) + 1
+        if (below and below[0] == QUALITY_MAX) or (above and above[0] == 0):
+            raise _OutOfReach
+        if below is None or above is None:
+            step = 1.2 * (target - found) / slope
+            step = math.copysign(min(max(abs(step), 64), QUALITY_MAX), step)
+            q = min(max(q + round(step), 0), QUALITY_MAX)
+            continue
+        if above[0] - below[0] <= 1:
+            return above[0]
+        share = (target - below[1]) / (above[1] - below[1]) if math.isfinite(above[1]) else 0.5
+        if abs(weight) > 2:  # the same side again and again: a bend in the curve; halve
+            share = 0.5
+        q = below[0] + min(max(round(share * (above[0] - below[0])), 1), above[0] - below[0] - 1)

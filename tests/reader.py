@@ -1,0 +1,392 @@
+"""An independent reader of `.lec` files, from bitstream/FORMAT.md alone: plain Python integers and numpy int64.
+
+    bytes -> read_file (sections 2 to 6) -> latents of each tile (sections 9 to 12) -> y_hat of the picture
+
+It shares no code with the package and is as slow as it is short: what it is for is to show that the specification says
+enough, and that the package does what it says. Anything that is wrong with a file is `Refused`, with the name that
+section 7 has for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIGNATURE = bytes.fromhex("8c4c45430d0a1a0a")
+METADATA = (b"iCCP", b"eXIf", b"xMPd")
+LIMIT = 2**26
+
+
+class Refused(Exception):
+    """name: of the error in section 7."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+def demand(condition: bool, reason: str, name: str = "CorruptFile") -> None:
+    if not condition:
+        raise Refused(name, reason)
+
+
+def blake(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=8).digest()
+
+
+# -- container
+
+
+@dataclass
+class LecFile:
+    """header: fields by name. boxes: (x, y, width, height) of each tile. data, alpha: (digest, rest) of each tile.
+
+    metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
+    """
+
+    header: dict
+    boxes: list[tuple[int, int, int, int]]
+    data: list[tuple[bytes, bytes]] = field(default_factory=list)
+    alpha: list[tuple[bytes, bytes]] = field(default_factory=list)
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
+    private: list[tuple[bytes, bytes]] = field(default_factory=list)
+    index: list[int] | None = None
+
+
+def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
+    """Section 3: type, payload, and where the next chunk begins. limits: of the payload, by type."""
+    demand(at + 8 <= len(data), "no chunk", "TruncatedFile")
+    length, kind = struct.unpack("<I4s", data[at : at + 8])
+    demand(all(65 <= c <= 90 or 97 <= c <= 122 for c in kind), f"type {kind.hex()}")
+    demand(length <= limits.get(kind, LIMIT if kind[0] & 32 else 2**31 - 1), f"length of {kind}", "LimitExceeded")
+    demand(at + 12 + length <= len(data), f"{kind}", "TruncatedFile")
+    payload = data[at + 8 : at + 8 + length]
+    (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
+    demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
+    known = kind in (b"LHDR", b"LDAT", b"LALP", b"LEND")
+    demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
+    return kind, payload, at + 12 + length
+
+
+def read_header(payload: bytes) -> dict:
+    """Section 4."""
+    demand(payload[:1] in (b"\0", b"\1"), "version", "UnsupportedFile")
+    demand(len(payload) == 40, "length of LHDR")
+    names = (
+        "version media width height channels bit_depth colour_primaries transfer matrix full_range alpha codec "
+        "parse_digest synthesis_digest quality tile_width tile_height"
+    ).split()
+    h = dict(zip(names, struct.unpack("<BBII8B8s8sHHH", payload), strict=True))
+    allowed = {"media": (0,), "channels": (1, 3), "bit_depth": (8, 16), "matrix": (0,), "full_range": (1,)}
+    for name, values in {**allowed, "alpha": (0, 1), "codec": (0,)}.items():
+        demand(h[name] in values, name, "UnsupportedFile")
+    demand(min(h["width"], h["height"]) > 0 and h["quality"] <= 16128, "a range")
+    demand(max(h["width"], h["height"]) <= 2**20 and h["width"] * h["height"] <= 2**28, "size", "LimitExceeded")
+    demand(h["tile_width"] % 64 == h["tile_height"] % 64 == 0, "tile size")
+    demand((h["tile_width"] == 0) == (h["tile_height"] == 0), "tile size")
+    return h
+
+
+def tile_boxes(h: dict) -> list[tuple[int, int, int, int]]:
+    """Section 4, tiles."""
+    step_x, step_y = h["tile_width"] or h["width"], h["tile_height"] or h["height"]
+    return [
+        (x, y, min(step_x, h["width"] - x), min(step_y, h["height"] - y))
+        for y in range(0, h["height"], step_y)
+        for x in range(0, h["width"], step_x)
+    ]
+
+
+def read_file(data: bytes) -> LecFile:
+    """Sections 2, 5 and 6."""
+    demand(not SIGNATURE.startswith(data[:8]) or len(data) >= 8, "signature", "TruncatedFile")
+    demand(data[:8] == SIGNATURE, "signature", "NotLecFile")
+    kind, payload, at = read_chunk(data, 8, {b"LHDR": 4096})
+    demand(kind == b"LHDR", "no LHDR")
+    h = read_header(payload)
+    file = LecFile(h, tile_boxes(h))
+    lengths: list[int] = []
+    inflated = ancillary = 0
+    finished = False
+
+    while not finished:
+        turn, is_alpha = divmod(len(lengths), 1 + h["alpha"])
+        complete = turn == len(file.boxes)
+        limits = {}
+        if not complete:
+            _, _, width, height = file.boxes[turn]
+            row = 1 + width * h["bit_depth"] // 8
+            limits[b"LDAT"] = 4096 + 64 * (-(-width // 64) * 64) * (-(-height // 64) * 64)
+            limits[b"LALP"] = 4096 + height * row + height * row // 8
+        kind, payload, at = read_chunk(data, at, limits)
+        if kind in (b"LDAT", b"LALP"):
+            demand(not complete and (kind == b"LALP") == bool(is_alpha), f"{kind} out of order")
+            demand(len(payload) >= 8, f"length of {kind}")
+            (file.alpha if is_alpha else file.data).append((payload[:8], payload[8:]))
+            lengths.append(len(payload))
+        elif kind == b"iNDX":
+            demand(complete and file.index is None, "iNDX out of order")
+            demand(len(payload) == 4 * len(lengths), "length of iNDX")
+            file.index = list(struct.unpack(f"<{len(lengths)}I", payload))
+            demand(file.index == lengths, "iNDX")
+        elif kind == b"LEND":
+            demand(complete and not payload, "LEND")
+            finished = True
+        else:
+            demand(kind[0] & 32 > 0 and file.index is None and (complete or not lengths), f"{kind} out of order")
+            ancillary += len(payload)
+            demand(ancillary <= LIMIT and len(file.private) + len(file.metadata) < 1024, "ancillary", "LimitExceeded")
+            if kind in METADATA:
+                demand(not lengths and kind not in file.metadata, f"{kind} out of order")
+                file.metadata[kind] = inflate(payload, LIMIT - inflated)
+                inflated += len(file.metadata[kind])
+            else:
+                file.private.append((kind, payload))
+    demand(at == len(data), "bytes after LEND")
+    return file
+
+
+def inflate(payload: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        out = stream.decompress(payload, limit + 1)
+    except zlib.error:
+        raise Refused("CorruptFile", "metadata") from None
+    demand(len(out) <= limit, "metadata", "LimitExceeded")
+    demand(stream.eof and not stream.unused_data, "metadata")
+    return out
+
+
+def indexed_chunk(data: bytes, number: int) -> tuple[bytes, bytes]:
+    """Section 5, iNDX: type and payload of a data chunk, found through the index without reading the others."""
+    h = read_header(read_chunk(data, 8, {})[1])
+    count = len(tile_boxes(h)) * (1 + h["alpha"])
+    kind, payload, end = read_chunk(data, len(data) - 24 - 4 * count, {})
+    assert kind == b"iNDX" and len(payload) == 4 * count and data[end : end + 8] == b"\0\0\0\0LEND"
+    at = 60
+    while data[at + 4] & 32:
+        at = read_chunk(data, at, {})[2]
+    lengths = struct.unpack(f"<{count}I", payload)
+    kind, payload, _ = read_chunk(data, at + 12 * number + sum(lengths[:number]), {})
+    return kind, payload
+
+
+def alpha_plane(file: LecFile) -> np.ndarray | None:
+    """Section 5, LALP: the whole picture's alpha, [height, width]."""
+    if not file.alpha:
+        return None
+    dtype = np.dtype(np.uint8 if file.header["bit_depth"] == 8 else "<u2")
+    out = np.zeros((file.header["height"], file.header["width"]), dtype)
+    for (x, y, width, height), (digest, png) in zip(file.boxes, file.alpha, strict=True):
+        tile = np.full((height, width), 2 ** file.header["bit_depth"] - 1, dtype)
+        if png:
+            # IHDR: width, height, bit depth, colour type 0, deflate, filters, not interlaced.
+            demand(
+                png[12:29] == struct.pack(">4sIIBBBBB", b"IHDR", width, height, 8 * dtype.itemsize, 0, 0, 0, 0), "PNG"
+            )
+            try:
+                tile = np.asarray(Image.open(io.BytesIO(png), formats=["PNG"])).astype(dtype)
+            except Exception as error:
+                raise Refused("CorruptFile", f"PNG: {error}") from None
+        demand(blake(tile.tobytes()) == digest, "digest of alpha")
+        out[y : y + height, x : x + width] = tile
+    return out
+
+
+# -- arithmetic coder and tables
+
+
+class RangeDecoder:
+    """Section 11."""
+
+    def __init__(self, data: bytes):
+        demand(len(data) % 4 == 0, "coder bytes")
+        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))[::-1]
+        self.lower, self.range = 0, 2**64 - 1
+        self.point = (self._word() << 32) | self._word()
+
+    def _word(self) -> int:
+        return self.words.pop() if self.words else 0
+
+    def _quantile(self) -> int:
+        quantile = ((self.point - self.lower) % 2**64) // (self.range >> 24)
+        demand(quantile < 2**24, "coder bytes")
+        return quantile
+
+    def _take(self, before: int, count: int) -> None:
+        scale = self.range >> 24
+        self.lower = (self.lower + scale * before) % 2**64
+        self.range = scale * count
+        if self.range < 2**32:
+            self.lower = (self.lower << 32) % 2**64
+            self.range <<= 32
+            self.point = ((self.point << 32) | self._word()) % 2**64
+
+    def symbol(self, counts: list[int]) -> int:
+        quantile, k, before = self._quantile(), 0, 0
+        while quantile >= before + counts[k]:
+            before += counts[k]
+            k += 1
+        self._take(before, counts[k])
+        return k
+
+    def uniform(self, bits: int) -> int:
+        share = 2 ** (24 - bits)
+        value = self._quantile() // share
+        self._take(value * share, share)
+        return value
+
+
+LENGTHS = [2 ** (24 - min(n + 1, 15)) for n in range(16)]
+
+
+def read_group(coder: RangeDecoder, tables: list[tuple[int, list[int]]], numbers: np.ndarray) -> np.ndarray:
+    """Section 10."""
+    out = np.zeros(len(numbers), np.int64)
+    for number in sorted(set(numbers.tolist())):
+        where = np.flatnonzero(numbers == number)
+        low, counts = tables[number]
+        symbols = [coder.symbol(counts) for _ in where]
+        escaped = [p for p, k in zip(where, symbols, strict=True) if k == len(counts) - 1]
+        out[where] = [low + k for k in symbols]
+        lengths = [coder.symbol(LENGTHS) for _ in escaped]
+        for length in sorted(set(lengths)):
+            for place, own in zip(escaped, lengths, strict=True):
+                if own == length:
+                    value = coder.uniform(length + 1)
+                    distance = (value >> 1) + 2**length
+                    out[place] = low - distance if value & 1 else low + len(counts) - 2 + distance
+    return out
+
+
+# -- model and latents
+
+
+class Model:
+    """Section 13: the integers of a model file, a safetensors file read by hand."""
+
+    def __init__(self, path: Path):
+        data = path.read_bytes()
+        (size,) = struct.unpack("<Q", data[:8])
+        self.tensors: dict[str, np.ndarray] = {}
+        for name, entry in json.loads(data[8 : 8 + size]).items():
+            if name.startswith("parse."):
+                begin, end = entry["data_offsets"]
+                kind = {"I16": "<i2", "I32": "<i4"}[entry["dtype"]]
+                raw = data[8 + size + begin : 8 + size + end]
+                self.tensors[name[6:]] = np.frombuffer(raw, kind).reshape(entry["shape"])
+
+    def tables(self, name: str) -> list[tuple[int, list[int]]]:
+        t = self.tensors
+        ends = np.cumsum(t[f"{name}.length"])
+        starts = ends - t[f"{name}.length"]
+        lows = t[f"{name}.low"].tolist()
+        return [(low, t[f"{name}.counts"][a:b].tolist()) for low, a, b in zip(lows, starts, ends, strict=True)]
+
+    def parse_digest(self) -> bytes:
+        constants = (
+            '{"activation": [8, 8191], "banks": 8, "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
+            '"mean": [6, -32768, 32767], "model": "mean-scale hyperprior 0", "weight": 12, "z": [-255, 255]}'
+        )
+        text = constants.encode()
+        for name, tensor in sorted(self.tensors.items()):
+            text += f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode() + tensor.tobytes()
+        return blake(text)
+
+
+def shuffle(a: np.ndarray) -> np.ndarray:
+    c, h, w = a.shape
+    return a.reshape(c // 4, 2, 2, h, w).transpose(0, 3, 1, 4, 2).reshape(c // 4, 2 * h, 2 * w)
+
+
+def layer(a: np.ndarray, weight, bias, kernel, low, high, shift, gain, offset, out_low, out_high) -> np.ndarray:
+    """Section 12, one layer."""
+    r = kernel // 2
+    a = np.pad(np.clip(a, low, high), ((0, 0), (r, r), (r, r)), mode="edge")
+    h, w = a.shape[1] - 2 * r, a.shape[2] - 2 * r
+    taps = weight.astype(np.int64).reshape(len(weight), -1, kernel, kernel)
+    sums = np.tile(bias.astype(np.int64)[:, None, None], (1, h, w))
+    for di in range(kernel):
+        for dj in range(kernel):
+            sums += np.einsum("oc,cij->oij", taps[:, :, di, dj], a[:, di : di + h, dj : dj + w])
+    out = ((sums * gain[:, None, None] + 2 ** (shift - 1)) >> shift) + offset[:, None, None]
+    return np.clip(out, out_low, out_high)
+
+
+def hyper_decode(t: dict[str, np.ndarray], z: np.ndarray, q: int) -> np.ndarray:
+    """Section 12: the 2 M planes that follow from z."""
+    r = min(q // 256, 62)
+    e = q - 256 * r
+
+    def row(name: str) -> np.ndarray:
+        v = t[name].astype(np.int64)
+        return (v[r] * (256 - e) + v[r + 1] * e + 128) // 256
+
+    a = z
+    for n in range(5):
+        weight = t[f"h_s.{n}.weight"]
+        gain = row(f"gain.{n // 2}") if n % 2 == 0 else np.full(len(weight), 1024)
+        offset = row("offset") if n == 4 else np.zeros(len(weight), np.int64)
+        span = (-255, 255) if n == 0 else (0, 8191)
+        out_span = (-32768, 32767) if n == 4 else (0, 8191)
+        shift = (14, 22, 22, 22, 24)[n]
+        a = layer(a, weight, t[f"h_s.{n}.bias"], (3, 1, 3, 1, 1)[n], *span, shift, gain, offset, *out_span)
+        if n in (1, 3):
+            a = shuffle(a)
+    return a
+
+
+def tile_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Section 9: z and y_hat of a tile, their digest compared."""
+    t, q = model.tensors, file.header["quality"]
+    _, _, width, height = file.boxes[tile]
+    h, w = -(-height // 16), -(-width // 16)
+    count_z, m = t["h_s.0.weight"].shape[1] // 9, t["h_s.4.weight"].shape[0] // 2
+    shape_z = (count_z, -(-h // 4), -(-w // 4))
+    digest, coded = file.data[tile]
+    coder = RangeDecoder(coded)
+
+    bank = (q // 256) * 8 // 64
+    numbers = np.repeat(bank * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
+    z = read_group(coder, model.tables("z"), numbers).reshape(shape_z)
+    a = hyper_decode(t, z, q)
+    mu, v = a[:m, :h, :w], a[m:, :h, :w]
+    number = np.clip((v + 32) >> 6, 0, 63).reshape(-1)
+    y_hat = mu.reshape(-1).copy()
+    found = np.flatnonzero(number)
+    y_hat[found] += 64 * read_group(coder, model.tables("y"), number[found])
+    y_hat = y_hat.reshape(mu.shape)
+    demand(blake(z.astype("<i4").tobytes() + y_hat.astype("<i4").tobytes()) == digest, "digest of latents")
+    demand(not coder.words, "data left over")
+    return z, y_hat
+
+
+def picture_latents(model: Model, file: LecFile) -> np.ndarray:
+    """Section 9: y_hat of the picture, [M, ceil(height / 16), ceil(width / 16)], from those of its tiles."""
+    demand(file.header["parse_digest"] == model.parse_digest(), "model", "UnknownModel")
+    m = model.tensors["h_s.4.weight"].shape[0] // 2
+    out = np.zeros((m, -(-file.header["height"] // 16), -(-file.header["width"] // 16)), np.int64)
+    for tile, (x, y, _, _) in enumerate(file.boxes):
+        y_hat = tile_latents(model, file, tile)[1]
+        out[:, y // 16 : y // 16 + y_hat.shape[1], x // 16 : x // 16 + y_hat.shape[2]] = y_hat
+    return out
+
+
+def finish(x_hat: np.ndarray, file: LecFile) -> np.ndarray:
+    """Section 9, steps 5 and 6: the synthesis's [3, H', W'], nominally 0 to 1, as samples, alpha last if there is."""
+    h = file.header
+    x = x_hat[:, : h["height"], : h["width"]].astype(np.float64)
+    x = x.mean(0, keepdims=True) if h["channels"] == 1 else x
+    peak = 2 ** h["bit_depth"] - 1
+    planes = [np.rint(np.clip(p, 0, 1) * peak).astype(np.uint8 if peak == 255 else np.uint16) for p in x]
+    alpha = alpha_plane(file)
+    planes += [] if alpha is None else [alpha]
+    return planes[0] if len(planes) == 1 else np.stack(planes, -1)
