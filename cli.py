@@ -426,4 +426,4 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _tick(done: int, total: int) -> None:
     end = "\r" if done < total else "\r\x1b[K"
-    print(f"{done} of {total} files", end=end, file=sys.stderr, flush=True)
+    print(f"{done} of {total}", end=end, file=sys.stderr, flush=True)

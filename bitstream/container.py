@@ -311,7 +311,7 @@ def _refuse(reader: Reader, head: Head, expected: str) -> NoReturn:
     Only a right CRC tells an unknown type from a damaged one; the payload is of no use, so it is not kept.
     """
     name = head.type.decode()
-    if head.type in _KNOWN or head.ancillary:
+    if head.type in _KNOWN or (head.ancillary and not head.reserved):
         raise CorruptFile(f"byte {head.offset}: {name}, expected {expected}")
     check_length(head, MAX_CHUNK)
     read_rest(reader, head, keep=False)

@@ -41,7 +41,9 @@ def read_png(data: bytes) -> np.ndarray:
     frame = [*context.decode(av.Packet(data)), *context.decode(None)][0]
     channels = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}[frame.format.name]
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * channels * frame.width]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+        : frame.height, : 2 * channels * frame.width
+    ]
     samples = np.ascontiguousarray(rows).view(">u2").astype(np.uint16)
     return samples if channels == 1 else samples.reshape(frame.height, frame.width, channels)
 
@@ -53,7 +55,7 @@ def read_pnm(data: bytes) -> np.ndarray:
     count = int(np.prod(shape))
     if data[:2] in (b"P2", b"P3"):
         text = re.sub(rb"#[^\r\n]*", b"", data[start:]).decode("ascii")
-        samples = np.fromstring(text, np.int64, count, sep=" ")
+        samples = np.fromstring(text, np.int64, sep=" ")[:count]  # its own count would be made up with garbage
     else:
         samples = np.frombuffer(data, ">u2", min(count, (len(data) - start) // 2), start)
     if len(samples) < count:

@@ -28,6 +28,8 @@ TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES, EXTRA, FORMAT, XMP, ICC = 322, 323, 
 DEFLATE = 8
 LOSSLESS = {1: "none", 5: "LZW", DEFLATE: "deflate", 32773: "PackBits", 32946: "deflate", 50000: "Zstandard"}
 """Compressions that work on bytes, and so do not care what the bytes are said to be."""
+MOST_TILE = 1 << 22
+"""Pixels in a tile that are believed of any picture, however small: memory is taken for whole tiles."""
 
 Tags = Sequence[tuple[int, str, Sequence[int]]]
 """(tag, struct code of its values, values) in ascending order."""
@@ -98,6 +100,8 @@ def read_tiff(file: BinaryIO, tags: Mapping[int, Any]) -> np.ndarray:
     if _one(tags, PLANAR) != 1 and channels > 1:
         raise InputError("is a 16-bit TIFF with its channels in separate planes; convert it to a 16-bit PNG first")
     width, height, tiled = int(tags[WIDTH]), int(tags[HEIGHT]), TILE_WIDTH in tags
+    if tiled and (area := int(tags[TILE_WIDTH]) * int(tags[TILE_HEIGHT])) > max(MOST_TILE, 4 * width * height):
+        raise InputError(f"the picture is damaged: tiles of {area} pixels for {width} x {height}")
     parts = _parts(file, tags[TILES if tiled else STRIPS], tags[TILE_SIZES if tiled else STRIP_SIZES])
     step = int(tags[TILE_WIDTH]) if tiled else width  # differences start anew in each tile
     layout = (

@@ -3,8 +3,8 @@
     picture -> pad to multiples of 64 -> compress() -> two strings -> decompress() -> crop
 
 The two networks are those of Ballé et al. 2018 (scale hyperprior) and Minnen et al. 2018 (mean and scale hyperprior, no
-autoregression), as the package's own zoo builds them at its quality 4 (N = 128, M = 192), run as its own evaluation runs
-them: `update()` first, then `compress` and `decompress` with real strings. The time of the networks does not depend on
+autoregression), as the package's own zoo builds them at its quality 4 (N = 128, M = 192), run as its own evaluation
+does: `update()` first, then `compress` and `decompress` with real strings. The time of the networks does not depend on
 their weights. That of the entropy coder depends on the symbols, which random weights make unlike those of a trained
 model; how much of the whole it is, is measured (`coding_share`), so that one can see how little that could change.
 

@@ -31,13 +31,16 @@ def bundled(name: str) -> Path:
     return path
 
 
-def picture_paths(directory: Path, limit: int | None = None) -> list[Path]:
-    """The files of a directory to try, by name; hidden ones are left out. limit: only the first of them.
+def picture_paths(directory: Path | None, limit: int | None = None) -> list[Path]:
+    """The files of a directory to try, by name; hidden ones are left out. None: the photographs of BUNDLED.
 
-    Raises InputError when there are none, or for a limit below 1.
+    limit: only the first of them. Raises InputError when there are none, or for a limit below 1.
     """
     if limit is not None and limit < 1:
         raise InputError(f"the limit must be at least 1, found {limit}")
+    if directory is None:
+        return [bundled(name) for name in BUNDLED][:limit]
+    directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: not a directory")
     paths = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))

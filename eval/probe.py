@@ -15,9 +15,9 @@ import math
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ BARE_TORCH = "torch"
 """Instead of a codec: `import torch` and nothing else, to compare learned codecs with."""
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """startup_s: seconds; loaded_mb, peak_mb: the peak resident set before and after the picture, in 10^6 bytes."""
 
     startup_s: float

@@ -11,9 +11,10 @@ Conventions, so that figures can be compared:
   (only pictures whose curves cover at least half of the range asked for; how many is stated).
 - Seconds are wall-clock for one call each, without reading the picture, after one call that is not timed.
 
-Every picture counts for all codecs or for none: a picture that cannot be read, that is not 8-bit and without alpha (see
-`pictures`), or that some codec fails on, is left out and named in `RDResult.skipped` and at the head of the tables. Pictures smaller than 161 pixels have no MS-SSIM and are
-left out of its means and curves only. Files are written at the end, each whole or not at all.
+Every picture counts for all codecs or for none: a picture that cannot be read, that has an alpha channel or 16 bits, or
+that some codec fails on, is left out and named in `RDResult.skipped` and at the head of the tables. Pictures smaller
+than 161 pixels have no MS-SSIM and are left out of its means and curves only. Files are written at the end, each whole
+or not at all.
 """
 
 from __future__ import annotations

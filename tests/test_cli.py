@@ -173,7 +173,7 @@ def test_models(run: Run) -> None:
 
 def test_version_and_help(run: Run) -> None:
     assert run("--version").out == f"lecodec {lecodec.__version__}\n"
-    for command in ([], ["encode"], ["eval", "rd"], ["train"], ["freeze"]):
+    for command in ([], ["encode"], ["eval", "rd"], ["eval", "bench"], ["train"], ["freeze"]):
         assert run(*command, "--help").code == 0
 
 
@@ -281,15 +281,16 @@ def test_unknown_suffix_is_refused_before_decoding(run: Run) -> None:
 
 
 def test_a_write_that_fails_half_way_leaves_nothing(run: Run) -> None:
+    Path("a.png.lec").write_text("precious")
     before = names()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # as a full disk would, but for the reason given
     try:
-        ran = run("encode", "a.png")
+        ran = run("encode", "a.png", "-f")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert ran.code == 1 and sentences(ran) == ["lecodec: a.png: File too large"]
-    assert names() == before
+    assert names() == before and Path("a.png.lec").read_text() == "precious"
 
 
 def test_names_cannot_break_the_line(run: Run) -> None:
@@ -369,6 +370,32 @@ def test_eval_rd(run: Run) -> None:
     header, first, *_ = ran.out.splitlines()
     assert header.split()[0] == "codec" and first.split()[0] == "jpeg"
     assert any(name.endswith(".tsv") for name in names("out"))
+
+
+def test_eval_bench(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options reach `run_bench`, and what it found is printed; test_bench.py measures."""
+    from lecodec.eval import bench
+
+    class Result:
+        skipped = (("nosuch", "not here"),)
+
+        def table(self) -> list[dict[str, object]]:
+            return [{"codec": "jpeg", "bpp": 1.5}]
+
+    asked = []
+
+    def fake(folder: Path | None, codecs: list[str], out: Path, **options: object) -> Result:
+        asked.append((folder, codecs, out, options))
+        return Result()
+
+    monkeypatch.setattr(bench, "run_bench", fake)
+    ran = run("eval", "bench", "photos", "--codecs", "jpeg, nosuch", "-o", "b.tsv", "--repeats", "2", "--limit", "4")
+    options = {"device": "cpu", "repeats": 2, "limit": 4, "progress": None}
+    assert asked == [(Path("photos"), ["jpeg", "nosuch"], Path("b.tsv"), options)]
+    assert ran.code == 1 and ran.out.split() == ["codec", "bpp", "jpeg", "1.5"]
+    assert sentences(ran) == ["lecodec: nosuch: left out: not here"]
+    run("eval", "bench")
+    assert asked[1][0] is None and "compressai:mbt2018-mean" in asked[1][1] and asked[1][2] == Path("bench.tsv")
 
 
 # -- pipes and signals, in processes of their own

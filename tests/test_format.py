@@ -7,6 +7,7 @@ the same names, so the specification, the container, the coder and the integer n
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lecodec.bitstream import SIGNATURE, Metadata, frame, parse
 from lecodec.errors import CodecError
 
 from . import reader
+from .test_fuzz import candidate
 from .test_golden import difference, load_expected
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -139,3 +141,21 @@ def test_one_field_at_a_time_is_judged_alike(tiny_model):
                 except CodecError as error:
                     verdicts.append(type(error).__name__)
             assert verdicts[0] == verdicts[1], (at, value)
+
+
+def test_mutated_files_are_accepted_or_refused_alike():
+    """Which name a file with several faults is refused by may differ; whether it is may not."""
+    rng = random.Random(0)
+    seeds = [(GOLDEN / name).read_bytes() for name in sorted(EXPECTED["good"])]
+    accepted = 0
+    for _ in range(3000):
+        data = candidate(rng, seeds)
+        try:
+            file = reader.read_file(data)
+        except reader.Refused:
+            with pytest.raises(CodecError):
+                parse(data)
+            continue
+        assert [(c.digest, c.payload) for c in parse(data).data] == file.data
+        accepted += 1
+    assert 100 < accepted < 2900

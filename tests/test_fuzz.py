@@ -1,23 +1,29 @@
 """Any bytes at all give a picture or a CodecError: mutations of real files with every checksum made right again.
 
+Files of every kind (tiles, alpha, 16 bits, metadata, index) are decoded whole, and in part from a file and a pipe.
 `FUZZ_SECONDS` sets how long (default 5), `FUZZ_SEED` where to start; a failure prints the file that caused it in hex.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import time
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lecodec
-from lecodec.bitstream import SIGNATURE, frame, parse
+from lecodec.bitstream import SIGNATURE, Metadata, TileReader, frame, parse
 from lecodec.errors import CodecError
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
+GOLDEN = Path(__file__).parent / "golden"
+TYPES = (b"LDAT", b"LALP", b"LHDR", b"LEND", b"iNDX", b"iCCP", b"eXIf", b"xMPd", b"exMp", b"exIf", b"ABCD")
 
 
 def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -50,6 +56,17 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
     return bytes(out)
 
 
+def restamped(png: bytes) -> bytes:
+    """A PNG datastream with right CRCs, as far as its chunks can be told."""
+    out, at = png[:8], 8
+    while at + 12 <= len(png):
+        size = int.from_bytes(png[at : at + 4], "big")
+        body = png[at + 4 : at + 8 + size]
+        out += png[at : at + 4] + body + zlib.crc32(body).to_bytes(4, "big")
+        at += 12 + size
+    return out + png[at:]
+
+
 def candidate(rng: random.Random, seeds: list[bytes]) -> bytes:
     """A mutated file. Mostly with right CRCs, so that the damage reaches what lies behind them."""
     data = rng.choice(seeds)
@@ -58,42 +75,95 @@ def candidate(rng: random.Random, seeds: list[bytes]) -> bytes:
     chunks = chunks_of(data)
     if rng.random() < 0.15:
         at = rng.randrange(len(chunks))
-        chunks[at:at] = [(rng.choice((b"LDAT", b"LHDR", b"LEND", b"exIf", b"ABCD")), rng.randbytes(rng.randrange(60)))]
+        chunks[at:at] = [(rng.choice(TYPES), rng.randbytes(rng.randrange(60)))]
+    elif rng.random() < 0.15:  # a chunk twice, elsewhere, or not at all
+        chunk = rng.choice(chunks)
+        if rng.random() < 0.5:
+            chunks.remove(chunk)
+        if rng.random() < 0.7:
+            chunks.insert(rng.randrange(len(chunks) + 1), chunk)
     n = rng.randrange(len(chunks))
     kind, payload = chunks[n]
     if kind == b"LHDR" and rng.random() < 0.7 and len(payload) == 40:  # one field: sizes, quality, channels …
-        at = rng.choice((2, 3, 6, 7, 10, 11, 17, 34, 35, rng.randrange(40)))
-        payload = payload[:at] + bytes([rng.choice((0, 1, 3, 255, rng.randrange(256)))]) + payload[at + 1 :]
+        at = rng.choice((2, 3, 6, 7, 10, 11, 16, 17, 34, 35, 36, 38, rng.randrange(40)))
+        value = rng.choice((0, 1, 3, 8, 16, 64, 128, 255, rng.randrange(256)))
+        payload = payload[:at] + bytes([value]) + payload[at + 1 :]
+    elif kind == b"LALP" and rng.random() < 0.5:  # behind the PNG's own checksums
+        payload = payload[:8] + restamped(mutate(rng, payload[8:]))
     else:
         payload = mutate(rng, payload)
     chunks[n] = (kind, payload)
     return SIGNATURE + b"".join(frame(k, p) for k, p in chunks)
 
 
+class Pipe(io.RawIOBase):
+    """Bytes that come once, a few at a time."""
+
+    def __init__(self, data: bytes):
+        self.data, self.at = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        piece = self.data[self.at : self.at + min(count, 50)]
+        self.at += len(piece)
+        return piece
+
+
+def real_files(codec: lecodec.ImageCodec) -> list[bytes]:
+    """Small files of every kind."""
+    noise = np.random.default_rng(SEED)
+    opaque = noise.integers(0, 256, (20, 130, 4), dtype=np.uint8)
+    opaque[:, 64:, 3] = 255
+    metadata = Metadata(icc=bytes(300), exif=b"II*\0", xmp=b"<x/>", primaries=9, transfer=16)
+    return [
+        codec.encode(noise.integers(0, 256, (1, 1), dtype=np.uint8), 1),
+        codec.encode(noise.integers(0, 256, (9, 20, 3), dtype=np.uint8), 50, metadata=metadata),
+        codec.encode(noise.integers(0, 256, (40, 33), dtype=np.uint8), 100),
+        codec.encode(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8), 5),
+        codec.encode(noise.integers(0, 256, (70, 130, 3), dtype=np.uint8), 1, tile=64),
+        codec.encode(opaque, 20, tile=64, metadata=metadata),
+        codec.encode(noise.integers(0, 65536, (10, 14, 2), dtype=np.uint16), 40),
+        codec.encode(noise.integers(0, 65536, (10, 70, 3), dtype=np.uint16), 60, tile=64),
+        (GOLDEN / "unknown-ancillary.lec").read_bytes(),
+        (GOLDEN / "colour.lec").read_bytes(),
+    ]
+
+
 def test_fuzz(tiny_model, monkeypatch):
     monkeypatch.setenv("LECODEC_MAX_PIXELS", str(1 << 18))
     codec = lecodec.load(model=tiny_model)
-    generator = np.random.default_rng(SEED)
-    seeds = [
-        codec.encode(generator.integers(0, 256, shape, dtype=np.uint8), quality)
-        for shape, quality in (((1, 1), 1), ((9, 20, 3), 50), ((40, 33), 100), ((64, 64, 3), 5))
-    ]
+    seeds = real_files(codec)
     rng = random.Random(SEED)
-    begun, count, decoded, slowest = time.monotonic(), 0, 0, 0.0
+    begun, count, decoded, regions, slowest = time.monotonic(), 0, 0, 0, 0.0
     while time.monotonic() - begun < SECONDS:
         data = candidate(rng, seeds)
         started = time.monotonic()
+        picture = None
         try:
-            picture = codec.decode(data)
-            header = parse(data).header
-            assert picture.shape[:2] == (header.height, header.width)
-            decoded += 1
-        except CodecError as error:
-            assert str(error)
+            try:
+                picture = codec.decode(data)
+                header = parse(data).header
+                assert picture.shape[:2] == (header.height, header.width)
+                decoded += 1
+            except CodecError as error:
+                assert str(error)
+            for source in (io.BytesIO(data), Pipe(data)):
+                try:
+                    reader = TileReader(data)
+                    x, y, w, h = reader.header.tile_box(rng.randrange(reader.header.tiles))
+                    part = codec.decode_region(source, (x, y, w, h))
+                    regions += 1
+                    if picture is not None:
+                        whole = picture[y : y + h, x : x + w].astype(int)
+                        assert np.abs(whole - part).max() <= np.iinfo(picture.dtype).max // 255
+                except CodecError as error:  # a part may be whole where the file is not, but not the other way round
+                    assert str(error) and picture is None
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error}; seed {SEED}, file {count}: {data.hex()}")
         slowest = max(slowest, time.monotonic() - started)
         count += 1
-    print(f"{count} files, {decoded} decoded, slowest {slowest:.2f} s")
-    assert count > decoded > 0
+    print(f"{count} files, {decoded} decoded, {regions} regions, slowest {slowest:.2f} s")
+    assert count > decoded > 0 and regions > 0
     assert slowest < 30

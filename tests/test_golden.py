@@ -43,6 +43,10 @@ def latents_digest(codec, data: bytes) -> str:
     return digest.hexdigest()
 
 
+def test_every_golden_file_is_expected_to_do_something():
+    assert {path.name for path in FOLDER.glob("*.lec")} == {*EXPECTED["good"], *EXPECTED["bad"]}
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
 def test_good_files_decode_as_they_did(tiny_model, name):
     """Latents and alpha to the bit; colour within one grey level, since the synthesis is float."""
