@@ -3,8 +3,7 @@
     paths -> jobs -> bunches -> [worker thread: read, prepare, code, finish] -> records, in order -> console
 
 Small pictures of one size that follow each other are coded together, as one batch. Workers are threads: torch, Pillow
-and the digests release the interpreter's lock, and what holds it (the arithmetic coder) is a twentieth of the time;
-processes would each load torch and the model again.
+and constriction release the interpreter's lock for all long work, while processes would each load torch and the model.
 
 Guarantees. Bunches depend on the inputs alone, not on the number of workers or their speed, so that the same command
 writes the same bytes again. A worker holds one bunch at a time: one picture of any size, or small ones of at most
@@ -267,4 +266,5 @@ def _code(task: Task, items: Sequence[tuple[int, Job, Any]]) -> Iterator[tuple[i
 def _failed(job: Job, error: Exception) -> Record:
     if not expected(error):
         raise error
-    return Record(job, error)
+    error.__cause__ = error.__context__ = None  # with their tracebacks they would keep pictures in memory
+    return Record(job, error.with_traceback(None))
