@@ -10,6 +10,7 @@ FUZZ_SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench fuzz clean
@@ -28,9 +29,10 @@ check: $(INSTALLED)  ## Lint, check the formatting and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(INSTALLED)  ## Rate-distortion of DIR=folder into OUT=runs/bench (speed and memory are not measured yet)
+bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs/bench
 	@test -n "$(DIR)" || { echo "make bench DIR=folder-of-pictures [OUT=…] [CODECS=…]" >&2; exit 2; }
 	$(BIN)/lecodec eval rd "$(DIR)" --codecs "$(CODECS)" -o "$(OUT)"
+	$(BIN)/lecodec eval bench "$(DIR)" -o "$(OUT)/bench.tsv"
 
 fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/test_fuzz.py
@@ -51,4 +53,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "Building $(VENV) with $$found; the first time takes some minutes (torch is large)."; \
 	"$$found" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,eval,dev]' -c constraints.txt
+	@touch $@
+
+# CompressAI and what it brings: only the benchmark runs it.
+$(PEERS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[compressai]' -c constraints.txt
 	@touch $@

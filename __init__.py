@@ -22,7 +22,7 @@ For many pictures, load the model once: `codec = lecodec.load("image")`, then `c
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from .codec import pillow as _pillow  # noqa: F401 - importing it registers the plug-in
 
@@ -111,8 +111,8 @@ def encode(
     picture: a path, a Pillow image, or samples `uint8` or `uint16`, `[H, W]` (grey), `[H, W, 2]` (grey and alpha),
     `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default; bpp, bits
     a pixel; psnr, dB; size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the
-    picture. strip: leave out EXIF, XMP and the ICC profile. device: `"cpu"` or `"cuda"`. model: name or path of a model;
-    the shipped one by default. See `ImageCodec.encode` for how near the targets are met.
+    picture. strip: leave out EXIF, XMP and the ICC profile. device: `"cpu"` or `"cuda"`. model: name or path of a
+    model; the shipped one by default. See `ImageCodec.encode` for how near the targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
     ModelError.
@@ -159,15 +159,16 @@ def decode(
     >>> decode(data).shape, decode(data, region=(1, 1, 4, 2)).shape
     ((5, 7), (2, 4))
     """
-    from .codec import image
+    from .bitstream import read_header
+    from .codec.image import load_for
 
     if region is None:
         data = _bytes_of(source)
-        return image.load(device=device, model=model or _model_for(data)).decode(data)
+        return load_for(read_header(data), device, model=model).decode(data)
     if not isinstance(source, (str, os.PathLike)):
-        return image.load(device=device, model=model or _model_for(source)).decode_region(source, region)
+        return load_for(read_header(source), device, model=model).decode_region(source, region)
     with open(source, "rb") as file:
-        codec = image.load(device=device, model=model or _model_for(file))
+        codec = load_for(read_header(file), device, model=model)
         file.seek(0)
         return codec.decode_region(file, region)
 
@@ -213,12 +214,3 @@ def _bytes_of(source: bytes | str | os.PathLike[str]) -> bytes:
         with open(source, "rb") as file:
             return file.read()
     return bytes(source)
-
-
-def _model_for(data: bytes | BinaryIO) -> Path:
-    """The path of the model that a file names. Raises UnknownModel, or as `info` for a damaged header."""
-    from .bitstream import read_header
-    from .codec.registry import find_by_digest
-
-    header = read_header(data)
-    return find_by_digest(header.parse_digest, header.synthesis_digest).path

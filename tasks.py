@@ -107,7 +107,7 @@ class Encoding:
     """
 
     codecs: Codecs
-    target: Mapping[str, float]
+    target: Mapping[str, Any]
     tile: int | None = None
     strip: bool = False
     verify: bool = False
@@ -146,7 +146,7 @@ class Encoding:
         codec = self.codecs.default()
         if len(inputs) == 1:
             picture = inputs[0]
-            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **self._target())]
+            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **self.target)]
         samples, metadata = [p.samples for p in inputs], [p.metadata for p in inputs]
         return codec.encode_batch(samples, self.target["quality"], tile=self.tile, metadata=metadata)
 
@@ -155,15 +155,13 @@ class Encoding:
         if self.verify:
             facts["psnr"] = _verified(self.codecs.default(), input.samples, result)
         if job.destination is None:
-            _to_stdout(result)
+            sys.stdout.buffer.write(result)
+            sys.stdout.buffer.flush()
         else:
             _make_folder(job)
             with atomic_write(job.destination, overwrite=self.force) as file:
                 file.write(result)
         return facts, input.notes
-
-    def _target(self) -> dict[str, Any]:
-        return {name: int(value) if name == "size" else value for name, value in self.target.items()}
 
 
 @dataclass(frozen=True)
@@ -322,11 +320,6 @@ def _check_output(job: Job, force: bool) -> None:
 def _make_folder(job: Job) -> None:
     if job.makes_folders and job.destination is not None:
         os.makedirs(job.destination.parent, exist_ok=True)
-
-
-def _to_stdout(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
 
 
 def _verified(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float | None:

@@ -20,8 +20,7 @@ from torch.utils.data import Dataset
 
 from ..bitstream import read_header
 from ..errors import InputError
-from .image import load
-from .registry import find_by_digest
+from .image import load, load_for
 
 __all__ = ["LecDataset", "RandomCompression"]
 
@@ -71,11 +70,7 @@ class LecDataset(Dataset[Any]):
         path = self.files[index]
         data = path.read_bytes()
         try:
-            model = self.model
-            if model is None:
-                header = read_header(data)
-                model = find_by_digest(header.parse_digest, header.synthesis_digest).path
-            item: Any = load(device=self.device, model=model).decode_tensor(data)
+            item: Any = load_for(read_header(data), self.device, model=self.model).decode_tensor(data)
         except OSError as error:
             raise type(error)(f"{path}: {error}") from None
         if self.transform is not None:

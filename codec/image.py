@@ -50,13 +50,13 @@ from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Meter, Pass
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import decode_alpha, encode_alpha
-from .registry import find_model, load_tensors, read_card
+from .registry import find_by_digest, find_model, load_tensors, read_card
 from .samples import join, planes_of, psnr_of, split, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, meet, paste, reach, tile_side
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
-__all__ = ["ImageCodec", "fixed_quality", "load", "receptive_field", "synthesis_digest"]
+__all__ = ["ImageCodec", "fixed_quality", "load", "load_for", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
@@ -457,6 +457,14 @@ def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[s
     """
     path = find_model(model or name).path
     return _load(path, os.stat(path).st_mtime_ns, device)
+
+
+def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
+    """The codec that a file with this header needs: that of `model` if given, otherwise of the model at hand that has
+    the file's digests. Raises as `load`.
+    """
+    path = find_by_digest(header.parse_digest, header.synthesis_digest).path if model is None else model
+    return load(device=device, model=path)
 
 
 @lru_cache(maxsize=4)

@@ -56,14 +56,11 @@ class LecImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode the picture, with the model that the file names, the first time. Raises CodecError."""
         if self._im is None and self.fp is not None and not self.tile:
-            from .image import load
-            from .registry import find_by_digest
+            from .image import load_for
 
             self.fp.seek(0)
             data = self.fp.read()
-            header = read_header(data)
-            model = find_by_digest(header.parse_digest, header.synthesis_digest).path
-            samples = load(model=model).decode(data)
+            samples = load_for(read_header(data)).decode(data)
             if self._exclusive_fp:
                 self.fp.close()
             self.fp = io.BytesIO(samples.tobytes())

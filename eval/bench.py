@@ -10,7 +10,8 @@ Conventions, so that figures can be compared:
 - Setting: of each codec's ladder, the one that comes nearest to 0.5 bpp on the first pictures (see `timing`); the rate
   that it then has on each set is in the table. CompressAI has one setting (see `compressai_peer`).
 - Time: of encode (samples to bytes) and decode (bytes to samples), without reading or writing any file: the sum over
-  the pictures of a set, of which the median of the passes counts. Codecs take turns at every picture.
+  the pictures of a set, of which the median of the passes counts. Codecs take turns at every picture. A picture above
+  ONE_PASS pixels has one pass: it takes long enough to be steady.
 - Ratios: a codec's time over that of REFERENCE on the same pictures (of the first codec, if it does not take part).
 - Start-up and memory: from a process of its own for each codec and set (see `probe`), which codes the largest picture
   of the set. Start-up is the median of these; beyond torch is what exceeds a process that only imports torch.
@@ -47,6 +48,7 @@ CODECS = ("lecodec", "compressai:bmshj2018-hyperprior", "compressai:mbt2018-mean
 REFERENCE = "compressai:mbt2018-mean"
 LARGE = (2_000_000, 24_000_000)
 """Pixels of the large pictures, about."""
+ONE_PASS = 10_000_000
 _UNKNOWN = Probe(math.nan, math.nan, math.nan)
 
 
@@ -85,12 +87,11 @@ class BenchResult:
     comments: tuple[str, ...]
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows for printing: rounded, without the decoder's ratio and the memory before the picture."""
-        hidden = ("decode_time_ratio", "loaded_mb")
-        digits = {"bpp": 3, "peak_mb": 0, "beyond_torch_mb": 0}
+        """The rows for printing: three digits of each figure, no ratios, no memory before the picture."""
+        hidden = ("encode_time_ratio", "decode_time_ratio", "loaded_mb")
         return [
             {
-                key: round(value, digits.get(key, 2)) if isinstance(value, float) else value
+                key: float(f"{value:.3g}") if isinstance(value, float) else value
                 for key, value in asdict(row).items()
                 if key not in hidden
             }
@@ -126,7 +127,7 @@ def run_bench(
     check_writable(out, overwrite=True)
     contest = Contest(codecs, device, skipped)
     sets = [pictures, *([_large(pictures, pixels)] for pixels in LARGE)]
-    total = sum(repeats * len(s) + 1 for s in sets for entrant in contest.entrants if entrant.takes(s))
+    total = sum(_passes(s, repeats) * len(s) + 1 for s in sets for entrant in contest.entrants if entrant.takes(s))
     step = _counter(total, progress)
     contest.choose_settings(pictures)
     measured, torch = _measure(contest, sets, repeats, step)
@@ -141,8 +142,8 @@ def run_bench(
         f"{title}: {len(pictures)} pictures; large pictures: copies of the largest side by side, mirrored",
         *report.environment(),
         *_gpu(device),
-        f"median of {repeats} passes, codecs in turns; settings nearest to {TARGET_BPP:g} bpp; "
-        f"ratios are times over those of {reference}; MB are 10^6 bytes",
+        f"median of {repeats} passes (1 above {ONE_PASS / 1e6:g} megapixels), codecs in turns; "
+        f"settings nearest to {TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
         f"import torch alone: {torch.startup_s:.2f} s, {torch.peak_mb:.0f} MB",
         *(f"{e.name}: {e.codec.description}{_share(e)}" for e in contest.entrants),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
@@ -171,7 +172,7 @@ def _measure(
     bare: list[Probe] = []
     with tempfile.TemporaryDirectory() as folder:
         for number, pictures in enumerate(sets):
-            times = contest.run(pictures, repeats, step)
+            times = contest.run(pictures, _passes(pictures, repeats), step)
             largest = Path(folder) / "largest.npy"
             np.save(largest, max(pictures, key=area))
             for entrant, found in times:
@@ -185,6 +186,10 @@ def _measure(
             if any(entrant.learned for entrant, _ in times):
                 bare.append(probe(BARE_TORCH))
     return measured, Probe(median(p.startup_s for p in bare), *bare[-1][1:]) if bare else _UNKNOWN
+
+
+def _passes(pictures: Sequence[np.ndarray], repeats: int) -> int:
+    return repeats if max(map(area, pictures)) <= ONE_PASS else 1
 
 
 def _rows(measured: list[_Measured], torch: Probe, reference: str) -> list[Row]:
