@@ -328,6 +328,8 @@ def _verified(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float | No
     """
     import numpy as np
 
+    from .codec.samples import psnr_of
+
     back = codec.decode(data)
     if back.shape != samples.shape or back.dtype != samples.dtype:
         found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (back, samples))
@@ -337,9 +339,5 @@ def _verified(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float | No
         if not np.array_equal(back[..., -1], samples[..., -1]):
             raise CorruptFile("verification: the alpha channel does not come back as it was")
         back, samples = back[..., :-1], samples[..., :-1]
-    squares = 0.0
-    for top in range(0, len(samples), 256):  # in bands, because floats of a whole scan are gigabytes
-        band = slice(top, top + 256)
-        squares += float(np.square(back[band].astype(np.float32) - samples[band]).sum(dtype=np.float64))
-    peak = float(np.iinfo(samples.dtype).max)
-    return 10 * math.log10(peak**2 * samples.size / squares) if squares else None
+    psnr = psnr_of(samples, back)
+    return None if math.isinf(psnr) else psnr

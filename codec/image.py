@@ -18,10 +18,8 @@ A codec holds no state between calls: threads may share one.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -30,12 +28,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..bitstream import (
     QUALITY_MAX,
-    QUALITY_ONE,
     DataChunk,
     Header,
     Metadata,
@@ -44,25 +40,17 @@ from ..bitstream import (
     pack,
     parse,
 )
-from ..entropy.coder import Coder, Reader, Writer
-from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Meter, Pass
-from ..errors import CorruptFile, InputError, ModelError, UnknownModel
+from ..entropy.coder import Coder, Writer
+from ..entropy.hyperprior_coding import Latents, Meter, Pass
+from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import decode_alpha, encode_alpha
+from .latent_coding import LatentCoding, receptive_field, synthesis_digest
 from .registry import find_by_digest, find_model, load_tensors, read_card
-from .samples import join, planes_of, psnr_of, split, to_numpy
-from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, meet, paste, reach, tile_side
-from .transforms import Analysis, Synthesis, TransformConfig
-from .windows import windows
+from .samples import join, psnr_of, split, to_numpy
+from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach, tile_side
 
 __all__ = ["ImageCodec", "fixed_quality", "load", "load_for", "receptive_field", "synthesis_digest"]
-
-WINDOW = {"cpu": 2**14, "cuda": 2**16}
-"""Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
-GROUP = {"cpu": 2**12, "cuda": 2**16}
-"""Positions of y whose tiles go through the entropy model together. On the CPU one tile of 1024 x 1024 fills it: larger
-tensors would come from the system, and go back to it, for every layer."""
 
 
 def fixed_quality(quality: float) -> int:
@@ -70,22 +58,6 @@ def fixed_quality(quality: float) -> int:
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality} is outside 1 to 100")
     return round((quality - 1) / 99 * QUALITY_MAX)
-
-
-def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, int]) -> bytes:
-    """8 bytes over the float synthesis: the g_s tensors as stored, and the sizes they are used with."""
-    h = hashlib.blake2b(digest_size=8)
-    h.update(json.dumps(dict(transform), sort_keys=True).encode())
-    for name in sorted(n for n in tensors if n.startswith("g_s.")):
-        array = np.ascontiguousarray(tensors[name])
-        h.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        h.update(array.tobytes())
-    return h.digest()
-
-
-def receptive_field(config: TransformConfig) -> int:
-    """How far in pixels, on each side, a decoded pixel depends on latents beyond its own 16 x 16 block."""
-    return 8 * config.synthesis8 + 16 * config.synthesis16
 
 
 @dataclass(frozen=True)
@@ -98,39 +70,11 @@ class _Picture:
     metadata: Metadata
 
 
-class ImageCodec:
+class ImageCodec(LatentCoding):
     """tensors: of a model file: `parse.*` (integers), `g_a.*`, `h_a.*`, `g_s.*` (float16 or float32); card: its card.
 
     Raises ModelError when they do not make a codec, or are not what the card's digests say. Usually made by `load`.
     """
-
-    def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        self.card = dict(card)
-        self.device = _device(device)
-        try:
-            transform = TransformConfig(**card["transform"])
-            hyper = HyperConfig(**card["hyper"])
-        except (KeyError, TypeError):
-            raise ModelError("the model's card does not give the sizes of its networks") from None
-        self.entropy = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
-        if (self.entropy.latent, self.entropy.hyper) != (transform.latent, hyper.hyper):
-            raise ModelError("the model's entropy model does not fit its transforms")
-        self.parse_digest = self.entropy.digest()
-        self.synthesis_digest = synthesis_digest(tensors, card["transform"])
-        for kind in ("parse", "synthesis"):
-            found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
-            if said != found:
-                raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
-        # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
-        networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
-        for name, network in networks.items():
-            _fill(network, name, tensors, self.device)
-        self.g_a, self.h_a, self.g_s = networks["g_a"], networks["h_a"], networks["g_s"]
-        # How far, in latents, the transforms look: as far as their depthwise layers reach.
-        self._reach_a = -(-(8 * transform.analysis8 + 16 * transform.analysis16) // DOWN)
-        self._reach_s = -(-receptive_field(transform) // DOWN)
-        self._window = WINDOW.get(self.device.type, WINDOW["cpu"])
-        self._group = GROUP.get(self.device.type, GROUP["cpu"])
 
     # -- encoding
 
@@ -167,12 +111,12 @@ class ImageCodec:
 
         def estimate(q: int) -> float:
             meter = Meter()
-            for _ in self._write([picture], [q], lambda: meter):
+            for _ in self._code([picture], [q], lambda: meter):
                 pass
             return fixed + meter.bits / 8
 
         def fidelity(q: int) -> float:
-            y_hat = self._y_hat([picture.header], ((box, latents) for box, latents, _ in self._write([picture], [q])))
+            y_hat = self._y_hat([picture.header], ((box, latents) for box, latents, _ in self._code([picture], [q])))
             return psnr_of(colour, self._samples(y_hat, [q], picture.header)[0])
 
         def real(q: int) -> bytes:
@@ -211,7 +155,7 @@ class ImageCodec:
 
     def record_latents(self, samples: np.ndarray, q: int, coder: Coder) -> None:
         """Run the encoder on one picture at the fixed-point index q and hand the symbols of all tiles to `coder`."""
-        for _ in self._write([self._picture(samples, None, None)], [q], lambda: coder):
+        for _ in self._code([self._picture(samples, None, None)], [q], lambda: coder):
             pass
 
     def degrade(self, x: Tensor, quality: Sequence[float]) -> Tensor:
@@ -226,7 +170,7 @@ class ImageCodec:
         for run in _runs(pictures, self._window):
             q = [fixed_quality(value) for value in quality[done : done + len(run)]]
             headers = [p.header for p in run]
-            y_hat = self._y_hat(headers, ((box, latents) for box, latents, _ in self._write(run, q)))
+            y_hat = self._y_hat(headers, ((box, latents) for box, latents, _ in self._code(run, q)))
             parts.append(self._synthesise(y_hat, q, headers[0])[:, : x.shape[2], : x.shape[3]])
             done += len(run)
         return torch.cat(parts).permute(0, 3, 1, 2).contiguous().to(x.device)
@@ -258,54 +202,20 @@ class ImageCodec:
                 planes.append(encode_alpha(alpha[y : y + h, x : x + w]))
         return _Picture(header, colour, planes, metadata)
 
+    def _code(
+        self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
+    ) -> Iterator[tuple[Box, Latents, Any]]:
+        return self._write([p.header for p in pictures], [p.colour for p in pictures], q, coder)
+
     def _encode_run(self, pictures: list[_Picture], q: int) -> list[bytes]:
         """The files of pictures of one shape."""
         coded: list[dict[int, tuple[bytes, bytes]]] = [{} for _ in pictures]
-        for box, latents, writer in self._write(pictures, [q] * len(pictures), Writer):
+        for box, latents, writer in self._code(pictures, [q] * len(pictures), Writer):
             coded[box.picture][box.tile] = latents.digest(), writer.finish()
         return [
             pack(replace(p.header, quality=q), [chunks[n] for n in range(p.header.tiles)], p.alpha, p.metadata)
             for p, chunks in zip(pictures, coded, strict=True)
         ]
-
-    @torch.inference_mode()
-    def _write(
-        self, pictures: list[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
-    ) -> Iterator[tuple[Box, Latents, Any]]:
-        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols."""
-        y = self._analyse([p.colour for p in pictures], self._index(q))
-        boxes = [box for n, p in enumerate(pictures) for box in boxes_of(p.header, n)]
-        for group in equal_boxes(boxes, self._group):
-            part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
-            h, w = part.shape[-2:]
-            indices = [q[b.picture] for b in group]
-            z = self.h_a(F.pad(part, (0, -w % 4, 0, -h % 4), mode="replicate"), self._index(indices)).round()
-            if not bool(torch.isfinite(part).all() & torch.isfinite(z).all()):
-                raise ModelError("the model's analysis gave a number that is not finite")
-            source = part.cpu().numpy(), z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
-            coders = [coder() for _ in group]
-            yield from zip(
-                group, self.entropy.traverse(coders, indices, (h, w), source, self.device), coders, strict=True
-            )
-
-    def _analyse(self, pictures: list[np.ndarray], index: Tensor) -> Tensor:
-        """Colour samples of one shape -> y [B, M, h, w] float32; borders are replicated to multiples of 16."""
-        x = np.stack(pictures) if len(pictures) > 1 else pictures[0][None]
-        x = x.reshape(*x.shape[:3], -1)  # [B, H, W, C]
-        h, w = -(-x.shape[1] // DOWN), -(-x.shape[2] // DOWN)
-        y = torch.empty(len(x), self.entropy.latent, h, w, device=self.device)
-        for window in windows(h, w, self._reach_a, self._window // len(x)):
-            rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.take)
-            part = x[:, rows, columns]
-            missing = rows.stop - rows.start - part.shape[1], columns.stop - columns.start - part.shape[2]
-            if any(missing):
-                part = np.pad(part, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-            planes = planes_of(torch.from_numpy(np.array(part)).to(self.device))
-            y[:, :, *window.core] = self.g_a.of_planes(planes, index)[:, :, *window.keep]
-        return y
-
-    def _index(self, q: Sequence[int]) -> Tensor:
-        return torch.tensor(q, dtype=torch.float32, device=self.device) / QUALITY_ONE
 
     # -- decoding
 
@@ -393,62 +303,6 @@ class ImageCodec:
                 f"this is {self.card.get('name')} with {self.parse_digest.hex()}"
             )
 
-    def _read(
-        self, headers: Sequence[Header], chunks: Sequence[Mapping[int, DataChunk]]
-    ) -> Iterator[tuple[Box, Latents]]:
-        """Decode the tiles whose chunks are given (by number, for each file) and compare their digests."""
-        boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n) if box.tile in chunks[n]]
-        for box in boxes:
-            quality = headers[box.picture].quality
-            bits, least = 8 * len(chunks[box.picture][box.tile].payload), self.entropy.least_bits(quality, box.size)
-            if bits + 64 < least:  # 64: what the coder's last words may leave out
-                height, width = DOWN * box.size[0], DOWN * box.size[1]
-                raise CorruptFile(f"{bits} bits cannot hold {width} x {height} pixels: {least:.0f} or more do")
-        for group in equal_boxes(boxes, self._group):
-            data = [chunks[box.picture][box.tile] for box in group]
-            readers = [Reader(chunk.payload) for chunk in data]
-            indices = [headers[box.picture].quality for box in group]
-            decoded = self.entropy.traverse(readers, indices, group[0].size, None, self.device)
-            for box, latents, reader, chunk in zip(group, decoded, readers, data, strict=True):
-                if latents.digest() != chunk.digest or not reader.exhausted():
-                    raise CorruptFile("the picture's data does not decode to what was encoded")
-                yield box, latents
-
-    def _y_hat(self, headers: Sequence[Header], parts: Iterable[tuple[Box, Latents]]) -> np.ndarray:
-        """The tiles of pictures of one size, side by side: [B, M, h, w] int32 in units of 2^-MEAN_BITS."""
-        y_hat = None
-        for box, latents in parts:  # the first one has been checked before memory is taken for all
-            if y_hat is None:
-                y_hat = np.empty((len(headers), self.entropy.latent, *latent_size(headers[0])), np.int32)
-            paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
-        assert y_hat is not None, "a picture has at least one tile"
-        return y_hat
-
-    @torch.inference_mode()
-    def _synthesise(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> Tensor:
-        """y_hat [B, M, h, w] -> colour samples [B, 16 h, 16 w, C], uint8 or uint16 as the header says."""
-        b, _, h, w = y_hat.shape
-        peak, dtype = (255, torch.uint8) if header.bit_depth == 8 else (65535, torch.uint16)
-        out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
-        index = self._index(q)
-        for window in windows(h, w, self._reach_s, self._window // b):
-            part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)
-            planes = self.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float()
-            planes = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [b, h8, w8, 64, 3]
-            if header.channels == 1:
-                planes = planes.mean(4, keepdim=True)
-            planes = planes.add_(0.5).mul_(peak).round_().clamp_(0, peak).to(dtype)
-            rows, columns = (slice(2 * s.start, 2 * s.stop) for s in window.keep)
-            blocks = planes[:, rows, columns].unflatten(3, (8, 8)).transpose(2, 3)  # [b, h8, 8, w8, 8, C]
-            rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.core)
-            out[:, rows, columns].unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).copy_(blocks)
-        return out
-
-    def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
-        """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
-        out = self._synthesise(y_hat, q, header)[:, : header.height, : header.width]
-        return [to_numpy(samples, header) for samples in out]
-
 
 def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda".
@@ -473,31 +327,6 @@ def _load(path: Path, _changed: int, device: str) -> ImageCodec:
         return ImageCodec(load_tensors(path), read_card(path).card, device)
     except ModelError as e:
         raise ModelError(f"{path}: {e}") from None
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-        return device
-    except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available here") from None
-
-
-def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: torch.device) -> None:
-    """Give a network its weights, as float32."""
-    state = {}
-    for name, array in tensors.items():
-        if name.startswith(prefix + "."):
-            if array.dtype not in (np.float16, np.float32) or not np.isfinite(array).all():
-                raise ModelError(f"the model's {name} is not made of finite floats")
-            state[name[len(prefix) + 1 :]] = torch.from_numpy(array.astype(np.float32)).to(device)
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError:
-        raise ModelError(f"the model's weights do not fit the {prefix} that its card describes") from None
-    network.eval().requires_grad_(False)
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _alpha_of(

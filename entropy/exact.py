@@ -20,6 +20,7 @@ gradient of the real-valued layer (straight-through), so that what is trained is
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -123,20 +124,27 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
     return sums.double().round().transpose(1, 2).unflatten(2, a.shape[2:])
 
 
+_tf32_switch = threading.Lock()
+
+
 class _no_tf32:
-    """TF32 rounds float32 operands to 10 bits on recent GPUs: off inside exact layers, as it was before outside."""
+    """TF32 rounds float32 operands to 10 bits on recent GPUs: off inside exact layers, as it was before outside. The
+    switch belongs to the whole process, hence one thread at a time.
+    """
 
     def __init__(self, device: torch.device):
         self.cuda = device.type == "cuda"
 
     def __enter__(self) -> None:
         if self.cuda:
+            _tf32_switch.acquire()
             self.before = torch.backends.cuda.matmul.allow_tf32
             torch.backends.cuda.matmul.allow_tf32 = False
 
     def __exit__(self, *_: object) -> None:
         if self.cuda:
             torch.backends.cuda.matmul.allow_tf32 = self.before
+            _tf32_switch.release()
 
 
 @cache

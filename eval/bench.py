@@ -41,10 +41,8 @@ from .probe import BARE_TORCH, Probe, probe
 from .rd import Progress
 from .timing import TARGET_BPP, Contest, Entrant, Times, area
 
-__all__ = ["CODECS", "BenchResult", "Row", "run_bench"]
+__all__ = ["BenchResult", "Row", "run_bench"]
 
-CODECS = ("lecodec", "compressai:bmshj2018-hyperprior", "compressai:mbt2018-mean", "jpeg", "webp", "avif", "jxl")
-"""What there is to compare, in the order of the table."""
 REFERENCE = "compressai:mbt2018-mean"
 LARGE = (2_000_000, 24_000_000)
 """Pixels of the large pictures, about."""
@@ -115,8 +113,8 @@ def run_bench(
     codecs run; repeats: passes; limit: only the first pictures by name; progress(done, total) is called after every
     encode and decode and every process.
 
-    Raises `InputError` when no picture or no codec can be measured and for options that make no sense, `OSError` when
-    `out` cannot be written.
+    Raises `InputError` when no picture or no codec can be measured and for options that make no sense, `UnknownModel`
+    or `ModelError` for a model that cannot be loaded, `OSError` when `out` cannot be written.
     """
     if repeats < 1:
         raise InputError(f"the number of passes must be at least 1, found {repeats}")
@@ -272,4 +270,6 @@ def _gpu(device: str) -> list[str]:
         return []
     import torch
 
+    if not torch.cuda.is_available():
+        return []
     return [f"learned codecs on {device}: {torch.cuda.get_device_name(torch.device(device))}"]

@@ -74,8 +74,9 @@ class Times:
 class Contest:
     """The codecs of a run. `entrants`: all that could be made; `active`: those that have not failed since.
 
-    specs: as in `peers`; device: where learned codecs run; skipped: (codec, why) is added for every failure.
-    Raises InputError when no codec can be made.
+    specs: as in `peers`; device: where learned codecs run; skipped: (codec, why) is added for every failure, also for a
+    package or device that is missing. Raises InputError when no codec can be made, `UnknownModel` or `ModelError` for a
+    model that cannot be loaded.
     """
 
     def __init__(self, specs: Sequence[str], device: str, skipped: list[tuple[str, str]]) -> None:
@@ -84,7 +85,7 @@ class Contest:
         for spec in dict.fromkeys(specs):
             try:
                 codec = codec_by_name(spec, device, for_time=True)
-            except _FAILURES as error:
+            except (InputError, RuntimeError) as error:
                 skipped.append((spec, _reason(error)))
             else:
                 name = unique_name(codec.name, [entrant.name for entrant in self.entrants])
@@ -144,11 +145,12 @@ class Contest:
         return len(data), middle - start, end - middle
 
     def _clock(self) -> float:
-        """Seconds, once the GPU has done what it was given."""
+        """Seconds, once the GPU (if there is one) has done what it was given."""
         if self.device != "cpu":
             import torch
 
-            torch.cuda.synchronize()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
         return perf_counter()
 
     def _failed(self, entrant: Entrant, error: BaseException) -> None:

@@ -477,7 +477,10 @@ def test_info_is_quick(command: Path, tmp_path: Path, picture: np.ndarray) -> No
 def test_readme_shell_examples_run(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     assert blocks
-    write_picture(picture, tmp_path / "photo.png")
+    write_picture(np.tile(picture, (4, 4, 1)), tmp_path / "photo.png")  # large enough for the regions shown
+    (tmp_path / "photos" / "2024").mkdir(parents=True)
+    write_picture(picture, tmp_path / "photos" / "first.png")
+    write_picture(picture, tmp_path / "photos" / "2024" / "second.png")
     environment = {**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
     for block in blocks:
         done = subprocess.run(
@@ -485,6 +488,7 @@ def test_readme_shell_examples_run(command: Path, tmp_path: Path, picture: np.nd
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert {"photo.png.lec", "back.png", "piped.png"} <= names(tmp_path)
+    assert (tmp_path / "coded" / "2024" / "second.png.lec").exists()
 
 
 def test_readme_python_examples_run(run: Run) -> None:

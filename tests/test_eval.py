@@ -213,7 +213,7 @@ def test_peers_round_trip_and_their_ladders_rise(name):
         codec.decode(b"")
 
 
-@pytest.mark.parametrize("spec", ["gif", "", "lecodec@", "lecodec:", "jpeg:90"])
+@pytest.mark.parametrize("spec", ["gif", "", "lecodec@", "lecodec:", "jpeg:90", "compressai:"])
 def test_unknown_codecs_are_a_sentence(spec):
     with pytest.raises(InputError):
         codec_by_name(spec)
@@ -223,6 +223,11 @@ def test_jxl_without_its_package_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     with pytest.raises(InputError, match="pillow-jxl-plugin"):
         codec_by_name("jxl")
+
+
+def test_random_weights_have_no_rate_distortion_curve(pictures, tmp_path):
+    with pytest.raises(InputError, match="random weights"):
+        run_rd(pictures, ["jpeg", "compressai:mbt2018-mean"], tmp_path)
 
 
 def test_lecodec_is_measured_through_the_public_interface(tmp_path, tiny_model, monkeypatch):
@@ -262,6 +267,8 @@ def pictures(tmp_path_factory) -> Path:
     Image.fromarray(photo(seed=5)).save(directory / "a.png")
     Image.fromarray(photo(seed=6)[..., 0]).save(directory / "b grey.png")
     (directory / "c.png").write_bytes((directory / "a.png").read_bytes()[:3000])
+    Image.fromarray(np.dstack([photo(seed=7), photo(seed=8)[..., :1]])).save(directory / "d alpha.png")
+    Image.fromarray(photo(seed=9)[..., 0].astype(np.uint16) * 257).save(directory / "e deep.png")
     (directory / "notes.txt").write_text("not a picture")
     (directory / ".hidden").write_text("not looked at")
     (directory / "subdirectory").mkdir()
@@ -300,7 +307,7 @@ def test_run_writes_its_files_and_counts_its_progress(run, pictures):
     assert {item.item for item in result.items} == {"a.png", "b grey.png"}
     ladder = len(codec_by_name("jpeg").ladder) + 4 + 3
     assert len(result.items) == 2 * ladder
-    assert calls[-1] == (4 * ladder, 4 * ladder)
+    assert calls[-1] == (6 * ladder, 6 * ladder)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     with Image.open(out / "rd.png") as plot:
         assert plot.width > 1000
@@ -310,7 +317,9 @@ def test_run_writes_its_files_and_counts_its_progress(run, pictures):
 
 def test_bad_pictures_are_skipped_and_named(run):
     result, out, _ = run
-    assert [name for name, _ in result.skipped] == ["c.png", "notes.txt"]
+    reasons = dict(result.skipped)
+    assert list(reasons) == ["c.png", "d alpha.png", "e deep.png", "notes.txt"]
+    assert "alpha" in reasons["d alpha.png"] and "16 bits" in reasons["e deep.png"]  # nothing is dropped silently
     comments, _ = read_table(out / "rd.tsv")
     assert any(line.startswith("# skipped c.png: ") for line in comments)
     assert any("python 3." in line and "torch" in line and "pillow" in line for line in comments)

@@ -10,7 +10,7 @@ import lecodec
 from lecodec.bitstream import parse
 from lecodec.codec.image import ImageCodec
 from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_models
-from lecodec.eval.demo import photograph
+from lecodec.eval.pictures import bundled
 from lecodec.eval.metrics import psnr
 
 
@@ -23,7 +23,7 @@ def codec() -> ImageCodec:
 def coffee() -> np.ndarray:
     from lecodec.codec.media import read_picture
 
-    return read_picture(photograph())
+    return read_picture(bundled("coffee.png"))
 
 
 def test_the_card_says_where_the_model_is_from():

@@ -1,0 +1,214 @@
+"""Latents of pictures: what lies between samples and the bytes of the arithmetic coder.
+
+    colour samples -> g_a -> y -> tiles -> h_a, HyperpriorCoding.traverse with a writing coder -> latents
+    chunks of tiles -> HyperpriorCoding.traverse with a reading coder -> latents -> y_hat -> g_s -> colour samples
+
+The transforms work on windows of the picture with a margin as wide as they look, the entropy model on tiles; neither
+knows of the other, so tiles leave no seams in the picture and a window may be of any size.
+
+Guarantee: latents that are read are those that were written, or a CorruptFile says so. They are integers computed by
+integers; only `_analyse` and `_synthesise` are float.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..bitstream import QUALITY_ONE, DataChunk, Header
+from ..entropy.coder import Coder, Reader
+from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
+from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
+from ..errors import CorruptFile, InputError, ModelError
+from .samples import planes_of, to_numpy
+from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
+from .transforms import Analysis, Synthesis, TransformConfig
+from .windows import windows
+
+__all__ = ["LatentCoding", "receptive_field", "synthesis_digest"]
+
+WINDOW = {"cpu": 2**14, "cuda": 2**16}
+"""Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
+GROUP = {"cpu": 2**12, "cuda": 2**16}
+"""Positions of y whose tiles go through the entropy model together. On the CPU one tile of 1024 x 1024 fills it: larger
+tensors would come from the system, and go back to it, for every layer."""
+
+
+def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, int]) -> bytes:
+    """8 bytes over the float synthesis: the g_s tensors as stored, and the sizes they are used with."""
+    h = hashlib.blake2b(digest_size=8)
+    h.update(json.dumps(dict(transform), sort_keys=True).encode())
+    for name in sorted(n for n in tensors if n.startswith("g_s.")):
+        array = np.ascontiguousarray(tensors[name])
+        h.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        h.update(array.tobytes())
+    return h.digest()
+
+
+def receptive_field(config: TransformConfig) -> int:
+    """How far in pixels, on each side, a decoded pixel depends on latents beyond its own 16 x 16 block."""
+    return 8 * config.synthesis8 + 16 * config.synthesis16
+
+
+class LatentCoding:
+    """The networks and the entropy model of an image model, at work on colour samples and data chunks.
+
+    tensors: of a model file: `parse.*` (integers), `g_a.*`, `h_a.*`, `g_s.*` (float16 or float32); card: its card.
+
+    Raises ModelError when they do not make a codec, or are not what the card's digests say.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
+        self.card = dict(card)
+        self.device = _device(device)
+        try:
+            transform = TransformConfig(**card["transform"])
+            hyper = HyperConfig(**card["hyper"])
+        except (KeyError, TypeError):
+            raise ModelError("the model's card does not give the sizes of its networks") from None
+        self.entropy = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
+        if (self.entropy.latent, self.entropy.hyper) != (transform.latent, hyper.hyper):
+            raise ModelError("the model's entropy model does not fit its transforms")
+        self.parse_digest = self.entropy.digest()
+        self.synthesis_digest = synthesis_digest(tensors, card["transform"])
+        for kind in ("parse", "synthesis"):
+            found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
+            if said != found:
+                raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
+        # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
+        networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
+        for name, network in networks.items():
+            _fill(network, name, tensors, self.device)
+        self.g_a, self.h_a, self.g_s = networks["g_a"], networks["h_a"], networks["g_s"]
+        # How far, in latents, the transforms look: as far as their depthwise layers reach.
+        self._reach_a = -(-(8 * transform.analysis8 + 16 * transform.analysis16) // DOWN)
+        self._reach_s = -(-receptive_field(transform) // DOWN)
+        self._window = WINDOW.get(self.device.type, WINDOW["cpu"])
+        self._group = GROUP.get(self.device.type, GROUP["cpu"])
+
+    @torch.inference_mode()
+    def _write(
+        self, headers: Sequence[Header], colours: list[np.ndarray], q: Sequence[int], coder: Callable[[], Coder] = Pass
+    ) -> Iterator[tuple[Box, Latents, Any]]:
+        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols."""
+        y = self._analyse(colours, self._index(q))
+        boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
+        for group in equal_boxes(boxes, self._group):
+            part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
+            h, w = part.shape[-2:]
+            indices = [q[b.picture] for b in group]
+            z = self.h_a(F.pad(part, (0, -w % 4, 0, -h % 4), mode="replicate"), self._index(indices)).round()
+            if not bool(torch.isfinite(part).all() & torch.isfinite(z).all()):
+                raise ModelError("the model's analysis gave a number that is not finite")
+            source = part.cpu().numpy(), z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
+            coders = [coder() for _ in group]
+            yield from zip(
+                group, self.entropy.traverse(coders, indices, (h, w), source, self.device), coders, strict=True
+            )
+
+    def _analyse(self, pictures: list[np.ndarray], index: Tensor) -> Tensor:
+        """Colour samples of one shape -> y [B, M, h, w] float32; borders are replicated to multiples of 16."""
+        x = np.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+        x = x.reshape(*x.shape[:3], -1)  # [B, H, W, C]
+        h, w = -(-x.shape[1] // DOWN), -(-x.shape[2] // DOWN)
+        y = torch.empty(len(x), self.entropy.latent, h, w, device=self.device)
+        for window in windows(h, w, self._reach_a, self._window // len(x)):
+            rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.take)
+            part = x[:, rows, columns]
+            missing = rows.stop - rows.start - part.shape[1], columns.stop - columns.start - part.shape[2]
+            if any(missing):
+                part = np.pad(part, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+            planes = planes_of(torch.from_numpy(np.array(part)).to(self.device))
+            y[:, :, *window.core] = self.g_a.of_planes(planes, index)[:, :, *window.keep]
+        return y
+
+    def _index(self, q: Sequence[int]) -> Tensor:
+        return torch.tensor(q, dtype=torch.float32, device=self.device) / QUALITY_ONE
+
+    def _read(
+        self, headers: Sequence[Header], chunks: Sequence[Mapping[int, DataChunk]]
+    ) -> Iterator[tuple[Box, Latents]]:
+        """Decode the tiles whose chunks are given (by number, for each file) and compare their digests."""
+        boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n) if box.tile in chunks[n]]
+        for box in boxes:
+            quality = headers[box.picture].quality
+            bits, least = 8 * len(chunks[box.picture][box.tile].payload), self.entropy.least_bits(quality, box.size)
+            if bits + 64 < least:  # 64: what the coder's last words may leave out
+                height, width = DOWN * box.size[0], DOWN * box.size[1]
+                raise CorruptFile(f"{bits} bits cannot hold {width} x {height} pixels: {least:.0f} or more do")
+        for group in equal_boxes(boxes, self._group):
+            data = [chunks[box.picture][box.tile] for box in group]
+            readers = [Reader(chunk.payload) for chunk in data]
+            indices = [headers[box.picture].quality for box in group]
+            decoded = self.entropy.traverse(readers, indices, group[0].size, None, self.device)
+            for box, latents, reader, chunk in zip(group, decoded, readers, data, strict=True):
+                if latents.digest() != chunk.digest or not reader.exhausted():
+                    raise CorruptFile("the picture's data does not decode to what was encoded")
+                yield box, latents
+
+    def _y_hat(self, headers: Sequence[Header], parts: Iterable[tuple[Box, Latents]]) -> np.ndarray:
+        """The tiles of pictures of one size, side by side: [B, M, h, w] int32 in units of 2^-MEAN_BITS."""
+        y_hat = None
+        for box, latents in parts:  # the first one has been checked before memory is taken for all
+            if y_hat is None:
+                y_hat = np.empty((len(headers), self.entropy.latent, *latent_size(headers[0])), np.int32)
+            paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
+        assert y_hat is not None, "a picture has at least one tile"
+        return y_hat
+
+    @torch.inference_mode()
+    def _synthesise(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> Tensor:
+        """y_hat [B, M, h, w] -> colour samples [B, 16 h, 16 w, C], uint8 or uint16 as the header says."""
+        b, _, h, w = y_hat.shape
+        peak, dtype = (255, torch.uint8) if header.bit_depth == 8 else (65535, torch.uint16)
+        out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
+        index = self._index(q)
+        for window in windows(h, w, self._reach_s, self._window // b):
+            part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)
+            planes = self.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float()
+            planes = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [b, h8, w8, 64, 3]
+            if header.channels == 1:
+                planes = planes.mean(4, keepdim=True)
+            planes = planes.add_(0.5).mul_(peak).round_().clamp_(0, peak).to(dtype)
+            rows, columns = (slice(2 * s.start, 2 * s.stop) for s in window.keep)
+            blocks = planes[:, rows, columns].unflatten(3, (8, 8)).transpose(2, 3)  # [b, h8, 8, w8, 8, C]
+            rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.core)
+            out[:, rows, columns].unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).copy_(blocks)
+        return out
+
+    def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
+        """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
+        out = self._synthesise(y_hat, q, header)[:, : header.height, : header.width]
+        return [to_numpy(samples, header) for samples in out]
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+        return device
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device {name!r} is not available here") from None
+
+
+def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: torch.device) -> None:
+    """Give a network its weights, as float32."""
+    state = {}
+    for name, array in tensors.items():
+        if name.startswith(prefix + "."):
+            if array.dtype not in (np.float16, np.float32) or not np.isfinite(array).all():
+                raise ModelError(f"the model's {name} is not made of finite floats")
+            state[name[len(prefix) + 1 :]] = torch.from_numpy(array.astype(np.float32)).to(device)
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError:
+        raise ModelError(f"the model's weights do not fit the {prefix} that its card describes") from None
+    network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
