@@ -95,14 +95,12 @@ class ExactLayer:
         (None: 1); offset: [B, cout] integers added after the shift -> [B, cout, H, W] integers in float64.
         """
         with torch.autocast(a.device.type, enabled=False):
-            sums = exact_sums(a.clamp(self.input_low, self.input_high), self.weight, self.bias, self.kernel)
-            if gain is None:
-                sums = sums * 2.0**GAIN_BITS
-            else:
-                sums = sums * gain.double()[:, :, None, None]
-            out = torch.floor((sums + 2.0 ** (self.shift - 1)) * 2.0**-self.shift)
+            out = exact_sums(a.clamp(self.input_low, self.input_high), self.weight, self.bias, self.kernel)
+            # In place: a pass over fresh memory costs more than the arithmetic.
+            out.mul_(2.0**GAIN_BITS if gain is None else gain.double()[:, :, None, None])
+            out.add_(2.0 ** (self.shift - 1)).mul_(2.0**-self.shift).floor_()
             if offset is not None:
-                out = out + offset.double()[:, :, None, None]
+                out.add_(offset.double()[:, :, None, None])
             return out.clamp_(self.output_low, self.output_high)
 
 
@@ -120,8 +118,8 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
     `round` absorbs a last bit, should a routine reassociate beyond plain sums within the margin of the bound.
     """
     with _no_tf32(a.device):
-        sums = torch.matmul(_patches(a.to(weight.dtype), kernel), weight.t()) + bias
-    return sums.double().round().transpose(1, 2).unflatten(2, a.shape[2:])
+        sums = F.linear(_patches(a.to(weight.dtype), kernel), weight, bias)
+    return sums.double().round_().transpose(1, 2).unflatten(2, a.shape[2:])
 
 
 _tf32_switch = threading.Lock()
