@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ import lecodec
 from lecodec.bitstream import parse
 from lecodec.codec.image import ImageCodec
 from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_models
-from lecodec.eval.pictures import bundled
 from lecodec.eval.metrics import psnr
+from lecodec.eval.pictures import bundled
+from lecodec.eval.probe import probe
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,14 @@ def test_decoding_costs_what_the_design_allows(codec):
     w, middle, z = hyper["width"], hyper["middle"], hyper["hyper"]
     h_s = (9 * z * w + 4 * w * w) / 4096 + (9 * w * middle + 4 * w * middle) / 1024 + 2 * m * w / 256
     assert at8 / 64 + at16 / 256 + h_s <= 12_000
+
+
+def test_memory_does_not_follow_the_picture(coffee, tmp_path):
+    """What coding 8 megapixels takes beyond the picture itself: on whole planes, without windows, 83 bytes a pixel."""
+    large = np.tile(coffee, (6, 6, 1))[:2400, :3400]
+    np.save(tmp_path / "large.npy", large)
+    found = probe("lecodec", 60, tmp_path / "large.npy")
+    if math.isnan(found.peak_mb):
+        pytest.skip("the peak of the resident set is known on Linux only")
+    pixels = large.shape[0] * large.shape[1]
+    assert 1e6 * (found.peak_mb - found.loaded_mb) < 250e6 + 16 * pixels
