@@ -109,8 +109,8 @@ def max_data_bytes(width: int, height: int) -> int:
 def max_alpha_bytes(width: int, height: int, bit_depth: int) -> int:
     """Bytes that the payload (digest included) of the alpha chunk of a tile of width x height pixels may have.
 
-    A PNG holds a filter byte and the samples of each row. What cannot be compressed is stored with five bytes for each
-    block, and cut into IDAT chunks of twelve bytes more; an eighth is ample for both.
+    Deflated are a filter byte and the samples of each row. What cannot be compressed is stored with five bytes for each
+    block; an eighth is ample for that.
     """
     raw = height * (1 + width * bit_depth // 8)
     return min(MAX_CHUNK, raw + raw // 8 + DATA_BYTES_EXTRA)

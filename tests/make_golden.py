@@ -67,6 +67,11 @@ def good(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def rows(plane: np.ndarray) -> bytes:
+    """An alpha plane of bytes as an `LALP` chunk holds it, with no filter."""
+    return zlib.compress(b"".join(b"\0" + row.tobytes() for row in plane))
+
+
 def png(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(samples).save(file, "PNG")
@@ -90,6 +95,7 @@ def bad(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         return file_of([plain[0], *chunks, *data])
 
     digest, datastream = alpha[2][1][:8], alpha[2][1][8:]
+    inside = zlib.decompress(datastream)
     other = np.zeros((40, 63), np.uint8)
     other_digest = hashlib.blake2b(other.tobytes(), digest_size=8).digest()
     lengths = struct.unpack("<4I", alpha[-2][1])
@@ -103,8 +109,10 @@ def bad(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "alpha-short": with_alpha(digest[:7]),
         "alpha-damaged": with_alpha(digest + datastream[:60] + bytes([datastream[60] ^ 4]) + datastream[61:]),
         "alpha-cut": with_alpha(digest + datastream[:-30]),
-        "alpha-size": with_alpha(other_digest + png(other)),
-        "alpha-colour": with_alpha(digest + png(np.zeros((40, 64, 3), np.uint8))),
+        "alpha-size": with_alpha(other_digest + rows(other)),
+        "alpha-long": with_alpha(digest + zlib.compress(inside + b"\0")),
+        "alpha-tail": with_alpha(digest + datastream + b"\0"),
+        "alpha-filter": with_alpha(digest + zlib.compress(b"\5" + inside[1:])),
         "tile-missing": file_of(tiled[:2] + tiled[3:]),
         "tile-extra": file_of([*tiled[:-1], *tiled[-2:]]),
         "tile-swapped": file_of([tiled[0], tiled[3], tiled[2], tiled[1], *tiled[4:]]),

@@ -10,7 +10,6 @@ section 7 has for it.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import struct
 import zlib
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 SIGNATURE = bytes.fromhex("8c4c45430d0a1a0a")
 METADATA = (b"iCCP", b"eXIf", b"xMPd")
@@ -154,15 +152,30 @@ def read_file(data: bytes) -> LecFile:
     return file
 
 
-def inflate(payload: bytes, limit: int) -> bytes:
+def inflate(payload: bytes, limit: int, what: str = "metadata", beyond: str = "LimitExceeded") -> bytes:
     stream = zlib.decompressobj()
     try:
         out = stream.decompress(payload, limit + 1)
     except zlib.error:
-        raise Refused("CorruptFile", "metadata") from None
-    demand(len(out) <= limit, "metadata", "LimitExceeded")
-    demand(stream.eof and not stream.unused_data, "metadata")
+        raise Refused("CorruptFile", what) from None
+    demand(len(out) <= limit, what, beyond)
+    demand(stream.eof and not stream.unused_data, what)
     return out
+
+
+def unfiltered(data: bytes, height: int, length: int, step: int) -> bytes:
+    """PNG's filter method 0: rows of `length` bytes, each behind its filter type; step: bytes of a sample."""
+    demand(len(data) == height * (1 + length), "rows of alpha")
+    out, above = bytearray(), bytes(length)
+    for at in range(0, len(data), 1 + length):
+        kind, row = data[at], bytearray(data[at + 1 : at + 1 + length])
+        demand(kind <= 4, "filter of alpha")
+        for n in range(length):
+            a, b, c = row[n - step] if n >= step else 0, above[n], above[n - step] if n >= step else 0
+            paeth = min((a, b, c), key=lambda v: abs(a + b - c - v))  # the first of equals: left, above, above left
+            row[n] = (row[n] + (0, a, b, (a + b) // 2, paeth)[kind]) % 256
+        out, above = out + row, bytes(row)
+    return bytes(out)
 
 
 def indexed_chunk(data: bytes, number: int) -> tuple[bytes, bytes]:
@@ -185,17 +198,13 @@ def alpha_plane(file: LecFile) -> np.ndarray | None:
         return None
     dtype = np.dtype(np.uint8 if file.header["bit_depth"] == 8 else "<u2")
     out = np.zeros((file.header["height"], file.header["width"]), dtype)
-    for (x, y, width, height), (digest, png) in zip(file.boxes, file.alpha, strict=True):
+    for (x, y, width, height), (digest, rows) in zip(file.boxes, file.alpha, strict=True):
         tile = np.full((height, width), 2 ** file.header["bit_depth"] - 1, dtype)
-        if png:
-            # IHDR: width, height, bit depth, colour type 0, deflate, filters, not interlaced.
-            demand(
-                png[12:29] == struct.pack(">4sIIBBBBB", b"IHDR", width, height, 8 * dtype.itemsize, 0, 0, 0, 0), "PNG"
-            )
-            try:
-                tile = np.asarray(Image.open(io.BytesIO(png), formats=["PNG"])).astype(dtype)
-            except Exception as error:
-                raise Refused("CorruptFile", f"PNG: {error}") from None
+        if rows:
+            length = width * dtype.itemsize
+            data = inflate(rows, height * (1 + length), "alpha", "CorruptFile")
+            raw = unfiltered(data, height, length, dtype.itemsize)
+            tile = np.frombuffer(raw, dtype.newbyteorder(">")).reshape(height, width).astype(dtype)
         demand(blake(tile.tobytes()) == digest, "digest of alpha")
         out[y : y + height, x : x + width] = tile
     return out
