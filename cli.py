@@ -10,7 +10,8 @@ gets one sentence on stderr. Reports come in the order of the inputs. Ctrl-C lea
 
 Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.
 
-Heavy modules (torch, numpy, Pillow, rich) are imported inside the commands that need them: `lecodec info` needs none.
+Heavy modules (torch, numpy, rich) are imported inside the commands that need them: `lecodec info` needs none. Of Pillow
+only what registers the plug-in is there from the start, because importing the package brings it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from .bitstream import MAX_TILE, TILE_STEP
 from .console import (
     Report,
     complain,
@@ -140,8 +142,8 @@ def _positive(value: float | None) -> float | None:
 
 
 def _tile(value: int | None) -> int | None:
-    if value is not None and (value % 64 or not 0 <= value <= 65472):
-        raise typer.BadParameter(f"{value} is not a multiple of 64 from 0 to 65472")
+    if value is not None and (value % TILE_STEP or not 0 <= value <= MAX_TILE):
+        raise typer.BadParameter(f"{value} is not a multiple of {TILE_STEP} from 0 to {MAX_TILE}")
     return value
 
 
@@ -415,7 +417,8 @@ def _workers(jobs: int, todo: Sequence[Job]) -> int:
 
 def _bytes(text: str) -> int:
     """A size: 50000, 50kB (a kB is 1000), 50KiB (a KiB is 1024), 1.5MB."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmg])(i?))?b?", text.strip(), re.I)
+    pattern = r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})\s*(?:([kmg])(i?))?b?"
+    found = re.fullmatch(pattern, text.strip(), re.I | re.A)
     number, prefix, binary = found.groups() if found else ("0", "", "")
     size = int(float(number) * (1024 if binary else 1000) ** (" kmg".index(prefix.lower()) if prefix else 0))
     if not size:

@@ -2,8 +2,9 @@
 
     paths -> jobs -> bunches -> [worker thread: read, prepare, code, finish] -> records, in order -> console
 
-Small pictures of one size that follow each other are coded together, as one batch. Workers are threads: torch, Pillow
-and constriction release the interpreter's lock for all long work, while processes would each load torch and the model.
+Small pictures of one size that follow each other are coded together, as one batch. Workers are threads, because
+processes would each load torch and the model. torch, Pillow and files release the interpreter's lock; constriction
+holds it, so that of several workers one at a time does entropy coding, while the others run networks, read or write.
 
 Guarantees. Bunches depend on the inputs alone, not on the number of workers or their speed, so that the same command
 writes the same bytes again. A worker holds one bunch at a time: one picture of any size, or small ones of at most

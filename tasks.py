@@ -19,16 +19,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .bitstream import (
-    QUALITY_MAX,
     SIGNATURE,
     Header,
     Metadata,
     TileReader,
     atomic_write,
     check_writable,
+    frame,
     read_header,
+    walk,
 )
-from .bitstream.limits import MAX_HEADER
 from .errors import CorruptFile, OutputExists
 from .jobs import Job
 
@@ -77,10 +77,6 @@ class Codecs:
 
         return self._load(str(find_by_digest(header.parse_digest, header.synthesis_digest).path))
 
-    @property
-    def bunch_pixels(self) -> int:
-        return BUNCH_PIXELS["cpu" if self.device == "cpu" else "cuda"]
-
     def _load(self, model: str | None) -> ImageCodec:
         with self._lock:
             if model not in self._loaded:
@@ -101,21 +97,27 @@ class Codecs:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class _CodecTask:
+    """What all tasks have."""
+
+    codecs: Codecs
+
+    @property
+    def bunch_pixels(self) -> int:
+        return BUNCH_PIXELS["cpu" if self.codecs.device == "cpu" else "cuda"]
+
+
+@dataclass(frozen=True)
+class Encoding(_CodecTask):
     """target: one of quality, bpp, psnr, size, as `ImageCodec.encode` takes them. tile: as there. strip: leave EXIF,
     XMP and ICC out. verify: decode before the output appears. force: overwrite.
     """
 
-    codecs: Codecs
     target: Mapping[str, Any]
     tile: int | None = None
     strip: bool = False
     verify: bool = False
     force: bool = False
-
-    @property
-    def bunch_pixels(self) -> int:
-        return self.codecs.bunch_pixels
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         if "quality" not in self.target or not os.path.isfile(job.source):  # a pipe cannot be opened twice
@@ -165,20 +167,15 @@ class Encoding:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Decoding(_CodecTask):
     """region: x, y, width, height in pixels; None is all. depth: 8 or 16 bits a sample; None is the file's. strip: do
     not write the file's EXIF, XMP and ICC. force: overwrite.
     """
 
-    codecs: Codecs
     region: tuple[int, int, int, int] | None = None
     depth: int | None = None
     strip: bool = False
     force: bool = False
-
-    @property
-    def bunch_pixels(self) -> int:
-        return self.codecs.bunch_pixels
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         return _lec_kind(job) if self.region is None else None
@@ -225,12 +222,8 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class Testing:
+class Testing(_CodecTask):
     """Decodes to latents and compares their digests; writes nothing."""
-
-    codecs: Codecs
-
-    bunch_pixels = 0
 
     def kind(self, job: Job) -> None:
         return None  # the codec tests one file at a time
@@ -265,19 +258,19 @@ class LecFile:
 
 
 def read_lec(source: str, all_of_it: bool = True) -> LecFile:
-    """A `.lec` file; its header is checked before the rest is taken into memory.
+    """A `.lec` file, each chunk checked before the next one is taken into memory: reading ends at the first byte that
+    is wrong, however long the source goes on.
 
-    all_of_it: without it, the rest of a regular file is left on the disk. Of a pipe everything is read: what is read
-    from one does not come again. Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, OSError.
+    all_of_it: without it, all but the header of a regular file is left on the disk, unchecked. Of a pipe everything is
+    read: what is read from one does not come again. Raises NotLecFile, TruncatedFile, CorruptFile, UnsupportedFile,
+    LimitExceeded, OSError.
     """
-    longest = len(SIGNATURE) + MAX_HEADER + 12  # a later version's header may be longer than ours
     with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
-        head = file.read(longest)
-        header = read_header(head)
         if not all_of_it and source != "-" and os.path.isfile(source):
-            return LecFile(source, header, os.path.getsize(source))
-        data = head + file.read()
-    return LecFile(source, header, len(data), data)
+            return LecFile(source, read_header(file), os.path.getsize(source))
+        # Chunks that are right leave no byte open, so that framing them again gives the file as it was.
+        data = b"".join((SIGNATURE, *(frame(chunk.type, chunk.payload) for chunk in walk(file))))
+    return LecFile(source, read_header(data), len(data), data)
 
 
 def _lec_kind(job: Job) -> tuple[Hashable, int] | None:
@@ -296,7 +289,7 @@ def _facts(header: Header, size: int) -> dict[str, Any]:
     names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
     return {
         **{name: header.as_dict()[name] for name in names},
-        "user_quality": round(1 + 99 * header.quality / QUALITY_MAX, 2),
+        "user_quality": header.user_quality,
         "bpp": 8 * size / (header.width * header.height),
     }
 

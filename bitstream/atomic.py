@@ -8,7 +8,7 @@ Guarantees:
 - Without `overwrite` no file is ever lost, not even one that another program creates while the block runs: the name
   is taken with link(2), which fails if it exists.
 - The output has the permissions of any newly created file (0o666 less the umask).
-- `discard_temporaries` gives up every output that is being written, from any thread or a signal handler.
+- `discard_temporaries` gives up every output, from any thread or a signal handler; no temporary file comes after it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ __all__ = ["atomic_write", "check_writable", "discard_temporaries"]
 
 _temporaries: set[str] = set()
 """The temporary files that may exist now. One that was taken out never becomes an output."""
+_ending = False
+"""Whether `discard_temporaries` was called: no output can be begun any more."""
 _lock = threading.RLock()
 """Held while a temporary comes into being and while it gets its final name. It can be taken again by the thread that
 has it, because a signal handler runs in the middle of whatever the main thread is doing."""
@@ -36,9 +38,12 @@ def discard_temporaries() -> None:
     """Remove the temporary files of all outputs that are being written now, in whichever thread.
 
     For a program that is about to end on a signal while its threads are still writing. Their `atomic_write` blocks, if
-    they get to their ends, raise a CodecError instead of making the output; outputs begun later are not concerned.
+    they get to their ends, raise a CodecError instead of making the output, and from now on so does each one that
+    begins: nothing could remove its temporary file any more.
     """
+    global _ending
     with _lock:
+        _ending = True
         while _temporaries:
             with suppress(OSError):
                 os.unlink(_temporaries.pop())
@@ -69,12 +74,12 @@ def check_writable(path: str | os.PathLike[str], overwrite: bool) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], overwrite: bool = False, *, fsync: bool = False) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[BinaryIO]:
     """Open a binary file for writing that becomes `path` when the block ends without an exception.
 
-    overwrite: replace an existing file; if it is a symbolic link, the file it points to. fsync: have the contents on
-    the disk before the name appears, for power failures. Raises as `check_writable`, OutputExists also at the end if
-    the output has appeared meanwhile, CodecError after `discard_temporaries`, and OSError as the operating system does.
+    overwrite: replace an existing file; if it is a symbolic link, the file it points to. Raises as `check_writable`,
+    OutputExists also at the end if the output has appeared meanwhile, CodecError after `discard_temporaries`, and
+    OSError as the operating system does.
     """
     check_writable(path, overwrite)
     path = os.path.realpath(path) if overwrite else os.fspath(path)
@@ -85,16 +90,15 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False, *, fsync
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with _lock:
+            if _ending:
+                raise _given_up(path)
             _temporaries.add(temporary)  # first, so that a signal between the two lines does not leave it behind
             descriptor = os.open(temporary, flags, 0o666)
         with open(descriptor, "wb") as file:
             yield file
-            if fsync:
-                file.flush()
-                os.fsync(file.fileno())
         with _lock:
             if temporary not in _temporaries:
-                raise CodecError(f"output {path} was given up: the program is ending")
+                raise _given_up(path)
             if overwrite:
                 os.replace(temporary, path)
             else:
@@ -103,6 +107,10 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False, *, fsync
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         _temporaries.discard(temporary)
+
+
+def _given_up(path: str) -> CodecError:
+    return CodecError(f"output {path} was given up: the program is ending")
 
 
 def _move_without_overwriting(temporary: str, path: str) -> None:

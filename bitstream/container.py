@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NoReturn
 
-from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
+from ..errors import CorruptFile, InputError, LimitExceeded, UnsupportedFile
 from .chunks import (
     SIGNATURE,
     Chunk,
@@ -159,21 +159,12 @@ def _data_rule(header: Header, number: int) -> tuple[bytes, int]:
 # -- reading
 
 
-def parse(source: bytes | BinaryIO, name: str = "") -> Parsed:
+def parse(source: bytes | BinaryIO) -> Parsed:
     """Read and check a whole file.
 
-    source: the bytes, or a binary stream that is read to its end. name: put in front of error messages if given.
-    Raises NotLecFile, TruncatedFile, CorruptFile, UnsupportedFile, LimitExceeded.
+    source: the bytes, or a binary stream that is read to its end. Raises NotLecFile, TruncatedFile, CorruptFile,
+    UnsupportedFile, LimitExceeded.
     """
-    try:
-        return _parse(source)
-    except CodecError as error:
-        if name:
-            raise type(error)(f"{name}: {error}") from None
-        raise
-
-
-def _parse(source: bytes | BinaryIO) -> Parsed:
     chunks = walk(source)
     first = next(chunks)
     header = Header.unpack(first.payload, first.offset + 8)

@@ -162,9 +162,9 @@ class Header:
         check_picture_size(self.width, self.height)
 
     @property
-    def quality_index(self) -> float:
-        """The quality index as a number, 0 to 63."""
-        return self.quality / QUALITY_ONE
+    def user_quality(self) -> float:
+        """The quality as users give it, 1 to 100, to two decimals: steps of the field are 0.006."""
+        return round(1 + 99 * self.quality / QUALITY_MAX, 2)
 
     @property
     def grid(self) -> tuple[int, int]:

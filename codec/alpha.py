@@ -2,9 +2,9 @@
 
     plane [h, w] -> rows filtered as in PNG -> deflate -> LALP chunk -> inflate -> undo the filters -> plane
 
-What the chunk holds is the inside of a PNG file (ISO/IEC 15948, sections 9 and 10): PNG's filters and deflate do well on
-alpha, and any PNG library does the work once it is given a frame. The frame itself is not in the file: it would only be
-something that could contradict the header. Of a tile that is opaque everywhere nothing is stored.
+What the chunk holds is the inside of a PNG file (ISO/IEC 15948, sections 9 and 10): PNG's filters and deflate do well
+on alpha, and any PNG library does the work once it is given a frame. The frame itself is not in the file: it could only
+contradict the header. Of a tile that is opaque everywhere nothing is stored.
 """
 
 from __future__ import annotations

@@ -45,12 +45,12 @@ from ..entropy.hyperprior_coding import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import decode_alpha, encode_alpha
-from .latent_coding import LatentCoding, receptive_field, synthesis_digest
+from .latent_coding import LatentCoding
 from .registry import find_by_digest, find_model, load_tensors, read_card
 from .samples import join, psnr_of, split, to_numpy
 from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach, tile_side
 
-__all__ = ["ImageCodec", "fixed_quality", "load", "load_for", "receptive_field", "synthesis_digest"]
+__all__ = ["ImageCodec", "fixed_quality", "load", "load_for"]
 
 
 def fixed_quality(quality: float) -> int:
@@ -92,9 +92,9 @@ class ImageCodec(LatentCoding):
         """samples (see the module's text), any size from 1 x 1 -> the bytes of a `.lec` file.
 
         At most one of: quality, 1 (small) to 100 (good), any fraction, 60 by default; bpp, bits a pixel of the whole
-        file, met within 1.5% (or 8 bytes); psnr in dB over the colour samples, met within 0.1 dB (where quality goes up
-        in a larger step, as on flat pictures, the upper end of it); size, the most bytes the file may have, of which it
-        uses 97% unless coded words of 4 bytes, or quality 100, do not allow it.
+        file, met within 1.5% (or 4 bytes a tile); psnr in dB over the colour samples, met within 0.1 dB (where quality
+        goes up in a larger step, as on flat pictures, the upper end of it); size, the most bytes the file may have, of
+        which it uses 97% unless coded words of 4 bytes, or quality 100, do not allow it.
         tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024.
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
         """
@@ -125,7 +125,7 @@ class ImageCodec(LatentCoding):
         if kind == "psnr":
             return real(targets.index_for_psnr(fidelity, target))
         if kind == "bpp":
-            return targets.encode_to_bpp(estimate, real, target, pixels)
+            return targets.encode_to_bpp(estimate, real, target, pixels, 4 * picture.header.tiles)
         return targets.encode_to_size(estimate, real, target)
 
     def encode_batch(
@@ -237,7 +237,7 @@ class ImageCodec(LatentCoding):
 
     def decode_tensor(self, data: bytes) -> Tensor:
         """The same as a tensor on the codec's device: [C, H, W] (C = 1 to 4) of uint8 or uint16, in channels-last
-        memory, so that nothing is copied. Same errors as `decode`.
+        memory. Same errors as `decode`.
         """
         file = self._parse(data)
         header = file.header
@@ -288,6 +288,7 @@ class ImageCodec(LatentCoding):
     def latents(self, data: bytes, tile: int = 0) -> Latents:
         """The latents that a tile of a file decodes to: the part that is the same on every machine."""
         file = self._parse(data)
+        file.header.tile_box(tile)  # is there such a tile?
         ((_, latents),) = self._read([file.header], [{tile: file.data[tile]}])
         return latents
 
@@ -340,9 +341,9 @@ def _alpha_of(
     out = np.empty((height, width), dtype)
     for tile, chunk in chunks.items():
         x, y, w, h = header.tile_box(tile)
-        plane = decode_alpha(chunk, w, h, dtype)
         x0, y0, x1, y1 = max(x, left), max(y, top), min(x + w, left + width), min(y + h, top + height)
         if x0 < x1 and y0 < y1:
+            plane = decode_alpha(chunk, w, h, dtype)
             out[y0 - top : y1 - top, x0 - left : x1 - left] = plane[y0 - y : y1 - y, x0 - x : x1 - x]
     return out
 

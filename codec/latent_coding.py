@@ -168,7 +168,8 @@ class LatentCoding:
         """y_hat [B, M, h, w] -> colour samples [B, 16 h, 16 w, C], uint8 or uint16 as the header says."""
         b, _, h, w = y_hat.shape
         peak, dtype = (255, torch.uint8) if header.bit_depth == 8 else (65535, torch.uint16)
-        out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
+        with torch.inference_mode(False):  # what leaves the codec may be written to
+            out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
         index = self._index(q)
         for window in windows(h, w, self._reach_s, self._window // b):
             part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)

@@ -19,8 +19,6 @@ __all__ = ["encode_to_bpp", "encode_to_size", "index_for_psnr"]
 
 START = QUALITY_MAX * 6 // 10
 BPP_TOLERANCE = 0.015
-GRAIN = 8
-"""Bytes by which a file may miss a target in any case: coded data comes in words of 4 bytes."""
 PSNR_TOLERANCE = 0.1
 LEAST_USED = 0.97
 """Share of a size ceiling that is used."""
@@ -42,6 +40,9 @@ def index_for_psnr(psnr: Callable[[int], float], target: float) -> int:
         return _solve(psnr, target, PSNR_TOLERANCE / 2, slope=13 / QUALITY_MAX)
     except _OutOfReach:
         low, high = psnr(0), psnr(QUALITY_MAX)
+        for q, found in ((0, low), (QUALITY_MAX, high)):
+            if abs(found - target) <= PSNR_TOLERANCE:
+                return q
         raise InputError(
             f"a PSNR of {target:g} dB is out of reach: this picture gets {low:.2f} dB at quality 1 and {high:.2f} dB "
             "at quality 100"
@@ -49,16 +50,17 @@ def index_for_psnr(psnr: Callable[[int], float], target: float) -> int:
 
 
 def encode_to_bpp(
-    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, pixels: int
+    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, pixels: int, grain: int
 ) -> bytes:
-    """A file within 1.5% of `target` bits a pixel, or within 8 bytes. estimate: bytes at an index; encode: the file.
+    """A file within 1.5% of `target` bits a pixel, or within `grain` bytes: coded data comes in words, and on a flat
+    picture those of all tiles come together. estimate: bytes at an index; encode: the file.
 
     Raises InputError with what is in reach.
     """
     if not 0 < target < math.inf:
         raise InputError(f"{target} bits a pixel cannot be asked for")
     size = target * pixels / 8
-    slack = max(BPP_TOLERANCE * size, GRAIN)
+    slack = max(BPP_TOLERANCE * size, grain)
     data = _encode_to(estimate, encode, max(size - slack, 1), size + slack)
     if data is None or len(data) < size - slack:
         low, high = (8 * len(encode(q)) / pixels for q in (0, QUALITY_MAX))

@@ -31,7 +31,7 @@ from ..entropy.hyperprior import GAIN_LINE, IndexTable
 __all__ = ["Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 
 STRIP = 4096
-"""Positions that a block works on at a time when it codes on the CPU: its widest tensor is then about 5 MB."""
+"""Positions that a block works on at a time when it codes on the CPU: its widest tensor is then 5 to 10 MB."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _model = stream.model
 TAIL_BITS = 15
 MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
 """The largest distance beyond a table's end that a tail can carry."""
+_MAX_VALUE = 2**30  # far beyond any table and its tails, and small enough for 32-bit differences
 
 
 def _categorical(counts: np.ndarray) -> Any:
@@ -96,6 +97,8 @@ class Writer:
             return values
         models = _models(tables)
         order, groups = _groups(index)
+        if max(-int(values.min()), int(values.max())) > _MAX_VALUE:
+            raise ValueError(f"values beyond {_MAX_VALUE} cannot be coded")
         ordered = values[order].astype(np.int32, copy=False)
         for table, begin, end in groups:
             symbols = ordered[begin:end] - tables.low[table]

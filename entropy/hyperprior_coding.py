@@ -52,6 +52,10 @@ QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
 ONE = 1 << MEAN_BITS
 _KERNELS = (3, 1, 3, 1, 1)
+BAND = 2**10
+"""Positions of z that h_s works on at a time."""
+REACH = 2
+"""Rows of z above and below that h_s looks at: one, and half of one, rounded up."""
 _TABLES = ("gain.0", "gain.1", "gain.2", "offset")
 Y_LIMIT = MAX_DISTANCE // 2
 """|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
@@ -201,14 +205,23 @@ class HyperpriorCoding:
         """h_s: z [B, Z, h', w'] int32, quality: B fixed-point indices, size: (h, w) of y
         -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w] uint8 table numbers.
         """
+        mu = np.empty((len(z), self.latent, *size), np.int32)
+        t = np.empty(mu.shape, np.uint8)
         e1, e2, e3, e4, e5 = self.layers(device)
         g1, g3, g5 = (self._rows(table, quality, device) for table in self._gains)
-        h = F.pixel_shuffle(e2(e1(torch.from_numpy(z.astype(np.float64)).to(device), g1)), 2)
-        h = F.pixel_shuffle(e4(e3(h, g3)), 2)
-        out = e5(h, g5, self._rows(self._offset, quality, device))[:, :, : size[0], : size[1]]
-        out = out.to(torch.int32).cpu().numpy()
-        mu, t = out[:, : self.latent], out[:, self.latent :]
-        return np.ascontiguousarray(mu), ((t + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1).astype(np.uint8)
+        offset = self._rows(self._offset, quality, device)
+        rows = max(BAND // (len(z) * z.shape[3]), 2 * REACH)
+        for top in range(0, z.shape[2], rows):  # a tall plane in bands: the same integers, less memory
+            first = max(top - REACH, 0)
+            band = torch.from_numpy(z[:, :, first : top + rows + REACH].astype(np.float64)).to(device)
+            h = F.pixel_shuffle(e2(e1(band, g1)), 2)
+            h = F.pixel_shuffle(e4(e3(h, g3)), 2)
+            out = e5(h, g5, offset)[:, :, 4 * (top - first) : 4 * (top - first + rows), : size[1]]
+            out = out.to(torch.int32).cpu().numpy()[:, :, : size[0] - 4 * top]
+            own = slice(4 * top, 4 * top + out.shape[2])
+            mu[:, :, own] = out[:, : self.latent]
+            t[:, :, own] = ((out[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1)
+        return mu, t
 
     # -- the traversal, one for both directions
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import lecodec
-from lecodec import console
+from lecodec import cli, console
 from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import main
 from lecodec.codec.media import read_picture, write_picture
@@ -403,15 +403,17 @@ def test_eval_bench(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path, tiny_default: Path) -> Path:
-    """An executable `lecodec` whose default model is the tiny one; its folder goes in front of PATH."""
+    """An executable `lecodec`, as it is installed but for its default model, the tiny one; its folder goes in front of
+    PATH.
+    """
     script = tmp_path / "bin" / "lecodec"
     script.parent.mkdir()
     script.write_text(
         f"#!{sys.executable}\n"
         "from lecodec.codec import registry\n"
         "registry.ALIASES['image'] = 'tiny'\n"
-        "from lecodec.cli import main\n"
-        "main()\n"
+        "from lecodec.cli import program\n"
+        "program()\n"
     )
     script.chmod(0o755)
     return script
@@ -427,16 +429,71 @@ def test_pipes(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     assert done.stdout == (tmp_path / "a.lec").read_bytes()
     assert b"a.png -> -" in done.stderr
 
-    line = f"'{command}' decode a.lec -c | head -c 9 > head; exit ${{PIPESTATUS[0]}}"
+    line = (
+        f"'{command}' decode a.lec -c | true; exit ${{PIPESTATUS[0]}}"  # `true` is gone long before the picture comes
+    )
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, "lecodec: a.lec: Broken pipe\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout(command: Path, tmp_path: Path) -> None:
-    done = subprocess.run(["bash", "-c", f"'{command}' models > /dev/full"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "lecodec: standard output: No space left on device\n"
+def test_a_full_disk_behind_stdout(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
+    write_picture(picture, tmp_path / "a.png")
+    for arguments, subject in (
+        ("models", "standard output"),
+        ("encode a.png", "standard output"),
+        ("encode -c a.png", "a.png"),
+    ):
+        line = f"'{command}' {arguments} > /dev/full"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr == f"lecodec: {subject}: No space left on device\n"
+
+
+def test_exit_codes_of_the_program(command: Path, tmp_path: Path, tiny_model: Path, picture: np.ndarray) -> None:
+    """Of processes that have loaded torch, and so end without its teardown; everything that was printed arrives."""
+    write_picture(picture, tmp_path / "a.png")
+    module = [sys.executable, "-m", "lecodec"]
+    for arguments, code, lines, errors in (
+        ([command, "encode", "a.png", "missing.png"], 1, 2, 1),
+        ([*module, "decode", "a.png.lec", "--model", tiny_model, "-o", "b.png", "--json"], 0, 2, 0),
+    ):
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, len(done.stdout.splitlines()), len(done.stderr.splitlines())) == (code, lines, errors)
+    assert subprocess.run([*module, "encode"], cwd=tmp_path, capture_output=True).returncode == 2
+    assert {"a.png.lec", "b.png"} <= names(tmp_path)
+
+
+class Ended(BaseException):
+    """What `os._exit` raises in the test below, which goes on."""
+
+
+@pytest.mark.parametrize("spins", [None, "7"])
+@pytest.mark.parametrize("code", [None, 0, 1, 130])
+def test_the_program_ends_at_once_unless_it_trained(
+    monkeypatch: pytest.MonkeyPatch, spins: str | None, code: int | None
+) -> None:
+    def leave(_: object = None) -> None:
+        raise SystemExit(code)
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(cli, "main", leave)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setenv("GOMP_SPINCOUNT", spins or "")  # so that it is restored afterwards
+    if spins is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    monkeypatch.delitem(sys.modules, "lecodec.train.loop", raising=False)
+    with pytest.raises(Ended) as ended:
+        cli.program()
+    assert ended.value.args == (code or 0,) and os.environ["GOMP_SPINCOUNT"] == (spins or "3000")
+
+    monkeypatch.setitem(sys.modules, "lecodec.train.loop", sys)
+    with pytest.raises(SystemExit) as exit:
+        cli.program()
+    assert exit.value.code == code
 
 
 def test_ctrl_c_leaves_nothing(command: Path, tmp_path: Path, picture: np.ndarray) -> None:

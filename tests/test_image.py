@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -189,7 +190,6 @@ def test_tiles_and_the_whole_give_the_same_picture(codec, size, monkeypatch):
         monkeypatch.setattr(codec, "_window", 100)  # 10 x 10 blocks of 16 pixels at a time, margins included
         parts = codec.decode(data)
         assert np.abs(parts - whole).max() <= 1
-        assert codec.encode(picture(*size, channels), 80, tile=64)  # the analysis in windows
         monkeypatch.undo()
 
 
@@ -299,6 +299,7 @@ def test_tensors_and_degraded_pictures_are_what_decoding_gives(codec):
         data = codec.encode(samples, 40)
         tensor = codec.decode_tensor(data)
         assert np.array_equal(tensor.permute(1, 2, 0).numpy().squeeze(), codec.decode(data))
+        tensor[:, 0] = 0  # an ordinary tensor, not one of inference mode
 
 
 # -- rate targets
@@ -323,6 +324,15 @@ def test_targets_are_met(codec, samples):
     for share in (0.05, 0.5, 0.95):
         psnr = ends[0] + share * (ends[1] - ends[0])
         assert abs(reached(psnr=psnr) - psnr) <= 0.1
+
+
+def test_targets_are_met_where_all_tiles_grow_together(codec):
+    samples = np.full((256, 256, 3), 128, np.uint8)
+    low, high = (8 * len(codec.encode(samples, q, tile=64)) / 2**16 for q in (1, 100))
+    for share in np.linspace(0.02, 0.98, 9):
+        bpp = low + share * (high - low)
+        found = 8 * len(codec.encode(samples, bpp=bpp, tile=64)) / 2**16
+        assert abs(found - bpp) <= max(0.015 * bpp, 8 * 4 * 16 / 2**16)
 
 
 def test_targets_out_of_reach_say_what_is_in_reach(codec):
@@ -416,6 +426,26 @@ def test_latents_do_not_depend_on_the_carrier(tiny_model):
     quality = list(range(0, 20 * 800, 800))
     for a, b in zip(narrow.parameters(z, quality, (19, 23)), wide.parameters(z, quality, (19, 23)), strict=True):
         assert np.array_equal(a, b) and len(np.unique(a)) > 8
+
+
+def test_latents_do_not_depend_on_bands(codec, monkeypatch):
+    """h_s in bands of a few rows gives the same integers as on the whole plane."""
+    data = codec.encode(picture(1500, 100), 60)
+    whole = codec.latents(data)
+    monkeypatch.setattr(hyperprior_coding, "BAND", 1)
+    assert same(codec.latents(data), whole)
+    monkeypatch.setattr(hyperprior_coding, "REACH", 1)
+    with pytest.raises(CorruptFile):
+        codec.latents(data)
+
+
+def test_threads_may_share_a_codec(codec):
+    pictures = [picture(90 + n, 70, 3, n) for n in range(12)]
+    alone = [codec.encode(p, 60) for p in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda p: codec.encode(p, 60), pictures)) == alone
+        decoded = list(pool.map(codec.decode, alone))
+    assert all(np.array_equal(a, codec.decode(b)) for a, b in zip(decoded, alone, strict=True))
 
 
 def test_noise_on_every_float_changes_no_latent(codec, files, tiny_model):

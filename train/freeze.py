@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from ..bitstream import atomic_write, check_writable
-from ..codec.image import ImageCodec, receptive_field, synthesis_digest
+from ..codec.image import ImageCodec
+from ..codec.latent_coding import receptive_field, synthesis_digest
 from ..codec.network import ImageNetwork
 from ..codec.registry import load_tensors, read_card
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
