@@ -125,12 +125,15 @@ def encode(
 
     from .bitstream import Metadata
     from .codec import image, media
+    from .errors import InputError
 
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture
     else:
         is_path = isinstance(picture, (str, os.PathLike))
+        if not is_path and not hasattr(picture, "getbands"):
+            raise InputError(f"expected a path, a Pillow image or samples, not {type(picture).__name__}")
         loaded = media.load_picture(picture) if is_path else media.picture_of(picture)
         samples, metadata = loaded.samples, loaded.metadata
     if strip:
@@ -176,7 +179,8 @@ def decode(
 def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
     """What a `.lec` file says of itself, without decoding it and without torch.
 
-    Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `tiles` (how many),
+    Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `user_quality` (1 to
+    100, as `encode` takes it), `tiles` (how many),
     `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata, as it was before it was deflated), `bytes` (of the whole
     file, which is read and checked), `bpp` (bits a pixel), `model` (its name; None if no model with the file's parse
     digest is at hand).
@@ -199,6 +203,7 @@ def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         model = None
     return {
         **header.as_dict(),
+        "user_quality": header.user_quality,
         "tiles": header.tiles,
         "icc_bytes": len(metadata.icc),
         "exif_bytes": len(metadata.exif),
@@ -211,6 +216,8 @@ def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
 
 def _bytes_of(source: bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(source, (str, os.PathLike)):
+        from .bitstream import read_checked
+
         with open(source, "rb") as file:
-            return file.read()
+            return read_checked(file)
     return bytes(source)

@@ -39,6 +39,7 @@ from .console import (
     one_sentence,
     print_table,
     progress,
+    reason,
     shown,
     tell,
     tested_line,
@@ -84,6 +85,9 @@ KeepGoing = Annotated[
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line on `argv` (without the program's name; `sys.argv` by default) and exit."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as a daemon's may be
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a file name may hold bytes that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
@@ -253,9 +257,12 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
         except (OSError, MemoryError) as error:
             complain(input.source, error)
             failed = True
+            if as_json:
+                failure = {"error": reason(error, input.source), "kind": type(error).__name__}
+                print(json.dumps({"file": input.source, "status": "error", **failure}))
             continue
         if as_json:
-            print(json.dumps({"file": input.source, **facts}))
+            print(json.dumps({"file": input.source, "status": "ok", **facts}))
             continue
         known = facts["model"] or "not found (--model or LECODEC_MODELS may point at it when decoding)"
         print(shown(input.source))

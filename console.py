@@ -34,6 +34,7 @@ __all__ = [
     "sized",
     "tell",
     "tested_line",
+    "reason",
 ]
 
 
@@ -160,7 +161,7 @@ def _entry(record: Record) -> dict[str, Any]:
     job, error = record.job, record.error
     names = {"file": job.source, "output": None if job.destination is None else str(job.destination)}
     if error is not None:
-        return {**names, "status": "error", "error": _reason(error, job.source), "kind": type(error).__name__}
+        return {**names, "status": "error", "error": reason(error, job.source), "kind": type(error).__name__}
     return {**names, "status": "ok", **record.facts, "notes": list(record.notes)}
 
 
@@ -181,7 +182,7 @@ def one_sentence(subject: str) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _reason(error: BaseException, subject: str) -> str:
+def reason(error: BaseException, subject: str) -> str:
     """One sentence without the subject's name, which the caller puts in front."""
     if isinstance(error, OSError) and error.strerror:
         other = f" ({error.filename})" if error.filename and str(error.filename) != subject else ""
@@ -193,7 +194,7 @@ def _reason(error: BaseException, subject: str) -> str:
 
 def complain(subject: str, error: BaseException) -> None:
     """A failure as one sentence on stderr."""
-    tell(subject, _reason(error, subject))
+    tell(subject, reason(error, subject))
 
 
 def tell(subject: str, text: str) -> None:

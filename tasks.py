@@ -19,15 +19,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .bitstream import (
-    SIGNATURE,
     Header,
     Metadata,
     TileReader,
     atomic_write,
     check_writable,
-    frame,
+    read_checked,
     read_header,
-    walk,
 )
 from .errors import CorruptFile, OutputExists
 from .jobs import Job
@@ -181,7 +179,7 @@ class Decoding(_CodecTask):
         return _lec_kind(job) if self.region is None else None
 
     def read(self, job: Job) -> LecFile:
-        from .codec.media import picture_format
+        from .codec.media_write import picture_format
 
         _check_output(job, self.force)
         if job.destination is not None:
@@ -201,7 +199,7 @@ class Decoding(_CodecTask):
         return codec.decode_batch([file.data for file in inputs])
 
     def finish(self, job: Job, input: LecFile, result: np.ndarray) -> tuple[dict[str, Any], tuple[str, ...]]:
-        from .codec.media import fit_depth, metadata_lost, picture_format, write_picture
+        from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
 
         samples = result if self.depth is None else fit_depth(result, self.depth)
         with input.open() as file:
@@ -268,8 +266,7 @@ def read_lec(source: str, all_of_it: bool = True) -> LecFile:
     with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
         if not all_of_it and source != "-" and os.path.isfile(source):
             return LecFile(source, read_header(file), os.path.getsize(source))
-        # Chunks that are right leave no byte open, so that framing them again gives the file as it was.
-        data = b"".join((SIGNATURE, *(frame(chunk.type, chunk.payload) for chunk in walk(file))))
+        data = read_checked(file)
     return LecFile(source, read_header(data), len(data), data)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .atomic import atomic_write, check_writable, discard_temporaries
 from .chunks import SIGNATURE, Chunk, frame
-from .container import DataChunk, Parsed, pack, parse, read_header, walk
+from .container import DataChunk, Parsed, pack, parse, read_checked, read_header, walk
 from .fields import DIGEST_BYTES, FIELDS, HEADER_BYTES, QUALITY_MAX, QUALITY_ONE, Field, Header
 from .limits import (
     MAX_PIXELS,
@@ -54,6 +54,7 @@ __all__ = [
     "max_pixels",
     "pack",
     "parse",
+    "read_checked",
     "read_header",
     "walk",
 ]

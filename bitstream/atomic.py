@@ -7,7 +7,7 @@ Guarantees:
   nothing, and the temporary file is gone. Only a kill that Python cannot see leaves a hidden `.NAME.….part` behind.
 - Without `overwrite` no file is ever lost, not even one that another program creates while the block runs: the name
   is taken with link(2), which fails if it exists.
-- The output has the permissions of any newly created file (0o666 less the umask).
+- The output has the permissions of any newly created file (0o666 less the umask), or of the file that it replaces.
 - `discard_temporaries` gives up every output, from any thread or a signal handler; no temporary file comes after it.
 """
 
@@ -100,6 +100,8 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
             if temporary not in _temporaries:
                 raise _given_up(path)
             if overwrite:
+                with suppress(OSError):
+                    os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
                 os.replace(temporary, path)
             else:
                 _move_without_overwriting(temporary, path)

@@ -190,6 +190,14 @@ def data_chunk(chunk: Chunk) -> DataChunk:
     return DataChunk(chunk.payload[:DIGEST_BYTES], chunk.payload[DIGEST_BYTES:], chunk.offset + 8 + DIGEST_BYTES)
 
 
+def read_checked(source: BinaryIO) -> bytes:
+    """The bytes of a whole file, each chunk checked before the next one is taken into memory: reading ends at the first
+    byte that is wrong, however long the source goes on. Raises as `parse` does.
+    """
+    # Chunks that are right leave no byte open, so that framing them again gives the file as it was.
+    return b"".join((SIGNATURE, *(frame(chunk.type, chunk.payload) for chunk in walk(source))))
+
+
 def read_header(source: bytes | BinaryIO) -> Header:
     """The header alone, from the first 60 bytes: what follows is neither read nor checked. Raises as `parse` does."""
     return read_first(Reader(source))[0]

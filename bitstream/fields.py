@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
-from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size
+from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size, check_tile_size
 
 __all__ = ["DIGEST_BYTES", "FIELDS", "HEADER_BYTES", "QUALITY_MAX", "QUALITY_ONE", "VERSION", "Field", "Header"]
 
@@ -160,6 +160,7 @@ class Header:
         if bool(self.tile_width) != bool(self.tile_height):
             raise InputError(f"header: {_half_tiled(self.tile_width, self.tile_height)}")
         check_picture_size(self.width, self.height)
+        check_tile_size(*self.tile_box(0)[2:])
 
     @property
     def user_quality(self) -> float:

@@ -26,6 +26,7 @@ __all__ = [
     "MAX_TILE",
     "TILE_STEP",
     "check_picture_size",
+    "check_tile_size",
     "max_alpha_bytes",
     "max_data_bytes",
     "max_pixels",
@@ -57,6 +58,9 @@ padded to it for the bound on a data chunk."""
 
 MAX_TILE = 2**16 - TILE_STEP
 """Pixels along one side of a tile: the largest multiple of `TILE_STEP` that the header can hold."""
+
+MAX_TILE_PIXELS = 2**26
+"""Pixels of a tile, or of a picture that is not cut: decoding one takes some 40 bytes a pixel at once, 2.7 GB here."""
 
 DATA_BYTES_PER_PIXEL = 64
 """Bytes that a data chunk may take for each padded pixel: twenty times raw RGB, out of reach of any sane encoder."""
@@ -94,6 +98,15 @@ def check_picture_size(width: int, height: int) -> None:
         raise LimitExceeded(
             f"a picture of {width} x {height} = {width * height} pixels: the limit is {limit} "
             "(LECODEC_MAX_PIXELS moves it)"
+        )
+
+
+def check_tile_size(width: int, height: int) -> None:
+    """Refuse a tile of more than `MAX_TILE_PIXELS`. width, height: pixels. Raises LimitExceeded."""
+    if width * height > MAX_TILE_PIXELS:
+        raise LimitExceeded(
+            f"a tile of {width} x {height} = {width * height} pixels: the limit is {MAX_TILE_PIXELS}, "
+            "larger pictures are cut into smaller tiles"
         )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..bitstream import read_header
+from ..bitstream import read_checked, read_header
 from ..errors import InputError
 from .image import load, load_for
 
@@ -68,8 +68,9 @@ class LecDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         path = self.files[index]
-        data = path.read_bytes()
         try:
+            with open(path, "rb") as file:
+                data = read_checked(file)
             item: Any = load_for(read_header(data), self.device, model=self.model).decode_tensor(data)
         except OSError as error:
             raise type(error)(f"{path}: {error}") from None
@@ -111,6 +112,8 @@ class RandomCompression(nn.Module):
             raise InputError(f"pictures must be [C, H, W] or [B, C, H, W] with C = 1 or 3, not {shape}")
         if pictures.dtype != torch.uint8 and not pictures.is_floating_point():
             raise InputError(f"pictures must be uint8 or floating point, not {pictures.dtype}")
+        if pictures.is_floating_point() and not bool((pictures.amin() >= 0) & (pictures.amax() <= 1)):
+            raise InputError("floating-point pictures must lie in [0, 1]: degrade them before they are normalised")
         batch = pictures if pictures.ndim == 4 else pictures[None]
         touched, quality = self.draw(len(batch))
         chosen = batch[touched.to(batch.device)]

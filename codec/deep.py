@@ -1,6 +1,7 @@
 """Picture files of more than 8 bits: how deep a file is, and the reading of PNG and netpbm files of 16 bits.
 
     picture file -> [here] -> uint16 samples, exactly those of the file          (TIFF: tiff.py)
+    PNG of any depth -> split_png -> checked, as pixels and metadata apart
 
 Pillow opens 16-bit RGB, RGBA and grey-alpha files as 8-bit without a word, so the depth is read from the file itself.
 PNG is decoded by FFmpeg (PyAV, imported when it is needed: that takes 0.3 s), netpbm files here.
@@ -8,7 +9,9 @@ PNG is decoded by FFmpeg (PyAV, imported when it is needed: that takes 0.3 s), n
 
 from __future__ import annotations
 
+import io
 import re
+import zlib
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +19,11 @@ from PIL import Image
 
 from ..errors import InputError
 
-__all__ = ["bit_depth", "read_png", "read_pnm"]
+__all__ = ["bit_depth", "read_png", "read_pnm", "split_png", "start_of"]
+
+PNG_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
+"""PNG chunks that pixels depend on beside the critical ones: transparency, and what shows an animation."""
+PNG_METADATA = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 
 
 def bit_depth(image: Image.Image, head: bytes, file: BinaryIO) -> int:
@@ -24,16 +31,49 @@ def bit_depth(image: Image.Image, head: bytes, file: BinaryIO) -> int:
     if image.format == "PNG":
         return max(head[24], 8)  # signature, IHDR length and type, width, height, then the depth
     if image.format == "PPM" and head[:2] in (b"P2", b"P3", b"P5", b"P6"):
-        return 8 if _pnm_header(_start(file, 1 << 16))[2] <= 255 else 16
+        return 8 if _pnm_header(start_of(file, 1 << 16))[2] <= 255 else 16
     if image.format == "AVIF":
-        return _avif_depth(_start(file, 1 << 16))
+        return _avif_depth(start_of(file, 1 << 16))
     if image.format == "JPEG2000":
-        return _jpeg2000_depth(_start(file, 1 << 16))
+        return _jpeg2000_depth(start_of(file, 1 << 16))
     return 8
 
 
+def split_png(file: BinaryIO) -> tuple[io.BytesIO, list[tuple[bytes, bytes]]]:
+    """A PNG without anything but its pixels, and its metadata: (kind, data) of each chunk, before and behind them.
+
+    Decoders are given the former, because Pillow refuses a picture for the size of its metadata.
+
+    Raises InputError where a checksum does not fit its chunk, or the end is missing: decoders look at few of them.
+    """
+    end = file.seek(0, 2)
+    file.seek(0)
+    pixels, metadata = io.BytesIO(), []
+    pixels.write(file.read(8))
+    while True:
+        start = file.read(8)
+        length, kind = int.from_bytes(start[:4], "big"), start[4:]
+        if len(start) < 8 or length + 4 > end - file.tell():
+            raise InputError("the picture is damaged or cut short: it ends within a chunk")
+        data, checksum = file.read(length), file.read(4)
+        if zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
+            raise InputError(f"the picture is damaged: the checksum of its chunk {kind!r} does not fit")
+        if pixels.tell() == 8 and kind != b"IHDR":
+            raise InputError(f"the picture is damaged: its first chunk is {kind!r}, expected IHDR")
+        if not kind[0] & 0x20 or kind in PNG_PIXELS:  # a capital first letter: critical
+            pixels.write(start + data + checksum)
+        elif kind in PNG_METADATA:
+            metadata.append((kind, data))
+        if kind == b"IEND":
+            pixels.seek(0)
+            return pixels, metadata
+
+
 def read_png(data: bytes) -> np.ndarray:
-    """The samples of a 16-bit PNG, of any colour type, interlaced or not; a transparent colour (tRNS) becomes alpha."""
+    """The samples of a 16-bit PNG, of any colour type, interlaced or not; a transparent colour (tRNS) becomes alpha.
+
+    FFmpeg takes up to about 2^28 pixels, and raises of more.
+    """
     import av
 
     context = av.CodecContext.create("png", "r")
@@ -66,7 +106,7 @@ def read_pnm(data: bytes) -> np.ndarray:
     return stretched.astype(np.uint16)[samples].reshape(shape)
 
 
-def _start(file: BinaryIO, size: int) -> bytes:
+def start_of(file: BinaryIO, size: int) -> bytes:
     """The first bytes; the position stays."""
     position = file.tell()
     file.seek(0)

@@ -23,32 +23,22 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ..bitstream import check_picture_size
 from ..bitstream.metadata import Metadata
-from ..errors import CodecError, InputError
+from ..errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
-from .media_metadata import metadata_of, png_cicp, upright
-from .media_write import fit_depth, metadata_lost, picture_format, write_picture
+from .media_metadata import metadata_of, png_info, upright
 
-__all__ = [
-    "Picture",
-    "fit_depth",
-    "load_picture",
-    "metadata_lost",
-    "picture_format",
-    "picture_of",
-    "read_picture",
-    "samples_of",
-    "write_picture",
-]
+__all__ = ["Picture", "load_picture", "picture_of", "read_picture", "samples_of"]
 
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
@@ -80,7 +70,7 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
 
     Raises:
         InputError: no readable picture, or one that cannot be carried (see the module's text).
-        LimitExceeded: more pixels than a `.lec` file may hold.
+        LimitExceeded: more pixels than a `.lec` file may hold, or than Pillow reads of a WebP or GIF file.
     """
     with _opened(source) as file, _one_sentence():
         head = file.read(64)
@@ -90,7 +80,7 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
         if head[:4] in TIFF_SIGNATURES:
             samples, found, notes = _load_tiff(file)
         elif head.startswith(b"\x89PNG"):
-            samples, found, notes = _load_png(file, head)
+            samples, found, notes = _load_png(file)
         else:
             samples, found, notes = _load(file, head)
         metadata, orientation, more = metadata_of(samples=samples, **found)
@@ -103,10 +93,10 @@ def picture_of(image: Image.Image) -> Picture:
     Raises:
         InputError: see `samples_of`; or an image not yet loaded of a file that Pillow would reduce to 8 bits.
     """
-    for tile in getattr(image, "tile", ()):
-        if ";16" in str(tile[3]) and not image.mode.startswith("I"):
-            raise InputError("Pillow would reduce its 16 bits a channel to 8: give the path of the file instead")
     with _one_sentence():
+        depth = _depth_to_load(image)
+        if depth > 8 and not image.mode.startswith("I"):
+            raise InputError(f"Pillow would reduce its {depth} bits a channel to 8: give the path of the file instead")
         image.load()
         samples, notes = samples_of(image)
         metadata, orientation, more = metadata_of(
@@ -155,14 +145,47 @@ def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     return np.array(image.convert("RGB")), ["it was converted from CMYK to RGB by the plain formula, without a profile"]
 
 
+def _depth_to_load(image: Image.Image) -> int:
+    """Bits a channel of the file that an image is still to be loaded from; 8 if there is none."""
+    tiles, file = getattr(image, "tile", ()), getattr(image, "fp", None)
+    if not tiles or file is None:
+        return 8
+    if any(";16" in str(tile[3]) for tile in tiles):
+        return 16
+    return deep.bit_depth(image, deep.start_of(file, 64), file)
+
+
 Loaded = tuple[np.ndarray, dict[str, Any], list[str]]
 """Samples, what `metadata_of` is to be told, notes."""
 
 
+def _identified(file: BinaryIO) -> ImageFile.ImageFile:
+    """`Image.open` of the formats of READABLE without Pillow's limit on pixels: the caller looks at the size.
+
+    That limit is a global variable, which belongs to the program that uses this package, and lower than that of a
+    `.lec` file. Plug-ins take no memory for pixels on opening, save those of WebP and GIF, which keep to it themselves.
+    """
+    file.seek(0)
+    prefix = file.read(16)
+    Image.preinit()
+    for name in READABLE:
+        if name not in Image.OPEN:
+            Image.init()
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(prefix)
+        if not accepted or isinstance(accepted, str):  # a text says why it cannot be read
+            continue
+        try:
+            file.seek(0)
+            return factory(file, "")  # type: ignore[arg-type, return-value]
+        except (SyntaxError, IndexError, TypeError, struct.error):  # as plug-ins say that it is not theirs
+            continue
+    raise UnidentifiedImageError
+
+
 def _load(file: BinaryIO, head: bytes) -> Loaded:
     """Any format of READABLE, by Pillow or, if it is deeper than Pillow goes, by deep.py."""
-    file.seek(0)
-    with Image.open(file, formats=READABLE) as image:
+    with _identified(file) as image:
         check_picture_size(image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
@@ -175,27 +198,29 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
             file.seek(0)
             samples, notes = deep.read_pnm(file.read()), []
         else:
-            image.load()  # of a PNG also what stands behind the pixels
+            if image.format == "TIFF":
+                tiff.give_memory(image)
+            image.load()  # also where FFmpeg reads, which takes pixels that are cut short
             if depth > 8 and (image.mode != "I;16" or "transparency" in image.info):
                 file.seek(0)
                 samples, notes = deep.read_png(file.read()), []
             else:
-                if head.startswith(b"\x89PNG") and head[24:26] in (b"\2\0", b"\4\0") and "transparency" in image.info:
-                    # Pillow stretches grey of 2 and 4 bits to 8, but not the grey that is transparent.
-                    image.info["transparency"] *= 255 // (2 ** head[24] - 1)
+                shallow = head.startswith(b"\x89PNG") and head[24:26] in (b"\1\0", b"\2\0", b"\4\0")
+                if shallow and "transparency" in image.info:
+                    # Pillow stretches grey to 8 bits, but not the grey that is transparent (that of 1 bit since 13).
+                    value, most = image.info["transparency"], 2 ** head[24] - 1
+                    image.info["transparency"] = 255 * bool(value) if most == 1 else value * (255 // most)
                 samples, notes = samples_of(image)
         if image.format != "TIFF" and samples.shape[:2] != size:
             raise InputError(f"the picture is damaged: {samples.shape[:2]} samples of {size}")
         return samples, {"info": image.info, "orientation": 1 if image.format == "TIFF" else None}, notes
 
 
-def _load_png(file: BinaryIO, head: bytes) -> Loaded:
-    file.seek(0)
-    with Image.open(file, formats=["PNG"]) as image:
-        image.verify()  # loading alone does not look at the checksums of a PNG
-    cicp = png_cicp(file)
-    samples, found, notes = _load(file, head)
-    return samples, {**found, "cicp": cicp}, notes
+def _load_png(file: BinaryIO) -> Loaded:
+    pixels, chunks = deep.split_png(file)
+    info, cicp = png_info(chunks)
+    samples, _, notes = _load(pixels, pixels.getbuffer()[:64].tobytes())
+    return samples, {"info": info, "cicp": cicp}, notes
 
 
 def _load_tiff(file: BinaryIO) -> Loaded:
@@ -247,7 +272,7 @@ def _one_sentence() -> Iterator[None]:
         raise InputError(f"not a picture of a kind that can be read ({', '.join(READABLE)})") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise InputError(f"claims more than {limit} pixels; refused before memory is taken") from None
+        raise LimitExceeded(f"claims more than {limit} pixels, the limit of Pillow for files of this format") from None
     except MemoryError:
         raise InputError("does not fit into memory") from None
     except Exception as error:

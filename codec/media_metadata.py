@@ -1,6 +1,6 @@
 """What a picture file says beside its samples: colour profile, EXIF, XMP, colour code points, and which way is up.
 
-    picture file -> Pillow's `info` -> [here] -> Metadata, upright samples
+    picture file -> Pillow's `info`, or PNG chunks -> [here] -> Metadata, upright samples
 
 Profiles, EXIF and XMP are carried byte for byte, with one exception: samples are stored upright, so an orientation in
 EXIF or XMP is set to 1, in place, or a viewer would turn the picture a second time.
@@ -13,21 +13,28 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from ..bitstream.metadata import Metadata
 
-__all__ = ["metadata_of", "png_cicp", "upright"]
+__all__ = ["metadata_of", "png_info", "upright"]
 
 MAX_BYTES = 16 << 20
 """Largest ICC profile, EXIF structure or XMP packet that is carried."""
+SRGB_GAMMA = 0.45455
+"""What gAMA says in a PNG that is sRGB."""
 ORIENTATION_TAG = 0x0112
 TIFF_ORDER = {b"II*\0": "<", b"MM\0*": ">"}
 INTEGERS = {1: "B", 3: "H", 4: "I"}
 """TIFF types in which an orientation is written -> struct codes."""
+XMP_KEY, RAW_EXIF = "XML:com.adobe.xmp", "Raw profile type exif"
+"""Keywords of PNG texts that hold metadata, and in Pillow's `info`."""
+UNREADABLE = b"\n\n\n\xff"
+"""Stands for what does not inflate. No profile, EXIF, UTF-8 or (in its fourth line) hexadecimal: so it is noted."""
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([2-8])(?![0-9])""")
 
 
@@ -36,13 +43,14 @@ def metadata_of(
 ) -> tuple[Metadata, int, list[str]]:
     """What to carry with the samples, the orientation still to be undone (1 to 8), and notes on what stays behind.
 
-    info: as Pillow fills it (`icc_profile`, `exif`, `xmp`). cicp: payload of a PNG's cICP chunk. orientation: if the
-    reader knows it (1: it has turned the picture already); by default EXIF says it, or else XMP.
+    info: as Pillow or `png_info` fills it (`icc_profile`, `exif`, `xmp`, `gamma`, `srgb`). cicp: payload of a PNG's
+    cICP chunk. orientation: if the reader knows it (1: it has turned the picture already); by default EXIF says it, or
+    else XMP.
     """
     notes: list[str] = []
     icc = _bytes_of(info.get("icc_profile"), "colour profile (ICC)", notes)
     exif = _bytes_of(info.get("exif") or _raw_profile(info), "EXIF", notes).removeprefix(b"Exif\0\0")
-    xmp = _bytes_of(info.get("xmp") or info.get("XML:com.adobe.xmp"), "XMP", notes)
+    xmp = _bytes_of(info.get("xmp") or info.get(XMP_KEY), "XMP", notes)
     if icc and (reason := _unfit_profile(icc, samples)):
         notes.append(f"its colour profile (ICC) is not kept: {reason}")
         icc = b""
@@ -70,6 +78,8 @@ def metadata_of(
             primaries, transfer = cicp[0], cicp[1]
         else:
             notes.append(f"its colour code points (cICP {cicp[:4].hex(' ')}) are not kept: not of full-range RGB")
+    elif not icc and "srgb" not in info and abs(info.get("gamma", SRGB_GAMMA) - SRGB_GAMMA) > 0.001:
+        notes.append(f"its gamma (gAMA {info['gamma']:g}) is not kept: it counts as sRGB")
     if orientation is None:
         orientation = said if said is not None and 1 <= said <= 8 else 1
     return Metadata(icc=icc, exif=exif, xmp=xmp, primaries=primaries, transfer=transfer), orientation, notes
@@ -86,15 +96,46 @@ def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(samples)
 
 
-def png_cicp(file: BinaryIO) -> bytes:
-    """The payload of a PNG's cICP chunk, empty if there is none. The file's checksums have been looked at."""
-    file.seek(8)
-    while len(start := file.read(8)) == 8 and (kind := start[4:]) != b"IDAT":
-        length = int.from_bytes(start[:4], "big")
+def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, Any], bytes]:
+    """What `metadata_of` takes of the metadata chunks of a PNG, each (kind, data): `info`, and the payload of cICP.
+
+    Of several chunks for one thing the first is taken, so that no more than a few are inflated. Pillow's own reading
+    refuses a picture for more than a megabyte in one.
+    """
+    info: dict[str, Any] = {}
+    cicp = b""
+    for kind, data in chunks:
+        key, _, rest = data.partition(b"\0")
+        name = key.decode("latin-1")
         if kind == b"cICP":
-            return file.read(min(length, 64))
-        file.seek(length + 4, 1)
-    return b""
+            cicp = cicp or data
+        elif kind == b"eXIf":
+            info.setdefault("exif", data)
+        elif kind == b"gAMA" and len(data) == 4:
+            info["gamma"] = int.from_bytes(data, "big") / 100000
+        elif kind == b"sRGB":
+            info["srgb"] = 0
+        elif kind == b"iCCP":
+            if "icc_profile" not in info:
+                info["icc_profile"] = _inflated(rest[1:])
+        elif name in (XMP_KEY, RAW_EXIF) and name not in info:
+            packed = kind == b"zTXt"
+            if kind == b"iTXt":  # flag, method, language, translated keyword, text
+                packed = rest[:1] == b"\1"
+                rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+            elif packed:
+                rest = rest[1:]  # method
+            text = _inflated(rest) if packed else rest
+            info[name] = text if name == XMP_KEY else text.decode("latin-1")
+    return info, cicp
+
+
+def _inflated(data: bytes) -> bytes:
+    """As far as it goes, and not much further than what could be carried, if in hexadecimal."""
+    try:
+        return zlib.decompressobj().decompress(data, 3 * MAX_BYTES) or UNREADABLE
+    except zlib.error:
+        return UNREADABLE
 
 
 def _bytes_of(value: Any, name: str, notes: list[str]) -> bytes:
@@ -107,18 +148,18 @@ def _bytes_of(value: Any, name: str, notes: list[str]) -> bytes:
         notes.append(f"its {name} is not kept: it is damaged")
         return b""
     if len(value) > MAX_BYTES:
-        notes.append(f"its {name} is not kept: {len(value)} bytes, at most {MAX_BYTES} are carried")
+        notes.append(f"its {name} is not kept: more than {MAX_BYTES} bytes")
         return b""
     return value
 
 
 def _raw_profile(info: Mapping[Any, Any]) -> bytes:
     """EXIF as ImageMagick hid it in PNG before there was a chunk for it: in hexadecimal, three lines down."""
-    text = info.get("Raw profile type exif")
+    text = info.get(RAW_EXIF)
     try:
         return bytes.fromhex("".join(text.split("\n")[3:])) if isinstance(text, str) else b""
     except ValueError:
-        return b""
+        return UNREADABLE
 
 
 def _unfit_profile(icc: bytes, samples: np.ndarray) -> str:

@@ -128,6 +128,8 @@ def write_picture(
     to_path = isinstance(destination, (str, os.PathLike))
     kind = picture_format(destination) if to_path else kind
     _check(samples, kind)
+    if to_path and Path(destination).suffix.lower() == ".pgm" and samples.ndim == 3:
+        raise InputError("a .pgm file is grey, these samples have colour: write .ppm")
     try:
         parts = _encoded(samples, kind, _held(kind, metadata))
     except (OSError, ValueError, struct.error) as error:
@@ -147,7 +149,7 @@ def _check(samples: np.ndarray, kind: str) -> None:
     form = _FORMATS[kind]
     if samples.dtype == np.uint16 and not form.deep:
         raise InputError(
-            f"{kind} holds 8 bits a channel, these samples have 16: write PNG or TIFF, or reduce the depth"
+            f"{kind} holds 8 bits a channel, these samples have 16: write PNG or TIFF, or make them 8 (--depth 8)"
         )
     if samples.ndim == 3 and samples.shape[2] in (2, 4) and not form.alpha:
         others = "PNG or TIFF" if samples.dtype == np.uint16 else "PNG, TIFF or WebP"

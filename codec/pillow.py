@@ -10,19 +10,21 @@ the word that `lecodec.decode` reads them. `info` holds `quality` (1 to 100, to 
 Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=`, further `tile=` and `model=`, all as in
 `ImageCodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info`
 unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as they lie in memory, unless the EXIF or
-XMP given says another orientation: then they are turned, because a `.lec` file is always upright.
+XMP given says another orientation: then they are turned, because a `.lec` file is always upright. Of a 16-bit colour
+picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits that Pillow gives, because the others cannot be
+seen any more once it is loaded: `lecodec.encode` with the path of the file keeps all 16.
 
 A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
 """
 
 from __future__ import annotations
 
-import io
+import threading
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..bitstream import QUALITY_MAX, SIGNATURE, Header, TileReader, parse, read_header
+from ..bitstream import SIGNATURE, Header, TileReader, parse, read_checked, read_header
 from ..errors import UnsupportedFile
 
 __all__ = ["LecImageFile"]
@@ -31,6 +33,9 @@ MODES = {(1, 8, 0): "L", (1, 8, 1): "LA", (3, 8, 0): "RGB", (3, 8, 1): "RGBA", (
 """(channels, bit depth, alpha) -> mode."""
 CHOICES = ("quality", "bpp", "psnr", "size", "tile")
 """Arguments of `ImageCodec.encode` that `save` passes on."""
+
+
+_loading = threading.Lock()
 
 
 class LecImageFile(ImageFile.ImageFile):
@@ -45,7 +50,7 @@ class LecImageFile(ImageFile.ImageFile):
         header, metadata = reader.header, reader.metadata
         self._mode = _mode(header)
         self._size = header.width, header.height
-        self.info["quality"] = round(1 + 99 * header.quality / QUALITY_MAX, 2)
+        self.info["quality"] = header.user_quality
         if metadata.icc:
             self.info["icc_profile"] = metadata.icc
         if metadata.exif:
@@ -55,17 +60,23 @@ class LecImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         """Decode the picture, with the model that the file names, the first time. Raises CodecError."""
-        if self._im is None and self.fp is not None and not self.tile:
+        with _loading:  # threads may share an image that is not loaded yet
+            self._decode()
+        return super().load()
+
+    def _decode(self) -> None:
+        if self._im is None and self.fp is not None:
             from .image import load_for
 
             self.fp.seek(0)
-            data = self.fp.read()
+            data = read_checked(self.fp)  # type: ignore[arg-type]
             samples = load_for(read_header(data)).decode(data)
+            # Not as a "raw" tile, for which Pillow would map the file that it has opened, which is this one.
+            self.im = Image.frombytes(self.mode, self.size, samples.tobytes()).im
+            self.readonly = 0
             if self._exclusive_fp:
                 self.fp.close()
-            self.fp = io.BytesIO(samples.tobytes())
-            self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
-        return super().load()
+            self.fp = None
 
     def verify(self) -> None:
         """Look at every checksum of the file, decoding nothing. To be called right after opening; closes the file."""

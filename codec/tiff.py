@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from ..errors import InputError
 
-__all__ = ["read_tiff", "tiff_tags", "write_tiff"]
+__all__ = ["give_memory", "read_tiff", "tiff_tags", "write_tiff"]
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, ORIENTATION = 256, 257, 258, 259, 262, 266, 274
 STRIPS, CHANNELS, ROWS_PER_STRIP, STRIP_SIZES, PLANAR, PREDICTOR = 273, 277, 278, 279, 284, 317
@@ -79,6 +79,14 @@ def tiff_tags(file: BinaryIO) -> Mapping[int, Any]:
     return tags
 
 
+def give_memory(image: Image.Image) -> None:
+    """The memory for a TIFF about to be loaded, which Pillow takes only below a limit on the pixels of its own.
+
+    The caller has looked at the size. Without this, several channels put side by side meet that limit early.
+    """
+    image.im = Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im  # _tile_size: before turning
+
+
 def read_tiff(file: BinaryIO, tags: Mapping[int, Any]) -> np.ndarray:
     """The samples of a TIFF of 16 bits a channel, `uint16`, not turned by its orientation.
 
@@ -118,7 +126,8 @@ def read_tiff(file: BinaryIO, tags: Mapping[int, Any]) -> np.ndarray:
     plain += [(COMPRESSION, "H", [compression]), (PHOTOMETRIC, "H", [1]), *layout]
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
-    with Image.open(io.BytesIO(b"".join(_assemble(order, parts, plain))), formats=["TIFF"]) as image:
+    with TiffImagePlugin.TiffImageFile(io.BytesIO(b"".join(_assemble(order, parts, plain)))) as image:
+        give_memory(image)
         image.load()
         samples = np.array(image, dtype=np.uint16).reshape(height, width, channels)
     if predictor == 2:

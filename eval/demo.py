@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..bitstream import atomic_write
-from ..codec.media import write_picture
+from ..codec.media_write import write_picture
 from ..errors import CodecError
 from .metrics import ms_ssim, psnr
 from .peers import Codec, LecodecCodec, codec_by_name

@@ -88,6 +88,8 @@ def read_header(payload: bytes) -> dict:
         demand(h[name] in values, name, "UnsupportedFile")
     demand(min(h["width"], h["height"]) > 0 and h["quality"] <= 16128, "a range")
     demand(max(h["width"], h["height"]) <= 2**20 and h["width"] * h["height"] <= 2**28, "size", "LimitExceeded")
+    tile = [min(h[side], h[f"tile_{side}"] or h[side]) for side in ("width", "height")]
+    demand(tile[0] * tile[1] <= 2**26, "size of a tile", "LimitExceeded")
     demand(h["tile_width"] % 64 == h["tile_height"] % 64 == 0, "tile size")
     demand((h["tile_width"] == 0) == (h["tile_height"] == 0), "tile size")
     return h

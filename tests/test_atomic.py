@@ -303,3 +303,11 @@ def test_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
         assert (tmp_path / "x.lec").read_bytes() == b"old"
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "x").chmod(0o600)
+    with atomic_write(tmp_path / "x", overwrite=True) as file:
+        file.write(b"new")
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import re
 import struct
@@ -53,18 +52,27 @@ from lecodec.errors import (
     UnsupportedFile,
 )
 
-FORMAT = (Path(lecodec.__file__).parent / "bitstream" / "FORMAT.md").read_text(encoding="utf-8")
-DIGEST = hashlib.blake2b(struct.pack("<3i", 0, -1, 2), digest_size=8).digest()
-PARSE, SYNTHESIS = bytes.fromhex("0123456789abcdef"), bytes.fromhex("fedcba9876543210")
-HEADER = Header(width=7, height=5, channels=3, parse_digest=PARSE, synthesis_digest=SYNTHESIS, quality=11392)
-LHDR, LDAT, LEND = frame(b"LHDR", HEADER.pack()), frame(b"LDAT", DIGEST + b"coder bytes"), frame(b"LEND", b"")
-EXAMPLE = SIGNATURE + LHDR + frame(b"exMp", b"hi") + frame(b"LDAT", DIGEST + bytes.fromhex("00a1b2c3")) + LEND
+from .container_examples import (
+    CODED,
+    DIGEST,
+    EXAMPLE,
+    EXAMPLE_2,
+    HEADER,
+    LDAT,
+    LEND,
+    LHDR,
+    OPAQUE,
+    TILED,
+    Contents,
+    Trickle,
+    any_chunks,
+    chunks_of,
+    contents,
+    headers,
+    index_of,
+)
 
-TILED = dataclasses.replace(HEADER, width=70, channels=1, alpha=1, tile_width=64, tile_height=64)
-"""Two tiles of one row, 64 and 6 pixels wide, with alpha."""
-CODED = [(DIGEST, bytes.fromhex("00a1b2c3")), (DIGEST, b"\xd4")]
-OPAQUE = [(hashlib.blake2b(b"\xff" * n, digest_size=8).digest(), b"") for n in (5 * 64, 5 * 6)]
-EXAMPLE_2 = pack(TILED, CODED, OPAQUE)
+FORMAT = (Path(lecodec.__file__).parent / "bitstream" / "FORMAT.md").read_text(encoding="utf-8")
 
 GOLDEN_BYTES = (
     "8c4c45430d0a1a0a280000004c484452010007000000050000000308010d000100000123456789abcdef"
@@ -72,90 +80,10 @@ GOLDEN_BYTES = (
     "ce2aa7b955fd00a1b2c32b7cbcfb000000004c454e44b0909c99"
 )
 
-digests = st.binary(min_size=8, max_size=8)
-sides = st.integers(1, 2**14)
-code_points = st.integers(0, 255)
-tile_sizes = st.just((0, 0)) | st.tuples(st.integers(1, 1023), st.integers(1, 1023)).map(
-    lambda s: (64 * s[0], 64 * s[1])
-)
-
-
-@st.composite
-def headers(draw: st.DrawFn, sides: st.SearchStrategy[int] = sides) -> Header:
-    tile_width, tile_height = draw(tile_sizes)
-    return Header(
-        width=draw(sides),
-        height=draw(sides),
-        channels=draw(st.sampled_from([1, 3])),
-        bit_depth=draw(st.sampled_from([8, 16])),
-        colour_primaries=draw(code_points),
-        transfer=draw(code_points),
-        alpha=draw(st.sampled_from([0, 1])),
-        parse_digest=draw(digests),
-        synthesis_digest=draw(digests),
-        quality=draw(st.integers(0, QUALITY_MAX)),
-        tile_width=tile_width,
-        tile_height=tile_height,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """What goes into a file of up to 20 tiles."""
-
-    header: Header
-    data: list[tuple[bytes, bytes]]
-    alpha: list[tuple[bytes, bytes]]
-    metadata: Metadata
-    before: list[tuple[bytes, bytes]]
-    after: list[tuple[bytes, bytes]]
-
-    @property
-    def bytes(self) -> bytes:
-        packed = pack(self.header, self.data, self.alpha, self.metadata)
-        end = len(packed) - 12 - (12 + 4 * len(self.data + self.alpha) if self.header.tiles > 1 else 0)
-        before, after = (b"".join(frame(*chunk) for chunk in part) for part in (self.before, self.after))
-        return packed[:60] + before + packed[60:end] + after + packed[end:]
-
-
-ancillary_types = st.from_regex(rb"\A[a-z][A-Za-z][A-Z][A-Za-z]\Z").filter(
-    lambda type: type not in (b"iCCP", b"eXIf", b"xMPd", b"iNDX")
-)
-ancillaries = st.lists(st.tuples(ancillary_types, st.binary(max_size=40)), max_size=3)
-
-
-@st.composite
-def contents(draw: st.DrawFn) -> Contents:
-    header = draw(headers(st.integers(1, 200)))
-    chunks = st.lists(st.tuples(digests, st.binary(max_size=60)), min_size=header.tiles, max_size=header.tiles)
-    metadata = Metadata(*(draw(st.binary(max_size=80)) for _ in range(3)), header.colour_primaries, header.transfer)
-    return Contents(
-        header, draw(chunks), draw(chunks) if header.alpha else [], metadata, draw(ancillaries), draw(ancillaries)
-    )
-
 
 @pytest.fixture(autouse=True)
 def default_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LECODEC_MAX_PIXELS", raising=False)
-
-
-class Trickle(io.RawIOBase):
-    """A pipe: delivers a few bytes at a time, cannot seek, counts what was taken."""
-
-    def __init__(self, data: bytes, at_once: int = 3) -> None:
-        self.data, self.at_once, self.taken = data, at_once, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, count: int = -1) -> bytes:
-        count = min(count, self.at_once) if count >= 0 else self.at_once
-        piece = self.data[self.taken : self.taken + count]
-        self.taken += len(piece)
-        return piece
-
-    def seek(self, *args: object) -> int:
-        raise AssertionError("the container must not seek")
 
 
 def header_bytes(**changes: int | bytes) -> bytes:
@@ -509,14 +437,8 @@ def test_any_header_payload_with_right_crc_gives_header_or_error(payload: bytes)
     assert header.pack() == payload
 
 
-chunk_types = st.sampled_from([b"LHDR", b"LDAT", b"LEND", b"LNEW", b"exMp", b"exmp", b"\0\0\0\0"]) | st.binary(
-    min_size=4, max_size=4
-)
-chunks = st.tuples(chunk_types, st.just(HEADER.pack()) | st.binary(max_size=30)).map(lambda c: frame(*c))
-
-
 @settings(max_examples=300)
-@given(st.lists(chunks | st.sampled_from([LHDR, LDAT, LEND]), max_size=6), st.binary(max_size=3), st.booleans())
+@given(st.lists(any_chunks | st.sampled_from([LHDR, LDAT, LEND]), max_size=6), st.binary(max_size=3), st.booleans())
 def test_any_chunks_with_right_crcs_give_file_or_error(parts: list[bytes], tail: bytes, begin: bool) -> None:
     data = SIGNATURE + (LHDR if begin else b"") + b"".join(parts) + tail
     outcomes = []
@@ -603,11 +525,14 @@ def test_long_header_of_a_newer_version_is_bounded() -> None:
 
 
 def test_environment_moves_the_limit_on_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = file_with_header(header_bytes(width=2**15, height=2**14))
+    data = file_with_header(header_bytes(width=2**15, height=2**14, tile_width=1024, tile_height=1024))
     with pytest.raises(LimitExceeded, match="LECODEC_MAX_PIXELS"):
         read_header(data)
     monkeypatch.setenv("LECODEC_MAX_PIXELS", str(2**29))
     assert read_header(data).width == 2**15
+    untiled = file_with_header(header_bytes(width=2**14, height=2**13))
+    with pytest.raises(LimitExceeded, match="a tile of 16384 x 8192"):
+        read_header(untiled)
     monkeypatch.setenv("LECODEC_MAX_PIXELS", "34")
     with pytest.raises(LimitExceeded, match="7 x 5 = 35 pixels: the limit is 34"):
         read_header(EXAMPLE)
@@ -646,20 +571,10 @@ def test_pack_wants_one_truth_about_the_code_points() -> None:
 # --- tiles, alpha, index -----------------------------------------------------------------------------------------
 
 
-def chunks_of(data: bytes) -> list[bytes]:
-    """A file cut into its signature and its chunks."""
-    starts = [0, *(chunk.offset for chunk in walk(data)), len(data)]
-    return [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
-
-
 def test_chunks_of_a_tiled_file() -> None:
     types = [chunk.type for chunk in walk(EXAMPLE_2)]
     assert types == [b"LHDR", b"LDAT", b"LALP", b"LDAT", b"LALP", b"iNDX", b"LEND"]
     assert struct.unpack("<4I", EXAMPLE_2[-32:-16]) == (12, 8, 9, 8)
-
-
-def index_of(*lengths: int) -> bytes:
-    return frame(b"iNDX", struct.pack(f"<{len(lengths)}I", *lengths))
 
 
 @pytest.mark.parametrize(
@@ -775,134 +690,3 @@ def test_metadata_that_inflates_beyond_its_limit() -> None:
             parse(SIGNATURE + LHDR + chunks + LDAT + LEND)
     with pytest.raises(LimitExceeded, match=f"metadata of {MAX_ANCILLARY + 1} bytes: the limit is {MAX_ANCILLARY}"):
         pack(HEADER, CODED[:1], metadata=Metadata(icc=bytes(MAX_ANCILLARY), xmp=b"1"))
-
-
-# --- random access -----------------------------------------------------------------------------------------------
-
-
-class Counted(io.BytesIO):
-    """A file that counts the bytes read from it."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.taken = 0
-
-    def read(self, count: int | None = -1) -> bytes:
-        found = super().read(count)
-        self.taken += len(found)
-        return found
-
-
-@settings(max_examples=150, deadline=None)
-@given(contents(), st.data())
-def test_tile_reader_gives_what_parse_gives(given: Contents, draw: st.DataObject) -> None:
-    data = given.bytes
-    whole = parse(data)
-    numbers = draw.draw(st.lists(st.integers(0, given.header.tiles - 1), max_size=6))
-    alpha = whole.alpha or (None,) * given.header.tiles
-    expected = [(whole.data[n], alpha[n]) for n in numbers]
-    shifted = io.BytesIO(b"before" + data)
-    shifted.seek(6)
-    for source in (data, io.BytesIO(data), Trickle(data, 20), shifted):
-        reader = TileReader(source)
-        assert reader.header == given.header
-        assert reader.metadata == given.metadata
-        assert reader.read(numbers) == expected
-        if not isinstance(source, Trickle):
-            assert reader.read(numbers) == expected
-            assert reader.read([given.header.tiles - 1])[0][0] == whole.data[-1]
-
-
-def big_file() -> tuple[bytes, Header]:
-    """64 tiles of 1,000 bytes each with alpha of 100, metadata, and ancillary chunks behind the data."""
-    header = dataclasses.replace(HEADER, width=512, height=512, alpha=1, tile_width=64, tile_height=64)
-    data = [(bytes([n] * 8), bytes([n]) * 992) for n in range(64)]
-    packed = pack(header, data, [(bytes([n] * 8), bytes([n]) * 92) for n in range(64)], Metadata(xmp=b"text"))
-    end = len(packed) - 24 - 4 * 128
-    return packed[:end] + frame(b"exMp", bytes(5000)) + packed[end:], header
-
-
-def test_tile_reader_reads_only_what_it_needs() -> None:
-    data, header = big_file()
-    front, index = 60 + 12 + len(zlib.compress(b"text", 9)), 12 + 4 * 128
-    tile = 12 + 1000 + 12 + 100
-    source = Counted(data)
-    reader = TileReader(source)
-    # The head of the first data chunk, the end chunk, and the head of the chunk behind the data.
-    assert source.taken == front + 8 + index + 12 + 8
-    ((coded, alpha),) = reader.read([37])
-    assert coded.payload == bytes([37]) * 992 and alpha is not None and alpha.payload == bytes([37]) * 92
-    assert source.taken == front + 8 + index + 12 + 8 + tile
-    reader.read([63, 0, 63])
-    assert source.taken == front + 8 + index + 12 + 8 + 3 * tile
-
-    source = Counted(data[: -index - 12 - 5012] + data[-12:])  # no index: heads only
-    TileReader(source).read([37])
-    assert source.taken <= front + 8 + index + 12 + 8 * 2 * 38 + tile
-
-    pipe = Trickle(data, 100)  # a pipe: up to the end of the tile
-    TileReader(pipe).read([37])
-    assert pipe.taken == front + 38 * tile
-
-
-def test_tile_reader_checks_what_it_uses_and_nothing_else() -> None:
-    data, header = big_file()
-    at = parse(data).data[37].offset
-    damaged = data[:at] + b"x" + data[at + 1 :]
-    with pytest.raises(CorruptFile, match="CRC of LDAT"):
-        TileReader(damaged).read([37])
-    assert TileReader(damaged).read([36, 38]) == TileReader(data).read([36, 38])
-    with pytest.raises(CorruptFile, match="CRC of LDAT"):
-        TileReader(Trickle(damaged, 100)).read([38])  # a pipe is checked as it passes
-    cut = data[: at + 100]
-    assert TileReader(cut).read([36]) == TileReader(data).read([36])
-    with pytest.raises(TruncatedFile):
-        TileReader(cut).read([37])
-    with pytest.raises(TruncatedFile):
-        TileReader(cut).read([60])
-
-
-def test_tile_reader_refuses_numbers_and_a_second_look_at_a_pipe() -> None:
-    for number in (-1, 2):
-        with pytest.raises(InputError, match=f"tile {number}, expected 0 to 1"):
-            TileReader(EXAMPLE_2).read([0, number])
-    pipe = TileReader(Trickle(EXAMPLE_2))
-    assert pipe.read([]) == []
-    assert pipe.read([0]) == TileReader(EXAMPLE_2).read([0])
-    assert pipe.read([1]) == TileReader(EXAMPLE_2).read([1])
-    with pytest.raises(InputError, match="gone by"):
-        pipe.read([1])
-
-
-@pytest.mark.parametrize("lengths", [(8, 12, 9, 8), (12, 8, 9, 9), (0, 0, 0, 0), (2**32 - 1,) * 4, (12, 8, 8, 9)])
-@pytest.mark.parametrize("ancillary", [b"", frame(b"exMp", bytes(20))])
-def test_tile_reader_refuses_an_index_that_leads_elsewhere(lengths: tuple[int, ...], ancillary: bytes) -> None:
-    parts = chunks_of(EXAMPLE_2)
-    data = b"".join([*parts[:6], ancillary, index_of(*lengths), parts[7]])
-    with pytest.raises(CorruptFile, match="iNDX"):
-        TileReader(data).read([0, 1])
-    with pytest.raises(CorruptFile, match="iNDX"):
-        parse(data)
-
-
-def test_tile_reader_refuses_a_damaged_index() -> None:
-    at = len(EXAMPLE_2) - 28
-    with pytest.raises(CorruptFile, match="CRC of iNDX"):
-        TileReader(EXAMPLE_2[:at] + b"\x0d" + EXAMPLE_2[at + 1 :])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(chunks | st.sampled_from([*chunks_of(EXAMPLE_2), index_of(12, 8, 9, 8)]), max_size=8), st.booleans())
-def test_any_chunks_with_right_crcs_give_tiles_or_error(parts: list[bytes], begin: bool) -> None:
-    data = b"".join([*chunks_of(EXAMPLE_2)[: 4 if begin else 1], *parts])
-    for source in (data, io.BytesIO(data), Trickle(data, 20)):
-        try:
-            reader = TileReader(source)
-            assert len(reader.read(range(reader.header.tiles))) == reader.header.tiles
-        except CodecError as error:
-            assert str(error)
-    try:
-        whole = parse(data)
-    except CodecError:
-        return
-    assert [coded for coded, _ in TileReader(data).read(range(whole.header.tiles))] == list(whole.data)

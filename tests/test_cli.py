@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ import lecodec
 from lecodec import cli, console
 from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import main
-from lecodec.codec.media import read_picture, write_picture
+from lecodec.codec.media import read_picture
+from lecodec.codec.media_write import write_picture
 from lecodec.jobs import Job, Record
 
 ROOT = Path(lecodec.__file__).parent
@@ -148,7 +150,12 @@ def test_info(run: Run) -> None:
     facts = [json.loads(line) for line in ran.out.splitlines()]
     assert [f["channels"] for f in facts] == [3, 1]
     assert facts[0]["bytes"] == Path("a.png.lec").stat().st_size
-    assert {"file": "a.png.lec", **lecodec.info("a.png.lec")} == facts[0]
+    assert {"file": "a.png.lec", "status": "ok", **lecodec.info("a.png.lec")} == facts[0]
+    assert facts[0]["user_quality"] == 60
+
+    ran = run("info", "--json", "a.png", "a.png.lec")
+    bad, good = (json.loads(line) for line in ran.out.splitlines())
+    assert (ran.code, bad["status"], bad["kind"], good["status"]) == (1, "error", "NotLecFile", "ok")
 
 
 def test_a_later_version_with_a_longer_header_is_named(run: Run) -> None:
@@ -419,6 +426,20 @@ def command(tmp_path: Path, tiny_default: Path) -> Path:
     return script
 
 
+def test_closed_streams(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
+    """As a daemon's are: no traceback, and what can be done is done."""
+    write_picture(picture, tmp_path / "a.png")
+    for line, code in (
+        (f"'{command}' encode a.png -o b.lec 2> errors >&-", 0),
+        (f"'{command}' encode - -o c.lec 2> errors <&-", 1),
+        (f"'{command}' info b.lec 2>&- > said", 0),
+    ):
+        assert subprocess.run(["bash", "-c", line], cwd=tmp_path).returncode == code
+        assert "Traceback" not in (tmp_path / "errors").read_text()
+    assert lecodec.decode(tmp_path / "b.lec").shape == picture.shape
+    assert "width" in (tmp_path / "said").read_text()
+
+
 def test_pipes(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     write_picture(picture, tmp_path / "a.png")
     line = f"'{command}' encode - < a.png | tee a.lec | '{command}' decode - 2> errors"
@@ -452,6 +473,8 @@ def test_a_full_disk_behind_stdout(command: Path, tmp_path: Path, picture: np.nd
 
 def test_exit_codes_of_the_program(command: Path, tmp_path: Path, tiny_model: Path, picture: np.ndarray) -> None:
     """Of processes that have loaded torch, and so end without its teardown; everything that was printed arrives."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"lecodec": "lecodec.cli:program"}  # what `command` and `python -m lecodec` run
     write_picture(picture, tmp_path / "a.png")
     module = [sys.executable, "-m", "lecodec"]
     for arguments, code, lines, errors in (

@@ -163,6 +163,9 @@ def test_what_it_refuses() -> None:
             augment(bad)
     with pytest.raises(InputError, match="int64"):
         augment(torch.zeros(3, 4, 4, dtype=torch.int64))
+    for values in (2.0, -0.1, float("nan")):
+        with pytest.raises(InputError, match="normalised"):
+            augment(torch.full((3, 4, 4), values))
     for quality in ((0, 50), (60, 50), (5, 101)):
         with pytest.raises(InputError, match="quality"):
             RandomCompression(quality=quality)

@@ -23,7 +23,8 @@ from PIL import Image
 
 import lecodec
 from lecodec.cli import main
-from lecodec.codec.media import read_picture, write_picture
+from lecodec.codec.media import read_picture
+from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError, OutputExists
 from lecodec.jobs import Job, Record, run
 from lecodec.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan

@@ -30,7 +30,7 @@ BELOW = {
     "tasks": {"codec", "bitstream", "errors", "jobs"},
     "console": {"jobs"},
     "paths": {"console", "jobs", "errors"},
-    "cli": {"train", "eval", "codec", "console", "jobs", "paths", "tasks", "lecodec"},
+    "cli": {"train", "eval", "codec", "bitstream", "console", "jobs", "paths", "tasks", "lecodec"},
     "__main__": {"cli"},
 }
 """Which parts each part may import; "lecodec" is the root's public API."""

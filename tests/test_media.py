@@ -7,23 +7,18 @@ import io
 import os
 import struct
 import zlib
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from lecodec.bitstream.metadata import Metadata
-from lecodec.codec.media import (
-    fit_depth,
-    load_picture,
-    metadata_lost,
-    picture_format,
-    picture_of,
-    read_picture,
-    write_picture,
-)
+from lecodec.codec.media import load_picture, picture_of, read_picture
+from lecodec.codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 
@@ -391,6 +386,40 @@ def test_what_pillow_would_reduce_is_refused_before_it_does(picture: np.ndarray)
             picture_of(image)
     with Image.open(io.BytesIO(deep_png(deep(picture, 1)))) as image:
         assert np.array_equal(picture_of(image).samples, deep(picture, 1))
+    for kind in ("PPM", "TIFF"):
+        with (
+            Image.open(written(deep(picture, 3), kind=kind)) as image,
+            pytest.raises(InputError, match="16 bits.*path"),
+        ):
+            picture_of(image)
+
+
+DEEP_AVIF = b64decode(
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAAD5bWV0YQAAAAAAAAAvaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAFBpY3R1"
+    "cmVIYW5kbGVyAAAAAA5waXRtAAAAAAABAAAAHmlsb2MAAAAARAAAAQABAAAAAQAAASEAAAAbAAAAKGlpbmYAAAAAAAEAAAAaaW5mZQIAAAAA"
+    "AQAAYXYwMUNvbG9yAAAAAGppcHJwAAAAS2lwY28AAAAUaXNwZQAAAAAAAABAAAAAQAAAABBwaXhpAAAAAAMKCgoAAAAMYXYxQ4EATAAAAAAT"
+    "Y29scm5jbHgAAgACAAIAAAAAF2lwbWEAAAAAAAAAAQABBAECgwQAAAAjbWRhdAoKAAAAAq//n/84CDINEADAAAACgAAACgWC6A=="
+)
+"""64 x 64 pixels of one colour in 10 bits, which Pillow cannot write."""
+
+
+def test_what_pillow_would_reduce_is_refused_where_only_the_file_tells(tmp_path: Path, picture: np.ndarray) -> None:
+    path = saved(Image.fromarray(picture), tmp_path / "p.jp2")
+    with Image.open(path) as image:
+        assert picture_of(image).samples.shape == picture.shape
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\x4f\xff\x51") + 42
+    data[at : at + 9 : 3] = bytes([11] * 3)
+    for depth, content in ((12, bytes(data)), (10, DEEP_AVIF)):
+        (tmp_path / "deep").write_bytes(content)
+        for source in (io.BytesIO(content), tmp_path / "deep"):
+            with Image.open(source) as image:
+                assert image.mode == "RGB"
+                with pytest.raises(InputError, match=f"{depth} bits.*path"):
+                    picture_of(image)
+    image = Image.open(io.BytesIO(DEEP_AVIF))
+    image.load()
+    assert picture_of(image).samples.dtype == np.uint8  # too late to be seen
 
 
 # -- what is refused
@@ -565,7 +594,7 @@ def test_damaged_metadata_is_left_behind_with_a_note(tmp_path: Path, picture: np
     large = image.copy()
     large.info["xmp"] = bytes((16 << 20) + 1)
     read = picture_of(large)
-    assert read.metadata.xmp == b"" and "16777217 bytes" in read.notes[0]
+    assert read.metadata.xmp == b"" and "more than 16777216 bytes" in read.notes[0]
 
 
 def test_colour_code_points_of_a_png(picture: np.ndarray) -> None:
@@ -587,6 +616,60 @@ def test_metadata_behind_the_pixels_of_a_png(picture: np.ndarray) -> None:
         read = load_picture(io.BytesIO(data[:-12] + png_chunk(b"eXIf", exif_of(3)) + data[-12:]))
         assert read.metadata.exif == exif_of(1)
         assert np.array_equal(read.samples, samples[::-1, ::-1])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("behind", [False, True])
+def test_large_metadata_of_a_png_comes_back_or_is_noted(picture: np.ndarray, bits: int, behind: bool) -> None:
+    """Pillow refuses a PNG in which more than a megabyte is inflated for one chunk."""
+    samples = fit_depth(picture, bits)
+    large = Metadata(profile() + bytes(5 << 20), exif_of() + bytes(3 << 20), XMP.encode() + b" " * (9 << 20), 2, 2)
+    data = written(samples, metadata=large).getvalue()
+    read = load_picture(io.BytesIO(data))
+    assert np.array_equal(read.samples, samples)
+    assert (read.metadata, read.notes, read.file_bytes) == (large, (), len(data))
+
+    text = XMP.encode() + bytes(16 << 20)
+    chunks = [
+        png_chunk(b"iCCP", b"name\0\0" + zlib.compress(profile() + bytes(16 << 20))),
+        png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(text)),
+        png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n3\n" + b"00" * (17 << 20))),
+        png_chunk(b"zTXt", b"a comment\0\0" + zlib.compress(bytes(2 << 20))),
+    ]
+    data = written(samples).getvalue()
+    at = len(data) - 12 if behind else 33
+    read = load_picture(io.BytesIO(data[:at] + b"".join(chunks) + data[at:]))
+    assert np.array_equal(read.samples, samples)
+    assert read.metadata == Metadata()
+    assert [note.split(" is not kept")[0] for note in read.notes] == ["its colour profile (ICC)", "its EXIF", "its XMP"]
+    assert all("more than 16777216 bytes" in note for note in read.notes)
+
+
+def test_texts_of_a_png_that_hold_metadata(picture: np.ndarray) -> None:
+    def read(*chunks: bytes) -> tuple[Metadata, tuple[str, ...]]:
+        data = written(picture).getvalue()
+        found = load_picture(io.BytesIO(data[:33] + b"".join(chunks) + data[33:]))
+        assert np.array_equal(found.samples, picture)
+        return found.metadata, found.notes
+
+    raw = b"Raw profile type exif\0"
+    lines = b"\nexif\n%d\n%s\n" % (len(exif_of()), exif_of().hex().encode())
+    xmp = XMP.encode()
+    for chunk in (png_chunk(b"tEXt", raw + lines), png_chunk(b"zTXt", raw + b"\0" + zlib.compress(lines))):
+        assert read(chunk) == (Metadata(exif=exif_of()), ())
+    for start, text in ((b"\0\0", xmp), (b"\1\0", zlib.compress(xmp))):
+        chunk = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0" + start + b"en\0XMP\0" + text)
+        assert read(chunk, png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0second")) == (Metadata(xmp=xmp), ())
+    assert read(png_chunk(b"tEXt", b"Comment\0hello"), png_chunk(b"gAMA", b"\0")) == (Metadata(), ())
+    damaged = [
+        ("ICC", png_chunk(b"iCCP", b"name\0\0no deflate")),
+        ("EXIF", png_chunk(b"tEXt", raw + b"\n\n\nxy")),
+        ("EXIF", png_chunk(b"zTXt", raw + b"\0no deflate")),
+        ("XMP", png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no deflate")),
+    ]
+    for word, chunk in damaged:
+        metadata, notes = read(chunk)
+        assert metadata == Metadata() and len(notes) == 1 and word in notes[0] and "not kept" in notes[0]
 
 
 def test_cmyk_is_converted_by_its_profile_and_loses_it(tmp_path: Path, picture: np.ndarray) -> None:
@@ -650,7 +733,37 @@ def test_decompression_bombs_are_refused_before_memory_is_taken(tmp_path: Path) 
     header = struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
     (tmp_path / "bomb.png").write_bytes(data)
-    assert "pixels" in refusal(tmp_path / "bomb.png")
+    with pytest.raises(LimitExceeded, match="LECODEC_MAX_PIXELS"):
+        read_picture(tmp_path / "bomb.png")
+    tags = {256: 65000, 257: 65000, 258: [16] * 3, 259: 1, 262: 2, 273: 400, 277: 3, 278: 2, 279: 24}
+    for bits in (8, 16):
+        with pytest.raises(LimitExceeded, match="LECODEC_MAX_PIXELS"):
+            read_picture(tiff("<", {**tags, 258: [bits] * 3}, bytes(24)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["PNG", "PNG 16", "TIFF", "TIFF 16", "JPEG", "PPM", "BMP"])
+def test_the_limit_is_ours_and_not_that_of_pillow(
+    picture: np.ndarray, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow warns above its limit and refuses above twice as much."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    samples = fit_depth(picture, 16 if kind.endswith("16") else 8)
+    stream = written(samples, kind=kind.split()[0])
+    back = read_picture(stream)
+    assert back.dtype == samples.dtype
+    assert kind == "JPEG" or np.array_equal(back, samples)
+    assert Image.MAX_IMAGE_PIXELS == 50
+
+
+def test_where_pillow_keeps_to_its_own_limit_the_sentence_says_so(
+    picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lecodec.codec.media import _one_sentence
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(LimitExceeded, match="100 pixels, the limit of Pillow"), _one_sentence():
+        Image.open(written(picture))
 
 
 def test_limit_of_the_container_holds_for_pictures(
@@ -691,3 +804,22 @@ def test_a_picture_too_large_for_a_format_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(InputError, match="WEBP"):
         write_picture(np.zeros((1, 20000), np.uint8), tmp_path / "wide.webp")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_gamma_that_is_not_srgbs_is_noted(tmp_path: Path) -> None:
+    for extra, noted in (
+        ([(b"gAMA", (100000).to_bytes(4, "big"))], True),
+        ([(b"gAMA", (45455).to_bytes(4, "big"))], False),
+        ([(b"gAMA", (100000).to_bytes(4, "big")), (b"sRGB", b"\0")], False),
+    ):
+        info = PngInfo()
+        for kind, data in extra:
+            info.add(kind, data)
+        Image.new("RGB", (4, 3), (9, 80, 200)).save(tmp_path / "g.png", pnginfo=info)
+        assert any("gAMA" in note for note in load_picture(tmp_path / "g.png").notes) == noted
+
+
+def test_pgm_is_grey(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ppm"):
+        write_picture(np.zeros((2, 2, 3), np.uint8), tmp_path / "x.pgm")
+    write_picture(np.zeros((2, 2), np.uint8), tmp_path / "x.pgm")

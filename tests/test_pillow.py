@@ -52,6 +52,20 @@ def test_every_mode_opens_and_saves(mode: str, picture: np.ndarray, tmp_path: Pa
         assert np.array_equal(np.asarray(image), lecodec.decode(data))
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_a_small_picture_opened_by_its_path(mode: str, picture: np.ndarray, tmp_path: Path) -> None:
+    """Its file is larger than its samples: Pillow could map it into memory in their place."""
+    data = codecs.load().encode(np.ascontiguousarray(samples_in(mode, picture)[:5, :6]))
+    (tmp_path / "p.lec").write_bytes(data)
+    for path in (tmp_path / "p.lec", str(tmp_path / "p.lec")):
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == (mode, (6, 5))
+            assert np.array_equal(np.asarray(image), lecodec.decode(data))
+            image.putpixel((0, 0), image.getpixel((5, 4)))  # in memory that is its own
+            assert image.getpixel((0, 0)) == image.getpixel((5, 4))
+    assert (tmp_path / "p.lec").read_bytes() == data
+
+
 def test_opening_decodes_nothing_and_imports_no_torch(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys, lecodec\nfrom PIL import Image\n"

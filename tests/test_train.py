@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from lecodec.train.freeze import freeze, freeze_network
 from lecodec.train.loop import load_checkpoint, train
 from lecodec.train.objectives import balance_weight, quality_lambda
 from lecodec.train.recipe import load_recipe
+from lecodec.train.synthetic import harden
 
 SMALL = NetworkConfig(
     TransformConfig(width8=16, width16=24, latent=16, analysis8=1, analysis16=1, synthesis8=1, synthesis16=1),
@@ -246,3 +248,20 @@ def test_weights_beyond_the_bound_cannot_be_frozen(tmp_path):
     with pytest.raises(ModelError, match="finite"):
         freeze_network(network, tmp_path / "x.safetensors", "x")
     assert not list(tmp_path.iterdir())
+
+
+def test_hard_content_keeps_the_shape_and_depends_on_the_seed_alone():
+    crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    before = crop.copy()
+    made = [harden(crop, random.Random(seed)) for seed in range(60)]
+    assert all(m.shape == crop.shape and m.dtype == np.uint8 for m in made)
+    assert all(np.array_equal(m, harden(crop, random.Random(seed))) for seed, m in enumerate(made))
+    assert np.array_equal(crop, before) and sum(not np.array_equal(m, crop) for m in made) > 50
+
+
+def test_crops_get_their_share_of_hard_content():
+    plain = np.full((80, 80, 3), 90, np.uint8)
+    for share, low, high in ((0.0, 0, 0), (0.5, 60, 140)):
+        stream = CropStream([plain], (1.0, 1.0), 3, synthetic=share)
+        changed = sum(bool((crop != 90).any()) for crop in stream.take(200, 64))
+        assert low <= changed <= high

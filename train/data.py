@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .synthetic import harden
 
 __all__ = ["CropStream", "load_pictures"]
 
@@ -48,13 +49,21 @@ def load_pictures(folders: list[Path], *, smallest: int = 64) -> list[np.ndarray
 
 
 class CropStream:
-    """An endless stream of batches. Pictures are drawn in proportion to the square root of their area.
+    """An endless stream of batches. Pictures are drawn in proportion to the square root of their area; a share
+    `synthetic` of the crops gets hard content (see `synthetic`).
 
     Iterating yields [batch, 3, crop, crop] float32 in [0, 1]. Set `crop` and `batch` between batches.
     """
 
-    def __init__(self, pictures: list[np.ndarray], downscale: tuple[float, float], seed: int, workers: int = 1):
-        self.pictures, self.downscale = pictures, downscale
+    def __init__(
+        self,
+        pictures: list[np.ndarray],
+        downscale: tuple[float, float],
+        seed: int,
+        workers: int = 1,
+        synthetic: float = 0.0,
+    ):
+        self.pictures, self.downscale, self.synthetic = pictures, downscale, synthetic
         self.crop, self.batch = 128, 4
         self._random = random.Random(seed)
         self._weights = np.cumsum([float(p.shape[0] * p.shape[1]) ** 0.5 for p in pictures]).tolist()
@@ -72,6 +81,8 @@ class CropStream:
         if side != crop:
             kind = rng.choice((Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX))
             cut = np.asarray(Image.fromarray(cut).resize((crop, crop), kind))
+        if rng.random() < self.synthetic:
+            cut = harden(cut, rng)
         return cut[:, ::-1] if rng.random() < 0.5 else cut
 
     def _make(self, jobs: list[tuple[int, int, int]]) -> Tensor:

@@ -131,7 +131,7 @@ class _Run:
         self.resumes = (folder / "checkpoint.pt").exists()
         torch.manual_seed(recipe.seed + self.rank)
         seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
-        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers)
+        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers, recipe.synthetic)
         self.network = ImageNetwork(recipe.network())
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if not self.resumes:

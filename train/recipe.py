@@ -44,6 +44,8 @@ class Recipe(_Strict):
     """Folders of validation pictures; never the ones that results are reported on."""
     downscale: tuple[float, float] = (1.0, 2.0)
     """Each crop is taken from the picture shrunk by a random factor in this range."""
+    synthetic: float = Field(0.0, ge=0, le=1)
+    """Share of the crops that get noise, patterns, dither or text (see train/synthetic.py)."""
     start_from: Path | None = None
     """A checkpoint whose weights (not whose optimiser) the run starts with."""
     train_only: list[str] = []

@@ -1,0 +1,120 @@
+"""Files of the container for its tests: small ones by hand, and any at all as hypothesis draws them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import struct
+
+from hypothesis import strategies as st
+
+from lecodec.bitstream import QUALITY_MAX, SIGNATURE, Header, Metadata, frame, pack, walk
+
+DIGEST = hashlib.blake2b(struct.pack("<3i", 0, -1, 2), digest_size=8).digest()
+PARSE, SYNTHESIS = bytes.fromhex("0123456789abcdef"), bytes.fromhex("fedcba9876543210")
+HEADER = Header(width=7, height=5, channels=3, parse_digest=PARSE, synthesis_digest=SYNTHESIS, quality=11392)
+LHDR, LDAT, LEND = frame(b"LHDR", HEADER.pack()), frame(b"LDAT", DIGEST + b"coder bytes"), frame(b"LEND", b"")
+EXAMPLE = SIGNATURE + LHDR + frame(b"exMp", b"hi") + frame(b"LDAT", DIGEST + bytes.fromhex("00a1b2c3")) + LEND
+
+TILED = dataclasses.replace(HEADER, width=70, channels=1, alpha=1, tile_width=64, tile_height=64)
+"""Two tiles of one row, 64 and 6 pixels wide, with alpha."""
+CODED = [(DIGEST, bytes.fromhex("00a1b2c3")), (DIGEST, b"\xd4")]
+OPAQUE = [(hashlib.blake2b(b"\xff" * n, digest_size=8).digest(), b"") for n in (5 * 64, 5 * 6)]
+EXAMPLE_2 = pack(TILED, CODED, OPAQUE)
+
+digests = st.binary(min_size=8, max_size=8)
+sides = st.integers(1, 2**14)
+code_points = st.integers(0, 255)
+tile_sizes = st.just((0, 0)) | st.tuples(st.integers(1, 1023), st.integers(1, 1023)).map(
+    lambda s: (64 * s[0], 64 * s[1])
+)
+
+
+@st.composite
+def headers(draw: st.DrawFn, sides: st.SearchStrategy[int] = sides) -> Header:
+    tile_width, tile_height = draw(tile_sizes)
+    return Header(
+        width=draw(sides),
+        height=draw(sides),
+        channels=draw(st.sampled_from([1, 3])),
+        bit_depth=draw(st.sampled_from([8, 16])),
+        colour_primaries=draw(code_points),
+        transfer=draw(code_points),
+        alpha=draw(st.sampled_from([0, 1])),
+        parse_digest=draw(digests),
+        synthesis_digest=draw(digests),
+        quality=draw(st.integers(0, QUALITY_MAX)),
+        tile_width=tile_width,
+        tile_height=tile_height,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What goes into a file of up to 20 tiles."""
+
+    header: Header
+    data: list[tuple[bytes, bytes]]
+    alpha: list[tuple[bytes, bytes]]
+    metadata: Metadata
+    before: list[tuple[bytes, bytes]]
+    after: list[tuple[bytes, bytes]]
+
+    @property
+    def bytes(self) -> bytes:
+        packed = pack(self.header, self.data, self.alpha, self.metadata)
+        end = len(packed) - 12 - (12 + 4 * len(self.data + self.alpha) if self.header.tiles > 1 else 0)
+        before, after = (b"".join(frame(*chunk) for chunk in part) for part in (self.before, self.after))
+        return packed[:60] + before + packed[60:end] + after + packed[end:]
+
+
+ancillary_types = st.from_regex(rb"\A[a-z][A-Za-z][A-Z][A-Za-z]\Z").filter(
+    lambda type: type not in (b"iCCP", b"eXIf", b"xMPd", b"iNDX")
+)
+ancillaries = st.lists(st.tuples(ancillary_types, st.binary(max_size=40)), max_size=3)
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> Contents:
+    header = draw(headers(st.integers(1, 200)))
+    chunks = st.lists(st.tuples(digests, st.binary(max_size=60)), min_size=header.tiles, max_size=header.tiles)
+    metadata = Metadata(*(draw(st.binary(max_size=80)) for _ in range(3)), header.colour_primaries, header.transfer)
+    return Contents(
+        header, draw(chunks), draw(chunks) if header.alpha else [], metadata, draw(ancillaries), draw(ancillaries)
+    )
+
+
+class Trickle(io.RawIOBase):
+    """A pipe: delivers a few bytes at a time, cannot seek, counts what was taken."""
+
+    def __init__(self, data: bytes, at_once: int = 3) -> None:
+        self.data, self.at_once, self.taken = data, at_once, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        count = min(count, self.at_once) if count >= 0 else self.at_once
+        piece = self.data[self.taken : self.taken + count]
+        self.taken += len(piece)
+        return piece
+
+    def seek(self, *args: object) -> int:
+        raise AssertionError("the container must not seek")
+
+
+chunk_types = st.sampled_from([b"LHDR", b"LDAT", b"LEND", b"LNEW", b"exMp", b"exmp", b"\0\0\0\0"]) | st.binary(
+    min_size=4, max_size=4
+)
+any_chunks = st.tuples(chunk_types, st.just(HEADER.pack()) | st.binary(max_size=30)).map(lambda c: frame(*c))
+
+
+def chunks_of(data: bytes) -> list[bytes]:
+    """A file cut into its signature and its chunks."""
+    starts = [0, *(chunk.offset for chunk in walk(data)), len(data)]
+    return [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+
+
+def index_of(*lengths: int) -> bytes:
+    return frame(b"iNDX", struct.pack(f"<{len(lengths)}I", *lengths))
