@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..entropy.exact import clamp_inward
 from ..entropy.hyperprior import GAIN_LINE, IndexTable
 
 __all__ = ["Analysis", "Pointwise", "Synthesis", "TransformConfig"]
@@ -96,7 +97,7 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = self.project_in(x).chunk(2, 1)
-        return (x + self.project_out(self.depthwise(a) * F.silu(b))).clamp(-LIMIT, LIMIT)
+        return clamp_inward(x + self.project_out(self.depthwise(a) * F.silu(b)), -LIMIT, LIMIT)
 
     def run_(self, x: Tensor) -> Tensor:
         """forward() for coding, written over x: a few rows at a time, so that what lies between stays in the cache.
@@ -127,7 +128,7 @@ class _Blocks(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu":
-            return super().forward(x.clamp(-LIMIT, LIMIT))
+            return super().forward(clamp_inward(x, -LIMIT, LIMIT))
         x = x.clamp_(-LIMIT, LIMIT)
         for block in self:
             x = block.run_(x)  # pyright: ignore[reportCallIssue]
