@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import lecodec
 from lecodec.bitstream import parse
@@ -95,3 +96,30 @@ def test_memory_does_not_follow_the_picture(coffee, tmp_path):
         pytest.skip("the peak of the resident set is known on Linux only")
     pixels = large.shape[0] * large.shape[1]
     assert 1e6 * (found.peak_mb - found.loaded_mb) < 250e6 + 16 * pixels
+
+
+def _hard(coffee: np.ndarray) -> dict[str, np.ndarray]:
+    """What photographs rarely hold: name -> uint8 [H, W, 3]."""
+    crop = coffee[:256, :384]
+    rng = np.random.default_rng(0)
+    cells = np.indices(crop.shape[:2]).sum(0) % 2
+    patch = crop.copy()
+    patch[100:108, 200:208] = 255 * cells[:8, :8, None]
+    return {
+        "noise": rng.integers(0, 256, crop.shape, dtype=np.uint8),
+        "noisy": np.clip(crop + rng.normal(0, 45, crop.shape), 0, 255).astype(np.uint8),
+        "cells": np.repeat(255 * cells[:, :, None], 3, 2).astype(np.uint8),
+        "dither": np.asarray(Image.fromarray(crop).convert("1").convert("RGB")),
+        "patch": patch,
+    }
+
+
+@pytest.mark.parametrize("name", ["noise", "noisy", "cells", "dither", "patch"])
+def test_hard_content_degrades_gracefully(codec, coffee, name):
+    """No better than a flat colour, perhaps, but no other picture either, and no more bytes than the samples have."""
+    samples = _hard(coffee)[name]
+    flat = np.broadcast_to(samples.reshape(-1, 3).mean(0).round().astype(np.uint8), samples.shape)
+    for quality in (20, 60, 100):
+        data = codec.encode(samples, quality)
+        assert len(data) < samples.size
+        assert psnr(samples, codec.decode(data)) > psnr(samples, flat) - 1.5
