@@ -22,7 +22,7 @@ from ..errors import ModelError, UnknownModel
 __all__ = ["ALIASES", "ModelCard", "find_by_digest", "find_model", "list_models", "load_tensors", "read_card"]
 
 SHIPPED = Path(__file__).parent / "models"
-ALIASES = {"image": "image-1"}
+ALIASES = {"image": "image-2"}
 """What a short name stands for: the best model of its kind that is shipped."""
 MAX_CARD = 1 << 20
 MAX_MODEL = 1 << 30
