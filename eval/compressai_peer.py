@@ -43,7 +43,7 @@ class CompressaiCodec:
             raise InputError(f"unknown network {network!r}; there are {', '.join('compressai:' + n for n in NETWORKS)}")
         zoo = extra("compressai.zoo", "compressai", "compressai")
         import torch
-        from compressai import __version__
+        from compressai import __version__  # pyright: ignore[reportMissingImports]
 
         try:
             torch.empty(1, device=device)

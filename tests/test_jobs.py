@@ -314,7 +314,9 @@ def test_info_says_what_is_carried(cli: Callable) -> None:
     assert (lines["tiles"], lines["icc_bytes"], lines["alpha"]) == ("4", "0", "0 (none)")
     assert int(lines["exif_bytes"]) > 13
     code, out, err = cli("info", "--json", "a.png.lec", ".", "missing.lec")
-    assert code == 1 and json.loads(out)["tiles"] == 4
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 1 and records[0]["tiles"] == 4
+    assert [record["status"] for record in records] == ["ok", "error", "error"]
     assert [line.split(": ")[1] for line in err.splitlines()] == [".", "missing.lec"]
 
 
