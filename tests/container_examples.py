@@ -7,9 +7,11 @@ import hashlib
 import io
 import struct
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from lecodec.bitstream import QUALITY_MAX, SIGNATURE, Header, Metadata, frame, pack, walk
+from lecodec.bitstream.limits import MAX_TILE_PIXELS
 
 DIGEST = hashlib.blake2b(struct.pack("<3i", 0, -1, 2), digest_size=8).digest()
 PARSE, SYNTHESIS = bytes.fromhex("0123456789abcdef"), bytes.fromhex("fedcba9876543210")
@@ -33,10 +35,11 @@ tile_sizes = st.just((0, 0)) | st.tuples(st.integers(1, 1023), st.integers(1, 10
 
 @st.composite
 def headers(draw: st.DrawFn, sides: st.SearchStrategy[int] = sides) -> Header:
-    tile_width, tile_height = draw(tile_sizes)
+    width, height, (tile_width, tile_height) = draw(sides), draw(sides), draw(tile_sizes)
+    assume(min(width, tile_width or width) * min(height, tile_height or height) <= MAX_TILE_PIXELS)
     return Header(
-        width=draw(sides),
-        height=draw(sides),
+        width=width,
+        height=height,
         channels=draw(st.sampled_from([1, 3])),
         bit_depth=draw(st.sampled_from([8, 16])),
         colour_primaries=draw(code_points),

@@ -715,12 +715,12 @@ def test_a_kill_leaves_whole_outputs_and_old_files(command: list[str], tmp_path:
 def test_an_interrupt_does_not_wait_for_a_computation(tmp_path: Path) -> None:
     """A worker in C code that would take a minute, the interpreter's lock released, as in a convolution."""
     code = (
-        "import time\n"
+        "import os, time\n"
         "from lecodec.jobs import Job, promptly_interrupted, run\n"
         "class Slow:\n"
         "    bunch_pixels = 0\n"
         "    def kind(self, job): return None\n"
-        "    def read(self, job): print('reading', flush=True); time.sleep(60)\n"
+        "    def read(self, job): os.write(1, b'reading\\n'); time.sleep(60)\n"
         "with promptly_interrupted():\n"
         "    run([Job('a'), Job('b')], Slow(), print, workers=2)\n"
     )
