@@ -2,7 +2,8 @@
 
     codec -> bitstream -> file -> bitstream -> codec
 
-`chunks` frames, `fields` declares the header, `container` puts both in order, `random_access` finds single tiles.
+`chunks` frames, `fields` declares the header, `sets` what is said of a set beside it, `container` puts all in order,
+`random_access` finds single tiles.
 Standard library only, imported in milliseconds, so that `lecodec info` is quick. Knows nothing of probabilities or
 pictures: the arithmetic coder's bytes and the digests pass through as they are. The specification is FORMAT.md.
 """
@@ -12,45 +13,66 @@ from __future__ import annotations
 from .atomic import atomic_write, check_writable, discard_temporaries
 from .chunks import SIGNATURE, Chunk, frame
 from .container import DataChunk, Parsed, pack, parse, read_checked, read_header, walk
-from .fields import DIGEST_BYTES, FIELDS, HEADER_BYTES, QUALITY_MAX, QUALITY_ONE, Field, Header
+from .fields import (
+    DIGEST_BYTES,
+    FIELDS,
+    HEADER_BYTES,
+    LOSSLESS,
+    NO_DIGEST,
+    QUALITY_MAX,
+    QUALITY_ONE,
+    SET,
+    Field,
+    Header,
+)
 from .limits import (
     MAX_PIXELS,
     MAX_SIDE,
     MAX_TILE,
     TILE_STEP,
     check_picture_size,
+    check_set_size,
     max_alpha_bytes,
     max_data_bytes,
+    max_lossless_bytes,
     max_pixels,
 )
 from .metadata import Metadata
 from .random_access import TileReader
+from .sets import ItemSet, geometry
 
 __all__ = [
     "DIGEST_BYTES",
     "FIELDS",
     "HEADER_BYTES",
+    "LOSSLESS",
     "MAX_PIXELS",
     "MAX_SIDE",
     "MAX_TILE",
+    "NO_DIGEST",
     "QUALITY_MAX",
     "QUALITY_ONE",
+    "SET",
     "SIGNATURE",
     "TILE_STEP",
     "Chunk",
     "DataChunk",
     "Field",
     "Header",
+    "ItemSet",
     "Metadata",
     "Parsed",
     "TileReader",
     "atomic_write",
     "check_picture_size",
+    "check_set_size",
     "check_writable",
     "discard_temporaries",
     "frame",
+    "geometry",
     "max_alpha_bytes",
     "max_data_bytes",
+    "max_lossless_bytes",
     "max_pixels",
     "pack",
     "parse",

@@ -2,8 +2,10 @@
 
     codec -> Header, Metadata, (digest, bytes) of each tile -> pack -> file -> parse -> the same -> codec
 
-    file = signature LHDR {ancillary} data {data} {ancillary} [iNDX] LEND
+    file = signature LHDR [LSET] {ancillary} data {data} {ancillary} [iNDX] LEND
     data = LDAT [LALP]                    one for each tile; LALP is there if the header says that there is alpha
+
+Of a set of samples LSET says what it holds, and there is an LDAT for each block of items. The code says tiles for both.
 
 `chunks` frames, this module orders, `random_access` reads single tiles. FORMAT.md is the specification.
 
@@ -12,7 +14,8 @@ Guarantees:
   so every byte of a file is under the signature, a CRC or an equality check, and nothing is given out unchecked.
 - Memory follows what the source holds, not what it claims: lengths are compared with their limits, and with the bytes
   that remain where that is known; streams are read in small pieces. Only metadata grows, to at most `MAX_ANCILLARY`.
-- Reading is sequential and never seeks, so pipes work. `read_header` takes 60 bytes from its source and no more.
+- Reading is sequential and never seeks, so pipes work. `read_header` takes 60 bytes from its source, of a set
+  LSET too, and no more.
 - Messages name the byte offset, what was expected and what was found; the caller puts the file's name in front.
 """
 
@@ -36,16 +39,19 @@ from .chunks import (
     read_head,
     read_rest,
 )
-from .fields import DIGEST_BYTES, VERSION, Header
+from .fields import DIGEST_BYTES, SET, VERSION, Header
 from .limits import (
     MAX_ANCILLARY,
     MAX_ANCILLARY_CHUNKS,
     MAX_CHUNK,
     MAX_HEADER,
+    MAX_SET,
     max_alpha_bytes,
     max_data_bytes,
+    max_lossless_bytes,
 )
 from .metadata import METADATA_TYPES, Metadata
+from .sets import ItemSet
 
 __all__ = [
     "DataChunk",
@@ -61,11 +67,12 @@ __all__ = [
 ]
 
 HEADER: Final = b"LHDR"
+ITEMS: Final = b"LSET"
 DATA: Final = b"LDAT"
 ALPHA: Final = b"LALP"
 INDEX: Final = b"iNDX"
 END: Final = b"LEND"
-_KNOWN: Final = frozenset((HEADER, DATA, ALPHA, INDEX, END))
+_KNOWN: Final = frozenset((HEADER, ITEMS, DATA, ALPHA, INDEX, END))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,8 @@ class DataChunk:
     """A data chunk of a tile.
 
     digest: 8 bytes, BLAKE2b-64 of what the payload decodes to; carried here, computed and compared by the codec.
-    payload: the arithmetic coder's bytes, or the alpha plane's PNG. offset: of the payload's first byte in the file,
-    for messages.
+    payload: the arithmetic coder's bytes, a method and what it made of samples without loss, or the rows of the alpha
+    plane. offset: of the payload's first byte in the file, for messages.
     """
 
     digest: bytes
@@ -108,15 +115,17 @@ def pack(
 ) -> bytes:
     """A whole `.lec` file of the newest version; 92 bytes more than the coder's bytes for one tile and nothing else.
 
-    data: (digest of 8 bytes, the coder's bytes) for each tile, in the order of `header.tile_box`. alpha: (digest, PNG
+    data: (digest of 8 bytes, the coder's bytes) for each tile, in the order of `header.tile_box`. alpha: (digest, rows
     or nothing) for each tile if `header.alpha`, otherwise none. metadata: goes before the data so that a reader of a
     stream has it first; its code points must be the header's. A file of several tiles gets an index. Raises InputError
     for arguments that would not make a valid file, LimitExceeded for a payload beyond its limit.
     """
     for name, given, expected in (("data", data, header.tiles), ("alpha", alpha, header.tiles * header.alpha)):
         if len(given) != expected:
-            raise InputError(f"{len(given)} {name} chunks, expected {expected} ({header.tiles} tiles)")
+            raise InputError(f"{len(given)} {name} chunks, expected {expected} ({header.tiles} {header.part}s)")
     parts = [SIGNATURE, frame(HEADER, dataclasses.replace(header, version=VERSION).pack())]
+    if header.items is not None:
+        parts.append(frame(ITEMS, header.items.pack()))
     if metadata is not None:
         if (metadata.primaries, metadata.transfer) != (header.colour_primaries, header.transfer):
             raise InputError(
@@ -129,9 +138,11 @@ def pack(
         parts += [frame(type, payload) for type, payload in ancillary]
     ordered = [chunk for tile in zip(data, alpha, strict=True) for chunk in tile] if header.alpha else data
     for number, (digest, payload) in enumerate(ordered):
-        type, limit = _data_rule(header, number)
+        type, least, limit = _data_rule(header, number)
         if len(digest) != DIGEST_BYTES:
             raise InputError(f"a data digest of {len(digest)} bytes, expected {DIGEST_BYTES}")
+        if DIGEST_BYTES + len(payload) < least:
+            raise InputError(f"{type.decode()} of {DIGEST_BYTES + len(payload)} bytes, expected at least {least}")
         if DIGEST_BYTES + len(payload) > limit:
             raise LimitExceeded(f"{type.decode()} of {DIGEST_BYTES + len(payload)} bytes: the limit is {limit}")
         parts.append(frame(type, digest + payload))
@@ -147,13 +158,16 @@ def data_chunks(header: Header) -> int:
     return header.tiles * (1 + header.alpha)
 
 
-def _data_rule(header: Header, number: int) -> tuple[bytes, int]:
-    """Type and largest payload of data chunk `number`, counted from 0 in the order of the file."""
+def _data_rule(header: Header, number: int) -> tuple[bytes, int, int]:
+    """Type, smallest and largest payload of data chunk `number`, counted from 0 in the order of the file."""
     tile, is_alpha = divmod(number, 1 + header.alpha)
     _, _, width, height = header.tile_box(tile)
     if is_alpha:
-        return ALPHA, max_alpha_bytes(width, height, header.bit_depth)
-    return DATA, max_data_bytes(width, height)
+        return ALPHA, DIGEST_BYTES, max_alpha_bytes(width, height, header.bit_depth)
+    if header.lossless:
+        raw = width * height * header.channels * header.bit_depth // 8
+        return DATA, DIGEST_BYTES + 1, max_lossless_bytes(raw)
+    return DATA, DIGEST_BYTES, max_data_bytes(width, height)
 
 
 # -- reading
@@ -165,14 +179,13 @@ def parse(source: bytes | BinaryIO) -> Parsed:
     source: the bytes, or a binary stream that is read to its end. Raises NotLecFile, TruncatedFile, CorruptFile,
     UnsupportedFile, LimitExceeded.
     """
-    chunks = walk(source)
-    first = next(chunks)
-    header = Header.unpack(first.payload, first.offset + 8)
+    reader = Reader(source)
+    header, _ = read_first(reader)
     data: dict[bytes, list[DataChunk]] = {DATA: [], ALPHA: []}
     known: list[Chunk] = []
     unknown: list[tuple[bytes, bytes]] = []
     size = 0
-    for chunk in chunks:
+    for chunk in _walk_on(reader, header):
         if chunk.type in data:
             data[chunk.type].append(data_chunk(chunk))
         elif chunk.type in METADATA_TYPES.values():
@@ -199,7 +212,9 @@ def read_checked(source: BinaryIO) -> bytes:
 
 
 def read_header(source: bytes | BinaryIO) -> Header:
-    """The header alone, from the first 60 bytes: what follows is neither read nor checked. Raises as `parse` does."""
+    """The header alone, from the first 60 bytes (and the LSET chunk of a set): what follows is neither read nor
+    checked. Raises as `parse` does.
+    """
     return read_first(Reader(source))[0]
 
 
@@ -211,7 +226,12 @@ def walk(source: bytes | BinaryIO) -> Iterator[Chunk]:
     """
     reader = Reader(source)
     header, first = read_first(reader)
-    yield first
+    yield from first
+    yield from _walk_on(reader, header)
+
+
+def _walk_on(reader: Reader, header: Header) -> Iterator[Chunk]:
+    """The chunks behind those of `read_first`."""
     bytes_left, chunks_left = MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
     for chunk in read_ancillary(reader, bytes_left, chunks_left, before_data=True):
         bytes_left -= len(chunk.payload)
@@ -238,15 +258,23 @@ def walk(source: bytes | BinaryIO) -> Iterator[Chunk]:
         raise CorruptFile(f"byte {reader.offset - 1}: more bytes, expected the end of the file after LEND")
 
 
-def read_first(reader: Reader) -> tuple[Header, Chunk]:
-    """Signature and LHDR, 60 bytes. Raises as `parse` does."""
+def read_first(reader: Reader) -> tuple[Header, list[Chunk]]:
+    """Signature and LHDR, 60 bytes, and LSET of a set. Raises as `parse` does."""
     check_signature(reader.take(len(SIGNATURE)))
     head = read_head(reader)
     if head.type != HEADER:
         raise CorruptFile(f"byte {head.offset + 4}: chunk type {head.type.decode()}, expected LHDR")
     check_length(head, MAX_HEADER)
-    chunk = read_rest(reader, head)
-    return Header.unpack(chunk.payload, head.offset + 8), chunk
+    first = read_rest(reader, head)
+    header = Header.unpack(first.payload, head.offset + 8)
+    if header.media != SET:
+        return header, [first]
+    head = read_head(reader)
+    if head.type != ITEMS:
+        _refuse(reader, head, "LSET")
+    check_length(head, MAX_SET)
+    second = read_rest(reader, head)
+    return header.with_items(ItemSet.unpack(second.payload, head.offset + 8), head.offset + 8), [first, second]
 
 
 def read_ancillary(reader: Reader, bytes_left: int, chunks_left: int, *, before_data: bool) -> Iterator[Chunk]:
@@ -279,13 +307,11 @@ def read_data(reader: Reader, header: Header, number: int, *, keep: bool = True)
 def read_data_head(reader: Reader, header: Header, number: int) -> Head:
     """The head of data chunk `number`, which must come next, its length being within the limits."""
     head = read_head(reader)
-    type, limit = _data_rule(header, number)
+    type, least, limit = _data_rule(header, number)
     if head.type != type:
-        _refuse(reader, head, f"{type.decode()} of tile {number // (1 + header.alpha)} of {header.tiles}")
-    if head.length < DIGEST_BYTES:
-        raise CorruptFile(
-            f"byte {head.offset}: {type.decode()} of {head.length} bytes, expected at least {DIGEST_BYTES}"
-        )
+        _refuse(reader, head, f"{type.decode()} of {header.part} {number // (1 + header.alpha)} of {header.tiles}")
+    if head.length < least:
+        raise CorruptFile(f"byte {head.offset}: {type.decode()} of {head.length} bytes, expected at least {least}")
     check_length(head, limit)
     return head
 

@@ -1,6 +1,7 @@
 """The header of a `.lec` file as a declared list of fields.
 
     container: LHDR payload, 40 bytes <-> Header -> codec (which model, which size, which quality), `lecodec info`
+    container: LSET payload of a set <-> ItemSet, which the Header holds
 
 Each field of `Header` is declared once: its type on disk, its sentence of documentation, the values it may have.
 Packing, parsing, checking and printing all follow from the declarations, so they cannot disagree, and the table in
@@ -16,14 +17,29 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
-from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size, check_tile_size
+from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size, check_set_size, check_tile_size
+from .sets import ItemSet, geometry
 
-__all__ = ["DIGEST_BYTES", "FIELDS", "HEADER_BYTES", "QUALITY_MAX", "QUALITY_ONE", "VERSION", "Field", "Header"]
+__all__ = [
+    "DIGEST_BYTES",
+    "FIELDS",
+    "HEADER_BYTES",
+    "HYPERPRIOR",
+    "IMAGE",
+    "LOSSLESS",
+    "NO_DIGEST",
+    "QUALITY_MAX",
+    "QUALITY_ONE",
+    "SET",
+    "VERSION",
+    "Field",
+    "Header",
+]
 
 VERSION: Final = 1
 """The version that is written. Older ones have the same layout and are read like it: their files use less of it."""
@@ -32,6 +48,12 @@ DIGEST_BYTES: Final = 8
 QUALITY_ONE: Final = 256
 """One quality index in the fixed point of the quality field (8 fractional bits)."""
 QUALITY_MAX: Final = 63 * QUALITY_ONE
+IMAGE, SET = 0, 1
+"""Values of the media field."""
+HYPERPRIOR, LOSSLESS = 0, 1
+"""Values of the codec field."""
+NO_DIGEST: Final = bytes(DIGEST_BYTES)
+"""The digest of a model that is not there, or not needed."""
 
 _PRIMARIES: Final = {1: "BT.709, sRGB", 2: "unspecified", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _TRANSFERS: Final = {1: "BT.709", 2: "unspecified", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"}
@@ -111,12 +133,13 @@ def _declare(kind: str, doc: str, *, default: Any = dataclasses.MISSING, **rules
 class Header:
     """What stands in front of the data of every `.lec` file: 40 bytes in the order of declaration.
 
-    Numbers are plain `int`s, digests are 8 `bytes`. The constructor raises InputError for a value that no file may
-    have, and LimitExceeded for a picture beyond the limits.
+    Numbers are plain `int`s, digests are 8 `bytes`. items: of a set, what LSET says of it; None of a picture, and of
+    the header of a set as long as LSET is not read. The constructor raises InputError for a value that no file may
+    have, and LimitExceeded for a picture or a set beyond the limits.
     """
 
     version: int = _declare("u8", "Version of the format.", names={0: "experimental", 1: "stable"}, default=VERSION)
-    media: int = _declare("u8", "Kind of medium.", names={0: "image"}, default=0)
+    media: int = _declare("u8", "Kind of medium.", names={IMAGE: "image", SET: "set"}, default=IMAGE)
     width: int = _declare("u32", "Width in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
     height: int = _declare("u32", "Height in pixels.", low=1, high=MAX_SIDE, too_high=LimitExceeded)
     channels: int = _declare("u8", "Colour channels, alpha not counted.", names={1: "grey", 3: "RGB"})
@@ -130,7 +153,12 @@ class Header:
     matrix: int = _declare("u8", "CICP matrix coefficients.", names={0: "identity, RGB or grey"}, default=0)
     full_range: int = _declare("u8", "CICP full-range flag.", names={1: "full range"}, default=1)
     alpha: int = _declare("u8", "Kind of alpha channel.", names={0: "none", 1: "straight"}, default=0)
-    codec: int = _declare("u8", "Codec that wrote the data chunks.", names={0: "hyperprior image codec"}, default=0)
+    codec: int = _declare(
+        "u8",
+        "Codec that wrote the data chunks.",
+        names={HYPERPRIOR: "hyperprior image codec", LOSSLESS: "lossless blocks"},
+        default=HYPERPRIOR,
+    )
     parse_digest: bytes = _declare("digest", "Digest of the model's integer part: needed to read the data chunks.")
     synthesis_digest: bytes = _declare(
         "digest", "Digest of the model's synthesis: any that fits the parse digest will do."
@@ -144,6 +172,7 @@ class Header:
     tile_height: int = _declare(
         "u16", "Height of a tile in pixels, 0 for untiled.", high=MAX_TILE, step=TILE_STEP, default=0
     )
+    items: ItemSet | None = None
 
     def __post_init__(self) -> None:
         for field in FIELDS:
@@ -157,10 +186,20 @@ class Header:
                 field.check(value)
             except (CorruptFile, UnsupportedFile) as error:
                 raise InputError(f"header: {error}") from None
-        if bool(self.tile_width) != bool(self.tile_height):
-            raise InputError(f"header: {_half_tiled(self.tile_width, self.tile_height)}")
+        for _, wrong in _contradictions(vars(self)):
+            raise InputError(f"header: {wrong}")
         check_picture_size(self.width, self.height)
-        check_tile_size(*self.tile_box(0)[2:])
+        if self.items is None:
+            check_tile_size(*self._box(0)[2:])
+            return
+        if self.media != SET or geometry(self.items.shape) != (self.width, self.height, self.channels):
+            raise InputError(f"header: {_other_shape(self, self.items)}")
+        check_set_size(self.width, self.height, self.items.count, self.items.block)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether every sample comes back as it was."""
+        return self.codec == LOSSLESS
 
     @property
     def user_quality(self) -> float:
@@ -176,22 +215,44 @@ class Header:
 
     @property
     def tiles(self) -> int:
-        """The number of tiles, at least 1."""
+        """The number of tiles of a picture, or of blocks of a set: at least 1."""
+        if self.media == SET:
+            assert self.items is not None, "LSET was not read"
+            return self.items.blocks
         columns, rows = self.grid
         return columns * rows
 
     def tile_box(self, number: int) -> tuple[int, int, int, int]:
         """Where a tile lies: (x, y, width, height) in pixels. Tiles are numbered row by row from the top left; the last
-        ones of a row and of a column are cut at the border. Raises InputError for a number outside 0 to `tiles` - 1.
+        ones of a row and of a column are cut at the border. Of a set it is a block as one picture, its items one below
+        the other. Raises InputError for a number outside 0 to `tiles` - 1.
         """
-        columns, rows = self.grid
-        if not 0 <= number < columns * rows:
-            raise InputError(f"tile {number}, expected 0 to {columns * rows - 1}")
+        if not 0 <= number < self.tiles:
+            raise InputError(f"{self.part} {number}, expected 0 to {self.tiles - 1}")
+        return self._box(number)
+
+    def _box(self, number: int) -> tuple[int, int, int, int]:
+        if self.items is not None:
+            first, end = self.items.span(number)
+            return 0, first * self.height, self.width, (end - first) * self.height
         if not self.tile_width:
             return 0, 0, self.width, self.height
-        row, column = divmod(number, columns)
+        row, column = divmod(number, self.grid[0])
         x, y = column * self.tile_width, row * self.tile_height
         return x, y, min(self.tile_width, self.width - x), min(self.tile_height, self.height - y)
+
+    @property
+    def part(self) -> str:
+        """What a data chunk holds, for messages: "tile" or "block"."""
+        return "block" if self.media == SET else "tile"
+
+    def with_items(self, items: ItemSet, offset: int) -> Header:
+        """The header of a set together with its LSET, whose payload lies at `offset`. Raises CorruptFile if they
+        contradict each other, LimitExceeded.
+        """
+        if geometry(items.shape) != (self.width, self.height, self.channels):
+            raise CorruptFile(f"byte {offset}: {_other_shape(self, items)}")
+        return dataclasses.replace(self, items=items)
 
     def pack(self) -> bytes:
         """The LHDR payload: `HEADER_BYTES` bytes."""
@@ -212,9 +273,9 @@ class Header:
         for field, value in zip(FIELDS, values, strict=True):
             field.check(value, f"byte {offset + field.offset}: ")
         named = {field.name: value for field, value in zip(FIELDS, values, strict=True)}
-        if bool(named["tile_width"]) != bool(named["tile_height"]):
-            at = next(field.offset for field in FIELDS if field.name == "tile_width")
-            raise CorruptFile(f"byte {offset + at}: {_half_tiled(named['tile_width'], named['tile_height'])}")
+        for name, wrong in _contradictions(named):
+            at = next(field.offset for field in FIELDS if field.name == name)
+            raise CorruptFile(f"byte {offset + at}: {wrong}")
         return cls(**named)
 
     def as_dict(self) -> dict[str, int | float | str]:
@@ -226,8 +287,30 @@ class Header:
         return {field.name: field.text(getattr(self, field.name)) for field in FIELDS}
 
 
-def _half_tiled(tile_width: int, tile_height: int) -> str:
-    return f"tile_width is {tile_width} and tile_height is {tile_height}, expected both 0 or neither"
+def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What fields, each allowed by itself, may not say together: the name of one of them, and a clause."""
+    width, height = values["tile_width"], values["tile_height"]
+    if bool(width) != bool(height):
+        yield "tile_width", f"tile_width is {width} and tile_height is {height}, expected both 0 or neither"
+    if values["media"] == SET:
+        if values["codec"] != LOSSLESS:
+            yield "codec", f"codec is {values['codec']} and media is {SET} (set), expected {LOSSLESS} (lossless blocks)"
+        for name in ("alpha", "tile_width"):
+            if values[name]:
+                yield name, f"{name} is {values[name]} and media is {SET} (set), expected 0"
+    if values["codec"] == LOSSLESS:
+        if values["synthesis_digest"] != NO_DIGEST:
+            yield "synthesis_digest", f"synthesis_digest is {values['synthesis_digest'].hex()} without loss, expected 0"
+        if values["quality"]:
+            yield "quality", f"quality is {values['quality']} without loss, expected 0"
+
+
+def _other_shape(header: Header, items: ItemSet) -> str:
+    found = " x ".join(str(n) for n in geometry(items.shape))
+    return (
+        f"items of the shape {list(items.shape)}, that is {found}, and a header of {header.width} x {header.height} x "
+        f"{header.channels} (width, height, channels)"
+    )
 
 
 def _collect_fields() -> tuple[Field, ...]:
@@ -235,6 +318,8 @@ def _collect_fields() -> tuple[Field, ...]:
     collected: list[Field] = []
     offset = 0
     for declared in dataclasses.fields(Header):
+        if not declared.metadata:  # not in LHDR
+            continue
         field = Field(name=declared.name, offset=offset, **declared.metadata)
         collected.append(field)
         offset += field.size

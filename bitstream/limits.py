@@ -26,14 +26,17 @@ __all__ = [
     "MAX_TILE",
     "TILE_STEP",
     "check_picture_size",
+    "check_set_size",
     "check_tile_size",
     "max_alpha_bytes",
     "max_data_bytes",
+    "max_lossless_bytes",
     "max_pixels",
 ]
 
 MAX_PIXELS = 2**28
-"""Pixels in a picture: 268 million, three times Pillow's warning level, 0.8 GB as 8-bit RGB."""
+"""Pixels in a picture, or in all items of a set: 268 million, three times Pillow's warning level, 0.8 GB as 8-bit
+RGB."""
 
 MAX_SIDE = 2**20
 """Pixels along one side. A codec pads sides to multiples of 64; with this limit even a picture of 1 x MAX_SIDE is at
@@ -44,6 +47,9 @@ MAX_CHUNK = 2**31 - 1
 
 MAX_HEADER = 4096
 """Bytes in the LHDR payload that a reader takes in order to say which version a longer, newer header has."""
+
+MAX_SET = 41
+"""Bytes in the LSET payload: that of items with 8 dimensions."""
 
 MAX_ANCILLARY = 64 * 2**20
 """Bytes in all ancillary payloads of a file together, and in what its metadata inflates to: room for colour profiles
@@ -60,7 +66,8 @@ MAX_TILE = 2**16 - TILE_STEP
 """Pixels along one side of a tile: the largest multiple of `TILE_STEP` that the header can hold."""
 
 MAX_TILE_PIXELS = 2**26
-"""Pixels of a tile, or of a picture that is not cut: decoding one takes some 40 bytes a pixel at once, 2.7 GB here."""
+"""Pixels of a tile, of a picture that is not cut, or of a block of a set: decoding one takes
+some 40 bytes a pixel at once, 2.7 GB here."""
 
 DATA_BYTES_PER_PIXEL = 64
 """Bytes that a data chunk may take for each padded pixel: twenty times raw RGB, out of reach of any sane encoder."""
@@ -101,6 +108,25 @@ def check_picture_size(width: int, height: int) -> None:
         )
 
 
+def check_set_size(width: int, height: int, count: int, block: int) -> None:
+    """Refuse a set of more pixels than `max_pixels()` in all, or of more than `MAX_TILE_PIXELS` in a block.
+
+    width, height: of an item as the header has it. count, block: items of the set and of a block. Raises
+    LimitExceeded, InputError (see `max_pixels`).
+    """
+    limit = max_pixels()
+    if count * width * height > limit:
+        raise LimitExceeded(
+            f"a set of {count} items of {width} x {height} = {count * width * height} pixels: the limit is {limit} "
+            "(LECODEC_MAX_PIXELS moves it)"
+        )
+    if block * width * height > MAX_TILE_PIXELS:
+        raise LimitExceeded(
+            f"a block of {block} items of {width} x {height} = {block * width * height} pixels: the limit is "
+            f"{MAX_TILE_PIXELS}, blocks may have fewer items"
+        )
+
+
 def check_tile_size(width: int, height: int) -> None:
     """Refuse a tile of more than `MAX_TILE_PIXELS`. width, height: pixels. Raises LimitExceeded."""
     if width * height > MAX_TILE_PIXELS:
@@ -126,4 +152,12 @@ def max_alpha_bytes(width: int, height: int, bit_depth: int) -> int:
     block; an eighth is ample for that.
     """
     raw = height * (1 + width * bit_depth // 8)
+    return min(MAX_CHUNK, raw + raw // 8 + DATA_BYTES_EXTRA)
+
+
+def max_lossless_bytes(raw: int) -> int:
+    """Bytes that the payload (digest and method included) of a data chunk without loss may have; raw: of its samples.
+
+    No writer needs more than the samples themselves; the rest leaves room for methods to come.
+    """
     return min(MAX_CHUNK, raw + raw // 8 + DATA_BYTES_EXTRA)

@@ -1,4 +1,4 @@
-"""Random access: the chunks of some tiles of a file, without reading the others.
+"""Random access: the chunks of some tiles (or blocks of a set) of a file, without reading the others.
 
     region -> tile numbers -> TileReader.read -> data chunks of those tiles -> codec
 
@@ -71,7 +71,7 @@ class TileReader:
         found: dict[int, tuple[DataChunk, DataChunk | None]] = {}
         for number in sorted(set(numbers)):
             if not 0 <= number < self.header.tiles:
-                raise InputError(f"tile {number}, expected 0 to {self.header.tiles - 1}")
+                raise InputError(f"{self.header.part} {number}, expected 0 to {self.header.tiles - 1}")
             chunks = [self._chunk(number * each + part) for part in range(each)]
             found[number] = chunks[0], chunks[1] if self.header.alpha else None
         return [found[number] for number in numbers]

@@ -10,7 +10,20 @@ import struct
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from lecodec.bitstream import QUALITY_MAX, SIGNATURE, Header, Metadata, frame, pack, walk
+from lecodec.bitstream import (
+    LOSSLESS,
+    NO_DIGEST,
+    QUALITY_MAX,
+    SET,
+    SIGNATURE,
+    Header,
+    ItemSet,
+    Metadata,
+    frame,
+    geometry,
+    pack,
+    walk,
+)
 from lecodec.bitstream.limits import MAX_TILE_PIXELS
 
 DIGEST = hashlib.blake2b(struct.pack("<3i", 0, -1, 2), digest_size=8).digest()
@@ -24,6 +37,27 @@ TILED = dataclasses.replace(HEADER, width=70, channels=1, alpha=1, tile_width=64
 CODED = [(DIGEST, bytes.fromhex("00a1b2c3")), (DIGEST, b"\xd4")]
 OPAQUE = [(hashlib.blake2b(b"\xff" * n, digest_size=8).digest(), b"") for n in (5 * 64, 5 * 6)]
 EXAMPLE_2 = pack(TILED, CODED, OPAQUE)
+
+
+def blake(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=8).digest()
+
+
+LOSSLESS_HEADER = dataclasses.replace(
+    HEADER, codec=LOSSLESS, parse_digest=NO_DIGEST, synthesis_digest=NO_DIGEST, quality=0
+)
+
+
+def set_header(shape: tuple[int, ...], count: int, block: int, **fields: int | bytes) -> Header:
+    width, height, channels = geometry(shape)
+    sized = dataclasses.replace(LOSSLESS_HEADER, width=width, height=height, channels=channels, media=SET)
+    return dataclasses.replace(sized, items=ItemSet(shape, count, block), **fields)
+
+
+SCALARS = set_header((), 3, 2, bit_depth=16, colour_primaries=2, transfer=2)
+"""Three numbers of 16 bits in two blocks."""
+STORED = [(blake(raw), b"\0" + raw) for raw in (struct.pack("<2H", 1, 2), struct.pack("<H", 3))]
+EXAMPLE_3 = pack(SCALARS, STORED)
 
 digests = st.binary(min_size=8, max_size=8)
 sides = st.integers(1, 2**14)
@@ -53,9 +87,23 @@ def headers(draw: st.DrawFn, sides: st.SearchStrategy[int] = sides) -> Header:
     )
 
 
+@st.composite
+def set_headers(draw: st.DrawFn) -> Header:
+    shape = tuple(draw(st.lists(st.integers(1, 9), max_size=8)))
+    count = draw(st.integers(1, 60))
+    header = set_header(shape, count, draw(st.integers(1, count)), bit_depth=draw(st.sampled_from([8, 16])))
+    return dataclasses.replace(header, parse_digest=draw(digests))
+
+
+@st.composite
+def lossless_headers(draw: st.DrawFn) -> Header:
+    lossy = draw(headers(st.integers(1, 200)))
+    return dataclasses.replace(lossy, codec=LOSSLESS, synthesis_digest=NO_DIGEST, quality=0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What goes into a file of up to 20 tiles."""
+    """What goes into a file of up to 20 tiles, or 60 blocks."""
 
     header: Header
     data: list[tuple[bytes, bytes]]
@@ -69,7 +117,8 @@ class Contents:
         packed = pack(self.header, self.data, self.alpha, self.metadata)
         end = len(packed) - 12 - (12 + 4 * len(self.data + self.alpha) if self.header.tiles > 1 else 0)
         before, after = (b"".join(frame(*chunk) for chunk in part) for part in (self.before, self.after))
-        return packed[:60] + before + packed[60:end] + after + packed[end:]
+        begin = 60 + (0 if self.header.items is None else 12 + len(self.header.items.pack()))
+        return packed[:begin] + before + packed[begin:end] + after + packed[end:]
 
 
 ancillary_types = st.from_regex(rb"\A[a-z][A-Za-z][A-Z][A-Za-z]\Z").filter(
@@ -80,8 +129,9 @@ ancillaries = st.lists(st.tuples(ancillary_types, st.binary(max_size=40)), max_s
 
 @st.composite
 def contents(draw: st.DrawFn) -> Contents:
-    header = draw(headers(st.integers(1, 200)))
-    chunks = st.lists(st.tuples(digests, st.binary(max_size=60)), min_size=header.tiles, max_size=header.tiles)
+    header = draw(st.one_of(headers(st.integers(1, 200)), lossless_headers(), set_headers()))
+    payloads = st.binary(min_size=int(header.lossless), max_size=60)
+    chunks = st.lists(st.tuples(digests, payloads), min_size=header.tiles, max_size=header.tiles)
     metadata = Metadata(*(draw(st.binary(max_size=80)) for _ in range(3)), header.colour_primaries, header.transfer)
     return Contents(
         header, draw(chunks), draw(chunks) if header.alpha else [], metadata, draw(ancillaries), draw(ancillaries)
@@ -107,7 +157,7 @@ class Trickle(io.RawIOBase):
         raise AssertionError("the container must not seek")
 
 
-chunk_types = st.sampled_from([b"LHDR", b"LDAT", b"LEND", b"LNEW", b"exMp", b"exmp", b"\0\0\0\0"]) | st.binary(
+chunk_types = st.sampled_from([b"LHDR", b"LSET", b"LDAT", b"LEND", b"LNEW", b"exMp", b"exmp", b"\0\0\0\0"]) | st.binary(
     min_size=4, max_size=4
 )
 any_chunks = st.tuples(chunk_types, st.just(HEADER.pack()) | st.binary(max_size=30)).map(lambda c: frame(*c))

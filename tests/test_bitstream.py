@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import re
 import struct
 import subprocess
@@ -23,11 +24,14 @@ from lecodec.bitstream import (
     QUALITY_MAX,
     SIGNATURE,
     Header,
+    ItemSet,
     Metadata,
     TileReader,
     frame,
+    geometry,
     max_alpha_bytes,
     max_data_bytes,
+    max_lossless_bytes,
     pack,
     parse,
     read_header,
@@ -57,11 +61,15 @@ from .container_examples import (
     DIGEST,
     EXAMPLE,
     EXAMPLE_2,
+    EXAMPLE_3,
     HEADER,
     LDAT,
     LEND,
     LHDR,
+    LOSSLESS_HEADER,
     OPAQUE,
+    SCALARS,
+    STORED,
     TILED,
     Contents,
     Trickle,
@@ -70,6 +78,8 @@ from .container_examples import (
     contents,
     headers,
     index_of,
+    set_header,
+    set_headers,
 )
 
 FORMAT = (Path(lecodec.__file__).parent / "bitstream" / "FORMAT.md").read_text(encoding="utf-8")
@@ -109,7 +119,9 @@ def long_chunk(type: bytes, length: int) -> bytes:
 # --- what is written ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("title", "example"), [("## 8 Example", EXAMPLE), ("### Tiles", EXAMPLE_2)])
+@pytest.mark.parametrize(
+    ("title", "example"), [("## 8 Example", EXAMPLE), ("### Tiles", EXAMPLE_2), ("### A set", EXAMPLE_3)]
+)
 def test_examples_of_the_specification_are_what_the_code_writes(title: str, example: bytes) -> None:
     section = FORMAT[FORMAT.index(title) :]
     dump = re.search(r"```\n(00000000 .*?)```", section, re.S)
@@ -690,3 +702,177 @@ def test_metadata_that_inflates_beyond_its_limit() -> None:
             parse(SIGNATURE + LHDR + chunks + LDAT + LEND)
     with pytest.raises(LimitExceeded, match=f"metadata of {MAX_ANCILLARY + 1} bytes: the limit is {MAX_ANCILLARY}"):
         pack(HEADER, CODED[:1], metadata=Metadata(icc=bytes(MAX_ANCILLARY), xmp=b"1"))
+
+
+# --- sets and lossless files -------------------------------------------------------------------------------------
+
+LOSSLESS_FILE = pack(LOSSLESS_HEADER, [(DIGEST, b"\0" + bytes(105))])
+
+
+@given(set_headers())
+def test_set_round_trip(header: Header) -> None:
+    items = header.items
+    assert items is not None and ItemSet.unpack(items.pack()) == items
+    assert Header.unpack(header.pack()) == dataclasses.replace(header, items=None)
+    assert Header.unpack(header.pack()).with_items(items, 0) == header
+    assert math.prod(items.shape) == header.width * header.height * header.channels
+    boxes = [header.tile_box(n) for n in range(header.tiles)]
+    assert sum(height for *_, height in boxes) == items.count * header.height
+    assert all(y == n * items.block * header.height for n, (_, y, _, _) in enumerate(boxes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((), (1, 1, 1)),
+        ((7,), (7, 1, 1)),
+        ((28, 20), (20, 28, 1)),
+        ((8, 9, 3), (9, 8, 3)),
+        ((8, 9, 1), (9, 8, 1)),
+        ((8, 9, 2), (18, 8, 1)),
+        ((8, 9, 4), (36, 8, 1)),
+        ((3, 32, 30), (30, 96, 1)),
+        ((2, 3, 4, 3), (3, 24, 1)),
+    ],
+)
+def test_items_as_pictures(shape: tuple[int, ...], expected: tuple[int, int, int]) -> None:
+    assert geometry(shape) == expected
+
+
+def test_read_header_of_a_set_takes_lset_too() -> None:
+    source = Trickle(EXAMPLE_3, at_once=1000)
+    assert read_header(source) == SCALARS
+    assert source.taken == 81
+    assert [chunk.type for chunk in walk(EXAMPLE_3)] == [b"LHDR", b"LSET", b"LDAT", b"LDAT", b"iNDX", b"LEND"]
+
+
+def test_every_bit_flip_and_truncation_of_a_set_is_an_error() -> None:
+    for bit in range(8 * len(EXAMPLE_3)):
+        damaged = bytearray(EXAMPLE_3)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CodecError):
+            parse(bytes(damaged))
+    for end in range(len(EXAMPLE_3)):
+        for source in (EXAMPLE_3[:end], Trickle(EXAMPLE_3[:end])):
+            with pytest.raises(TruncatedFile):
+                parse(source)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"media": 1}, r"byte 33: codec is 0 and media is 1 \(set\), expected 1"),
+        ({"codec": 1}, "byte 42: synthesis_digest is fedcba9876543210 without loss, expected 0"),
+        ({"codec": 1, "synthesis_digest": bytes(8)}, "byte 50: quality is 11392 without loss, expected 0"),
+        (
+            {"codec": 1, "synthesis_digest": bytes(8), "quality": 0, "media": 1, "alpha": 1},
+            r"byte 32: alpha is 1 and media is 1 \(set\), expected 0",
+        ),
+        (
+            {
+                "codec": 1,
+                "synthesis_digest": bytes(8),
+                "quality": 0,
+                "media": 1,
+                "tile_width": 64,
+                "tile_height": 64,
+            },
+            r"byte 52: tile_width is 64 and media is 1 \(set\), expected 0",
+        ),
+    ],
+)
+def test_fields_that_contradict_each_other(changes: dict[str, int | bytes], says: str) -> None:
+    with pytest.raises(CorruptFile, match=says):
+        read_header(file_with_header(header_bytes(**changes)))
+    with pytest.raises(InputError, match=says.partition(": ")[2]):
+        dataclasses.replace(HEADER, **changes)
+
+
+def lset(*dimensions: int, count: int = 3, block: int = 2, claim: int | None = None) -> bytes:
+    number = len(dimensions) if claim is None else claim
+    return struct.pack(f"<B{len(dimensions) + 2}I", number, *dimensions, count, block)
+
+
+@pytest.mark.parametrize(
+    ("payload", "error", "says"),
+    [
+        (b"", CorruptFile, "byte 68: LSET of 0 bytes, expected 9"),
+        (lset() + b"x", CorruptFile, "LSET of 10 bytes, expected 9"),
+        (lset(claim=1), CorruptFile, "LSET of 9 bytes, expected 13"),
+        (lset(claim=9), CorruptFile, "items of 9 dimensions, expected at most 8"),
+        (lset(0), CorruptFile, r"of the shape \[0\], expected sides of at least 1"),
+        (lset(count=0), CorruptFile, "a set of 0 items"),
+        (lset(block=0), CorruptFile, "3 items with 0 items a block, expected 1 to 3"),
+        (lset(block=4), CorruptFile, "3 items with 4 items a block, expected 1 to 3"),
+        (lset(2), CorruptFile, r"byte 68: items of the shape \[2\], that is 2 x 1 x 1, and a header of 1 x 1 x 1"),
+        (lset(1, 2**21), LimitExceeded, "a side longer than 1048576"),
+        (lset(count=2**32 - 1, block=1), LimitExceeded, f"{2**32 - 1} pixels: the limit is {2**28}"),
+        (lset(count=2**28, block=2**28), LimitExceeded, "a block of 268435456 items"),
+        (lset(*[1] * 8) + bytes(1), LimitExceeded, "LSET of 42 bytes, expected at most 41"),
+    ],
+)
+def test_damaged_lset(payload: bytes, error: type[CodecError], says: str) -> None:
+    parts = chunks_of(EXAMPLE_3)
+    for read in (parse, TileReader, read_header):
+        with pytest.raises(error, match=says):
+            read(b"".join([*parts[:2], frame(b"LSET", payload), *parts[3:]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        (lambda c: c[:2] + c[3:], CorruptFile, "byte 60: LDAT, expected LSET"),
+        (lambda c: [*c[:3], c[2], *c[3:]], CorruptFile, "byte 81: LSET, expected LDAT of block 0 of 2"),
+        (lambda c: [*c[:2], frame(b"exMp", b""), *c[2:]], CorruptFile, "byte 60: exMp, expected LSET"),
+        (lambda c: [*c[:2], frame(b"LNEW", b""), *c[2:]], UnsupportedFile, "critical chunk LNEW, expected LSET"),
+        (lambda c: c[:3] + c[4:], CorruptFile, "iNDX, expected LDAT of block 1 of 2"),
+        (lambda c: c[:3] + c[3:4] + c[3:], CorruptFile, "LDAT, expected LEND"),
+        (lambda c: c[:3] + [frame(b"LDAT", DIGEST)] + c[4:], CorruptFile, "LDAT of 8 bytes, expected at least 9"),
+    ],
+)
+def test_wrong_order_of_a_set(change, error: type[CodecError], says: str) -> None:
+    damaged = b"".join(change(chunks_of(EXAMPLE_3)))
+    for source in (damaged, io.BytesIO(damaged), Trickle(damaged)):
+        with pytest.raises(error, match=says):
+            parse(source)
+
+
+def test_a_picture_has_no_lset() -> None:
+    with pytest.raises(CorruptFile, match="byte 60: LSET, expected LDAT of tile 0 of 1"):
+        parse(SIGNATURE + LHDR + frame(b"LSET", lset()) + LDAT + LEND)
+
+
+def test_lossless_chunks_are_bounded_by_their_samples() -> None:
+    assert max_lossless_bytes(105) == 4096 + 105 + 13
+    assert max_lossless_bytes(2**31) == MAX_CHUNK
+    assert parse(LOSSLESS_FILE).data[0].payload == b"\0" + bytes(105)
+    limit = max_lossless_bytes(7 * 5 * 3)
+    with pytest.raises(LimitExceeded, match=f"LDAT of {limit + 1} bytes: the limit is {limit}"):
+        pack(LOSSLESS_HEADER, [(DIGEST, bytes(limit - 7))])
+    long = SIGNATURE + frame(b"LHDR", LOSSLESS_HEADER.pack()) + struct.pack("<I", limit + 1) + b"LDAT"
+    with pytest.raises(LimitExceeded, match=f"LDAT of {limit + 1} bytes, expected at most {limit}"):
+        parse(long)
+    with pytest.raises(InputError, match="LDAT of 8 bytes, expected at least 9"):
+        pack(LOSSLESS_HEADER, [(DIGEST, b"")])
+
+
+def test_what_sets_cannot_be_made() -> None:
+    for arguments, says in (
+        (((2,) * 9, 3, 2), "9 dimensions, expected at most 8"),
+        (((0, 2), 3, 2), "expected sides of at least 1"),
+        (((), 0, 1), "a set of 0 items"),
+        (((), 2**32, 1), "a set of 4294967296 items"),
+        (((), 5, 6), "6 items a block"),
+    ):
+        with pytest.raises(InputError, match=says):
+            ItemSet(*arguments)
+    with pytest.raises(InputError, match=r"items of the shape \[2\]"):
+        dataclasses.replace(SCALARS, items=ItemSet((2,), 3, 2))
+    with pytest.raises(InputError, match=r"items of the shape \[\]"):
+        dataclasses.replace(LOSSLESS_HEADER, items=ItemSet((), 3, 2))
+    with pytest.raises(LimitExceeded, match="a block of"):
+        set_header((2**10, 2**10), 100, 65)
+    with pytest.raises(LimitExceeded, match="the limit is"):
+        set_header((2**10, 2**10), 257, 1)
+    with pytest.raises(InputError, match="1 data chunks, expected 2 .2 blocks"):
+        pack(SCALARS, STORED[:1])
