@@ -2,50 +2,30 @@
 
     plane [h, w] -> rows filtered as in PNG -> deflate -> LALP chunk -> inflate -> undo the filters -> plane
 
-What the chunk holds is the inside of a PNG file (ISO/IEC 15948, sections 9 and 10): PNG's filters and deflate do well
-on alpha, and any PNG library does the work once it is given a frame. The frame itself is not in the file: it could only
-contradict the header. Of a tile that is opaque everywhere nothing is stored.
+What the chunk holds is the inside of a PNG file (see `png_rows`): PNG's filters and deflate do well on alpha. The frame
+of the file is not there: it could only contradict the header. Of a tile that is opaque everywhere nothing is stored.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import struct
-import zlib
+from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 
-from ..bitstream import DataChunk
+from ..bitstream import DataChunk, Header
 from ..errors import CorruptFile
+from .blocks import samples_digest
+from .png_rows import best_rows, inflate_rows
+from .samples import paste_samples
 
-__all__ = ["alpha_digest", "decode_alpha", "encode_alpha"]
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIECE = 2**20
-
-
-def alpha_digest(plane: np.ndarray) -> bytes:
-    """8 bytes over the samples of a plane, little-endian in C order."""
-    samples = np.ascontiguousarray(plane, plane.dtype.newbyteorder("<"))
-    return hashlib.blake2b(samples.data, digest_size=8).digest()
+__all__ = ["alpha_chunks", "alpha_of", "decode_alpha", "encode_alpha"]
 
 
 def encode_alpha(plane: np.ndarray) -> tuple[bytes, bytes]:
     """plane: uint8 or uint16 [h, w] -> (digest, deflated rows)."""
     if plane.min() == np.iinfo(plane.dtype).max:
-        return alpha_digest(plane), b""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(plane)).save(file, "PNG")
-    png, rows, at = file.getvalue(), [], len(_SIGNATURE)
-    while at < len(png):
-        length, kind = struct.unpack_from(">I4s", png, at)
-        if kind == b"IDAT":
-            rows.append(png[at + 8 : at + 8 + length])
-        at += length + 12
-    return alpha_digest(plane), b"".join(rows)
+        return samples_digest(plane), b""
+    return samples_digest(plane), best_rows(plane)
 
 
 def decode_alpha(chunk: DataChunk, width: int, height: int, dtype: np.dtype) -> np.ndarray:
@@ -54,35 +34,32 @@ def decode_alpha(chunk: DataChunk, width: int, height: int, dtype: np.dtype) -> 
     if not chunk.payload:
         plane = np.full((height, width), np.iinfo(dtype).max, dtype)
     else:
-        expected = height * (1 + width * dtype.itemsize)
-        if _inflated_size(chunk.payload, expected) != expected:
-            raise CorruptFile(f"{where} does not inflate to the {expected} bytes of its rows")
-        kind = struct.pack(">IIBBBBB", width, height, 8 * dtype.itemsize, 0, 0, 0, 0)  # grey, not interlaced
-        png = b"".join((_SIGNATURE, _frame(b"IHDR", kind), _frame(b"IDAT", chunk.payload), _frame(b"IEND", b"")))
-        try:
-            # Not Image.open, which refuses large pictures by a limit of its own: ours has been held to already.
-            with PngImageFile(io.BytesIO(png)) as image:
-                plane = np.asarray(image).astype(dtype, copy=False)
-        except Exception as error:  # Pillow's decoders raise nearly every class on damaged files
-            raise CorruptFile(f"{where} does not decode: {error}") from None
-    if plane.shape != (height, width) or alpha_digest(plane) != chunk.digest:
+        plane = inflate_rows(chunk.payload, (height, width), dtype, where)
+    if samples_digest(plane) != chunk.digest:
         raise CorruptFile(f"{where} does not decode to what was encoded")
     return plane
 
 
-def _frame(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I4s", len(payload), kind) + payload + struct.pack(">I", zlib.crc32(kind + payload))
+def alpha_chunks(alpha: np.ndarray | None, header: Header) -> list[tuple[bytes, bytes]]:
+    """A whole plane, or None if there is none -> what `encode_alpha` makes of each tile."""
+    if alpha is None:
+        return []
+    boxes = [header.tile_box(n) for n in range(header.tiles)]
+    return [encode_alpha(alpha[y : y + h, x : x + w]) for x, y, w, h in boxes]
 
 
-def _inflated_size(data: bytes, most: int) -> int:
-    """Bytes that a zlib datastream inflates to; -1 if it is damaged, has something behind it, or exceeds `most`."""
-    inflater, size = zlib.decompressobj(), 0
-    try:
-        while not inflater.eof and size <= most:
-            piece = inflater.decompress(data, _PIECE)
-            data, size = inflater.unconsumed_tail, size + len(piece)
-            if not piece and not data and not inflater.eof:
-                return -1  # cut short
-    except zlib.error:
-        return -1
-    return size if inflater.eof and not inflater.unused_data and not data else -1
+def alpha_of(
+    header: Header, chunks: Mapping[int, DataChunk], region: tuple[int, int, int, int] | None = None
+) -> np.ndarray | None:
+    """The alpha plane, or a region (x, y, width, height) of it, from the chunks of its tiles by number; None if there
+    is none. Raises CorruptFile.
+    """
+    if not header.alpha:
+        return None
+    left, top, width, height = region or (0, 0, header.width, header.height)
+    dtype = np.dtype(f"u{header.bit_depth // 8}")
+    out = np.empty((height, width), dtype)
+    for tile, chunk in chunks.items():
+        x, y, w, h = header.tile_box(tile)
+        paste_samples(decode_alpha(chunk, w, h, dtype), out, x - left, y - top)
+    return out

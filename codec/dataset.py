@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 
 from ..bitstream import read_checked, read_header
 from ..errors import InputError
-from .image import load, load_for
+from .image import load
+from .registry import load_for
 
 __all__ = ["LecDataset", "RandomCompression"]
 

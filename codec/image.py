@@ -19,11 +19,9 @@ A codec holds no state between calls: threads may share one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,7 +30,6 @@ from torch import Tensor
 
 from ..bitstream import (
     QUALITY_MAX,
-    DataChunk,
     Header,
     Metadata,
     Parsed,
@@ -43,14 +40,14 @@ from ..bitstream import (
 from ..entropy.coder import Coder, Writer
 from ..entropy.hyperprior_coding import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
-from . import targets
-from .alpha import decode_alpha, encode_alpha
+from . import registry, targets
+from .alpha import alpha_chunks, alpha_of
 from .latent_coding import LatentCoding
-from .registry import find_by_digest, find_model, load_tensors, read_card
-from .samples import join, psnr_of, split, to_numpy
-from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach, tile_side
+from .registry import check_digest
+from .samples import check_region, join, picture_fields, psnr_of, split, to_numpy
+from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach
 
-__all__ = ["ImageCodec", "fixed_quality", "load", "load_for"]
+__all__ = ["ImageCodec", "fixed_quality", "load"]
 
 
 def fixed_quality(quality: float) -> int:
@@ -178,29 +175,14 @@ class ImageCodec(LatentCoding):
     def _picture(self, samples: np.ndarray, tile: int | None, metadata: Metadata | None) -> _Picture:
         """Check samples and options, and do what does not depend on the quality."""
         colour, alpha = split(samples)
-        height, width = colour.shape[:2]
         metadata = metadata or Metadata()
-        side = tile_side(tile, width, height)
         header = Header(
-            width=width,
-            height=height,
-            channels=1 if colour.ndim == 2 else 3,
-            bit_depth=8 * colour.itemsize,
-            alpha=0 if alpha is None else 1,
-            colour_primaries=metadata.primaries,
-            transfer=metadata.transfer,
+            **picture_fields(colour, alpha, metadata, tile),
             quality=0,
             parse_digest=self.parse_digest,
             synthesis_digest=self.synthesis_digest,
-            tile_width=side,
-            tile_height=side,
         )
-        planes = []
-        if alpha is not None:
-            for n in range(header.tiles):
-                x, y, w, h = header.tile_box(n)
-                planes.append(encode_alpha(alpha[y : y + h, x : x + w]))
-        return _Picture(header, colour, planes, metadata)
+        return _Picture(header, colour, alpha_chunks(alpha, header), metadata)
 
     def _code(
         self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
@@ -232,7 +214,7 @@ class ImageCodec(LatentCoding):
             y_hat = self._y_hat(headers, self._read(headers, [dict(enumerate(f.data)) for f in run]))
             colour = self._samples(y_hat, [f.header.quality for f in run], headers[0])
             for file, samples in zip(run, colour, strict=True):
-                pictures.append(join(samples, _alpha_of(file.header, dict(enumerate(file.alpha)))))
+                pictures.append(join(samples, alpha_of(file.header, dict(enumerate(file.alpha)))))
         return pictures
 
     def decode_tensor(self, data: bytes) -> Tensor:
@@ -243,7 +225,7 @@ class ImageCodec(LatentCoding):
         header = file.header
         y_hat = self._y_hat([header], self._read([header], [dict(enumerate(file.data))]))
         out = self._synthesise(y_hat, [header.quality], header)[0, : header.height, : header.width]
-        alpha = _alpha_of(header, dict(enumerate(file.alpha)))
+        alpha = alpha_of(header, dict(enumerate(file.alpha)))
         if alpha is not None:
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
         return out.permute(2, 0, 1)
@@ -258,11 +240,7 @@ class ImageCodec(LatentCoding):
         header = reader.header
         self._check_model(header)
         x, y, width, height = region
-        if not (0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height):
-            raise InputError(
-                f"region {x},{y},{width},{height} (x, y, width, height) is not inside the picture of "
-                f"{header.width} x {header.height}"
-            )
+        check_region(header, region)
         # The part of y that the region depends on, and the tiles that hold it.
         height_y, width_y = latent_size(header)
         rows = reach(y, height, height_y, self._reach_s)
@@ -276,14 +254,14 @@ class ImageCodec(LatentCoding):
         top, left = y - DOWN * rows.start, x - DOWN * columns.start
         colour = self._synthesise(y_hat, [header.quality], header)[0, top : top + height, left : left + width]
         alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
-        return join(to_numpy(colour, header), _alpha_of(header, alpha, (x, y, width, height)))
+        return join(to_numpy(colour, header), alpha_of(header, alpha, (x, y, width, height)))
 
     def test(self, data: bytes) -> None:
         """Decode latents and alpha and compare their digests, without making a picture. Raises a CodecError."""
         file = self._parse(data)
         for _ in self._read([file.header], [dict(enumerate(file.data))]):
             pass
-        _alpha_of(file.header, dict(enumerate(file.alpha)))
+        alpha_of(file.header, dict(enumerate(file.alpha)))
 
     def latents(self, data: bytes, tile: int = 0) -> Latents:
         """The latents that a tile of a file decodes to: the part that is the same on every machine."""
@@ -298,54 +276,17 @@ class ImageCodec(LatentCoding):
         return file
 
     def _check_model(self, header: Header) -> None:
-        if header.parse_digest != self.parse_digest:
-            raise UnknownModel(
-                f"the file needs the model with parse digest {header.parse_digest.hex()}, "
-                f"this is {self.card.get('name')} with {self.parse_digest.hex()}"
-            )
+        if header.lossless:
+            raise UnknownModel(f"the file was coded without loss, this is {self.card.get('name')}, an image model")
+        check_digest(header, self.parse_digest, self.card)
 
 
 def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
-    """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda".
-
-    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device).
-    """
-    path = find_model(model or name).path
-    return _load(path, os.stat(path).st_mtime_ns, device)
-
-
-def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
-    """The codec that a file with this header needs: that of `model` if given, otherwise of the model at hand that has
-    the file's digests. Raises as `load`.
-    """
-    path = find_by_digest(header.parse_digest, header.synthesis_digest).path if model is None else model
-    return load(device=device, model=path)
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, _changed: int, device: str) -> ImageCodec:
-    try:
-        return ImageCodec(load_tensors(path), read_card(path).card, device)
-    except ModelError as e:
-        raise ModelError(f"{path}: {e}") from None
-
-
-def _alpha_of(
-    header: Header, chunks: Mapping[int, DataChunk], region: tuple[int, int, int, int] | None = None
-) -> np.ndarray | None:
-    """The alpha plane, or a region (x, y, width, height) of it, from the chunks of its tiles by number."""
-    if not header.alpha:
-        return None
-    left, top, width, height = region or (0, 0, header.width, header.height)
-    dtype = np.dtype(f"u{header.bit_depth // 8}")
-    out = np.empty((height, width), dtype)
-    for tile, chunk in chunks.items():
-        x, y, w, h = header.tile_box(tile)
-        x0, y0, x1, y1 = max(x, left), max(y, top), min(x + w, left + width), min(y + h, top + height)
-        if x0 < x1 and y0 < y1:
-            plane = decode_alpha(chunk, w, h, dtype)
-            out[y0 - top : y1 - top, x0 - left : x1 - left] = plane[y0 - y : y1 - y, x0 - x : x1 - x]
-    return out
+    """As `registry.load`, for what needs an image codec. Raises ModelError for a model of another kind, too."""
+    codec = registry.load(name, device, model=model)
+    if not isinstance(codec, ImageCodec):
+        raise ModelError(f"{codec.card.get('name')} is a model of the kind {codec.card.get('kind')}, expected image")
+    return codec
 
 
 def _runs(items: Sequence[Any], most: int) -> Iterator[list[Any]]:

@@ -27,6 +27,7 @@ from PIL import Image
 from ..bitstream import atomic_write
 from ..bitstream.metadata import Metadata
 from ..errors import InputError
+from .png_rows import deflate_rows
 from .tiff import write_tiff
 
 __all__ = ["fit_depth", "metadata_lost", "picture_format", "write_picture"]
@@ -212,25 +213,12 @@ def _png_metadata(metadata: Metadata) -> Iterator[bytes]:
 
 
 def _deep_png(samples: np.ndarray, metadata: Metadata) -> Iterator[bytes]:
-    """A 16-bit PNG. Each row gets the filter with the smallest sum of magnitudes, as the PNG specification advises."""
+    """A 16-bit PNG."""
     height, width = samples.shape[:2]
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
     yield from _png_metadata(metadata)
-    deflate = zlib.compressobj(LEVEL)
-    pixel = 2 * channels  # bytes
-    above = np.zeros((1, pixel * width), np.uint8)
-    rows = max(1, (1 << 20) // above.size)
-    for top in range(0, height, rows):
-        raw = samples[top : top + rows].astype(">u2").reshape(-1, channels * width).view(np.uint8)
-        up = np.concatenate([above, raw[:-1]])
-        left = np.pad(raw[:, :-pixel], ((0, 0), (pixel, 0)))
-        filtered = np.stack([raw, raw - left, raw - up, raw - ((left.astype(np.uint16) + up) >> 1).astype(np.uint8)])
-        best = np.abs(filtered.view(np.int8)).view(np.uint8).sum(axis=2, dtype=np.int64).argmin(axis=0)
-        chosen = np.take_along_axis(filtered, best[None, :, None], axis=0)[0]
-        above = raw[-1:]
-        if data := deflate.compress(np.column_stack([best.astype(np.uint8), chosen]).tobytes()):
-            yield _chunk(b"IDAT", data)
-    yield _chunk(b"IDAT", deflate.flush())
+    for data in deflate_rows(samples, LEVEL):
+        yield _chunk(b"IDAT", data)
     yield _chunk(b"IEND", b"")

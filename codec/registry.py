@@ -1,9 +1,9 @@
-"""Where models are: the shipped ones, a path, and the folders of LECODEC_MODELS. No torch.
+"""Where models are: the shipped ones, a path, and the folders of LECODEC_MODELS. No torch until a model is loaded.
 
-    name, path or parse digest -> ModelCard -> load_tensors -> codec
+    name, path or parse digest -> ModelCard -> load_tensors -> codec of the card's kind
 
-A model is one safetensors file. Its metadata holds the card, a JSON object under "card": name, digests, sizes of the
-networks, training data and recipe, measured rate-distortion line, receptive field, licence. Cards are read without
+A model is one safetensors file. Its metadata holds the card, a JSON object under "card": name, kind, digests, sizes of
+the networks, training data and recipe, measured rate-distortion line, receptive field, licence. Cards are read without
 reading the weights, and are no part of either digest. Nothing is ever unpickled. A shipped model is never removed or
 renamed: files in the world name its parse digest.
 """
@@ -12,14 +12,31 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..errors import ModelError, UnknownModel
 
-__all__ = ["ALIASES", "ModelCard", "find_by_digest", "find_model", "list_models", "load_tensors", "read_card"]
+if TYPE_CHECKING:
+    from .image import ImageCodec
+    from .lossless import LosslessCodec
+
+__all__ = [
+    "ALIASES",
+    "ModelCard",
+    "check_digest",
+    "find_by_digest",
+    "find_model",
+    "list_models",
+    "load",
+    "load_for",
+    "load_tensors",
+    "read_card",
+]
 
 SHIPPED = Path(__file__).parent / "models"
 ALIASES = {"image": "image-2"}
@@ -129,3 +146,63 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
         return load(Path(path).read_bytes())
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise ModelError(f"{path} is damaged: {e}") from None
+
+
+def check_digest(header: Header, parse_digest: bytes, card: Mapping[str, Any]) -> None:
+    """Whether a file was coded with a model. Raises UnknownModel."""
+    if header.parse_digest != parse_digest:
+        raise UnknownModel(
+            f"the file needs the model with parse digest {header.parse_digest.hex()}, "
+            f"this is {card.get('name')} with {parse_digest.hex()}"
+        )
+
+
+def load(
+    name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None
+) -> ImageCodec | LosslessCodec:
+    """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda". An `ImageCodec` or, of the
+    kinds "circuit" and "photo", a `LosslessCodec`.
+
+    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device).
+    """
+    path = find_model(model or name).path
+    return _load(path, os.stat(path).st_mtime_ns, device)
+
+
+def load_for(
+    header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
+) -> ImageCodec | LosslessCodec:
+    """The codec that a file with this header needs: one without a model if none is needed, otherwise that of `model` if
+    given, or else of the model at hand that has the file's digests. Raises as `load`.
+    """
+    if header.codec == LOSSLESS and header.parse_digest == NO_DIGEST:
+        from .lossless import LosslessCodec
+
+        return LosslessCodec(device=device)
+    path = find_by_digest(header.parse_digest, header.synthesis_digest).path if model is None else model
+    return load(device=device, model=path)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, _changed: int, device: str) -> ImageCodec | LosslessCodec:
+    try:
+        return _codec_of(load_tensors(path), read_card(path).card, device)
+    except ModelError as e:
+        raise ModelError(f"{path}: {e}") from None
+
+
+def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> ImageCodec | LosslessCodec:
+    kind = card.get("kind", "image")
+    if kind == "image":
+        from .image import ImageCodec
+
+        return ImageCodec(tensors, card, device)
+    if kind == "circuit":
+        from .circuit import CircuitCoder as Coder
+    elif kind == "photo":
+        from .photo import PhotoCoder as Coder
+    else:
+        raise ModelError(f"a model of the kind {kind!r}, which a newer version of lecodec may know")
+    from .lossless import LosslessCodec
+
+    return LosslessCodec(Coder(tensors, card, device), card, device)

@@ -1,18 +1,24 @@
 """Samples as the codec takes them apart: colour from alpha, colour to the planes of the transforms and back.
 
 samples -> split -> colour -> planes_of -> g_a          g_s -> to_numpy -> colour -> join -> samples
+
+torch is imported only by what is given tensors of it.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..bitstream import Header, check_picture_size
+from ..bitstream import Header, Metadata, check_picture_size
 from ..errors import InputError
+from .tiles import UNTILED, tile_side
 
-__all__ = ["join", "planes_of", "psnr_of", "split", "to_numpy"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["check_region", "join", "paste_samples", "picture_fields", "planes_of", "psnr_of", "split", "to_numpy"]
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -33,9 +39,51 @@ def join(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return colour if alpha is None else np.dstack([colour, alpha])
 
 
+def paste_samples(part: np.ndarray, whole: np.ndarray, x: int, y: int) -> None:
+    """Put a part [h, w, ...] where it belongs in `whole`, its left top pixel at (x, y), which may lie outside; what
+    lies outside is cut off.
+    """
+    height, width = part.shape[:2]
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, whole.shape[1]), min(y + height, whole.shape[0])
+    if x0 < x1 and y0 < y1:
+        whole[y0:y1, x0:x1] = part[y0 - y : y1 - y, x0 - x : x1 - x]
+
+
+def picture_fields(
+    colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None, untiled: int = UNTILED
+) -> dict[str, Any]:
+    """What the header says of a picture, as `split` gives it, whatever the codec. tile, untiled: see `tile_side`.
+
+    Raises InputError (tile).
+    """
+    height, width = colour.shape[:2]
+    side = tile_side(tile, width, height, untiled)
+    return {
+        "width": width,
+        "height": height,
+        "channels": 1 if colour.ndim == 2 else 3,
+        "bit_depth": 8 * colour.itemsize,
+        "alpha": 0 if alpha is None else 1,
+        "colour_primaries": metadata.primaries,
+        "transfer": metadata.transfer,
+        "tile_width": side,
+        "tile_height": side,
+    }
+
+
+def check_region(header: Header, region: tuple[int, int, int, int]) -> None:
+    """Refuse a region (x, y, width, height) that is not inside a picture. Raises InputError."""
+    x, y, width, height = region
+    if not (0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height):
+        raise InputError(
+            f"region {x},{y},{width},{height} (x, y, width, height) is not inside the picture of "
+            f"{header.width} x {header.height}"
+        )
+
+
 def planes_of(x: Tensor) -> Tensor:
     """uint8 or uint16 [B, 16 h, 16 w, 1 or 3] -> x - 1/2 as the planes that `Analysis.of_planes` takes."""
-    peak = 255 if x.dtype == torch.uint8 else 65535
+    peak = 255 if x.element_size() == 1 else 65535
     x = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).transpose(2, 3)  # [B, h8, w8, 8, 8, C]
     x = x.expand(-1, -1, -1, -1, -1, 3).flatten(3)  # [B, h8, w8, 192]
     return x.float().mul_(1 / peak).sub_(0.5).permute(0, 3, 1, 2)

@@ -15,7 +15,7 @@ import numpy as np
 from ..bitstream import MAX_TILE, Header
 from ..errors import InputError
 
-__all__ = ["DOWN", "Box", "boxes_of", "equal_boxes", "latent_size", "meet", "paste", "reach", "tile_side"]
+__all__ = ["DOWN", "UNTILED", "Box", "boxes_of", "equal_boxes", "latent_size", "meet", "paste", "reach", "tile_side"]
 
 DOWN = 16
 """The latent y is at 1/DOWN of the resolution."""
@@ -39,10 +39,10 @@ class Box:
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
-def tile_side(tile: int | None, width: int, height: int) -> int:
-    """The side for the header: 0 if there is nothing to cut."""
+def tile_side(tile: int | None, width: int, height: int, untiled: int = UNTILED) -> int:
+    """The side for the header: 0 if there is nothing to cut. untiled: pixels up to which nothing is cut by itself."""
     if tile is None:
-        tile = TILE if width * height > UNTILED else 0
+        tile = TILE if width * height > untiled else 0
     if tile < 0 or tile % 64 or tile > MAX_TILE:
         raise InputError(f"tile {tile} is not a multiple of 64 up to {MAX_TILE}, nor 0 for none")
     return tile if tile < max(width, height) else 0

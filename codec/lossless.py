@@ -1,0 +1,387 @@
+"""The lossless codec: pictures and sets of samples to `.lec` files and back, every sample as it was.
+
+    samples -> tiles, or blocks of items -> BlockCoder, many at a time -> the smallest method for each -> container
+    container -> stored, deflated or BlockCoder -> digests compared -> samples
+
+Pictures are what `ImageCodec` takes: uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4]
+RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. Without a model blocks are stored or
+deflated, and neither torch nor a model is needed to read them.
+
+Guarantees. What is decoded is what was encoded, on every machine, thread count and device: each block carries a digest
+of its samples, and a mismatch is a CorruptFile. A file is never longer than the samples, one byte and 20 bytes of
+framing for each block, 92 bytes, and what the metadata takes. The same samples give the same bytes.
+
+A codec holds no state between calls: threads may share one if its coder allows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ..bitstream import (
+    LOSSLESS,
+    NO_DIGEST,
+    SET,
+    Header,
+    ItemSet,
+    Metadata,
+    Parsed,
+    TileReader,
+    geometry,
+    pack,
+    parse,
+)
+from ..errors import CorruptFile, InputError, UnknownModel
+from .alpha import alpha_chunks, alpha_of
+from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
+from .registry import check_digest
+from .samples import check_region, join, paste_samples, picture_fields, split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["BLOCK", "UNTILED", "LosslessCodec", "codes"]
+
+UNTILED = 2**24
+"""Pixels up to which a picture is not cut into tiles without being told to."""
+BLOCK = 512
+"""Items a block of a set, unless they are large."""
+BLOCK_SAMPLES = 2**22
+"""Samples that a block has at most if nothing is said, so that one item can be had without decoding many large ones."""
+PORTION = 2**23
+"""Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
+UNSPECIFIED = 2
+"""The code point of what is not known to be a colour."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block on its way. header: of its file, number: in it; content: rows to encode or a chunk to decode."""
+
+    header: Header
+    number: int
+    content: Any
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(f"u{self.header.bit_depth // 8}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As rows of a picture: [rows, width] or [rows, width, 3]."""
+        _, _, width, height = self.header.tile_box(self.number)
+        return (height, width) if self.header.channels == 1 else (height, width, 3)
+
+    @property
+    def items(self) -> int:
+        """Of a set: how many there are."""
+        return self.shape[0] // self.header.height
+
+
+def codes(card: Mapping[str, Any], header: Header) -> bool:
+    """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
+
+    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have.
+    """
+    levels, kind = card.get("levels", 256), card.get("kind")
+    if kind == "photo":
+        return header.media != SET and levels >= 2**header.bit_depth
+    if kind != "circuit":
+        return True  # a coder of the caller's own
+    if levels != 2**header.bit_depth:
+        return False
+    if header.items is None:
+        return "patch" in card
+    return "patch" not in card and _squeezed(header.items.shape) == _squeezed(card.get("item_shape", ()))
+
+
+class LosslessCodec:
+    """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
+    `decode_tensor` puts its results. Usually made by `load`.
+    """
+
+    def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
+        self.coder, self.device = coder, device
+        self.card: dict[str, Any] = dict(card or {})
+        self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
+
+    # -- encoding
+
+    def encode(self, samples: np.ndarray, *, tile: int | None = None, metadata: Metadata | None = None) -> bytes:
+        """samples: a picture (see the module's text) of any size from 1 x 1 -> the bytes of a `.lec` file.
+
+        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 16 megapixels, else 1024. Raises
+        InputError (no picture, or not one that the model codes), LimitExceeded.
+        """
+        return self.encode_batch([samples], tile=tile, metadata=[metadata])[0]
+
+    def encode_batch(
+        self,
+        batch: Sequence[np.ndarray],
+        *,
+        tile: int | None = None,
+        metadata: Sequence[Metadata | None] | None = None,
+    ) -> list[bytes]:
+        """Several pictures together. metadata: one for each, or None for none at all. Results and errors are those of
+        `encode`.
+        """
+        with_each = [None] * len(batch) if metadata is None else metadata
+        blocks: list[_Block] = []
+        rest: list[tuple[Header, list[tuple[bytes, bytes]], Metadata]] = []
+        for samples, given in zip(batch, with_each, strict=True):
+            colour, alpha = split(samples)
+            data = given or Metadata()
+            header = self._header(**picture_fields(colour, alpha, data, tile, UNTILED))
+            for n in range(header.tiles):
+                x, y, w, h = header.tile_box(n)
+                blocks.append(_Block(header, n, colour[y : y + h, x : x + w]))
+            rest.append((header, alpha_chunks(alpha, header), data))
+        coded = self._encode(blocks)
+        return [_packed(h, [next(coded) for _ in range(h.tiles)], alpha, data) for h, alpha, data in rest]
+
+    def encode_set(self, samples: np.ndarray, items: int | None = None) -> bytes:
+        """samples: uint8 or uint16 [N, ...], N >= 1 items of one shape -> the bytes of a `.lec` file.
+
+        items: in each block: what is decoded together, so small blocks are quick to reach into and large ones code
+        better; 512 by default, or as many as have 2^22 samples. Raises InputError (no such array, or not a shape that
+        the model codes), LimitExceeded.
+        """
+        samples = checked_set(samples)
+        width, height, channels = geometry(samples.shape[1:])
+        if items is None:
+            items = min(len(samples), BLOCK, max(1, BLOCK_SAMPLES // math.prod(samples.shape[1:])))
+        elif items < 1:
+            raise InputError(f"{items} items a block, expected at least 1")
+        header = self._header(
+            media=SET,
+            width=width,
+            height=height,
+            channels=channels,
+            bit_depth=8 * samples.itemsize,
+            colour_primaries=UNSPECIFIED,
+            transfer=UNSPECIFIED,
+            items=ItemSet(samples.shape[1:], len(samples), min(items, len(samples))),
+        )
+        assert header.items is not None
+        spans = [header.items.span(n) for n in range(header.tiles)]
+        blocks = [_Block(header, n, samples[a:b]) for n, (a, b) in enumerate(spans)]
+        return _packed(header, list(self._encode(blocks)), [], None)
+
+    def _header(self, **fields: Any) -> Header:
+        header = Header(codec=LOSSLESS, parse_digest=self.parse_digest, synthesis_digest=NO_DIGEST, quality=0, **fields)
+        if self.coder is not None and not codes(self.card, header):
+            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(header)}")
+        return header
+
+    def _encode(self, blocks: Sequence[_Block]) -> Iterator[tuple[bytes, bytes]]:
+        """Digest and payload of each block, in order."""
+        for portion in _portions(blocks):
+            bodies: Sequence[bytes | None] = [None] * len(portion)
+            if self.coder is not None:
+                bodies = self.coder.encode([b.content.reshape(self._shape(b)) for b in portion])
+            for block, body in zip(portion, bodies, strict=True):
+                yield encode_block(block.content.reshape(block.shape), body)
+
+    def _shape(self, block: _Block) -> tuple[int, ...]:
+        """The shape in which a coder gets a block: items as the model knows them."""
+        if block.header.items is None:
+            return block.shape
+        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else block.header.items.shape
+        return (block.items, *shape)
+
+    # -- decoding
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """The bytes of a `.lec` file -> the picture, or the set [N, ...]. Raises a CodecError for anything else."""
+        return self.decode_batch([data])[0]
+
+    def decode_batch(self, batch: Sequence[bytes]) -> list[np.ndarray]:
+        """Several files together. Same results and errors as `decode`."""
+        files = [self._parse(data) for data in batch]
+        chunks = (_Block(f.header, n, chunk) for f in files for n, chunk in enumerate(f.data))
+        decoded = self._decode(chunks)
+        return [self._assembled(file, decoded) for file in files]
+
+    def decode_tensor(self, data: bytes) -> Tensor:
+        """A picture as a tensor on the codec's device, as `ImageCodec.decode_tensor` gives it. Same errors as `decode`,
+        and InputError for a set.
+        """
+        import torch
+
+        file = self._parse(data)
+        if file.header.items is not None:
+            raise InputError("a set of samples, not a picture: decode reads it")
+        samples = self.decode(data)
+        planes = samples[:, :, None] if samples.ndim == 2 else samples
+        return torch.from_numpy(planes).to(self.device).permute(2, 0, 1)
+
+    def decode_region(self, source: bytes | BinaryIO, region: tuple[int, int, int, int]) -> np.ndarray:
+        """A part of a picture: the samples at region = (x, y, width, height) in pixels. Only the tiles that it meets
+        are read, if the source can seek, and decoded.
+
+        Raises InputError for a set and for a region that is not inside the picture, otherwise as `decode`.
+        """
+        reader = TileReader(source)
+        header = reader.header
+        self._check_model(header)
+        if header.items is not None:
+            raise InputError("a set of samples has no regions: its items can be asked for")
+        check_region(header, region)
+        left, top, width, height = region
+        boxes = {n: header.tile_box(n) for n in range(header.tiles)}
+        needed = [
+            n
+            for n, (x, y, w, h) in boxes.items()
+            if x < left + width and left < x + w and y < top + height and top < y + h
+        ]
+        chunks = dict(zip(needed, reader.read(needed), strict=True))
+        first = _Block(header, 0, None)
+        out = np.empty((height, width, *first.shape[2:]), first.dtype)
+        for n, rows in zip(needed, self._decode(_Block(header, n, chunks[n][0]) for n in needed), strict=True):
+            paste_samples(rows, out, boxes[n][0] - left, boxes[n][1] - top)
+        planes = {n: plane for n, (_, plane) in chunks.items() if plane is not None}
+        return join(out, alpha_of(header, planes, region))
+
+    def decode_items(self, source: bytes | BinaryIO, numbers: Sequence[int]) -> np.ndarray:
+        """Items of a set: [len(numbers), ...], in the order of `numbers`, which count from 0 and may repeat. Only the
+        blocks that hold them are read, if the source can seek, and decoded.
+
+        Raises InputError for a picture and for a number that is not in the set, otherwise as `decode`.
+        """
+        reader = TileReader(source)
+        header, items = reader.header, reader.header.items
+        self._check_model(header)
+        if items is None:
+            raise InputError("a picture, not a set of samples: it has no items")
+        if wrong := [n for n in numbers if not 0 <= n < items.count]:
+            raise InputError(f"item {wrong[0]}, expected 0 to {items.count - 1}")
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for place, number in enumerate(numbers):
+            wanted.setdefault(number // items.block, []).append((place, number % items.block))
+        needed = sorted(wanted)
+        out = np.empty((len(numbers), *items.shape), f"u{header.bit_depth // 8}")
+        blocks = (_Block(header, n, chunk) for n, (chunk, _) in zip(needed, reader.read(needed), strict=True))
+        for n, rows in zip(needed, self._decode(blocks), strict=True):
+            block = rows.reshape(-1, *items.shape)
+            for place, within in wanted[n]:
+                out[place] = block[within]
+        return out
+
+    def test(self, data: bytes) -> None:
+        """Decode everything and compare the digests. Raises a CodecError."""
+        file = self._parse(data)
+        for _ in self._decode(_Block(file.header, n, chunk) for n, chunk in enumerate(file.data)):
+            pass
+        alpha_of(file.header, dict(enumerate(file.alpha)))
+
+    def _assembled(self, file: Parsed, decoded: Iterator[np.ndarray]) -> np.ndarray:
+        """The picture or the set whose blocks come next."""
+        header, items = file.header, file.header.items
+        shape = (header.height * (1 if items is None else items.count), header.width, header.channels)
+        out = np.empty(shape if header.channels == 3 else shape[:2], f"u{header.bit_depth // 8}")
+        for n in range(header.tiles):
+            x, y, _, _ = header.tile_box(n)
+            paste_samples(next(decoded), out, x, y)
+        if items is not None:
+            return out.reshape(items.count, *items.shape)
+        return join(out, alpha_of(header, dict(enumerate(file.alpha))))
+
+    def _decode(self, blocks: Iterable[_Block]) -> Iterator[np.ndarray]:
+        """The samples of each block as rows, in order, their digests compared."""
+        for portion in _portions(blocks):
+            decoded = [decode_plain(b.content, b.shape, b.dtype) for b in portion]
+            left = [b for b, rows in zip(portion, decoded, strict=True) if rows is None]
+            by_model = iter(self._by_model(left) if left else ())
+            for block, plain in zip(portion, decoded, strict=True):
+                rows = next(by_model).reshape(block.shape) if plain is None else plain
+                check_block(rows, block.content)
+                yield rows
+
+    def _by_model(self, blocks: Sequence[_Block]) -> list[np.ndarray]:
+        """What the coder makes of blocks of one dtype."""
+        chunk = blocks[0].content
+        for block in blocks:
+            if self.coder is None or block.header.parse_digest == NO_DIGEST:
+                raise CorruptFile(f"byte {chunk.offset}: coding method {MODEL} (model), but the header names no model")
+            if not codes(self.card, block.header):
+                raise CorruptFile(
+                    f"byte {chunk.offset}: {_contents(block.header)}, but {self._name} codes {_domain(self.card)}"
+                )
+        assert self.coder is not None
+        payloads = [b.content.payload[1:] for b in blocks]
+        return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
+
+    def _parse(self, data: bytes) -> Parsed:
+        file = parse(data)
+        self._check_model(file.header)
+        return file
+
+    def _check_model(self, header: Header) -> None:
+        if header.codec != LOSSLESS:
+            raise UnknownModel(f"the file was coded with loss, and {self._name} codes without")
+        if header.parse_digest != NO_DIGEST:
+            check_digest(header, self.parse_digest, {"name": self._name})
+
+    @property
+    def _name(self) -> str:
+        return str(self.card.get("name", "the lossless codec"))
+
+
+def checked_set(samples: np.ndarray) -> np.ndarray:
+    """A set, in this machine's byte order. Raises InputError."""
+    if not isinstance(samples, np.ndarray):
+        raise InputError(f"a set must be a numpy array of uint8 or uint16, not {type(samples).__name__}")
+    if samples.dtype == np.bool_:
+        raise InputError("a set must be of uint8 or uint16, not bool: .astype(np.uint8) makes it so")
+    if samples.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise InputError(f"a set must be of uint8 or uint16, not {samples.dtype}")
+    if not samples.ndim or not samples.size:
+        raise InputError(f"a set must have the shape [N, ...] and at least one sample, not {list(samples.shape)}")
+    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+
+
+def _packed(
+    header: Header, data: list[tuple[bytes, bytes]], alpha: list[tuple[bytes, bytes]], metadata: Metadata | None
+) -> bytes:
+    """The file; it names the model only if one of its blocks needs it."""
+    if all(payload[0] != MODEL for _, payload in data):
+        header = replace(header, parse_digest=NO_DIGEST)
+    return pack(header, data, alpha, metadata)
+
+
+def _portions(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
+    """Neighbours of one dtype together, `PORTION` samples at most, but at least one block."""
+    portion: list[_Block] = []
+    size = 0
+    for block in blocks:
+        count = math.prod(block.shape)
+        if portion and (size + count > PORTION or block.dtype != portion[0].dtype):
+            yield portion
+            portion, size = [], 0
+        portion.append(block)
+        size += count
+    if portion:
+        yield portion
+
+
+def _squeezed(shape: Sequence[int]) -> list[int]:
+    return [n for n in shape if n != 1]
+
+
+def _contents(header: Header) -> str:
+    """What a file holds, for messages."""
+    kind = "pictures" if header.items is None else f"items of the shape {list(header.items.shape)}"
+    return f"{kind} of {header.bit_depth} bits"
+
+
+def _domain(card: Mapping[str, Any]) -> str:
+    """What a model codes, for messages."""
+    levels = card.get("levels", 256)
+    if card.get("kind") == "photo" or "patch" in card:
+        return f"pictures of {levels} levels"
+    return f"items of the shape {list(card.get('item_shape', ()))} of {levels} levels"
