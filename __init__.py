@@ -1,6 +1,7 @@
 """lecodec: a learned image codec whose files decode to the same latents on every machine.
 
     picture --encode--> bytes of a .lec file --decode--> samples
+    set of samples --encode_set--> bytes of a .lec file --decode--> the same samples
 
 The public API, loaded lazily: importing the package imports neither torch nor numpy, `info` never imports torch, and
 the first `load`, `encode` or `decode` imports what it needs. Importing it also teaches Pillow to read and write `.lec`
@@ -15,6 +16,10 @@ the first `load`, `encode` or `decode` imports what it needs. Importing it also 
 >>> lecodec.info(data)["width"]
 64
 
+>>> exact = lecodec.encode(picture, lossless=True)
+>>> bool((lecodec.decode(exact) == picture).all())
+True
+
 For many pictures, load the model once: `codec = lecodec.load("image")`, then `codec.encode(samples)` and
 `codec.decode(data)`.
 """
@@ -22,18 +27,22 @@ For many pictures, load the model once: `codec = lecodec.load("image")`, then `c
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from .codec import pillow as _pillow  # noqa: F401 - importing it registers the plug-in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     from PIL import Image
 
     from .codec.dataset import LecDataset, RandomCompression
-    from .codec.image import ImageCodec, load
+    from .codec.image import ImageCodec
+    from .codec.lossless import LosslessCodec
+    from .codec.registry import load
     from .errors import (
         CodecError,
         CorruptFile,
@@ -56,6 +65,7 @@ __all__ = [
     "InputError",
     "LecDataset",
     "LimitExceeded",
+    "LosslessCodec",
     "ModelError",
     "NotLecFile",
     "OutputExists",
@@ -66,12 +76,14 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "encode_set",
     "info",
     "load",
 ]
 
 _ELSEWHERE = {
-    "load": ".codec.image",
+    "load": ".codec.registry",
+    "LosslessCodec": ".codec.lossless",
     "ImageCodec": ".codec.image",
     "LecDataset": ".codec.dataset",
     "RandomCompression": ".codec.dataset",
@@ -103,6 +115,7 @@ def encode(
     size: int | None = None,
     tile: int | None = None,
     strip: bool = False,
+    lossless: bool = False,
     device: str = "cpu",
     model: str | Path | None = None,
 ) -> bytes:
@@ -111,8 +124,9 @@ def encode(
     picture: a path, a Pillow image, or samples `uint8` or `uint16`, `[H, W]` (grey), `[H, W, 2]` (grey and alpha),
     `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default; bpp, bits
     a pixel; psnr, dB; size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the
-    picture. strip: leave out EXIF, XMP and the ICC profile. device: `"cpu"` or `"cuda"`. model: name or path of a
-    model; the shipped one by default. See `ImageCodec.encode` for how near the targets are met.
+    picture. strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality, bpp,
+    psnr or size then. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
+    `ImageCodec.encode` for how near the targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
     ModelError.
@@ -124,9 +138,11 @@ def encode(
     import numpy as np
 
     from .bitstream import Metadata
-    from .codec import image, media
+    from .codec import media
     from .errors import InputError
 
+    if lossless and any(value is not None for value in (quality, bpp, psnr, size)):
+        raise InputError("lossless keeps every sample: quality, bpp, psnr and size do not go with it")
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture
@@ -138,24 +154,65 @@ def encode(
         samples, metadata = loaded.samples, loaded.metadata
     if strip:
         metadata = Metadata(primaries=metadata.primaries, transfer=metadata.transfer)
-    codec = image.load(device=device, model=model)
+    if lossless:
+        from .codec.choice import lossless_for_pictures
+
+        bits = 8 * getattr(samples, "itemsize", 1)
+        return lossless_for_pictures(bits, device, model=model).encode(samples, tile=tile, metadata=metadata)
+    from .codec.image import load
+
+    codec = load(device=device, model=model)
     return codec.encode(samples, quality, bpp=bpp, psnr=psnr, size=size, tile=tile, metadata=metadata)
+
+
+def encode_set(
+    samples: np.ndarray | str | os.PathLike[str],
+    items: int | None = None,
+    *,
+    device: str = "cpu",
+    model: str | Path | None = None,
+) -> bytes:
+    """The bytes of a `.lec` file for a set of samples, every one of them kept as it is.
+
+    samples: `uint8` or `uint16` `[N, ...]`, N items of one shape; or the path of an `.npy`, `.npz` or idx file, or of a
+    folder of equal-sized pictures. items: in each block, that is, what is decoded together where single items are asked
+    for; 512 by default, fewer if they are large. device: `"cpu"` or `"cuda"`. model: name or path of a model; by
+    default, of those at hand for items of this shape, the one that makes the smallest file, or none.
+
+    Raises InputError (not a set, or one that cannot be carried), LimitExceeded, UnknownModel, ModelError, and OSError
+    for a path.
+
+    >>> import numpy as np
+    >>> ramps = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    >>> data = encode_set(ramps, items=4)
+    >>> decode(data).shape, decode(data, items=[7]).tolist()
+    ((10, 2, 3), [[[42, 43, 44], [45, 46, 47]]])
+    """
+    from .codec.choice import lossless_for_set
+
+    if isinstance(samples, (str, os.PathLike)):
+        from .codec.sets import load_set
+
+        samples = load_set(samples).samples
+    return lossless_for_set(samples, device, model=model).encode_set(samples, items)
 
 
 def decode(
     source: bytes | str | os.PathLike[str],
     *,
     region: tuple[int, int, int, int] | None = None,
+    items: Sequence[int] | None = None,
     device: str = "cpu",
     model: str | Path | None = None,
 ) -> np.ndarray:
-    """The picture in a `.lec` file: `uint8` or `uint16`, shaped as `encode` takes it.
+    """The picture in a `.lec` file, or the set: `uint8` or `uint16`, shaped as `encode` or `encode_set` takes it.
 
-    source: the file's bytes or its path. region: (x, y, width, height) in pixels, of a part; of a path only what the
-    part needs is read. model: name or path; by default the one that the file names is looked for.
+    source: the file's bytes or its path. region: (x, y, width, height) in pixels, of a part of a picture. items:
+    numbers of items of a set, from 0. Of a path only what the part needs is read. model: name or path; by default the
+    one that the file names is looked for.
 
-    Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, UnknownModel, InputError (region), and OSError for a
-    path.
+    Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, UnknownModel, InputError (region, items), and
+    OSError for a path.
 
     >>> import numpy as np
     >>> data = encode(np.zeros((5, 7), dtype=np.uint8))
@@ -163,27 +220,35 @@ def decode(
     ((5, 7), (2, 4))
     """
     from .bitstream import read_header
-    from .codec.image import load_for
+    from .codec.lossless import LosslessCodec
+    from .codec.registry import load_for
+    from .errors import InputError
 
-    if region is None:
+    if region is None and items is None:
         data = _bytes_of(source)
         return load_for(read_header(data), device, model=model).decode(data)
-    if not isinstance(source, (str, os.PathLike)):
-        return load_for(read_header(source), device, model=model).decode_region(source, region)
-    with open(source, "rb") as file:
+    with open(source, "rb") if isinstance(source, (str, os.PathLike)) else BytesIO(source) as file:
         codec = load_for(read_header(file), device, model=model)
         file.seek(0)
-        return codec.decode_region(file, region)
+        if items is None:
+            assert region is not None
+            return codec.decode_region(file, region)
+        if region is not None:
+            raise InputError("a region is of a picture, items are of a set: ask for one of them")
+        if not isinstance(codec, LosslessCodec):
+            raise InputError("a picture, not a set of samples: it has no items")
+        return codec.decode_items(file, items)
 
 
 def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
     """What a `.lec` file says of itself, without decoding it and without torch.
 
     Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `user_quality` (1 to
-    100, as `encode` takes it), `tiles` (how many),
-    `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata, as it was before it was deflated), `bytes` (of the whole
-    file, which is read and checked), `bpp` (bits a pixel), `model` (its name; None if no model with the file's parse
-    digest is at hand).
+    100, as `encode` takes it; None without loss), `lossless`, `tiles` (how many tiles or blocks), `items` (how many a
+    set has), `item_shape` and `block_items` (all None of a picture), `methods` (without loss: how many blocks were
+    coded how), `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata, as it was before it was deflated), `bytes` (of the whole
+    file, which is read and checked), `bpp` (bits a pixel), `bpd` (bits a sample, alpha counted), `model` (its name; None if no
+    model with the file's parse digest is at hand, or if none is needed).
 
     Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, and OSError for a path.
     """
@@ -203,13 +268,13 @@ def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         model = None
     return {
         **header.as_dict(),
-        "user_quality": header.user_quality,
+        **header.facts(parsed.size),
         "tiles": header.tiles,
+        "methods": parsed.methods(),
         "icc_bytes": len(metadata.icc),
         "exif_bytes": len(metadata.exif),
         "xmp_bytes": len(metadata.xmp),
         "bytes": parsed.size,
-        "bpp": 8 * parsed.size / (header.width * header.height),
         "model": model,
     }
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NoReturn
@@ -39,7 +40,7 @@ from .chunks import (
     read_head,
     read_rest,
 )
-from .fields import DIGEST_BYTES, SET, VERSION, Header
+from .fields import DIGEST_BYTES, METHODS, SET, VERSION, Header
 from .limits import (
     MAX_ANCILLARY,
     MAX_ANCILLARY_CHUNKS,
@@ -102,6 +103,12 @@ class Parsed:
     metadata: Metadata
     ancillary: tuple[tuple[bytes, bytes], ...]
     size: int
+
+    def methods(self) -> dict[str, int] | None:
+        """Without loss: how many data chunks were coded by which method. With loss None."""
+        if not self.header.lossless:
+            return None
+        return dict(Counter(METHODS.get(chunk.payload[0], str(chunk.payload[0])) for chunk in self.data))
 
 
 # -- writing

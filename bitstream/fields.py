@@ -32,6 +32,7 @@ __all__ = [
     "HYPERPRIOR",
     "IMAGE",
     "LOSSLESS",
+    "METHODS",
     "NO_DIGEST",
     "QUALITY_MAX",
     "QUALITY_ONE",
@@ -52,6 +53,8 @@ IMAGE, SET = 0, 1
 """Values of the media field."""
 HYPERPRIOR, LOSSLESS = 0, 1
 """Values of the codec field."""
+METHODS: Final = {0: "stored", 1: "deflated", 2: "model"}
+"""How a block without loss may be coded: values of the first byte behind its digest."""
 NO_DIGEST: Final = bytes(DIGEST_BYTES)
 """The digest of a model that is not there, or not needed."""
 
@@ -200,6 +203,27 @@ class Header:
     def lossless(self) -> bool:
         """Whether every sample comes back as it was."""
         return self.codec == LOSSLESS
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a picture, or of all items of a set."""
+        return self.width * self.height * (1 if self.items is None else self.items.count)
+
+    def facts(self, size: int) -> dict[str, Any]:
+        """What follows from the fields, for a file of `size` bytes, ready for JSON. None: means nothing here.
+
+        bpp: bits a pixel; bpd: bits a sample, alpha counted. items, item_shape, block_items: of a set.
+        """
+        items = self.items
+        return {
+            "user_quality": None if self.lossless else self.user_quality,
+            "lossless": self.lossless,
+            "items": None if items is None else items.count,
+            "item_shape": None if items is None else list(items.shape),
+            "block_items": None if items is None else items.block,
+            "bpp": 8 * size / self.pixels,
+            "bpd": 8 * size / (self.pixels * (self.channels + self.alpha)),
+        }
 
     @property
     def user_quality(self) -> float:

@@ -18,13 +18,12 @@ from typing import Protocol
 
 import numpy as np
 
-from ..bitstream import DataChunk
+from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
 from .png_rows import best_rows, inflate_rows
 
 __all__ = [
     "DEFLATED",
-    "METHODS",
     "MODEL",
     "STORED",
     "BlockCoder",
@@ -35,8 +34,7 @@ __all__ = [
 ]
 
 STORED, DEFLATED, MODEL = 0, 1, 2
-"""Values of the method byte."""
-METHODS = {STORED: "stored", DEFLATED: "deflated", MODEL: "model"}
+"""Values of the method byte; `METHODS` has their names."""
 
 
 class BlockCoder(Protocol):

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header, ItemSet, geometry
 from ..errors import InputError, UnknownModel
-from .lossless import BLOCK, LosslessCodec, checked_set, codes
+from .block_coding import codes
+from .lossless import BLOCK, LosslessCodec, checked_set
 from .registry import ALIASES, find_model, list_models, load
 
 __all__ = ["lossless_for_pictures", "lossless_for_set", "named_lossless"]
@@ -31,7 +32,7 @@ def named_lossless(model: str | os.PathLike[str], device: str = "cpu") -> Lossle
 def lossless_for_pictures(
     bit_depth: int, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
-    """The codec for pictures of 8 or 16 bits. model: name or path. Raises as `named_lossless` where a model is named."""
+    """The codec for pictures of 8 or 16 bits. model: name or path. Raises as `named_lossless` where one is named."""
     if model is not None:
         return named_lossless(model, device)
     try:

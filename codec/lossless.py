@@ -8,8 +8,8 @@ RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. W
 deflated, and neither torch nor a model is needed to read them.
 
 Guarantees. What is decoded is what was encoded, on every machine, thread count and device: each block carries a digest
-of its samples, and a mismatch is a CorruptFile. A file is never longer than the samples, one byte and 20 bytes of
-framing for each block, 92 bytes, and what the metadata takes. The same samples give the same bytes.
+of its samples, and a mismatch is a CorruptFile. Of colour and of sets a file is never longer than the samples, 25 bytes
+for each block, 140 bytes, and what the metadata takes. The same samples give the same bytes with the same versions.
 
 A codec holds no state between calls: threads may share one if its coder allows it.
 """
@@ -17,8 +17,8 @@ A codec holds no state between calls: threads may share one if its coder allows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -36,16 +36,16 @@ from ..bitstream import (
     pack,
     parse,
 )
-from ..errors import CorruptFile, InputError, UnknownModel
+from ..errors import InputError
 from .alpha import alpha_chunks, alpha_of
-from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
-from .registry import check_digest
+from .block_coding import Block, BlockCoding
+from .blocks import MODEL
 from .samples import check_region, join, paste_samples, picture_fields, split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BLOCK", "UNTILED", "LosslessCodec", "codes"]
+__all__ = ["BLOCK", "UNTILED", "LosslessCodec", "checked_set"]
 
 UNTILED = 2**24
 """Pixels up to which a picture is not cut into tiles without being told to."""
@@ -53,62 +53,12 @@ BLOCK = 512
 """Items a block of a set, unless they are large."""
 BLOCK_SAMPLES = 2**22
 """Samples that a block has at most if nothing is said, so that one item can be had without decoding many large ones."""
-PORTION = 2**23
-"""Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
 UNSPECIFIED = 2
 """The code point of what is not known to be a colour."""
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A block on its way. header: of its file, number: in it; content: rows to encode or a chunk to decode."""
-
-    header: Header
-    number: int
-    content: Any
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(f"u{self.header.bit_depth // 8}")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As rows of a picture: [rows, width] or [rows, width, 3]."""
-        _, _, width, height = self.header.tile_box(self.number)
-        return (height, width) if self.header.channels == 1 else (height, width, 3)
-
-    @property
-    def items(self) -> int:
-        """Of a set: how many there are."""
-        return self.shape[0] // self.header.height
-
-
-def codes(card: Mapping[str, Any], header: Header) -> bool:
-    """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
-
-    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have.
-    """
-    levels, kind = card.get("levels", 256), card.get("kind")
-    if kind == "photo":
-        return header.media != SET and levels >= 2**header.bit_depth
-    if kind != "circuit":
-        return True  # a coder of the caller's own
-    if levels != 2**header.bit_depth:
-        return False
-    if header.items is None:
-        return "patch" in card
-    return "patch" not in card and _squeezed(header.items.shape) == _squeezed(card.get("item_shape", ()))
-
-
-class LosslessCodec:
-    """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
-    `decode_tensor` puts its results. Usually made by `load`.
-    """
-
-    def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
-        self.coder, self.device = coder, device
-        self.card: dict[str, Any] = dict(card or {})
-        self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
+class LosslessCodec(BlockCoding):
+    """See `BlockCoding` for what it is made of. Usually made by `load`; `LosslessCodec()` needs no model."""
 
     # -- encoding
 
@@ -131,7 +81,7 @@ class LosslessCodec:
         `encode`.
         """
         with_each = [None] * len(batch) if metadata is None else metadata
-        blocks: list[_Block] = []
+        blocks: list[Block] = []
         rest: list[tuple[Header, list[tuple[bytes, bytes]], Metadata]] = []
         for samples, given in zip(batch, with_each, strict=True):
             colour, alpha = split(samples)
@@ -139,9 +89,9 @@ class LosslessCodec:
             header = self._header(**picture_fields(colour, alpha, data, tile, UNTILED))
             for n in range(header.tiles):
                 x, y, w, h = header.tile_box(n)
-                blocks.append(_Block(header, n, colour[y : y + h, x : x + w]))
+                blocks.append(Block(header, n, colour[y : y + h, x : x + w]))
             rest.append((header, alpha_chunks(alpha, header), data))
-        coded = self._encode(blocks)
+        coded = self._write(blocks)
         return [_packed(h, [next(coded) for _ in range(h.tiles)], alpha, data) for h, alpha, data in rest]
 
     def encode_set(self, samples: np.ndarray, items: int | None = None) -> bytes:
@@ -169,30 +119,13 @@ class LosslessCodec:
         )
         assert header.items is not None
         spans = [header.items.span(n) for n in range(header.tiles)]
-        blocks = [_Block(header, n, samples[a:b]) for n, (a, b) in enumerate(spans)]
-        return _packed(header, list(self._encode(blocks)), [], None)
+        blocks = [Block(header, n, samples[a:b]) for n, (a, b) in enumerate(spans)]
+        return _packed(header, list(self._write(blocks)), [], None)
 
     def _header(self, **fields: Any) -> Header:
         header = Header(codec=LOSSLESS, parse_digest=self.parse_digest, synthesis_digest=NO_DIGEST, quality=0, **fields)
-        if self.coder is not None and not codes(self.card, header):
-            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(header)}")
+        self._check_domain(header)
         return header
-
-    def _encode(self, blocks: Sequence[_Block]) -> Iterator[tuple[bytes, bytes]]:
-        """Digest and payload of each block, in order."""
-        for portion in _portions(blocks):
-            bodies: Sequence[bytes | None] = [None] * len(portion)
-            if self.coder is not None:
-                bodies = self.coder.encode([b.content.reshape(self._shape(b)) for b in portion])
-            for block, body in zip(portion, bodies, strict=True):
-                yield encode_block(block.content.reshape(block.shape), body)
-
-    def _shape(self, block: _Block) -> tuple[int, ...]:
-        """The shape in which a coder gets a block: items as the model knows them."""
-        if block.header.items is None:
-            return block.shape
-        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else block.header.items.shape
-        return (block.items, *shape)
 
     # -- decoding
 
@@ -203,8 +136,8 @@ class LosslessCodec:
     def decode_batch(self, batch: Sequence[bytes]) -> list[np.ndarray]:
         """Several files together. Same results and errors as `decode`."""
         files = [self._parse(data) for data in batch]
-        chunks = (_Block(f.header, n, chunk) for f in files for n, chunk in enumerate(f.data))
-        decoded = self._decode(chunks)
+        chunks = (Block(f.header, n, chunk) for f in files for n, chunk in enumerate(f.data))
+        decoded = self._read(chunks)
         return [self._assembled(file, decoded) for file in files]
 
     def decode_tensor(self, data: bytes) -> Tensor:
@@ -240,9 +173,9 @@ class LosslessCodec:
             if x < left + width and left < x + w and y < top + height and top < y + h
         ]
         chunks = dict(zip(needed, reader.read(needed), strict=True))
-        first = _Block(header, 0, None)
+        first = Block(header, 0, None)
         out = np.empty((height, width, *first.shape[2:]), first.dtype)
-        for n, rows in zip(needed, self._decode(_Block(header, n, chunks[n][0]) for n in needed), strict=True):
+        for n, rows in zip(needed, self._read(Block(header, n, chunks[n][0]) for n in needed), strict=True):
             paste_samples(rows, out, boxes[n][0] - left, boxes[n][1] - top)
         planes = {n: plane for n, (_, plane) in chunks.items() if plane is not None}
         return join(out, alpha_of(header, planes, region))
@@ -265,8 +198,8 @@ class LosslessCodec:
             wanted.setdefault(number // items.block, []).append((place, number % items.block))
         needed = sorted(wanted)
         out = np.empty((len(numbers), *items.shape), f"u{header.bit_depth // 8}")
-        blocks = (_Block(header, n, chunk) for n, (chunk, _) in zip(needed, reader.read(needed), strict=True))
-        for n, rows in zip(needed, self._decode(blocks), strict=True):
+        blocks = (Block(header, n, chunk) for n, (chunk, _) in zip(needed, reader.read(needed), strict=True))
+        for n, rows in zip(needed, self._read(blocks), strict=True):
             block = rows.reshape(-1, *items.shape)
             for place, within in wanted[n]:
                 out[place] = block[within]
@@ -275,7 +208,7 @@ class LosslessCodec:
     def test(self, data: bytes) -> None:
         """Decode everything and compare the digests. Raises a CodecError."""
         file = self._parse(data)
-        for _ in self._decode(_Block(file.header, n, chunk) for n, chunk in enumerate(file.data)):
+        for _ in self._read(Block(file.header, n, chunk) for n, chunk in enumerate(file.data)):
             pass
         alpha_of(file.header, dict(enumerate(file.alpha)))
 
@@ -291,45 +224,10 @@ class LosslessCodec:
             return out.reshape(items.count, *items.shape)
         return join(out, alpha_of(header, dict(enumerate(file.alpha))))
 
-    def _decode(self, blocks: Iterable[_Block]) -> Iterator[np.ndarray]:
-        """The samples of each block as rows, in order, their digests compared."""
-        for portion in _portions(blocks):
-            decoded = [decode_plain(b.content, b.shape, b.dtype) for b in portion]
-            left = [b for b, rows in zip(portion, decoded, strict=True) if rows is None]
-            by_model = iter(self._by_model(left) if left else ())
-            for block, plain in zip(portion, decoded, strict=True):
-                rows = next(by_model).reshape(block.shape) if plain is None else plain
-                check_block(rows, block.content)
-                yield rows
-
-    def _by_model(self, blocks: Sequence[_Block]) -> list[np.ndarray]:
-        """What the coder makes of blocks of one dtype."""
-        chunk = blocks[0].content
-        for block in blocks:
-            if self.coder is None or block.header.parse_digest == NO_DIGEST:
-                raise CorruptFile(f"byte {chunk.offset}: coding method {MODEL} (model), but the header names no model")
-            if not codes(self.card, block.header):
-                raise CorruptFile(
-                    f"byte {chunk.offset}: {_contents(block.header)}, but {self._name} codes {_domain(self.card)}"
-                )
-        assert self.coder is not None
-        payloads = [b.content.payload[1:] for b in blocks]
-        return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
-
     def _parse(self, data: bytes) -> Parsed:
         file = parse(data)
         self._check_model(file.header)
         return file
-
-    def _check_model(self, header: Header) -> None:
-        if header.codec != LOSSLESS:
-            raise UnknownModel(f"the file was coded with loss, and {self._name} codes without")
-        if header.parse_digest != NO_DIGEST:
-            check_digest(header, self.parse_digest, {"name": self._name})
-
-    @property
-    def _name(self) -> str:
-        return str(self.card.get("name", "the lossless codec"))
 
 
 def checked_set(samples: np.ndarray) -> np.ndarray:
@@ -352,36 +250,3 @@ def _packed(
     if all(payload[0] != MODEL for _, payload in data):
         header = replace(header, parse_digest=NO_DIGEST)
     return pack(header, data, alpha, metadata)
-
-
-def _portions(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
-    """Neighbours of one dtype together, `PORTION` samples at most, but at least one block."""
-    portion: list[_Block] = []
-    size = 0
-    for block in blocks:
-        count = math.prod(block.shape)
-        if portion and (size + count > PORTION or block.dtype != portion[0].dtype):
-            yield portion
-            portion, size = [], 0
-        portion.append(block)
-        size += count
-    if portion:
-        yield portion
-
-
-def _squeezed(shape: Sequence[int]) -> list[int]:
-    return [n for n in shape if n != 1]
-
-
-def _contents(header: Header) -> str:
-    """What a file holds, for messages."""
-    kind = "pictures" if header.items is None else f"items of the shape {list(header.items.shape)}"
-    return f"{kind} of {header.bit_depth} bits"
-
-
-def _domain(card: Mapping[str, Any]) -> str:
-    """What a model codes, for messages."""
-    levels = card.get("levels", 256)
-    if card.get("kind") == "photo" or "patch" in card:
-        return f"pictures of {levels} levels"
-    return f"items of the shape {list(card.get('item_shape', ()))} of {levels} levels"

@@ -4,11 +4,11 @@
 
 Opening reads the header and the metadata only; torch and the model are imported by the first `load`. Modes: L, LA, RGB,
 RGBA, and I;16 for 16-bit grey. Pillow has no mode for 16-bit colour or alpha: such files are refused at opening, with
-the word that `lecodec.decode` reads them. `info` holds `quality` (1 to 100, to two decimals) and, as for other formats,
-`icc_profile`, `exif` and `xmp`.
+the word that `lecodec.decode` reads them; so are sets of samples. `info` holds `quality` (1 to 100, to two decimals) or
+`lossless` (True) and, as for other formats, `icc_profile`, `exif` and `xmp`.
 
-Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=`, further `tile=` and `model=`, all as in
-`ImageCodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info`
+Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=` or `lossless=True`, further `tile=` and
+`model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info`
 unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as they lie in memory, unless the EXIF or
 XMP given says another orientation: then they are turned, because a `.lec` file is always upright. Of a 16-bit colour
 picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits that Pillow gives, because the others cannot be
@@ -25,7 +25,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from ..bitstream import SIGNATURE, Header, TileReader, parse, read_checked, read_header
-from ..errors import UnsupportedFile
+from ..errors import InputError, UnsupportedFile
 
 __all__ = ["LecImageFile"]
 
@@ -50,7 +50,10 @@ class LecImageFile(ImageFile.ImageFile):
         header, metadata = reader.header, reader.metadata
         self._mode = _mode(header)
         self._size = header.width, header.height
-        self.info["quality"] = header.user_quality
+        if header.lossless:
+            self.info["lossless"] = True
+        else:
+            self.info["quality"] = header.user_quality
         if metadata.icc:
             self.info["icc_profile"] = metadata.icc
         if metadata.exif:
@@ -66,7 +69,7 @@ class LecImageFile(ImageFile.ImageFile):
 
     def _decode(self) -> None:
         if self._im is None and self.fp is not None:
-            from .image import load_for
+            from .registry import load_for
 
             self.fp.seek(0)
             data = read_checked(self.fp)  # type: ignore[arg-type]
@@ -88,6 +91,11 @@ class LecImageFile(ImageFile.ImageFile):
 
 def _mode(header: Header) -> str:
     """Raises UnsupportedFile where Pillow has none."""
+    if header.items is not None:
+        raise UnsupportedFile(
+            f"a set of {header.items.count} items of the shape {list(header.items.shape)}, not a picture: lecodec.decode "
+            "reads it"
+        )
     try:
         return MODES[header.channels, header.bit_depth, header.alpha]
     except KeyError:
@@ -102,7 +110,7 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    from .image import load
+    from .choice import lossless_for_pictures
     from .media import samples_of
     from .media_metadata import metadata_of, upright
 
@@ -116,7 +124,15 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     }
     metadata, orientation, _ = metadata_of(info, samples)
     choices = {name: given[name] for name in CHOICES if given.get(name) is not None}
-    fp.write(load(model=given.get("model")).encode(upright(samples, orientation), metadata=metadata, **choices))
+    lossless = bool(given.get("lossless"))
+    if lossless and (wrong := [name for name in choices if name != "tile"]):
+        raise InputError(f"lossless keeps every sample: {wrong[0]} does not go with it")
+    codec: Any = lossless_for_pictures(8 * samples.itemsize, model=given.get("model")) if lossless else None
+    if codec is None:
+        from .image import load
+
+        codec = load(model=given.get("model"))
+    fp.write(codec.encode(upright(samples, orientation), metadata=metadata, **choices))
 
 
 if __name__ == "lecodec.codec.pillow":  # not where pytest imports the root once more, under its folder's name

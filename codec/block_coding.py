@@ -1,0 +1,165 @@
+"""A block coder at work on the blocks of files: the part of the lossless codec between samples and containers.
+
+    rows of blocks -> portions of one dtype -> BlockCoder.encode -> the smallest method for each -> LDAT payloads
+    LDAT payloads -> portions -> stored, deflated or BlockCoder.decode -> digests compared -> rows of blocks
+
+`lossless.LosslessCodec` is this with pictures and sets around it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header
+from ..errors import CorruptFile, InputError, UnknownModel
+from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
+from .registry import check_digest
+
+__all__ = ["PORTION", "Block", "BlockCoding", "codes"]
+
+PORTION = 2**23
+"""Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block on its way. header: of its file, number: in it; content: rows to encode or a chunk to decode."""
+
+    header: Header
+    number: int
+    content: Any
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(f"u{self.header.bit_depth // 8}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As rows of a picture: [rows, width] or [rows, width, 3]."""
+        _, _, width, height = self.header.tile_box(self.number)
+        return (height, width) if self.header.channels == 1 else (height, width, 3)
+
+    @property
+    def items(self) -> int:
+        """Of a set: how many there are."""
+        return self.shape[0] // self.header.height
+
+
+def codes(card: Mapping[str, Any], header: Header) -> bool:
+    """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
+
+    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have.
+    """
+    levels, kind = card.get("levels", 256), card.get("kind")
+    if kind == "photo":
+        return header.media != SET and levels >= 2**header.bit_depth
+    if kind != "circuit":
+        return True  # a coder of the caller's own
+    if levels != 2**header.bit_depth:
+        return False
+    if header.items is None:
+        return "patch" in card
+    return "patch" not in card and _squeezed(header.items.shape) == _squeezed(card.get("item_shape", ()))
+
+
+class BlockCoding:
+    """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
+    `decode_tensor` puts its results.
+    """
+
+    def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
+        self.coder, self.device = coder, device
+        self.card: dict[str, Any] = dict(card or {})
+        self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
+
+    def _write(self, blocks: Sequence[Block]) -> Iterator[tuple[bytes, bytes]]:
+        """Digest and payload of each block, in order."""
+        for portion in _portions(blocks):
+            bodies: Sequence[bytes | None] = [None] * len(portion)
+            if self.coder is not None:
+                bodies = self.coder.encode([b.content.reshape(self._shape(b)) for b in portion])
+            for block, body in zip(portion, bodies, strict=True):
+                yield encode_block(block.content.reshape(block.shape), body)
+
+    def _shape(self, block: Block) -> tuple[int, ...]:
+        """The shape in which a coder gets a block: items as the model knows them."""
+        if block.header.items is None:
+            return block.shape
+        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else block.header.items.shape
+        return (block.items, *shape)
+
+    def _read(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
+        """The samples of each block as rows, in order, their digests compared."""
+        for portion in _portions(blocks):
+            decoded = [decode_plain(b.content, b.shape, b.dtype) for b in portion]
+            left = [b for b, rows in zip(portion, decoded, strict=True) if rows is None]
+            by_model = iter(self._by_model(left) if left else ())
+            for block, plain in zip(portion, decoded, strict=True):
+                rows = next(by_model).reshape(block.shape) if plain is None else plain
+                check_block(rows, block.content)
+                yield rows
+
+    def _by_model(self, blocks: Sequence[Block]) -> list[np.ndarray]:
+        """What the coder makes of blocks of one dtype."""
+        for block in blocks:
+            where = f"byte {block.content.offset}"
+            if self.coder is None or block.header.parse_digest == NO_DIGEST:
+                raise CorruptFile(f"{where}: coding method {MODEL} (model), but the header names no model")
+            if not codes(self.card, block.header):
+                raise CorruptFile(f"{where}: {_contents(block.header)}, but {self._name} codes {_domain(self.card)}")
+        assert self.coder is not None
+        payloads = [b.content.payload[1:] for b in blocks]
+        return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
+
+    def _check_model(self, header: Header) -> None:
+        if header.codec != LOSSLESS:
+            raise UnknownModel(f"the file was coded with loss, and {self._name} codes without")
+        if header.parse_digest != NO_DIGEST:
+            check_digest(header, self.parse_digest, {"name": self._name})
+
+    def _check_domain(self, header: Header) -> None:
+        """Whether the model codes the samples of a file that is to be written. Raises InputError."""
+        if self.coder is not None and not codes(self.card, header):
+            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(header)}")
+
+    @property
+    def _name(self) -> str:
+        return str(self.card.get("name", "the lossless codec"))
+
+
+def _portions(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Neighbours of one dtype together, `PORTION` samples at most, but at least one block."""
+    portion: list[Block] = []
+    size = 0
+    for block in blocks:
+        count = math.prod(block.shape)
+        if portion and (size + count > PORTION or block.dtype != portion[0].dtype):
+            yield portion
+            portion, size = [], 0
+        portion.append(block)
+        size += count
+    if portion:
+        yield portion
+
+
+def _squeezed(shape: Sequence[int]) -> list[int]:
+    return [n for n in shape if n != 1]
+
+
+def _contents(header: Header) -> str:
+    """What a file holds, for messages."""
+    kind = "pictures" if header.items is None else f"items of the shape {list(header.items.shape)}"
+    return f"{kind} of {header.bit_depth} bits"
+
+
+def _domain(card: Mapping[str, Any]) -> str:
+    """What a model codes, for messages."""
+    levels = card.get("levels", 256)
+    if card.get("kind") == "photo" or "patch" in card:
+        return f"pictures of {levels} levels"
+    return f"items of the shape {list(card.get('item_shape', ()))} of {levels} levels"

@@ -1,0 +1,97 @@
+"""Sets of samples to files (reading: sets.py).
+
+    .lec -> LosslessCodec -> uint8 or uint16 [N, ...] -> [here] -> .npy, .npz, idx, idx.gz, a folder of pictures
+
+Guarantee: a file is written whole or not at all, each picture of a folder by itself.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..bitstream import atomic_write, check_writable
+from ..errors import InputError, OutputExists
+from .media_write import write_picture
+
+__all__ = ["check_set_output", "write_item_pictures", "write_set"]
+
+
+def check_set_output(path: str | os.PathLike[str]) -> None:
+    """Whether the suffix is one in which sets are written: .npy, .npz, .idx, -ubyte, the last two also with .gz.
+
+    Raises InputError.
+    """
+    name = os.path.basename(os.fspath(path)).lower()
+    if not name.endswith((".npy", ".npz", ".idx", "-ubyte", ".idx.gz", "-ubyte.gz")):
+        raise InputError(
+            "a set is written as .npy, .npz, .idx, -ubyte (both also .gz), or as pictures into a folder (DIR/)"
+        )
+
+
+def write_set(samples: np.ndarray, destination: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> None:
+    """Write uint8 or uint16 [N, ...] to a path, whose suffix says how (see `check_set_output`), or to a stream as .npy.
+
+    Raises InputError (the suffix; 16 bits, which idx does not hold), OutputExists, OSError.
+    """
+    if not isinstance(destination, (str, os.PathLike)):
+        # Not numpy's own way, which asks for the place in the file: a pipe has none.
+        header = {"descr": np.lib.format.dtype_to_descr(samples.dtype), "fortran_order": False, "shape": samples.shape}
+        np.lib.format.write_array_header_1_0(destination, header)
+        destination.write(np.ascontiguousarray(samples).data)
+        return
+    check_set_output(destination)
+    name = os.fspath(destination).lower()
+    if not name.endswith((".npy", ".npz")) and samples.dtype != np.uint8:
+        raise InputError("idx holds 8 bits a sample, these have 16: write .npy")
+    with atomic_write(destination, overwrite=overwrite) as file:
+        if name.endswith(".npy"):
+            write_set(samples, file)
+        elif name.endswith(".npz"):
+            np.savez_compressed(file, samples)
+        elif name.endswith(".gz"):
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as inside:
+                _write_idx(samples, inside)
+        else:
+            _write_idx(samples, file)
+
+
+def _write_idx(samples: np.ndarray, file: BinaryIO | gzip.GzipFile) -> None:
+    file.write(bytes([0, 0, 8, samples.ndim]) + np.array(samples.shape, ">u4").tobytes())
+    file.write(np.ascontiguousarray(samples).data)
+
+
+def write_item_pictures(
+    samples: np.ndarray,
+    folder: str | os.PathLike[str],
+    numbers: Sequence[int] | None = None,
+    *,
+    overwrite: bool = False,
+) -> int:
+    """Write each item of uint8 or uint16 [N, ...] as a PNG into a folder, which is made: 00000.png, 00001.png, ….
+
+    numbers: of the items, if they are not 0 to N - 1. Returns the bytes written. Each picture is written whole or not
+    at all. Raises InputError (items that are no pictures), OutputExists before anything is written, OSError.
+    """
+    item = samples.shape[1:]
+    if not (len(item) == 2 or (len(item) == 3 and item[2] <= 4)):
+        raise InputError(f"items of the shape {list(item)} are no pictures: write .npy")
+    folder = Path(folder)
+    names = [folder / f"{number:05d}.png" for number in (range(len(samples)) if numbers is None else numbers)]
+    if folder.is_dir():
+        for name in names:
+            if not overwrite and os.path.lexists(name):
+                raise OutputExists(f"output {name} exists")
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(names[0], overwrite)
+    size = 0
+    for name, picture in zip(names, samples, strict=True):
+        grey = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+        write_picture(grey, name, overwrite=overwrite)
+        size += os.path.getsize(name)
+    return size
