@@ -1,0 +1,212 @@
+"""Hidden Chow-Liu trees: a distribution over V variables of L values each, with K hidden states beside every variable.
+
+    p(x) = sum over z of  prod_v  transition[v][z_parent(v), z_v] * emission[group(v)][z_v, x_v]
+
+Here is what training needs: the likelihood, the expected counts of EM and its M step, pruning and growing, in float32,
+on a CPU or a GPU. Coding has integers of its own (entropy/circuit_coding.py), made from these parameters.
+
+The way up sends lambda_v = p(values of v's subtree | z_v) to the parent, the way down sends the posterior of z_v to the
+children: classical message passing on a tree (Pearl 1988), scaled at every variable so that float32 suffices.
+Most pictures have large parts that look alike, paper or sky. Where all of a subtree has each variable's commonest value,
+its message up is the same for every item: one row, the first, stands for all of them, and the messages down to them are
+added up before they are passed on. That is exact, and more than halves the work on MNIST.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .chow_liu import depth_first
+
+__all__ = ["Circuit", "Counts"]
+
+TINY = 1e-30
+"""Divisors are at least this: messages that are zero stay zero."""
+
+
+@dataclass
+class Counts:
+    """Expected counts of some items, the sufficient statistics of EM. They add up over items."""
+
+    transition: Tensor
+    """float32 [V, K, K]: how often the parent was in the row's state and the variable in the column's."""
+    emission: Tensor
+    """float32 [G, L, K]: how often a variable of the group had the value and was in the state."""
+    items: float = 0.0
+
+    def scale_(self, factor: float) -> Counts:
+        self.transition.mul_(factor)
+        self.emission.mul_(factor)
+        self.items *= factor
+        return self
+
+    def add_(self, other: Counts, factor: float = 1.0) -> Counts:
+        self.transition.add_(other.transition, alpha=factor)
+        self.emission.add_(other.emission, alpha=factor)
+        self.items += factor * other.items
+        return self
+
+
+class Circuit:
+    """The parameters of a hidden Chow-Liu tree and what is computed with them.
+
+    parent: [V], -1 for the root. group: [V], which emission table each variable has. transition: [V, K, K], rows sum to 1
+    and belong to the parent's states; the root has its prior in every row. emission: [G, K, L], rows sum to 1.
+    common: [V] the commonest value of each variable (default: 0), which only speed depends on.
+    Raises InputError for shapes that do not fit each other and parents that are not a tree.
+    """
+
+    def __init__(
+        self,
+        parent: np.ndarray,
+        group: np.ndarray,
+        transition: Tensor,
+        emission: Tensor,
+        common: np.ndarray | None = None,
+    ):
+        self.parent = np.asarray(parent, np.int64)
+        self.group = np.asarray(group, np.int64)
+        self.order = depth_first(self.parent).tolist()
+        self.root = self.order[0]
+        variables = len(self.parent)
+        self.transition = transition
+        self.by_level = emission.transpose(1, 2).contiguous()
+        """The emissions as [G, L, K]: a value's row is contiguous."""
+        self.common = np.zeros(variables, np.int64) if common is None else np.asarray(common, np.int64)
+        groups, self.states, self.levels = emission.shape
+        if transition.shape != (variables, self.states, self.states) or len(self.group) != variables:
+            raise InputError(f"{variables} variables do not fit transitions {tuple(transition.shape)}")
+        if not 0 <= self.group.min() <= self.group.max() < groups or len(self.common) != variables:
+            raise InputError(f"variables have the groups {self.group.min()} to {self.group.max()}, of {groups}")
+        self.children: list[list[int]] = [[] for _ in range(variables)]
+        for v in self.order[1:]:
+            self.children[self.parent[v]].append(v)
+
+    @property
+    def emission(self) -> Tensor:
+        """[G, K, L], a view."""
+        return self.by_level.transpose(1, 2)
+
+    @property
+    def device(self) -> torch.device:
+        return self.transition.device
+
+    def to(self, device: torch.device | str) -> Circuit:
+        """The same circuit on another device."""
+        return Circuit(self.parent, self.group, self.transition.to(device), self.emission.to(device), self.common)
+
+    def no_counts(self) -> Counts:
+        """Counts of no items."""
+        return Counts(torch.zeros_like(self.transition), torch.zeros_like(self.by_level))
+
+    # -- messages
+
+    @torch.no_grad()
+    def log_likelihood(self, items: Tensor, *, block: int = 1024) -> Tensor:
+        """Natural logarithm of the probability of each item: float64 [N] of integers [N, V], `block` at a time."""
+        return torch.cat([_Pass(self, part).likelihood() for part in items.split(block)])
+
+    @torch.no_grad()
+    def count(self, items: Tensor, counts: Counts, *, block: int = 1024) -> Tensor:
+        """Add the expected counts of items [N, V] to `counts`; returns their log-likelihoods, float64 [N]."""
+        inside = torch.zeros_like(counts.transition)
+        values = []
+        for part in items.split(block):
+            run = _Pass(self, part)
+            values.append(run.likelihood())
+            run.count(inside, counts.emission)
+        counts.transition.addcmul_(inside, self.transition)
+        counts.items += len(items)
+        return torch.cat(values)
+
+
+class _Pass:
+    """One block of items on its way up and down. Row 0 of every message stands for all items not listed in `rows`."""
+
+    def __init__(self, circuit: Circuit, items: Tensor):
+        c, device = circuit, circuit.device
+        self.circuit, self.size = c, len(items)
+        common = torch.from_numpy(c.common).to(device)
+        self.values = torch.cat([common[None], items.to(device).long()]).t().contiguous()
+        active = self.values != common[:, None]
+        active[:, 0] = True
+        for v in reversed(c.order[1:]):
+            active[c.parent[v]] |= active[v]
+        place = active.cumsum(1) - 1
+        self.rows = [row.nonzero().squeeze(1) for row in active]
+        """[V] of: the items, counted from 1, with a message of their own."""
+        self.within = [place[c.parent[v]][self.rows[v]] for v in range(len(c.parent))]
+        """[V] of: where these are among the rows of the parent."""
+        self.own: list[Tensor] = [torch.empty(0)] * len(c.parent)
+        self.up: list[Tensor] = [torch.empty(0)] * len(c.parent)
+
+    def likelihood(self) -> Tensor:
+        """The way up; returns the log-likelihood of each item, float64."""
+        c = self.circuit
+        total = torch.zeros(self.size + 1, dtype=torch.float32, device=c.device)
+        for v in reversed(c.order):
+            rows = self.rows[v]
+            own = c.by_level[c.group[v]].index_select(0, self.values[v].index_select(0, rows))
+            scale = None
+            for number, child in enumerate(c.children[v]):
+                if number % 4 == 3:  # before the product of many messages underflows
+                    scale = _rescale(own, scale)
+                up = self.up[child]
+                if len(up) == len(own):
+                    own.mul_(up)
+                else:
+                    own.mul_(up[0].repeat(len(own), 1).index_copy_(0, self.within[child], up))
+            scale = _rescale(own, scale)
+            self.own[v] = own
+            self.up[v] = own @ c.transition[v].t()
+            if v == c.root:
+                scale += self.up[v][:, :1].clamp_min(TINY).log()
+            logs = scale.squeeze(1)
+            total += logs[0]
+            total.index_add_(0, rows, logs - logs[0])
+        return total[1:].double()
+
+    def count(self, inside: Tensor, emission: Tensor) -> None:
+        """The way down, after `likelihood`. Adds to `inside` what transition * inside are the expected counts of."""
+        c = self.circuit
+        posterior: dict[int, Tensor] = {}
+        waiting = [len(children) for children in c.children]
+        for v in c.order:
+            own, up = self.own[v], self.up[v].clamp_min_(TINY)
+            if v == c.root:
+                message = 1 / up
+                message[:, 1:] = 0
+                message[0] *= self.size + 1 - len(own)
+            else:
+                p = int(c.parent[v])
+                above = posterior[p]
+                if len(own) == len(above):
+                    message = above / up
+                else:
+                    message = above.index_select(0, self.within[v])
+                    others = torch.ones(len(above), device=c.device)
+                    others[self.within[v][1:]] = 0
+                    message[0] = others @ above
+                    message.div_(up)
+                waiting[p] -= 1
+                if not waiting[p]:
+                    del posterior[p]
+            inside[v].addmm_(message.t(), own)
+            mine = torch.mm(message, c.transition[v]).mul_(own)
+            emission[c.group[v]].index_add_(0, self.values[v].index_select(0, self.rows[v]), mine)
+            if waiting[v]:
+                posterior[v] = mine
+            self.own[v] = self.up[v] = torch.empty(0)
+
+
+def _rescale(message: Tensor, logarithm: Tensor | None) -> Tensor:
+    """Divide each row by its largest entry, in place; returns `logarithm` plus what was divided by, [n, 1]."""
+    scale = message.amax(1, keepdim=True).clamp_min_(TINY)
+    message.div_(scale)
+    scale.log_()
+    return scale if logarithm is None else scale.add_(logarithm)
