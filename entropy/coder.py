@@ -23,9 +23,10 @@ from constriction import stream  # pyright: ignore[reportAttributeAccessIssue]
 from ..errors import CorruptFile
 from .tables import TOTAL, TableSet
 
-__all__ = ["MAX_DISTANCE", "Coder", "Reader", "Writer"]
+__all__ = ["MAX_DISTANCE", "Coder", "Reader", "RowCoder", "Writer"]
 
 _model = stream.model
+_ROWS = _model.Categorical(perfect=False)
 TAIL_BITS = 15
 MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
 """The largest distance beyond a table's end that a tail can carry."""
@@ -45,6 +46,16 @@ class Coder(Protocol):
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         """index: [n] table numbers; values: [n] int32 (None when reading) -> the values, [n] int32."""
+        ...
+
+
+class RowCoder(Protocol):
+    """What a model drives whose every symbol has a distribution of its own: either direction."""
+
+    def code_rows(self, counts: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        """counts: [n, m] float64, integers of at least 1 with rows that sum to TOTAL, m >= 2; symbols: [n] int32 in [0, m)
+        (None when reading) -> the symbols, [n] int32.
+        """
         ...
 
 
@@ -123,6 +134,14 @@ class Writer:
         for n in np.unique(length).tolist():
             self._encoder.encode(rest[length == n].astype(np.int32), _model.Uniform(2 << n))
 
+    def code_rows(self, counts: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        """See RowCoder."""
+        if symbols is None:
+            raise ValueError("a Writer needs symbols")
+        if len(symbols):
+            self._encoder.encode(symbols, _ROWS, counts - 1.0)
+        return symbols
+
     def finish(self) -> bytes:
         """The coded bytes: 32-bit little-endian words."""
         return self._encoder.get_compressed().astype("<u4").tobytes()
@@ -136,9 +155,9 @@ class Reader:
             raise CorruptFile(f"coded data is {len(data)} bytes long, not a multiple of 4")
         self._decoder = stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
-    def _take(self, model: object, count: int) -> np.ndarray:
+    def _take(self, model: object, parameter: Any) -> np.ndarray:
         try:
-            return self._decoder.decode(model, count)
+            return self._decoder.decode(model, parameter)
         except AssertionError:  # constriction's word for bytes that no encoder writes
             raise CorruptFile("coded data does not decode") from None
 
@@ -167,6 +186,10 @@ class Reader:
             rest[chosen] = self._take(_model.Uniform(2 << n), int(chosen.sum()))
         distance = (rest >> 1) + (np.int32(1) << length)
         return np.where(rest & 1, -distance, distance + escape - 1).astype(np.int32)
+
+    def code_rows(self, counts: np.ndarray, symbols: np.ndarray | None = None) -> np.ndarray:
+        """See RowCoder."""
+        return self._take(_ROWS, counts - 1.0) if len(counts) else np.zeros(0, np.int32)
 
     def exhausted(self) -> bool:
         """Whether all of the data may have been used: False means that bytes are left over."""

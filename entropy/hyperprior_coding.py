@@ -11,7 +11,6 @@ the same on every machine, thread count, batch size and device (see `exact`).
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from ..errors import CorruptFile, ModelError
 from .coder import MAX_DISTANCE, Coder
+from .digest import parse_digest
 from .exact import (
     ACTIVATION_BITS,
     ACTIVATION_MAX,
@@ -123,7 +123,6 @@ class HyperpriorCoding:
 
     def digest(self) -> bytes:
         """The parse digest: 8 bytes over everything integer that decoding latents depends on."""
-        h = hashlib.blake2b(digest_size=8)
         constants = {
             "activation": [ACTIVATION_BITS, ACTIVATION_MAX],
             "banks": BANKS,
@@ -134,11 +133,7 @@ class HyperpriorCoding:
             "weight": WEIGHT_BITS,
             "z": Z_RANGE,
         }
-        h.update(json.dumps(constants, sort_keys=True).encode())
-        for name, array in sorted(self._tensors.items()):
-            h.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-            h.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
-        return h.digest()
+        return parse_digest(constants, self._tensors)
 
     def _check_shapes(self) -> None:
         t, z, m = self._tensors, self.hyper, self.latent

@@ -1,0 +1,301 @@
+"""The hidden Chow-Liu tree frozen for coding: integer parameters, integer messages, one sweep over the tree.
+
+    p(x) = sum_z p(z_root) prod_c A_c[z_parent, z_c] prod_i E_i[z_i, x_i]
+
+    code(i, m):                    m: proportional to p(z_i, everything coded so far)
+        code x_i with m E_i;  like = E_i[:, x_i];  m = m * like
+        for each child c:          like_c = code(c, m A_c);  up = A_c like_c;  m = m * up;  like = like * up
+        return like                proportional to p(x_i and all below | z_i)
+
+This is sum-product message passing on a tree (Pearl, "Probabilistic Reasoning in Intelligent Systems", 1988): two K x K
+products an edge give all the conditional distributions that coding needs, depth first. The model is that of Liu, Mandt, Van
+den Broeck, "Lossless Compression with Probabilistic Circuits" (ICLR 2022); their algorithm, which evaluates cumulative
+probabilities bottom-up for each variable in turn, is not used here.
+
+Exact on every machine. Parameters are integers below 2^20 with rows that sum to 2^20; messages are 24-bit integers, divided
+by powers of two and rounded down after each product; sums stay below K 2^44 <= 2^53 and are carried in float64, exact in any
+order of summation. A message that becomes zero everywhere (only hostile or degenerate data gets there) is made uniform, and
+every symbol keeps a count of at least one, so that any data can be coded.
+
+A symbol is coded in two steps, its block of 16 and its place there, so that a decoder never needs a whole distribution.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CorruptFile, ModelError
+from .coder import RowCoder
+from .digest import parse_digest
+from .exact import verify_arithmetic
+from .tables import COUNT_BITS, TOTAL, counts_of
+
+__all__ = ["BLOCK", "CircuitCoding", "depth_first"]
+
+PARAMETER_BITS = 20
+ONE = 1 << PARAMETER_BITS
+"""Rows of parameters sum to ONE."""
+MESSAGE_BITS = 24
+MAX_STATES = 512
+"""K 2^(24 + 20) stays below 2^53."""
+MAX_VARIABLES = 1 << 16
+BLOCK = 16
+"""Symbols are coded as their block of BLOCK and the place in it."""
+ZERO = 255
+"""The code of a parameter that is exactly zero."""
+_STEP = PARAMETER_BITS / 254
+VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0).astype(np.int64)
+"""Code -> weight: steps of 0.079 octaves, so that a row is known to 1.6%, which costs 0.0002 bits a variable."""
+_POWERS = torch.exp2(torch.arange(-64, 65, dtype=torch.float64))
+
+
+class CircuitCoding:
+    """tensors: what `tensors` returns and a model file holds:
+
+    parent: int32 [V], of each variable, -1 for the root; group: int32 [V], its table of emissions; states, levels: int32 [1];
+    transition, emission: uint8, the codes [V, K, K] (row: the parent's state; the root's rows are alike) and [G, K, levels],
+    packed with xz. Raises ModelError when they do not make a circuit. Threads may share one.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
+        try:
+            names = ("parent", "group", "states", "levels", "transition", "emission")
+            t = {name: np.ascontiguousarray(tensors[name]) for name in names}
+        except KeyError as e:
+            raise ModelError(f"the model lacks {e.args[0]}") from None
+        for name, array in t.items():
+            wanted = np.uint8 if name in ("transition", "emission") else np.int32
+            if array.dtype != wanted or array.ndim != 1 or not len(array):
+                raise ModelError(f"the model's {name} is {array.dtype} {list(array.shape)}, not {np.dtype(wanted)} [n]")
+        self._packed = t
+        self.parent, self.group = t["parent"].astype(np.int64), t["group"].astype(np.int64)
+        self.states, self.levels = int(t["states"][0]), int(t["levels"][0])
+        variables = len(self.parent)
+        if not (1 <= self.states <= MAX_STATES and 2 <= self.levels <= 2**16 and variables <= MAX_VARIABLES):
+            raise ModelError(f"a circuit of {variables} variables, {self.states} states and {self.levels} levels")
+        if len(self.group) != variables or self.group.min() < 0 or self.group.max() >= variables:
+            raise ModelError("the model's groups do not fit its variables")
+        self.order, self.children = depth_first(self.parent)
+        k, groups = self.states, int(self.group.max()) + 1
+        codes = _unpack(t["transition"], (variables, k, k)), _unpack(t["emission"], (groups, k, self.levels))
+        self._digest = parse_digest(
+            {
+                "block": BLOCK,
+                "message": MESSAGE_BITS,
+                "model": "hidden Chow-Liu tree 0",
+                "parameter": PARAMETER_BITS,
+                "weight": COUNT_BITS,
+            },
+            {**{n: a for n, a in t.items() if a.dtype == np.int32}, "transition": codes[0], "emission": codes[1]},
+        )
+        self.device = torch.device(device)
+        verify_arithmetic(str(self.device))
+        self._transition = torch.from_numpy(_parameters(codes[0]).astype(np.int32)).to(self.device)
+        blocks = -(-self.levels // BLOCK)
+        emission = np.zeros((groups, blocks * BLOCK, k), np.int32)
+        emission[:, : self.levels] = _parameters(codes[1]).transpose(0, 2, 1)
+        self._emission = torch.from_numpy(emission).to(self.device)
+        """[G, blocks * BLOCK, K]: a symbol's likelihoods side by side; rows beyond the last symbol are zero."""
+        self._blocks = self._emission.unflatten(1, (blocks, BLOCK)).sum(2, dtype=torch.int32)
+        self._powers = _POWERS.to(self.device)
+
+    @classmethod
+    def from_parameters(
+        cls, parent: np.ndarray, group: np.ndarray, transition: np.ndarray, emission: np.ndarray
+    ) -> CircuitCoding:
+        """Freeze probabilities: parent, group [V]; transition [V, K, K], emission [G, K, L], non-negative, rows of any sum.
+
+        Zero transitions stay zero; emissions do not fall below 2^-20. A row without mass becomes uniform. Raises ModelError.
+        """
+        transition, emission = (np.asarray(a, np.float64) for a in (transition, emission))
+        if transition.ndim != 3 or emission.ndim != 3 or not all(np.isfinite(a).all() for a in (transition, emission)):
+            raise ModelError("a circuit's parameters must be finite [V, K, K] and [G, K, L]")
+        packed = {
+            "parent": np.asarray(parent, np.int32),
+            "group": np.asarray(group, np.int32),
+            "states": np.array([transition.shape[1]], np.int32),
+            "levels": np.array([emission.shape[2]], np.int32),
+            "transition": _pack(_codes(transition, keep=False)),
+            "emission": _pack(_codes(emission, keep=True)),
+        }
+        return cls(packed)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What a model file stores; see the class."""
+        return dict(self._packed)
+
+    def digest(self) -> bytes:
+        """The parse digest: 8 bytes over everything integer that decoding depends on."""
+        return self._digest
+
+    @property
+    def variables(self) -> int:
+        return len(self.parent)
+
+    def bits(self, x: np.ndarray) -> np.ndarray:
+        """x: [B, V] integers below `levels` -> the estimate -log2 p(x) of the frozen circuit, [B] float64."""
+        meter = _Meter()
+        self.traverse([meter], [len(x)], x)
+        return meter.bits
+
+    def traverse(self, coders: Sequence[RowCoder], sizes: Sequence[int], x: np.ndarray | None) -> np.ndarray:
+        """Code items. coders: one for each chunk; sizes: items in each chunk; x: [sum of sizes, V] integers below `levels`, or
+        None when the coders read -> the items, int32 [sum of sizes, V]. What a chunk decodes to does not depend on the others.
+        Raises CorruptFile for data that no encoder writes.
+        """
+        count = sum(sizes)
+        out = np.empty((self.variables, count), np.int32) if x is None else np.ascontiguousarray(x.T, np.int32)
+        edges = np.cumsum([0, *sizes])
+        with torch.inference_mode():
+            uniform = torch.full((count, self.states), 2.0 ** (MESSAGE_BITS - 1), dtype=torch.float64, device=self.device)
+            root = int(self.order[0])
+            message = self._normalised(uniform[:, :1] * self._transition[root, 0].double())
+            # (variable, message from everything outside, its likelihoods from below, children still to come)
+            message, like = self._symbols(root, message, out, coders, edges, x is None)
+            stack = [(root, message, like, list(self.children[root])[::-1])]
+            while stack:
+                i, message, like, waiting = stack.pop()
+                if waiting:
+                    c = waiting.pop()
+                    stack.append((i, message, like, waiting))
+                    down = self._normalised(message @ self._transition[c].double())
+                    message, like = self._symbols(c, down, out, coders, edges, x is None)
+                    stack.append((c, message, like, list(self.children[c])[::-1]))
+                elif stack:
+                    up = self._normalised(like @ self._transition[i].double().t())
+                    above, outer, below, rest = stack.pop()
+                    outer, below = self._normalised(outer.mul_(up)), self._normalised(below.mul_(up))
+                    stack.append((above, outer, below, rest))
+        return out.T
+
+    def _symbols(
+        self, i: int, message: Tensor, out: np.ndarray, coders: Sequence[RowCoder], edges: np.ndarray, reading: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Code variable i of all items -> message times likelihood (normalised), likelihood."""
+        group = int(self.group[i])
+        emission = self._emission[group]
+        values = None if reading else out[i]
+        block = _code(counts_of(message @ self._blocks[group].double().t()), None if reading else values // BLOCK, coders, edges)
+        weights = torch.empty((len(message), BLOCK), dtype=torch.float64, device=self.device)
+        for b in np.unique(block).tolist():
+            chosen = torch.from_numpy(np.flatnonzero(block == b)).to(self.device)
+            weights[chosen] = message[chosen] @ emission[b * BLOCK : (b + 1) * BLOCK].double().t()
+        place = _code(counts_of(weights), None if reading else values % BLOCK, coders, edges)
+        if reading:
+            values = block * BLOCK + place
+            if len(values) and int(values.max()) >= self.levels:
+                raise CorruptFile("coded data does not decode: a symbol beyond the last")
+            out[i] = values
+        like = emission[torch.from_numpy(values).to(self.device)].double()
+        return self._normalised(message * like), like
+
+    def _normalised(self, message: Tensor) -> Tensor:
+        """[B, K] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided by a
+        power of two and rounded down. Rows of zeros become uniform. In place.
+        """
+        largest = message.amax(1, keepdim=True)
+        exponent = torch.frexp(largest).exponent
+        message.mul_(self._powers[(64 + MESSAGE_BITS - exponent).long()]).floor_()
+        return message.masked_fill_(largest == 0, 2.0 ** (MESSAGE_BITS - 1))
+
+
+def _code(counts: np.ndarray, symbols: np.ndarray | None, coders: Sequence[RowCoder], edges: np.ndarray) -> np.ndarray:
+    """Hand each chunk's rows to its coder."""
+    out = np.empty(len(counts), np.int32) if symbols is None else symbols.astype(np.int32, copy=False)
+    for coder, begin, end in zip(coders, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        out[begin:end] = coder.code_rows(counts[begin:end], None if symbols is None else out[begin:end])
+    return out
+
+
+class _Meter:
+    """A coder that writes nothing and adds up -log2 of the counts, row by row."""
+
+    def __init__(self) -> None:
+        self.bits = np.zeros(0)
+
+    def code_rows(self, counts: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None, "a meter cannot read"
+        if not len(self.bits):
+            self.bits = np.zeros(len(counts))
+        self.bits += np.log2(TOTAL / counts[np.arange(len(counts)), symbols])
+        return symbols
+
+
+def depth_first(parent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """parent: [V], -1 for the root -> (variables in depth-first order, children of each in the order of their numbers).
+
+    Raises ModelError unless it is one tree.
+    """
+    variables = len(parent)
+    roots = np.flatnonzero(parent == -1)
+    if len(roots) != 1 or parent.min() < -1 or parent.max() >= variables:
+        raise ModelError("the model's variables do not form one tree")
+    by_parent = np.argsort(parent, kind="stable")
+    starts = np.searchsorted(parent[by_parent], np.arange(variables + 1))
+    children = [by_parent[starts[i] : starts[i + 1]] for i in range(variables)]
+    order, stack = [], [int(roots[0])]
+    while stack:
+        i = stack.pop()
+        order.append(i)
+        stack += children[i][::-1].tolist()
+    if len(order) != variables:  # a cycle beside the tree
+        raise ModelError("the model's variables do not form one tree")
+    return np.array(order), children
+
+
+# -- parameters and their codes
+
+
+def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
+    """Non-negative [..., n] -> uint8 codes of p divided by its row's sum. keep: the smallest stay above zero."""
+    total = p.sum(-1, keepdims=True)
+    p = np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[-1])
+    with np.errstate(divide="ignore"):
+        codes = np.round(-np.log2(p) / _STEP)
+    codes = np.where(codes > ZERO - 1, ZERO - 1 if keep else ZERO, codes).astype(np.uint8)
+    empty = (codes == ZERO).all(-1, keepdims=True)
+    return np.where(empty, np.uint8(ZERO - 1), codes)
+
+
+def _parameters(codes: np.ndarray) -> np.ndarray:
+    """uint8 codes [..., n] -> int64 parameters, rows that sum to ONE: VALUES in proportion, rounded down, with what is left
+    over given to the first of the largest. Raises ModelError for a row of zeros.
+    """
+    out = np.empty(codes.shape, np.int64)
+    for n, part in enumerate(codes):  # one variable at a time: int64 arrays of everything would be large
+        values = VALUES[part]
+        total = values.sum(-1, keepdims=True)
+        if not total.all():
+            raise ModelError("the model holds a row of parameters that are all zero")
+        values = values * ONE // total
+        largest = values.argmax(-1)[..., None]
+        rest = ONE - values.sum(-1, keepdims=True)
+        np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
+        out[n] = values
+    return out
+
+
+_FILTERS: list[dict[str, Any]] = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
+
+
+def _pack(codes: np.ndarray) -> np.ndarray:
+    return np.frombuffer(lzma.compress(codes.tobytes(), lzma.FORMAT_XZ, filters=_FILTERS), np.uint8)
+
+
+def _unpack(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The codes, of just this shape; never more memory than they take. Raises ModelError."""
+    size = int(np.prod(shape))
+    try:
+        reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2**27)
+        data = reader.decompress(packed.tobytes(), max_length=size + 1)
+    except lzma.LZMAError as e:
+        raise ModelError(f"the model's parameters are damaged: {e}") from None
+    if len(data) != size or not reader.eof or reader.unused_data:
+        raise ModelError(f"the model's parameters are {len(data)} bytes or more, expected {size}")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,280 @@
+"""Training the lossless photo model: `lecodec train train/recipes/photo.yaml`.
+
+    pictures -> crops (shrunk, softened, noisy) -> YCoCg-R -> InterpolationNetwork -> bits a sample -> AdamW -> average
+
+The loss is the code length itself. Most of the run multiplies in bfloat16; its last part (`exact_from`) computes with the
+rounding of the frozen integer layers, so that freezing changes next to nothing. One resumable command; it finds its GPU by
+itself and keeps all pictures in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from ..codec.colour import to_ycocg
+from ..entropy.interpolation import CHANNELS
+from ..entropy.interpolation_network import InterpolationConfig, InterpolationNetwork
+from ..errors import InputError, ModelError
+from .data import load_pictures
+
+__all__ = ["PhotoRecipe", "train_photo"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """A folder of pictures."""
+
+    folder: Path
+    share: float = Field(gt=0)
+    """Of the crops."""
+    downscale: tuple[float, float] = (1.0, 1.0)
+    """Each crop is taken from the picture shrunk by a random factor in this range."""
+    native: float = Field(0.0, ge=0, le=1)
+    """Share of the source's crops that are not shrunk."""
+    hold_out: int = Field(0, ge=0)
+    """Pictures, evenly spread over the folder, that are kept for validation (and shrunk by the middle of the range)."""
+
+
+class PhotoRecipe(_Strict):
+    """The schema of a recipe of kind `photo`. Paths are relative to the working directory."""
+
+    kind: Literal["photo"]
+    name: str
+    seed: int = 1
+    sources: list[Source] = Field(min_length=1)
+    blur: float = Field(0.3, ge=0, le=1)
+    """Share of the crops that are softened a little, as film and lenses do."""
+    noise: float = Field(0.3, ge=0, le=1)
+    """Share of the crops that get noise of a deviation up to 3."""
+    start_from: Path | None = None
+    """A checkpoint whose averaged weights the run starts with."""
+    network: dict[str, int] = {}
+    crop: int = Field(128, ge=32, multiple_of=16)
+    batch: int = Field(4, ge=1)
+    levels: int = Field(4, ge=1)
+    steps: int = Field(ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """The run ends after `steps` or `minutes`, whichever comes first; the schedule follows the share that is done."""
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    exact_from: float = Field(0.85, ge=0, le=1)
+    """Share of the run after which the integer layers' rounding is applied."""
+    ema: float = Field(0.998, ge=0, lt=1)
+    workers: int = 1
+    checkpoint_minutes: float = 5.0
+
+    def config(self) -> InterpolationConfig:
+        try:
+            return InterpolationConfig(**self.network)
+        except TypeError as e:
+            raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
+
+
+class PhotoCrops:
+    """An endless stream of crops, uint8 [crop, crop, 3], made by threads ahead of the training step."""
+
+    def __init__(self, recipe: PhotoRecipe, seed: int):
+        self._recipe, self._random = recipe, random.Random(seed)
+        self._sources: list[tuple[Source, list[np.ndarray], list[float]]] = []
+        self.held_out: list[np.ndarray] = []
+        for source in recipe.sources:
+            pictures = load_pictures([source.folder], smallest=64)
+            if source.hold_out >= len(pictures):
+                raise InputError(f"{source.folder} holds {len(pictures)} pictures, {source.hold_out} are to be held out")
+            chosen = {(2 * n + 1) * len(pictures) // (2 * source.hold_out) for n in range(source.hold_out)}
+            self.held_out += [_middle(pictures[n], source.downscale) for n in sorted(chosen)]
+            kept = [p for n, p in enumerate(pictures) if n not in chosen]
+            weights = np.cumsum([float(p.shape[0] * p.shape[1]) ** 0.5 for p in kept]).tolist()
+            self._sources.append((source, kept, weights))
+        self._pool = ThreadPoolExecutor(recipe.workers)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        shares = [source.share for source, _, _ in self._sources]
+        ahead = []
+        while True:
+            while len(ahead) < 4 * self._recipe.batch:
+                (source, pictures, weights) = self._random.choices(self._sources, shares)[0]
+                (picture,) = self._random.choices(pictures, cum_weights=weights)
+                ahead.append(self._pool.submit(self._cut, source, picture, self._random.getrandbits(63)))
+            yield ahead.pop(0).result()
+
+    def _cut(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+        rng, size = random.Random(seed), self._recipe.crop
+        factor = 1.0 if rng.random() < source.native else rng.uniform(*source.downscale)
+        side = min(max(1, round(size * factor)), *picture.shape[:2])
+        top, left = (rng.randint(0, n - side) for n in picture.shape[:2])
+        crop = picture[top : top + side, left : left + side]
+        if side != size:
+            kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR)
+            crop = np.asarray(Image.fromarray(crop).resize((size, size), rng.choice(kinds)))
+        if rng.random() < self._recipe.blur:
+            crop = np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))))
+        if rng.random() < self._recipe.noise:
+            crop = _noisy(crop, rng)
+        if rng.random() < 0.06:
+            crop = np.repeat(crop[:, :, 1:2], 3, 2)  # grey
+        if rng.random() < 0.5:
+            crop = crop[::-1]
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        return np.ascontiguousarray(crop.transpose(1, 0, 2) if rng.random() < 0.5 else crop)
+
+
+def _noisy(crop: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Gaussian noise, of each channel or of grey, white or with neighbours alike, as sensors and developing leave it."""
+    generator = np.random.default_rng(rng.getrandbits(32))
+    noise = generator.normal(0, rng.uniform(0.2, 3), (*crop.shape[:2], 3 if rng.random() < 0.7 else 1))
+    if rng.random() < 0.5:
+        noise = (noise + 0.6 * np.roll(noise, 1, 0) + 0.6 * np.roll(noise, 1, 1)) / 1.3
+    return (crop + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def _middle(picture: np.ndarray, downscale: tuple[float, float], most: int = 512) -> np.ndarray:
+    factor = 1.0 if downscale[0] == 1 else sum(downscale) / 2
+    if factor > 1:
+        size = round(picture.shape[1] / factor), round(picture.shape[0] / factor)
+        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+    height, width = (min(n, most) for n in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+def train_photo(recipe: PhotoRecipe, folder: Path, resume: bool, say: Callable[[str], None], accelerator: str) -> None:
+    """Run a recipe in `folder`; checkpoint.pt is what `resume` and `freeze` take. Raises InputError, ModelError."""
+    device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    _Run(recipe, folder, resume and (folder / "checkpoint.pt").exists(), say, device).go()
+
+
+class _Run:
+    def __init__(self, recipe: PhotoRecipe, folder: Path, resumes: bool, say: Callable[[str], None], device: torch.device):
+        self.recipe, self.folder, self.say, self.device = recipe, folder, say, device
+        self.step, self.seconds = 0, 0.0
+        torch.manual_seed(recipe.seed)
+        self.network = InterpolationNetwork(recipe.config()).to(device)
+        self.average = InterpolationNetwork(recipe.config()).to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4, fused=True
+        )
+        if recipe.start_from is not None and not resumes:
+            self._load(self.network, _read(recipe.start_from)["ema"], recipe.start_from)
+        self.average.load_state_dict(self.network.state_dict())
+        if resumes:
+            state = _read(folder / "checkpoint.pt")
+            self._load(self.network, state["network"], folder)
+            self._load(self.average, state["ema"], folder)
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.seconds = state["step"], state["seconds"]
+            say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
+        self.crops = PhotoCrops(recipe, recipe.seed + 7919 * self.step)
+
+    def _load(self, network: InterpolationNetwork, weights: dict[str, Tensor], origin: Path) -> None:
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, AttributeError):
+            raise ModelError(f"{origin}: its weights do not fit the network of recipe {self.recipe.name}") from None
+
+    @property
+    def done(self) -> float:
+        used = self.seconds / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
+        return min(1.0, max(self.step / self.recipe.steps, used))
+
+    def go(self) -> None:
+        recipe, stream = self.recipe, iter(self.crops)
+        started, losses = time.monotonic() - self.seconds, []
+        said, due, said_step = time.monotonic(), time.monotonic() + 60 * recipe.checkpoint_minutes, self.step
+        while self.done < 1:
+            self.network.exact = self.average.exact = self.done >= recipe.exact_from
+            rate = recipe.learning_rate * min(1, (self.step + 1) / recipe.warmup_steps) * max(1 - self.done, 0.01)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            x = torch.from_numpy(to_ycocg(np.stack([next(stream) for _ in range(recipe.batch)])))
+            x = x.to(self.device).float()
+            loss = self.network(x, recipe.levels).sum() / x.numel()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
+            if math.isfinite(norm):
+                self.optimiser.step()
+            self.step += 1
+            with torch.no_grad():
+                decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+            losses.append(float(loss.detach()))
+            now = time.monotonic()
+            self.seconds = now - started
+            if now - said > 60:
+                eta = self.seconds * (1 - self.done) / max(self.done, 1e-9) / 60
+                speed = (self.step - said_step) / (now - said)
+                mean = sum(losses) / len(losses)
+                self.say(
+                    f"step {self.step}  {100 * self.done:.1f}%  {mean:.4f} bits a sample  |g| {norm:.2f}  lr {rate:.1e}  "
+                    f"{speed:.2f} steps/s  ETA {eta:.0f} min"
+                )
+                self._log({"bits": mean, "steps_per_s": speed})
+                losses, said, said_step = [], now, self.step
+            if now > due:
+                self._checkpoint()
+                due = time.monotonic() + 60 * recipe.checkpoint_minutes
+        self.network.exact = self.average.exact = True
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        state: dict[str, Any] = {
+            "kind": "photo",
+            "recipe": self.recipe.model_dump(mode="json"),
+            "config": asdict(self.recipe.config()),
+            "network": self.network.state_dict(),
+            "ema": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        temporary = self.folder / "checkpoint.pt.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "checkpoint.pt")
+        if self.crops.held_out:
+            row = self._validate()
+            self._log(row)
+            self.say("validation  " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Bits a sample of the held-out pictures, all levels but the coarsest: of each channel, and in all."""
+        bits, samples = torch.zeros(CHANNELS), 0
+        for picture in self.crops.held_out:
+            x = torch.from_numpy(to_ycocg(picture)).to(self.device).float()[None]
+            bits += self.average(x, 5).sum(0).cpu()
+            samples += x.numel()
+        row = {name: float(b) / samples for name, b in zip(("y", "co", "cg"), bits, strict=True)}
+        return {"validation": sum(row.values()), **row}
+
+    def _log(self, row: dict[str, float]) -> None:
+        with (self.folder / "metrics.csv").open("a", newline="") as file:
+            csv.writer(file).writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from .loop import load_checkpoint
+
+    state = load_checkpoint(path)
+    if state.get("kind") != "photo":
+        raise InputError(f"{path} is not a checkpoint of a photo model")
+    return state
