@@ -1,6 +1,7 @@
 """The command line: arguments and exit codes; what they mean is passed on to the modules that do the work.
 
-    cli -> paths (which files) -> jobs (many of them) -> tasks (one of them); cli -> console (how it looks)
+    cli -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> loaded (codecs)
+    cli -> console (how it looks)
 
     lecodec encode | decode | info | test | models | train | freeze | eval rd | eval bench
 
@@ -24,12 +25,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .bitstream import MAX_TILE, TILE_STEP
+from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
 from .console import (
     Report,
     complain,
@@ -45,8 +47,9 @@ from .console import (
     tested_line,
 )
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, plan
-from .tasks import Codecs, Decoding, Encoding, NoCodec, Testing, read_lec
+from .loaded import Codecs, NoCodec
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_set_name, plan
+from .tasks import Decoding, Encoding, Testing, holds_set, read_lec
 
 __all__ = ["app", "main", "program"]
 
@@ -58,14 +61,21 @@ _SETTINGS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 app = typer.Typer(
-    help="Learned image compression: pictures in, small .lec files out, and back.",
+    help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
     **_SETTINGS,
 )
 eval_app = typer.Typer(help="Measure codecs on a folder of pictures.", **_SETTINGS)
 app.add_typer(eval_app, name="eval")
 
-Pictures = Annotated[list[str], typer.Argument(help="Pictures, or - for standard input.", metavar="PICTURE")]
+Pictures = Annotated[
+    list[str],
+    typer.Argument(
+        help="Pictures or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also .gz); - for standard "
+        "input.",
+        metavar="PICTURE",
+    ),
+]
 LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
@@ -192,7 +202,17 @@ def encode_command(
         typer.Option("--tile", help="Side of tiles in pixels, a multiple of 64; 0 for none.", callback=_tile),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Decode each file before it appears.")] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every sample. Sets always are.")] = False,
+    as_set: Annotated[
+        bool, typer.Option("--set", help="Make one set of each folder of equal-sized pictures; without loss.")
+    ] = False,
+    block: Annotated[
+        int | None, typer.Option("--block", help="Items a block of a set; 512 by default, fewer large ones.", min=1)
+    ] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
+    ] = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
@@ -202,14 +222,27 @@ def encode_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compress pictures: photo.png -> photo.png.lec."""
+    """Compress pictures and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
     limit = None if size is None else _bytes(size)
     wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": limit}
-    target = {name: value for name, value in wanted.items() if value is not None} or {"quality": 60.0}
+    target = {name: value for name, value in wanted.items() if value is not None}
     if len(target) > 1:
         raise typer.BadParameter("-q, --bpp, --psnr and --size exclude each other")
-    todo = plan(collect(pictures, PICTURES, recursive), output, stdout, encoded_name, recursive)
-    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force)
+    if as_set and recursive:
+        raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
+    inputs = collect(pictures, PICTURES, recursive, folders=as_set)
+    inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
+    if lossless and target:
+        raise typer.BadParameter("--lossless keeps every sample: -q, --bpp, --psnr and --size do not go with it")
+    first = next((shown(i.source) for i in inputs if i.is_set), None)
+    if first is not None and (target or tile is not None):
+        options = "-q, --bpp, --psnr, --size and --tile do not go with it"
+        raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
+    if first is None and block is not None:
+        raise typer.BadParameter("--block goes with sets of samples, and there is none")
+    todo = plan(inputs, output, stdout, encoded_name, recursive)
+    target = {} if lossless else target or {"quality": 60.0}
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force, block)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -225,6 +258,10 @@ def decode_command(
     depth: Annotated[
         int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=_depth)
     ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", help="Decode this item of a set only, from 0; may be repeated.", metavar="N or A-B"),
+    ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -235,10 +272,21 @@ def decode_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Decompress files: photo.png.lec -> photo.png."""
+    """Decompress files: photo.png.lec -> photo.png, images.npy.lec -> images.npy.
+
+    A set becomes what the suffix of -o says: .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
+    each item.
+    """
     box = None if region is None else _box(region)
-    todo = plan(collect(files, LEC, recursive), output, stdout, decoded_name, recursive)
-    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force)
+    if box is not None and item:
+        raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
+    numbers = _numbers(item) if item else None
+    inputs = [replace(i, is_set=holds_set(i.source)) for i in collect(files, LEC, recursive)]
+    if len(inputs) == 1 and inputs[0].is_set and output and is_folder(output) and not (recursive or stdout):
+        todo = [Job(inputs[0].source, Path(output), is_set=True, pictures=True)]
+    else:
+        todo = plan(inputs, output, stdout, decoded_name, recursive)
+    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force, numbers)
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -265,9 +313,15 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
             print(json.dumps({"file": input.source, "status": "ok", **facts}))
             continue
         known = facts["model"] or "not found (--model or LECODEC_MODELS may point at it when decoding)"
+        if file.header.codec == LOSSLESS and file.header.parse_digest == NO_DIGEST:
+            known = "none is needed"
+        rates = {name: f"{facts[name]:.4f}" for name in ("bpp", "bpd")}
+        methods = ", ".join(f"{count} {name}" for name, count in (facts["methods"] or {}).items()) or None
+        texts = {**facts, **file.header.describe(), **rates, "methods": methods, "model": known}
         print(shown(input.source))
-        for name, value in {**facts, **file.header.describe(), "bpp": f"{facts['bpp']:.4f}", "model": known}.items():
-            print(f"  {name:<17} {value}")
+        for name, value in texts.items():
+            if value is not None:
+                print(f"  {name:<17} {value}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -439,6 +493,18 @@ def _box(text: str) -> tuple[int, int, int, int]:
         raise typer.BadParameter(f"--region {text}: expected X,Y,WIDTH,HEIGHT in pixels")
     x, y, width, height = map(int, text.split(","))
     return x, y, width, height
+
+
+def _numbers(texts: Sequence[str]) -> list[int]:
+    """Numbers of items, single ones and ranges, both ends included: 5, 3-10."""
+    numbers: list[int] = []
+    for text in texts:
+        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", text.strip(), re.A)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last or last - first + len(numbers) >= MAX_PIXELS:
+            raise typer.BadParameter(f"--item {text}: expected a number or a range such as 3-10")
+        numbers += range(first, last + 1)
+    return numbers
 
 
 def _names(text: str) -> list[str]:

@@ -104,7 +104,7 @@ class Sums:
         if record.error is not None:
             self.failed += 1
             return
-        pixels = record.facts["width"] * record.facts["height"]
+        pixels = record.facts["width"] * record.facts["height"] * (record.facts.get("items") or 1)
         self.ok += 1
         self.bytes_in += record.facts["bytes_in"]
         self.bytes_out += record.facts.get("bytes_out", 0)
@@ -140,14 +140,17 @@ class Sums:
 def encoded_line(facts: Mapping[str, Any]) -> str:
     """`15200 -> 810 bytes, 0.420 bpp, 18.8:1, 0.05 s`"""
     ratio = f"{facts['bytes_in'] / facts['bytes_out']:.1f}:1"
-    line = f"{facts['bytes_in']} -> {facts['bytes_out']} bytes, {facts['bpp']:.3f} bpp, {ratio}"
+    rate = f"{facts['bpd']:.3f} bits a sample" if facts.get("items") else f"{facts['bpp']:.3f} bpp"
+    line = f"{facts['bytes_in']} -> {facts['bytes_out']} bytes, {rate}, {ratio}"
     if "psnr" in facts:
         line += ", equal" if facts["psnr"] is None else f", {facts['psnr']:.2f} dB"
     return f"{line}, {facts['seconds']:.2f} s"
 
 
 def decoded_line(facts: Mapping[str, Any]) -> str:
-    """`768 x 512, 0.05 s`"""
+    """`768 x 512, 0.05 s`, of a set `10000 items of [28, 28], 2.05 s`"""
+    if facts.get("items"):
+        return f"{facts['items']} items of {facts['item_shape']}, {facts['seconds']:.2f} s"
     return f"{facts['width']} x {facts['height']}, {facts['seconds']:.2f} s"
 
 

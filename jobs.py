@@ -41,13 +41,16 @@ class Job:
 
     source: a path, or "-" for standard input. destination: a path; None is standard output (or no output at all).
     makes_folders: the destination's folder is made when it is needed. error: why the job cannot be done, if that is
-    known before any work.
+    known before any work. is_set: the input is (or, decoded, becomes) a set of samples. pictures: a set is written as
+    pictures into the destination, a folder.
     """
 
     source: str
     destination: Path | None = None
     makes_folders: bool = False
     error: OSError | None = None
+    is_set: bool = False
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What encode, decode and test do to one file, or to a bunch of small ones.
 
-    picture file -> Encoding -> .lec        .lec -> Decoding -> picture file        .lec -> Testing
+    picture file or set -> Encoding -> .lec        .lec -> Decoding -> picture file or set        .lec -> Testing
 
-Each is a `jobs.Task`: read, code, finish. Threads share one. Heavy modules are imported where they are first needed, so
+Each is a `jobs.Task`: read, code, finish. Threads share one. What is coded without loss is decoded again and compared
+before it appears, unless that is turned off. Heavy modules are imported where they are first needed, so
 that a mistyped name is told before torch is loaded.
 """
 
@@ -12,7 +13,6 @@ import io
 import math
 import os
 import sys
-import threading
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -27,71 +27,23 @@ from .bitstream import (
     read_checked,
     read_header,
 )
-from .errors import CorruptFile, OutputExists
+from .errors import CorruptFile, InputError, OutputExists
 from .jobs import Job
+from .loaded import Codecs
+from .paths import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .codec.image import ImageCodec
+    from .codec.lossless import LosslessCodec
     from .codec.media import Picture
+    from .codec.sets import SampleSet
 
-__all__ = ["Codecs", "Decoding", "Encoding", "LecFile", "NoCodec", "Testing", "read_lec"]
+__all__ = ["Decoding", "Encoding", "LecFile", "Testing", "holds_set", "read_lec"]
 
 BUNCH_PIXELS = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of small pictures that are coded together: on a CPU larger batches gain nothing (measured)."""
-
-
-class NoCodec(Exception):
-    """The model or the device that was asked for cannot be used: no input can be done. `__cause__` says why."""
-
-
-@dataclass
-class Codecs:
-    """Codecs by model, each loaded once, by the first thread that needs it.
-
-    model: the one that the user asked for, or None. workers: threads that share them, and torch's threads.
-    """
-
-    model: str | None = None
-    device: str = "cpu"
-    workers: int = 1
-    _loaded: dict[str | None, ImageCodec] = field(default_factory=dict)
-    _share: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def default(self) -> ImageCodec:
-        """The codec of the model that the user asked for, or else of the best one. Raises NoCodec."""
-        try:
-            return self._load(self.model)
-        except (OSError, RuntimeError) as error:
-            raise NoCodec(self.model or "model") from error
-
-    def named_by(self, header: Header) -> ImageCodec:
-        """The codec that a file needs. Raises NoCodec for the user's model, otherwise UnknownModel, ModelError."""
-        if self.model is not None:
-            return self.default()
-        from .codec.registry import find_by_digest
-
-        return self._load(str(find_by_digest(header.parse_digest, header.synthesis_digest).path))
-
-    def _load(self, model: str | None) -> ImageCodec:
-        with self._lock:
-            if model not in self._loaded:
-                from .codec.image import load
-
-                self._loaded[model] = load(device=self.device, model=model)
-            if self.workers > 1:
-                self._limit_threads()
-            return self._loaded[model]
-
-    def _limit_threads(self) -> None:
-        """Give the thread that calls its share of torch's threads."""
-        import torch
-
-        self._share = self._share or max(1, torch.get_num_threads() // self.workers)
-        if torch.get_num_threads() != self._share:  # every thread has a number of its own
-            torch.set_num_threads(self._share)
 
 
 @dataclass(frozen=True)
@@ -107,18 +59,21 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: one of quality, bpp, psnr, size, as `ImageCodec.encode` takes them. tile: as there. strip: leave EXIF,
-    XMP and ICC out. verify: decode before the output appears. force: overwrite.
+    """target: one of quality, bpp, psnr, size, as `ImageCodec.encode` takes them, or nothing: without loss. tile: as
+    there. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears; None: only what is coded
+    without loss. force: overwrite. items: in a block of a set. Sets are coded without loss whatever the target.
     """
 
     target: Mapping[str, Any]
     tile: int | None = None
     strip: bool = False
-    verify: bool = False
+    verify: bool | None = None
     force: bool = False
+    items: int | None = None
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        if "quality" not in self.target or not os.path.isfile(job.source):  # a pipe cannot be opened twice
+        by_target = self.target and "quality" not in self.target
+        if by_target or job.is_set or not os.path.isfile(job.source):  # a pipe cannot be opened twice
             return None
         from PIL import Image
 
@@ -130,30 +85,41 @@ class Encoding(_CodecTask):
         except Exception:  # nearly every class, on damaged files; reading it will say what it is
             return None
 
-    def read(self, job: Job) -> Picture:
+    def read(self, job: Job) -> Picture | SampleSet:
+        _check_output(job, self.force)
+        source = sys.stdin.buffer if job.source == "-" else job.source
+        if job.is_set:
+            from .codec.sets import load_set
+
+            return load_set(source)
         from .codec.media import load_picture
 
-        _check_output(job, self.force)
-        picture = load_picture(sys.stdin.buffer if job.source == "-" else job.source)
+        picture = load_picture(source)
         if self.strip:
             picture = replace(picture, metadata=_stripped(picture.metadata))
         return picture
 
-    def prepare(self, inputs: Sequence[Picture]) -> None:
-        self.codecs.default()
+    def prepare(self, inputs: Sequence[Picture | SampleSet]) -> None:
+        if _is_set(inputs[0]):
+            self.codecs.prepare_set(inputs[0].samples)
+        else:
+            self._codec(inputs[0])
 
-    def code(self, inputs: Sequence[Picture]) -> list[bytes]:
-        codec = self.codecs.default()
+    def code(self, inputs: Sequence[Any]) -> list[bytes]:
+        codec: Any = self._codec(inputs[0])
+        if _is_set(inputs[0]):
+            return [codec.encode_set(inputs[0].samples, self.items)]
         if len(inputs) == 1:
             picture = inputs[0]
             return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **self.target)]
         samples, metadata = [p.samples for p in inputs], [p.metadata for p in inputs]
-        return codec.encode_batch(samples, self.target["quality"], tile=self.tile, metadata=metadata)
+        return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **self.target)
 
-    def finish(self, job: Job, input: Picture, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
-        facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(read_header(result), len(result))}
-        if self.verify:
-            facts["psnr"] = _verified(self.codecs.default(), input.samples, result)
+    def finish(self, job: Job, input: Any, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+        header = read_header(result)
+        facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(header, len(result))}
+        if self.verify or (self.verify is None and header.lossless):
+            facts["psnr"] = _verified(self.codecs.named_by(header), input.samples, result)
         if job.destination is None:
             sys.stdout.buffer.write(result)
             sys.stdout.buffer.flush()
@@ -163,42 +129,59 @@ class Encoding(_CodecTask):
                 file.write(result)
         return facts, input.notes
 
+    def _codec(self, input: Picture | SampleSet) -> ImageCodec | LosslessCodec:
+        if _is_set(input):
+            return self.codecs.lossless_set(input.samples)
+        return self.codecs.lossy() if self.target else self.codecs.lossless(8 * input.samples.itemsize)
+
 
 @dataclass(frozen=True)
 class Decoding(_CodecTask):
-    """region: x, y, width, height in pixels; None is all. depth: 8 or 16 bits a sample; None is the file's. strip: do
-    not write the file's EXIF, XMP and ICC. force: overwrite.
+    """region: x, y, width, height in pixels of a picture; None is all. depth: 8 or 16 bits a sample of a picture; None
+    is the file's. strip: do not write the file's EXIF, XMP and ICC. force: overwrite. items: numbers of items of a set;
+    None is all.
     """
 
     region: tuple[int, int, int, int] | None = None
     depth: int | None = None
     strip: bool = False
     force: bool = False
+    items: Sequence[int] | None = None
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        return _lec_kind(job) if self.region is None else None
+        return _lec_kind(job) if self._whole and not job.is_set else None
 
     def read(self, job: Job) -> LecFile:
-        from .codec.media_write import picture_format
-
         _check_output(job, self.force)
-        if job.destination is not None:
-            picture_format(job.destination)
-        return read_lec(job.source, all_of_it=self.region is None)
+        if job.source != "-":
+            self._check_suffix(job, job.is_set)
+        file = read_lec(job.source, all_of_it=self._whole)
+        if file.header.items is None and self.items is not None:
+            raise InputError("a picture, not a set of samples: it has no items")
+        if file.header.items is not None and (self.region is not None or self.depth is not None):
+            raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
+        if job.source == "-":
+            self._check_suffix(job, file.header.items is not None)
+        return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.named_by(inputs[0].header)
 
     def code(self, inputs: Sequence[LecFile]) -> list[np.ndarray]:
-        codec = self.codecs.named_by(inputs[0].header)
-        if self.region is not None:
+        codec: Any = self.codecs.named_by(inputs[0].header)
+        if not self._whole:
             with inputs[0].open() as file:
-                return [codec.decode_region(file, self.region)]
+                part = codec.decode_items(file, self.items) if self.items else codec.decode_region(file, self.region)
+                return [part]
         if len(inputs) == 1:
             return [codec.decode(inputs[0].data)]
         return codec.decode_batch([file.data for file in inputs])
 
     def finish(self, job: Job, input: LecFile, result: np.ndarray) -> tuple[dict[str, Any], tuple[str, ...]]:
+        facts = {"bytes_in": input.size, **_facts(input.header, input.size)}
+        _make_folder(job)
+        if input.header.items is not None:
+            return facts | self._write_set(job, result), ()
         from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
 
         samples = result if self.depth is None else fit_depth(result, self.depth)
@@ -206,17 +189,56 @@ class Decoding(_CodecTask):
             metadata = TileReader(file).metadata
         if self.strip:
             metadata = _stripped(metadata)
-        facts = {"bytes_in": input.size, **_facts(input.header, input.size)}
         facts |= {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
         if job.destination is None:
             write_picture(samples, sys.stdout.buffer, metadata=metadata)
             sys.stdout.buffer.flush()
             return facts, ()
-        _make_folder(job)
         write_picture(samples, job.destination, overwrite=self.force, metadata=metadata)
         facts["bytes_out"] = os.path.getsize(job.destination)
         lost = metadata_lost(picture_format(job.destination), metadata)
         return facts, (lost,) if lost else ()
+
+    @property
+    def _whole(self) -> bool:
+        return self.region is None and self.items is None
+
+    def _check_suffix(self, job: Job, is_set: bool) -> None:
+        """Refuse an output in whose format a picture, or a set, cannot be written."""
+        from .codec.media_write import picture_format
+        from .codec.sets_write import check_set_output
+
+        if job.destination is None or job.pictures:
+            return
+        if is_set and not self._one_picture(job):
+            check_set_output(job.destination)
+        else:
+            picture_format(job.destination)
+
+    def _one_picture(self, job: Job) -> bool:
+        """Whether one item of a set is wanted, as a picture."""
+        single = self.items is not None and len(self.items) == 1
+        return single and job.destination is not None and job.destination.suffix.lower() in PICTURES
+
+    def _write_set(self, job: Job, samples: np.ndarray) -> dict[str, Any]:
+        """Write all items or those that were asked for -> what there is to say of it."""
+        from .codec.sets_write import as_picture, write_item_pictures, write_set
+
+        facts: dict[str, Any] = {"items": len(samples)}
+        if job.destination is None:
+            write_set(samples, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return facts
+        if job.pictures:
+            size = write_item_pictures(samples, job.destination, self.items, overwrite=self.force)
+            return facts | {"bytes_out": size}
+        if self._one_picture(job):
+            from .codec.media_write import write_picture
+
+            write_picture(as_picture(samples[0]), job.destination, overwrite=self.force)
+        else:
+            write_set(samples, job.destination, overwrite=self.force)
+        return facts | {"bytes_out": os.path.getsize(job.destination)}
 
 
 @dataclass(frozen=True)
@@ -284,11 +306,21 @@ def _lec_kind(job: Job) -> tuple[Hashable, int] | None:
 def _facts(header: Header, size: int) -> dict[str, Any]:
     """What `--json` says of a `.lec` file of `size` bytes. quality: the index, as `info` has it."""
     names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
-    return {
-        **{name: header.as_dict()[name] for name in names},
-        "user_quality": header.user_quality,
-        "bpp": 8 * size / (header.width * header.height),
-    }
+    return {**{name: header.as_dict()[name] for name in names}, **header.facts(size)}
+
+
+def holds_set(source: str) -> bool:
+    """Whether a path leads to a `.lec` file that holds a set; what is wrong with it shows when it is read."""
+    if not os.path.isfile(source):
+        return False
+    try:
+        return read_lec(source, all_of_it=False).header.items is not None
+    except OSError:
+        return False
+
+
+def _is_set(input: Picture | SampleSet) -> bool:
+    return not hasattr(input, "metadata")
 
 
 def _stripped(metadata: Metadata) -> Metadata:
@@ -298,7 +330,7 @@ def _stripped(metadata: Metadata) -> Metadata:
 
 def _check_output(job: Job, force: bool) -> None:
     """Refuse an output that cannot be written, or that is the input."""
-    if job.destination is None:
+    if job.destination is None or job.pictures:  # a folder: its pictures are looked at when it is written
         return
     with suppress(FileNotFoundError):
         if job.source != "-" and os.path.samefile(job.source, job.destination):
@@ -308,13 +340,14 @@ def _check_output(job: Job, force: bool) -> None:
 
 
 def _make_folder(job: Job) -> None:
-    if job.makes_folders and job.destination is not None:
+    if job.makes_folders and job.destination is not None and not job.pictures:
         os.makedirs(job.destination.parent, exist_ok=True)
 
 
-def _verified(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float | None:
+def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, data: bytes) -> float | None:
     """Decode what was encoded -> its PSNR in dB (None: equal). Raises CorruptFile unless it comes back in its shape
-    and depth, with its latents (the codec's digests say so) and with its alpha bit for bit.
+    and depth, with its latents (the codec's digests say so) and with its alpha bit for bit; without loss with
+    every sample.
     """
     import numpy as np
 
@@ -324,6 +357,10 @@ def _verified(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float | No
     if back.shape != samples.shape or back.dtype != samples.dtype:
         found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (back, samples))
         raise CorruptFile(f"verification: the file decodes to {found}, expected {wanted}")
+    if read_header(data).lossless:
+        if not np.array_equal(back, samples):
+            raise CorruptFile("verification: samples do not come back as they were")
+        return None
     colours = samples.shape[2] if samples.ndim == 3 else 1
     if colours in (2, 4):
         if not np.array_equal(back[..., -1], samples[..., -1]):

@@ -18,7 +18,7 @@ from .block_coding import codes
 from .lossless import BLOCK, LosslessCodec, checked_set
 from .registry import ALIASES, find_model, list_models, load
 
-__all__ = ["lossless_for_pictures", "lossless_for_set", "named_lossless"]
+__all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set", "named_lossless"]
 
 
 def named_lossless(model: str | os.PathLike[str], device: str = "cpu") -> LosslessCodec:
@@ -51,9 +51,18 @@ def lossless_for_set(
     the one that makes the fewest bytes of at most 512 of them, evenly spread. Raises InputError, and as
     `named_lossless` where a model is named.
     """
-    samples = checked_set(samples)
     if model is not None:
         return named_lossless(model, device)
+    codecs = circuits_for(samples, device)
+    if len(codecs) < 2:
+        return codecs[0] if codecs else LosslessCodec(device=device)
+    few = samples[:: -(-len(samples) // BLOCK)]
+    return min(codecs, key=lambda codec: len(codec.encode_set(few, BLOCK)))
+
+
+def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
+    """The codecs of all circuits at hand that code the items of a set [N, ...]. Raises InputError (no set)."""
+    samples = checked_set(samples)
     width, height, channels = geometry(samples.shape[1:])
     header = _header(
         media=SET,
@@ -63,12 +72,8 @@ def lossless_for_set(
         bit_depth=8 * samples.itemsize,
         items=ItemSet(samples.shape[1:], len(samples), 1),
     )
-    fitting = [card for card in list_models() if card.card.get("kind") == "circuit" and codes(card.card, header)]
-    codecs = [named_lossless(card.path, device) for card in fitting]
-    if len(codecs) < 2:
-        return codecs[0] if codecs else LosslessCodec(device=device)
-    few = samples[:: -(-len(samples) // BLOCK)]
-    return min(codecs, key=lambda codec: len(codec.encode_set(few, BLOCK)))
+    cards = [card for card in list_models() if card.card.get("kind") == "circuit"]
+    return [named_lossless(card.path, device) for card in cards if codes(card.card, header)]
 
 
 def _header(**fields: int | ItemSet) -> Header:

@@ -8,11 +8,11 @@ the word that `lecodec.decode` reads them; so are sets of samples. `info` holds 
 `lossless` (True) and, as for other formats, `icc_profile`, `exif` and `xmp`.
 
 Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=` or `lossless=True`, further `tile=` and
-`model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info`
-unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as they lie in memory, unless the EXIF or
-XMP given says another orientation: then they are turned, because a `.lec` file is always upright. Of a 16-bit colour
-picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits that Pillow gives, because the others cannot be
-seen any more once it is loaded: `lecodec.encode` with the path of the file keeps all 16.
+`model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's plug-ins: `icc_profile=` is that
+of `im.info` unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as they lie in memory, unless
+the EXIF or XMP given says another orientation: then they are turned, because a `.lec` file is always upright. Of a
+16-bit colour picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits that Pillow gives, because the others
+cannot be seen any more once it is loaded: `lecodec.encode` with the path of the file keeps all 16.
 
 A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
 """
@@ -92,10 +92,8 @@ class LecImageFile(ImageFile.ImageFile):
 def _mode(header: Header) -> str:
     """Raises UnsupportedFile where Pillow has none."""
     if header.items is not None:
-        raise UnsupportedFile(
-            f"a set of {header.items.count} items of the shape {list(header.items.shape)}, not a picture: lecodec.decode "
-            "reads it"
-        )
+        count, shape = header.items.count, list(header.items.shape)
+        raise UnsupportedFile(f"a set of {count} items of the shape {shape}, not a picture: lecodec.decode reads it")
     try:
         return MODES[header.channels, header.bit_depth, header.alpha]
     except KeyError:
@@ -127,8 +125,10 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     lossless = bool(given.get("lossless"))
     if lossless and (wrong := [name for name in choices if name != "tile"]):
         raise InputError(f"lossless keeps every sample: {wrong[0]} does not go with it")
-    codec: Any = lossless_for_pictures(8 * samples.itemsize, model=given.get("model")) if lossless else None
-    if codec is None:
+    codec: Any
+    if lossless:
+        codec = lossless_for_pictures(8 * samples.itemsize, model=given.get("model"))
+    else:
         from .image import load
 
         codec = load(model=given.get("model"))

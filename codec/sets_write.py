@@ -19,7 +19,7 @@ from ..bitstream import atomic_write, check_writable
 from ..errors import InputError, OutputExists
 from .media_write import write_picture
 
-__all__ = ["check_set_output", "write_item_pictures", "write_set"]
+__all__ = ["as_picture", "check_set_output", "write_item_pictures", "write_set"]
 
 
 def check_set_output(path: str | os.PathLike[str]) -> None:
@@ -78,9 +78,7 @@ def write_item_pictures(
     numbers: of the items, if they are not 0 to N - 1. Returns the bytes written. Each picture is written whole or not
     at all. Raises InputError (items that are no pictures), OutputExists before anything is written, OSError.
     """
-    item = samples.shape[1:]
-    if not (len(item) == 2 or (len(item) == 3 and item[2] <= 4)):
-        raise InputError(f"items of the shape {list(item)} are no pictures: write .npy")
+    as_picture(samples[0])
     folder = Path(folder)
     names = [folder / f"{number:05d}.png" for number in (range(len(samples)) if numbers is None else numbers)]
     if folder.is_dir():
@@ -91,7 +89,13 @@ def write_item_pictures(
     check_writable(names[0], overwrite)
     size = 0
     for name, picture in zip(names, samples, strict=True):
-        grey = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
-        write_picture(grey, name, overwrite=overwrite)
+        write_picture(as_picture(picture), name, overwrite=overwrite)
         size += os.path.getsize(name)
     return size
+
+
+def as_picture(item: np.ndarray) -> np.ndarray:
+    """An item as the samples of a picture, [H, W] or [H, W, 2 to 4]. Raises InputError if it is none."""
+    if not (item.ndim == 2 or (item.ndim == 3 and item.shape[2] <= 4)):
+        raise InputError(f"items of the shape {list(item.shape)} are no pictures: write .npy")
+    return np.ascontiguousarray(item[:, :, 0] if item.ndim == 3 and item.shape[2] == 1 else item)

@@ -27,10 +27,11 @@ BELOW = {
     "train": {"eval", "codec", "entropy", "bitstream", "errors"},
     "lecodec": {"codec", "bitstream", "errors"},
     "jobs": {"bitstream"},
-    "tasks": {"codec", "bitstream", "errors", "jobs"},
+    "loaded": {"codec", "bitstream"},
+    "tasks": {"codec", "bitstream", "errors", "jobs", "loaded", "paths"},
     "console": {"jobs"},
     "paths": {"console", "jobs", "errors"},
-    "cli": {"train", "eval", "codec", "bitstream", "console", "jobs", "paths", "tasks", "lecodec"},
+    "cli": {"train", "eval", "codec", "bitstream", "console", "jobs", "loaded", "paths", "tasks", "lecodec"},
     "__main__": {"cli"},
 }
 """Which parts each part may import; "lecodec" is the root's public API."""
