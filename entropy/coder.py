@@ -194,3 +194,8 @@ class Reader:
     def exhausted(self) -> bool:
         """Whether all of the data may have been used: False means that bytes are left over."""
         return self._decoder.maybe_exhausted()
+
+    def check_exhausted(self) -> None:
+        """Raises CorruptFile if bytes are left over."""
+        if not self.exhausted():
+            raise CorruptFile("coded data does not decode: bytes are left over")

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 
-__all__ = ["ExactLayer", "TrainableExact", "clamp_inward", "verify_arithmetic"]
+__all__ = ["ExactLayer", "TrainableExact", "clamp_inward", "no_tf32", "verify_arithmetic"]
 
 FLOAT32_BOUND = 2.0**21
 FLOAT64_BOUND = 2.0**51
@@ -117,7 +117,7 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
 
     `round` absorbs a last bit, should a routine reassociate beyond plain sums within the margin of the bound.
     """
-    with _no_tf32(a.device):
+    with no_tf32(a.device):
         sums = F.linear(_patches(a.to(weight.dtype), kernel), weight, bias)
     return sums.double().round_().transpose(1, 2).unflatten(2, a.shape[2:])
 
@@ -125,7 +125,7 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
 _tf32_switch = threading.Lock()
 
 
-class _no_tf32:
+class no_tf32:
     """TF32 rounds float32 operands to 10 bits on recent GPUs: off inside exact layers, as it was before outside. The
     switch belongs to the whole process, hence one thread at a time.
     """

@@ -184,6 +184,10 @@ class View:
         lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(*windows, own)]
         return torch.stack([own, *lines], 1)
 
+    def put(self, channel: int, rows: slice, samples: Tensor) -> None:
+        """Make samples of the targets known: [B, h, w]."""
+        self._planes[channel][self.phase.target][:, rows] = samples
+
     def _around(self, channel: int, steps: Sequence[tuple[int, int]], rows: slice) -> list[Tensor]:
         """The samples of a channel at some steps from each target, [B, h, w] each; beyond the border those next to it.
         An empty plane (of a picture one sample wide or high) is replaced by plane 00.

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CorruptFile, ModelError
+from ..errors import ModelError
 from .coder import RowCoder
 from .tables import TOTAL, counts_of
 
-__all__ = ["LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "mixture_bits"]
+__all__ = ["LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "leaf_tables", "mixture_bits", "uniform"]
 
 LOGIT_BITS = 4
 LOGIT_MAX = 127
@@ -56,3 +56,174 @@ def mixture_bits(x: Tensor, logit: Tensor, mean: Tensor, scale: Tensor, low: Ten
     above = torch.sigmoid((torch.where(x >= high, FAR, x + 0.5)[:, None] - mean) * inverse)
     below = torch.sigmoid((torch.where(x <= low, -FAR, x - 0.5)[:, None] - mean) * inverse)
     return -torch.log2((weight * (above - below)).sum(-1) + 2.0**-22)
+
+
+def leaf_tables() -> dict[str, np.ndarray]:
+    """What freezing makes, once: tensors for `Leaves`.
+
+    leaves: int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean; weights: int32 [2 * LOGIT_MAX + 1], exp(-n / 16);
+    spans: int32 [SCALES], steps to the mean within which nearly all of a leaf lies.
+    """
+    scale = scale_of(torch.arange(SCALES, dtype=torch.float64))
+    steps = torch.arange(LEAF_REACH + 1, dtype=torch.float64) / 2**MEAN_BITS
+    leaves = (torch.sigmoid(steps / scale[:, None]) * 2**LEAF_BITS).round()
+    weights = (torch.exp(-torch.arange(2 * LOGIT_MAX + 1, dtype=torch.float64) / 2**LOGIT_BITS) * 2**WEIGHT_BITS).round()
+    return {
+        "leaves": leaves.numpy().astype(np.int32),
+        "weights": weights.numpy().astype(np.int32),
+        "spans": torch.ceil(6 * scale).numpy().astype(np.int32),
+    }
+
+
+class Leaves:
+    """tensors: those of `leaf_tables`. Raises ModelError when they are not of that form. Threads may share one."""
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], device: torch.device):
+        shapes = {"leaves": (SCALES, LEAF_REACH + 1), "weights": (2 * LOGIT_MAX + 1,), "spans": (SCALES,)}
+        for name, shape in shapes.items():
+            array = tensors.get(name)
+            if array is None or array.shape != shape or array.dtype != np.int32:
+                raise ModelError(f"the model's {name} are not int32 {list(shape)}")
+        leaves, weights, spans = (tensors[name].astype(np.int64) for name in shapes)
+        if leaves.min() < 0 or leaves.max() > 2**LEAF_BITS or (np.diff(leaves, axis=1) < 0).any():
+            raise ModelError("the model's leaves are not distribution functions")
+        if weights.min() < 0 or weights[0] < 1 or weights.max() > 2**WEIGHT_BITS:
+            raise ModelError("the model's weights are out of range")
+        if spans.min() < 0 or spans.max() > 2**12:
+            raise ModelError("the model's spans are out of range")
+        # Both halves, F(-d) = 1 - F(d), and at either end what lies beyond: 0 and 1.
+        whole = np.concatenate([2**LEAF_BITS - leaves[:, :0:-1], leaves], 1)
+        whole[:, 0], whole[:, -1] = 0, 2**LEAF_BITS
+        self._leaves = torch.from_numpy(whole.astype(np.int32)).flatten().to(device)
+        self._weights = torch.from_numpy(weights.astype(np.int32)).to(device)
+        self._spans = torch.from_numpy(spans.astype(np.int32)).to(device)
+
+    def code(
+        self,
+        coder: RowCoder,
+        logit: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        low: Tensor,
+        high: Tensor,
+        x: Tensor | None,
+    ) -> Tensor:
+        """Code n values. logit, mean, scale: [n, K] integers as floats; low, high: [n] the least and the largest value, up
+        to 2^18 apart; x: [n], or None when the coder reads -> the values, [n] int64.
+        """
+        mixture = _Mixture(self, logit, mean, scale, low, high)
+        given = None if x is None else x.long()
+        # The middle bucket's edges, and which of the 16 it is.
+        width, middle = mixture.width, mixture.middle
+        first = middle - (BUCKETS // 2 - 1) * width  # where bucket 1 begins
+        edges = first[:, None] + torch.arange(BUCKETS - 1, device=width.device) * width[:, None]
+        counts = mixture.counts(torch.cat([mixture.low[:, None], edges, mixture.high[:, None] + 1], 1))
+        bucket = None
+        if given is not None:
+            bucket = torch.div(given - first, width, rounding_mode="floor").clamp(-1, BUCKETS - 2) + 1
+        bucket = _coded(coder, counts, bucket, width.device)
+        start = first + (bucket - 1) * width
+        inside = (bucket > 0) & (bucket < BUCKETS - 1)
+        value = start.clone()
+        for n in torch.unique(width[inside]).tolist():
+            if n > 1:
+                chosen = torch.nonzero(inside & (width == n)).flatten()
+                offset = None if given is None else (given - start)[chosen]
+                value[chosen] += mixture.part(chosen).place(coder, start[chosen], n, offset)
+        for side, tail in ((-1, bucket == 0), (1, bucket == BUCKETS - 1)):
+            chosen = torch.nonzero(tail).flatten()
+            if len(chosen):
+                edge = first[chosen] - 1 if side < 0 else start[chosen]
+                beyond = None if given is None else side * (given[chosen] - edge)
+                value[chosen] = edge + side * _tail(coder, beyond, len(chosen), width.device)
+        return value
+
+
+class _Mixture:
+    """The mixtures of n values, in integers."""
+
+    def __init__(self, leaves: Leaves, logit: Tensor, mean: Tensor, scale: Tensor, low: Tensor, high: Tensor):
+        self.leaves = leaves
+        logit, self.mean, self.scale = logit.int(), mean.int(), scale.int()
+        self.weight = leaves._weights[(logit.amax(1, keepdim=True) - logit).long()]
+        self.low, self.high = low.long(), high.long()
+        # The middle: the weighted mean of the means, rounded; the width: 7 buckets on either side hold every leaf that weighs
+        # a 32nd of all or more.
+        total = self.weight.long().sum(1)
+        sixteenths = torch.div((self.weight.long() * self.mean).sum(1), total, rounding_mode="floor")
+        self.middle = torch.minimum(torch.maximum((sixteenths + 8) >> MEAN_BITS, self.low), self.high)
+        away = (self.mean - (self.middle[:, None] << MEAN_BITS)).abs() >> MEAN_BITS
+        reach = torch.where(32 * self.weight >= total[:, None], away + leaves._spans[self.scale.long()], 0).amax(1)
+        need = (reach + BUCKETS // 2 - 2) // (BUCKETS // 2 - 1)
+        self.width = torch.ones_like(need)
+        while bool((short := self.width < need).any()):
+            self.width = torch.where(short, 2 * self.width, self.width)
+
+    def part(self, chosen: Tensor) -> _Mixture:
+        """The mixtures of some of the values; without middles and widths."""
+        part = object.__new__(_Mixture)
+        part.leaves = self.leaves
+        for name in ("mean", "scale", "weight", "low", "high"):
+            setattr(part, name, getattr(self, name)[chosen])
+        return part
+
+    def counts(self, edges: Tensor) -> np.ndarray:
+        """edges: [n, m + 1] values, not decreasing -> counts [n, m] of the intervals between them."""
+        return counts_of(self._below(edges).diff(dim=1).double())
+
+    def place(self, coder: RowCoder, start: Tensor, width: int, offset: Tensor | None) -> Tensor:
+        """Code where in start ... start + width - 1 values lie: [n] offsets."""
+        part = min(width, BUCKETS)
+        step = width // part
+        edges = start[:, None] + torch.arange(part + 1, device=start.device) * step
+        given = None if offset is None else torch.div(offset, step, rounding_mode="floor")
+        found = step * _coded(coder, self.counts(edges), given, start.device)
+        if step > 1:
+            rest = None if offset is None else offset - found
+            found = found + self.place(coder, start + found, step, rest)
+        return found
+
+    def _below(self, edges: Tensor) -> Tensor:
+        """The mass of all values below each edge, in units of 2^-LEAF_BITS of the weights' sum: [n, m] int64."""
+        out = torch.zeros_like(edges)
+        at = edges * 2 ** (MEAN_BITS) - 2 ** (MEAN_BITS - 1) + LEAF_REACH  # the edge of value e lies at e - 1/2
+        for k in range(self.mean.shape[1]):
+            place = (at - self.mean[:, k : k + 1]).clamp_(0, 2 * LEAF_REACH)
+            place += (self.scale[:, k : k + 1].long()) * (2 * LEAF_REACH + 1)
+            out += self.weight[:, k : k + 1].long() * self.leaves._leaves[place]
+        out = torch.where(edges <= self.low[:, None], 0, out)
+        return torch.where(edges > self.high[:, None], self.weight.long().sum(1, keepdim=True) << LEAF_BITS, out)
+
+
+def _coded(coder: RowCoder, counts: np.ndarray, symbols: Tensor | None, device: torch.device) -> Tensor:
+    given = None if symbols is None else symbols.cpu().numpy().astype(np.int32)
+    return torch.from_numpy(coder.code_rows(counts, given)).to(device).long()
+
+
+TAIL = 18
+"""Lengths of distances beyond the buckets: up to 2^18 - 1."""
+TAIL_LENGTHS = 2.0 ** -np.minimum(np.arange(1, TAIL + 1), TAIL - 1) * TOTAL
+
+
+def _tail(coder: RowCoder, beyond: Tensor | None, count: int, device: torch.device) -> Tensor:
+    """Code distances of at least 0 in an Elias-gamma code of 1 + distance: its length, then its lower bits."""
+    given = None if beyond is None else beyond.clamp(min=0) + 1
+    length = None if given is None else (torch.frexp(given.double()).exponent - 1).clamp(max=TAIL - 1)
+    length = _coded(coder, np.broadcast_to(TAIL_LENGTHS, (count, TAIL)), length, device)
+    value = torch.ones_like(length)
+    for n in torch.unique(length).tolist():
+        chosen = torch.nonzero(length == n).flatten()
+        rest = None if given is None else given[chosen] - (1 << n)
+        value[chosen] = (1 << n) + uniform(coder, rest, n, len(chosen), device)
+    return value - 1
+
+
+def uniform(coder: RowCoder, value: Tensor | None, bits: int, count: int, device: torch.device) -> Tensor:
+    """Code numbers of `bits` bits that are all equally likely: [count], the high bits first, four at a time."""
+    out = torch.zeros(count, dtype=torch.int64, device=device)
+    for low in range((bits - 1) // 4 * 4, -1, -4) if bits else ():
+        some = min(4, bits - low)
+        given = None if value is None else (value >> low) & ((1 << some) - 1)
+        rows = np.full((count, 1 << some), TOTAL / (1 << some))
+        out += _coded(coder, rows, given, device) << low
+    return out

@@ -1,0 +1,142 @@
+"""A hidden Chow-Liu tree as a block coder: items of one shape, or pictures cut into patches of one shape.
+
+    block of items [n, ...] -> values [n, V] -> CircuitCoding.traverse, several blocks at a time -> a body for each block
+    tile -> YCoCg-R -> patches, borders replicated -> the same
+
+Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..entropy.circuit_coding import CircuitCoding
+from ..entropy.coder import Reader, Writer
+from ..entropy.digest import parse_digest
+from ..errors import ModelError
+from .colour import from_ycocg, to_ycocg
+
+__all__ = ["CircuitCoder", "patches_of"]
+
+TOGETHER = 2**16
+"""Items times states that are worked on at once: messages then stay in a core's cache (on a GPU 64 times as many)."""
+CHROMA = 255
+"""What is added to chroma, so that values count from 0."""
+
+
+def patches_of(tile: np.ndarray, height: int, width: int) -> np.ndarray:
+    """tile: uint8 [h, w] or [h, w, 3] -> its patches, row by row, [n, height * width * 3] int32: of each sample luma and both
+    chroma channels from 0 to 510. Beyond the border those next to it stand.
+    """
+    rgb = np.repeat(tile[..., None], 3, 2) if tile.ndim == 2 else tile
+    rows, columns = -(-rgb.shape[0] // height), -(-rgb.shape[1] // width)
+    padding = (0, rows * height - rgb.shape[0]), (0, columns * width - rgb.shape[1]), (0, 0)
+    planes = to_ycocg(np.pad(rgb, padding, mode="edge")) + np.array([0, CHROMA, CHROMA], np.int32)
+    return planes.reshape(rows, height, columns, width, 3).swapaxes(1, 2).reshape(rows * columns, -1)
+
+
+class CircuitCoder:
+    """tensors: of a model file, `parse.*`; card: its card, with `item_shape`, and `patch` [height, width, 3] if it codes
+    pictures. See `blocks.BlockCoder`. Threads may share one.
+
+    Raises ModelError when the tensors are not a circuit that fits the card, or not what the card's digest says.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
+        self._circuit = CircuitCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")}, device)
+        try:
+            self._patch = tuple(int(n) for n in card["patch"]) if "patch" in card else None
+            samples = math.prod(self._patch or (int(n) for n in card["item_shape"]))
+            levels = 2 * CHROMA + 1 if self._patch else int(card["levels"])
+        except (KeyError, TypeError, ValueError):
+            raise ModelError("the card of a circuit says no item_shape or levels") from None
+        if samples != self._circuit.variables or (self._patch and (len(self._patch) != 3 or self._patch[2] != 3)):
+            raise ModelError(f"a circuit of {self._circuit.variables} variables does not fit its card")
+        if levels != self._circuit.levels:
+            raise ModelError(f"a circuit of {self._circuit.levels} levels does not fit its card")
+        self.parse_digest = self._circuit.digest()
+        if self._patch:
+            self.parse_digest = parse_digest({"circuit": self.parse_digest.hex(), "patch": list(self._patch)}, {})
+        if card.get("parse_digest", self.parse_digest.hex()) != self.parse_digest.hex():
+            raise ModelError("the model's tensors are not those that its digest names: it is damaged")
+        self._together = max(1, (TOGETHER << (6 if device != "cpu" else 0)) // self._circuit.states)
+
+    def bits(self, blocks: Sequence[np.ndarray]) -> list[float]:
+        """The model's -log2 p of each block: what `encode` should need."""
+        return [float(self._circuit.bits(self._values(block)).sum()) for block in blocks]
+
+    def encode(self, blocks: Sequence[np.ndarray]) -> list[bytes]:
+        """Blocks of items [n, ...], or tiles [h, w] or [h, w, 3] if the circuit codes patches -> their bodies."""
+
+        def code(part: Sequence[np.ndarray]) -> list[bytes]:
+            values = [self._values(block) for block in part]
+            writers = [Writer() for _ in part]
+            self._circuit.traverse(writers, [len(v) for v in values], np.concatenate(values))
+            return [writer.finish() for writer in writers]
+
+        return self._side_by_side(code, blocks, [self._count(block.shape) for block in blocks])
+
+    def decode(self, payloads: Sequence[bytes], shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
+        """Raises CorruptFile for bodies that no encoder writes."""
+
+        def code(part: Sequence[tuple[bytes, tuple[int, ...]]]) -> list[np.ndarray]:
+            readers = [Reader(body) for body, _ in part]
+            counts = [self._count(shape) for _, shape in part]
+            values = self._circuit.traverse(readers, counts, None)
+            for reader in readers:
+                reader.check_exhausted()
+            split = np.split(values, np.cumsum(counts)[:-1])
+            return [self._block(v, shape, dtype) for v, (_, shape) in zip(split, part, strict=True)]
+
+        return self._side_by_side(code, list(zip(payloads, shapes, strict=True)), [self._count(s) for s in shapes])
+
+    def _side_by_side(self, code: Callable[[Sequence[Any]], list], blocks: Sequence[Any], counts: Sequence[int]) -> list:
+        """code(some blocks) for all of them, in threads."""
+        parts = list(_parts(blocks, counts, self._together))
+        workers = min(torch.get_num_threads(), len(parts))
+        if workers < 2:
+            return [result for part in parts for result in code(part)]
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return [result for results in pool.map(code, parts) for result in results]
+
+    def _count(self, shape: tuple[int, ...]) -> int:
+        """Items in a block."""
+        if self._patch is None:
+            return shape[0]
+        return -(-shape[0] // self._patch[0]) * -(-shape[1] // self._patch[1])
+
+    def _values(self, block: np.ndarray) -> np.ndarray:
+        if self._patch is None:
+            return block.reshape(len(block), -1).astype(np.int32)
+        return patches_of(block, *self._patch[:2])
+
+    def _block(self, values: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The inverse of `_values`."""
+        if self._patch is None:
+            return values.astype(dtype).reshape(shape)
+        height, width, _ = self._patch
+        rows, columns = -(-shape[0] // height), -(-shape[1] // width)
+        planes = values.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+        planes = planes.reshape(rows * height, columns * width, 3)[: shape[0], : shape[1]]
+        rgb = from_ycocg(planes - np.array([0, CHROMA, CHROMA], np.int32), dtype)
+        return rgb[..., 0] if len(shape) == 2 else rgb
+
+
+def _parts(blocks: Sequence[Any], counts: Sequence[int], most: int) -> Iterator[list[Any]]:
+    """Neighbours together, `most` items at a time, but at least one block."""
+    part: list[Any] = []
+    size = 0
+    for block, count in zip(blocks, counts, strict=True):
+        if part and size + count > most:
+            yield part
+            part, size = [], 0
+        part.append(block)
+        size += count
+    if part:
+        yield part

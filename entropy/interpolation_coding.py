@@ -1,0 +1,226 @@
+"""The interpolation model frozen for coding: integers only, one traversal for both directions.
+
+    1 x 1 sample -> [level: luma, chroma of 11, 01, 10] -> ... -> picture, the same walk for a coder that writes or reads
+
+Everything that the coder is given follows from integers computed exactly (see `interpolation`, `interpolation_network`,
+`mixture`), so that a file decodes to the same samples on every machine, thread count and device. Phases are walked in strips of
+rows, so that memory does not grow with the picture beyond its samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import CorruptFile, ModelError
+from .coder import RowCoder
+from .digest import parse_digest
+from .exact import no_tf32, verify_arithmetic
+from .interpolation import PHASES, View, differences, halves, power_of_half, split_phases
+from .interpolation_network import (
+    FrozenLayer,
+    InterpolationConfig,
+    InterpolationNetwork,
+    ShiftLayer,
+    frozen_weights,
+    rows_of,
+)
+from .mixture import Leaves, leaf_tables, uniform
+
+__all__ = ["InterpolationCoding"]
+
+STRIP = 2**15
+"""Targets that are coded together, about: strips are whole rows. Part of the format."""
+DEPTH = 16
+"""Bits of the deepest samples; chroma has one more, with a sign."""
+
+
+class InterpolationCoding:
+    """tensors: what `freeze` returns and a model file holds: `config` int32, the tables of `mixture.leaf_tables`, and weight
+    (int16), bias (int32), bits (int8) of each layer. Raises ModelError when they do not fit together. Threads may share one.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
+        self.device = torch.device(device)
+        if torch.float32 not in verify_arithmetic(str(self.device)):
+            raise ModelError(f"sums of integers in float32 are not exact on {device}: this device cannot code")
+        try:
+            sizes = [int(n) for n in tensors["config"]]
+            config = InterpolationConfig(*sizes)
+        except (KeyError, TypeError, ValueError):
+            raise ModelError("the model's config is damaged") from None
+        if len(sizes) != len(fields(config)) or not all(1 <= n <= 1024 for n in sizes) or config.groups > 16:
+            raise ModelError(f"the model's config {sizes} is out of range")
+        with torch.device("meta"):
+            network = InterpolationNetwork(config)
+        names = _layers(network)
+        expected = {f"{name}.{part}" for name in names for part in ("weight", "bias", "bits")}
+        expected |= {"config", *leaf_tables()}
+        if set(tensors) != expected:
+            raise ModelError(f"the model's tensors are not those of its config: {sorted(set(tensors) ^ expected)[:3]}")
+        for name in names:
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, _frozen(name, network.get_submodule(name), tensors))
+        network.exact = True
+        self._network = network.to(self.device).eval()
+        self._leaves = Leaves(tensors, self.device)
+        self._tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+
+    @classmethod
+    def freeze(cls, network: InterpolationNetwork) -> dict[str, np.ndarray]:
+        """The tensors of a trained network. Raises ModelError."""
+        tensors = {"config": np.array(list(asdict(network.config).values()), np.int32), **leaf_tables()}
+        for name in _layers(network):
+            weight, bias, bits = (t.cpu().numpy() for t in frozen_weights(network.get_submodule(name)))
+            if np.abs(weight).max() > 2**15 - 1:
+                raise ModelError(f"layer {name} has weights beyond 16 bits")
+            tensors |= {f"{name}.weight": weight.astype(np.int16), f"{name}.bias": bias.astype(np.int32)}
+            tensors[f"{name}.bits"] = bits.astype(np.int8)
+        cls(tensors)
+        return tensors
+
+    def digest(self) -> bytes:
+        """The parse digest: 8 bytes over everything integer that decoding depends on."""
+        return parse_digest({"model": "interpolation 0", "strip": STRIP}, self._tensors)
+
+    def traverse(
+        self, coder: RowCoder, height: int, width: int, channels: int, depth: int, picture: np.ndarray | None
+    ) -> np.ndarray:
+        """Code one picture. channels: 1 or 3; depth: bits of a sample, 8 or 16; picture: int32 [height, width, channels], luma
+        and two chroma channels (YCoCg-R), or None when the coder reads -> the picture, int32 [height, width, channels].
+        Raises CorruptFile for data that no encoder writes.
+        """
+        sizes = halves(height, width)
+        with torch.inference_mode(), no_tf32(self.device):
+            levels: list[Tensor | None] = [None] * len(sizes)
+            if picture is not None:
+                levels[0] = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1).float()
+                for n in range(1, len(sizes)):
+                    levels[n] = levels[n - 1][:, ::2, ::2]  # pyright: ignore[reportOptionalSubscript]
+            known = self._first(coder, channels, depth, levels[-1])
+            for n in reversed(range(len(sizes) - 1)):
+                known = self._level(coder, n, known, sizes[n], channels, depth, levels[n])
+            return known.permute(1, 2, 0).to(torch.int32).cpu().numpy()
+
+    def _first(self, coder: RowCoder, channels: int, depth: int, given: Tensor | None) -> Tensor:
+        """The one sample of the coarsest level: [channels, 1, 1]."""
+        out = []
+        for c in range(channels):
+            offset, bits = (0, depth) if c == 0 else (1 << depth, depth + 1)
+            value = None if given is None else given[c, 0].long() + offset
+            out.append(uniform(coder, value, bits, 1, self.device) - offset)
+        return torch.stack(out)[:, None].float()
+
+    def _level(
+        self,
+        coder: RowCoder,
+        level: int,
+        known: Tensor,
+        size: tuple[int, int],
+        channels: int,
+        depth: int,
+        given: Tensor | None,
+    ) -> Tensor:
+        """known: [channels, ceil(h/2), ceil(w/2)], plane 00 -> the level, [channels, h, w]."""
+        network, deep = self._network, depth > 8
+        group = min(level, network.config.groups - 1)
+        out = torch.zeros((3, *size), device=self.device)  # a grey picture has flat chroma
+        out[:channels, ::2, ::2] = known
+        planes = [split_phases(c[None]) for c in out]  # views: what is coded shows up in them
+        context = network.context[group](differences([p[0, 0] for p in planes], deep), True)
+        for c in range(0, channels, 2):  # luma, then chroma
+            for n, phase in enumerate(PHASES):
+                _, h, w = planes[0][phase.target].shape
+                if not h * w:
+                    continue
+                view = View(phase, planes, h, w, deep)
+                row, column = phase.target
+                target = None if given is None else given[:, row::2, column::2]
+                for rows in _strips(h, w):
+                    near = context[0, rows, :w].flatten(0, 1)
+                    if c == 0:
+                        self._luma(coder, group, n, view, near, rows, depth, target)
+                    else:
+                        self._chroma(coder, group, n, view, near, rows, depth, target)
+        return out[:channels]
+
+    def _luma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
+        trunk = self._network.luma[group][n]
+        seen, mean, shift = view.luma(rows)
+        seen = rows_of(seen)
+        parts = trunk.head(0, trunk.features(seen, near, True), seen, None, True)
+        view.put(0, rows, self._samples(coder, parts, mean, shift, 0, depth, given, rows))
+
+    def _chroma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
+        trunk = self._network.chroma[group][n]
+        seen, means, shifts, windows = view.chroma(rows)
+        seen = rows_of(seen)
+        features = trunk.features(seen, near, True)
+        own = None
+        for c in (1, 2):
+            parts = trunk.head(c - 1, features, seen, own, True)
+            found = self._samples(coder, parts, means[c - 1], shifts[c - 1], c, depth, given, rows)
+            view.put(c, rows, found)
+            if c == 1:
+                step = found - means[0]
+                if shifts[0] is not None:
+                    step = torch.floor(step * power_of_half(shifts[0]))
+                own = rows_of(view.own(step, windows))
+
+    def _samples(
+        self,
+        coder: RowCoder,
+        parts: tuple[Tensor, Tensor, Tensor],
+        mean: Tensor,
+        shift: Tensor | None,
+        channel: int,
+        depth: int,
+        given: Tensor | None,
+        rows: slice,
+    ) -> Tensor:
+        """Code the samples of one channel of a strip: [1, h, w]. What a shift leaves over is coded as it is."""
+        reference = mean.flatten().long()
+        low, high = (-(1 << depth) + 1 if channel else 0) - reference, (1 << depth) - 1 - reference
+        step = None if given is None else given[channel, rows].flatten().long() - reference
+        if shift is None:
+            step = self._leaves.code(coder, *parts, low, high, step)
+        else:
+            bits = shift.flatten().long()
+            coarse = None if step is None else step >> bits
+            coarse = self._leaves.code(coder, *parts, low >> bits, high >> bits, coarse)
+            found = coarse << bits
+            for n in torch.unique(bits).tolist():
+                chosen = torch.nonzero(bits == n).flatten()
+                rest = None if step is None else (step - found)[chosen]
+                found[chosen] += uniform(coder, rest, n, len(chosen), self.device)
+            step = found
+        if bool(((step < low) | (step > high)).any()):
+            raise CorruptFile("coded data does not decode: a sample out of range")
+        return (step + reference).float().view_as(mean)
+
+
+def _strips(height: int, width: int) -> list[slice]:
+    rows = max(1, STRIP // width)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def _layers(network: InterpolationNetwork) -> list[str]:
+    return [name for name, module in network.named_modules() if isinstance(module, ShiftLayer)]
+
+
+def _frozen(name: str, layer: nn.Module, tensors: Mapping[str, np.ndarray]) -> FrozenLayer:
+    assert isinstance(layer, ShiftLayer)
+    weight, bias, bits = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "bits"))
+    outputs = layer.weight.shape[0]
+    if (
+        weight.shape != layer.weight.shape
+        or bias.shape != (outputs,)
+        or bits.shape != (outputs,)
+        or (weight.dtype, bias.dtype, bits.dtype) != (np.int16, np.int32, np.int8)
+    ):
+        raise ModelError(f"the model's layer {name} has {weight.dtype} {list(weight.shape)}, which its config does not")
+    return FrozenLayer(weight, bias, bits, layer.low, layer.high)
