@@ -67,6 +67,93 @@ def good(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
+    """name -> samples, file."""
+    codec = lecodec.LosslessCodec()
+    noise = np.random.default_rng(3)
+    metadata = Metadata(b"not a profile, but carried", b"", b"<x:xmpmeta/>", 9, 16)
+    digits = np.zeros((7, 6, 5), np.uint8)
+    digits[:, 2:4, 1:3] = np.arange(7, dtype=np.uint8)[:, None, None] * 40
+    pictures = {
+        "colour": pattern(40, 50, 3),
+        "grey16": pattern(20, 24, 1, np.uint16)[:, :, 0],
+        "rgb16": pattern(14, 16, 3, np.uint16),
+        "alpha-tiled": pattern(70, 80, 4),
+        "noise": noise.integers(0, 256, (9, 8, 3), dtype=np.uint8),
+        "pixel": np.array([[200]], np.uint8),
+    }
+    sets = {
+        "set": (digits, 3),
+        "set-colour": (pattern(24, 8, 3).reshape(4, 6, 8, 3), 4),
+        "set-scalars16": (np.arange(0, 60000, 3000, dtype=np.uint16), 8),
+        "set-4d": (noise.integers(0, 4, (3, 2, 3, 4, 5), dtype=np.uint8), 2),
+    }
+    made = {
+        name: (samples, codec.encode(samples, tile=64 if name == "alpha-tiled" else None, metadata=metadata))
+        for name, samples in pictures.items()
+    }
+    made |= {name: (samples, codec.encode_set(samples, items)) for name, (samples, items) in sets.items()}
+    return {f"lossless-{name}": pair for name, pair in made.items()}
+
+
+def bad_without_loss(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """name -> error, content. made: the good files."""
+    plain, of_set, noise = (chunks_of(made[f"lossless-{name}"]) for name in ("grey16", "set", "noise"))
+    at = next(n for n, (kind, _) in enumerate(plain) if kind == b"LDAT")
+    stored_at = next(n for n, (kind, _) in enumerate(noise) if kind == b"LDAT")
+    digest, deflated, stored = plain[at][1][:8], plain[at][1][9:], noise[stored_at][1]
+    assert plain[at][1][8] == 1 and stored[8] == 0
+    inside = zlib.decompress(deflated)
+
+    def with_data(payload: bytes, chunks: Chunks = plain, place: int = at) -> bytes:
+        return file_of([*chunks[:place], (b"LDAT", payload), *chunks[place + 1 :]])
+
+    def with_header(offset: int, value: bytes, chunks: Chunks = plain) -> bytes:
+        header = chunks[0][1]
+        return file_of([(b"LHDR", header[:offset] + value + header[offset + len(value) :]), *chunks[1:]])
+
+    def with_set(payload: bytes) -> bytes:
+        return file_of([of_set[0], (b"LSET", payload), *of_set[2:]])
+
+    lset = of_set[1][1]
+    corrupt = {
+        "digest": with_data(bytes(8) + plain[at][1][8:]),
+        "stored-bit": with_data(stored[:20] + bytes([stored[20] ^ 1]) + stored[21:], noise, stored_at),
+        "stored-short": with_data(stored[:-1], noise, stored_at),
+        "stored-long": with_data(stored + b"\0", noise, stored_at),
+        "stored-swapped-bytes": with_data(digest + b"\0" + pattern(20, 24, 1, np.uint16).astype(">u2").tobytes()),
+        "deflated-cut": with_data(digest + b"\1" + deflated[:-5]),
+        "deflated-tail": with_data(digest + b"\1" + deflated + b"\0"),
+        "deflated-long": with_data(digest + b"\1" + zlib.compress(inside + b"\0")),
+        "deflated-filter": with_data(digest + b"\1" + zlib.compress(b"\5" + inside[1:])),
+        "no-method": with_data(digest),
+        "model-without-digest": with_data(digest + b"\2abc"),
+        "quality": with_header(34, b"\1"),
+        "synthesis-digest": with_header(26, b"\1"),
+        "set-alpha": with_header(16, b"\1", of_set),
+        "set-tiles": with_header(36, bytes([64, 0, 64, 0]), of_set),
+        "set-with-loss": with_header(17, b"\0", of_set),
+        "set-missing": file_of([of_set[0], *of_set[2:]]),
+        "set-twice": file_of([*of_set[:2], *of_set[1:]]),
+        "set-of-a-picture": file_of([plain[0], (b"LSET", lset), *plain[1:]]),
+        "set-late": file_of([of_set[0], of_set[2], of_set[1], *of_set[3:]]),
+        "set-other-shape": with_set(struct.pack("<B4I", 2, 5, 6, 7, 3)),
+        "set-no-items": with_set(struct.pack("<B4I", 2, 6, 5, 0, 1)),
+        "set-block": with_set(struct.pack("<B4I", 2, 6, 5, 7, 8)),
+        "set-short": with_set(lset[:-1]),
+        "set-dimensions": with_set(b"\x09" + lset[1:]),
+        "set-fewer-blocks": with_set(struct.pack("<B4I", 2, 6, 5, 7, 4)),
+        "set-swapped-blocks": file_of([*of_set[:2], of_set[3], of_set[2], *of_set[4:]]),
+    }
+    huge = struct.pack("<B4I", 2, 6, 5, 2**31, 3)
+    return {
+        **{f"bad-lossless-{name}": ("CorruptFile", content) for name, content in corrupt.items()},
+        "unsupported-lossless-method-3": ("UnsupportedFile", with_data(digest + b"\3abc")),
+        "bad-lossless-set-huge": ("LimitExceeded", with_set(huge)),
+        "bad-lossless-other-model": ("UnknownModel", with_header(18, b"\1")),
+    }
+
+
 def rows(plane: np.ndarray) -> bytes:
     """An alpha plane of bytes as an `LALP` chunk holds it, with no filter."""
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in plane))
@@ -157,9 +244,13 @@ def picture_file(samples: np.ndarray) -> tuple[str, bytes]:
     """Suffix and content: PNG for 8 bits, numpy's own format for 16."""
     if samples.dtype == np.uint8:
         return ".png", png(samples)
+    return ".npy", npy(samples)
+
+
+def npy(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, samples)
-    return ".npy", file.getvalue()
+    return file.getvalue()
 
 
 def main() -> None:
@@ -180,9 +271,15 @@ def main() -> None:
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
             expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
+    for name, (samples, data) in good_without_loss().items():
+        if (file := f"{name}.lec") not in expected["good"]:
+            suffix, picture = picture_file(samples) if "set" not in name else (".npy", npy(samples))
+            write_new(name + suffix, picture)
+            write_new(file, data)
+            expected["good"][file] = {"picture": name + suffix}
     # Bad files come from the good ones as they are stored: encoding may give other bytes on another machine.
-    stored = {name: (FOLDER / f"{name}.lec").read_bytes() for name in made}
-    for name, (error, content) in bad(stored).items():
+    stored = {name.removesuffix(".lec"): (FOLDER / name).read_bytes() for name in expected["good"]}
+    for name, (error, content) in {**bad(stored), **bad_without_loss(stored)}.items():
         if (file := f"{name}.lec") not in expected["bad"]:
             write_new(file, content)
             expected["bad"][file] = error

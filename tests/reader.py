@@ -1,6 +1,7 @@
 """An independent reader of `.lec` files, from bitstream/FORMAT.md alone: plain Python integers and numpy int64.
 
     bytes -> read_file (sections 2 to 6) -> latents of each tile (sections 9 to 12) -> y_hat of the picture
+    bytes -> read_file -> samples of each tile or block without loss and without a model (section 5)
 
 It shares no code with the package and is as slow as it is short: what it is for is to show that the specification says
 enough, and that the package does what it says. Anything that is wrong with a file is `Refused`, with the name that
@@ -45,7 +46,8 @@ def blake(data: bytes) -> bytes:
 
 @dataclass
 class LecFile:
-    """header: fields by name. boxes: (x, y, width, height) of each tile. data, alpha: (digest, rest) of each tile.
+    """header: fields by name. boxes: (x, y, width, height) of each tile or block. data, alpha: (digest, rest) of each.
+    shape, count, block: of a set.
 
     metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
     """
@@ -57,6 +59,9 @@ class LecFile:
     metadata: dict[bytes, bytes] = field(default_factory=dict)
     private: list[tuple[bytes, bytes]] = field(default_factory=list)
     index: list[int] | None = None
+    shape: tuple[int, ...] | None = None
+    count: int = 0
+    block: int = 0
 
 
 def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
@@ -69,7 +74,7 @@ def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, b
     payload = data[at + 8 : at + 8 + length]
     (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
     demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
-    known = kind in (b"LHDR", b"LDAT", b"LALP", b"LEND")
+    known = kind in (b"LHDR", b"LSET", b"LDAT", b"LALP", b"LEND")
     demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
     return kind, payload, at + 12 + length
 
@@ -83,8 +88,8 @@ def read_header(payload: bytes) -> dict:
         "parse_digest synthesis_digest quality tile_width tile_height"
     ).split()
     h = dict(zip(names, struct.unpack("<BBII8B8s8sHHH", payload), strict=True))
-    allowed = {"media": (0,), "channels": (1, 3), "bit_depth": (8, 16), "matrix": (0,), "full_range": (1,)}
-    for name, values in {**allowed, "alpha": (0, 1), "codec": (0,)}.items():
+    allowed = {"media": (0, 1), "channels": (1, 3), "bit_depth": (8, 16), "matrix": (0,), "full_range": (1,)}
+    for name, values in {**allowed, "alpha": (0, 1), "codec": (0, 1)}.items():
         demand(h[name] in values, name, "UnsupportedFile")
     demand(min(h["width"], h["height"]) > 0 and h["quality"] <= 16128, "a range")
     demand(max(h["width"], h["height"]) <= 2**20 and h["width"] * h["height"] <= 2**28, "size", "LimitExceeded")
@@ -92,7 +97,39 @@ def read_header(payload: bytes) -> dict:
     demand(tile[0] * tile[1] <= 2**26, "size of a tile", "LimitExceeded")
     demand(h["tile_width"] % 64 == h["tile_height"] % 64 == 0, "tile size")
     demand((h["tile_width"] == 0) == (h["tile_height"] == 0), "tile size")
+    if h["media"] == 1:
+        demand((h["codec"], h["alpha"], h["tile_width"]) == (1, 0, 0), "a set")
+    if h["codec"] == 1:
+        demand(h["synthesis_digest"] == bytes(8) and h["quality"] == 0, "without loss")
     return h
+
+
+def read_set(file: LecFile, payload: bytes) -> None:
+    """Sections 4 and 5: LSET, and the blocks as boxes."""
+    h = file.header
+    dimensions = payload[0] if payload else 0
+    demand(dimensions <= 8 and len(payload) == 9 + 4 * dimensions, "length of LSET")
+    *shape, file.count, file.block = struct.unpack(f"<{dimensions + 2}I", payload[1:])
+    file.shape = tuple(shape)
+    demand(0 not in shape and 1 <= file.block <= file.count, "a range in LSET")
+    if len(shape) == 3 and shape[2] == 3:
+        follows = shape[1], shape[0], 3
+    elif len(shape) == 3 and shape[2] < 5:
+        follows = shape[1] * shape[2], shape[0], 1
+    else:
+        others = 1
+        for dimension in shape[:-1]:
+            others *= dimension
+        follows = shape[-1] if shape else 1, others, 1
+    demand(max(follows[:2]) <= 2**20, "size of an item", "LimitExceeded")
+    demand((h["width"], h["height"], h["channels"]) == follows, "shape of an item")
+    pixels = h["width"] * h["height"]
+    demand(file.count * pixels <= 2**28 and file.block * pixels <= 2**26, "size of a set", "LimitExceeded")
+    firsts = range(0, file.count, file.block)
+    sizes = [min(file.block, file.count - first) for first in firsts]
+    file.boxes = [
+        (0, first * h["height"], h["width"], size * h["height"]) for first, size in zip(firsts, sizes, strict=True)
+    ]
 
 
 def tile_boxes(h: dict) -> list[tuple[int, int, int, int]]:
@@ -112,7 +149,11 @@ def read_file(data: bytes) -> LecFile:
     kind, payload, at = read_chunk(data, 8, {b"LHDR": 4096})
     demand(kind == b"LHDR", "no LHDR")
     h = read_header(payload)
-    file = LecFile(h, tile_boxes(h))
+    file = LecFile(h, tile_boxes(h) if h["media"] == 0 else [])
+    if h["media"] == 1:
+        kind, payload, at = read_chunk(data, at, {b"LSET": 41})
+        demand(kind == b"LSET", "no LSET")
+        read_set(file, payload)
     lengths: list[int] = []
     inflated = ancillary = 0
     finished = False
@@ -125,11 +166,14 @@ def read_file(data: bytes) -> LecFile:
             _, _, width, height = file.boxes[turn]
             row = 1 + width * h["bit_depth"] // 8
             limits[b"LDAT"] = 4096 + 64 * (-(-width // 64) * 64) * (-(-height // 64) * 64)
+            if h["codec"] == 1:
+                raw = width * height * h["channels"] * h["bit_depth"] // 8
+                limits[b"LDAT"] = 4096 + raw + raw // 8
             limits[b"LALP"] = 4096 + height * row + height * row // 8
         kind, payload, at = read_chunk(data, at, limits)
         if kind in (b"LDAT", b"LALP"):
             demand(not complete and (kind == b"LALP") == bool(is_alpha), f"{kind} out of order")
-            demand(len(payload) >= 8, f"length of {kind}")
+            demand(len(payload) >= (9 if h["codec"] == 1 and not is_alpha else 8), f"length of {kind}")
             (file.alpha if is_alpha else file.data).append((payload[:8], payload[8:]))
             lengths.append(len(payload))
         elif kind == b"iNDX":
@@ -141,7 +185,10 @@ def read_file(data: bytes) -> LecFile:
             demand(complete and not payload, "LEND")
             finished = True
         else:
-            demand(kind[0] & 32 > 0 and file.index is None and (complete or not lengths), f"{kind} out of order")
+            demand(
+                kind != b"LSET" and kind[0] & 32 > 0 and file.index is None and (complete or not lengths),
+                f"{kind} out of order",
+            )
             ancillary += len(payload)
             demand(ancillary <= LIMIT and len(file.private) + len(file.metadata) < 1024, "ancillary", "LimitExceeded")
             if kind in METADATA:
@@ -165,13 +212,39 @@ def inflate(payload: bytes, limit: int, what: str = "metadata", beyond: str = "L
     return out
 
 
+def lossless_samples(file: LecFile) -> np.ndarray:
+    """Section 5, LDAT of codec 1: a picture's colour, or all items of a set. Method 2 is not read here."""
+    h = file.header
+    demand(h["codec"] == 1, "with loss")
+    demand(h["parse_digest"] == bytes(8), "models are not read here", "UnknownModel")
+    dtype = np.dtype(np.uint8 if h["bit_depth"] == 8 else "<u2")
+    rows = h["height"] * (1 if file.shape is None else file.count)
+    out = np.zeros((rows, h["width"], h["channels"]), dtype)
+    for (x, y, width, height), (digest, payload) in zip(file.boxes, file.data, strict=True):
+        method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
+        demand(method <= 2, "method", "UnsupportedFile")
+        if method == 0:
+            demand(len(body) == height * length, "stored samples")
+        elif method == 1:
+            filtered = inflate(body, height * (1 + length), "rows", "CorruptFile")
+            big = unfiltered(filtered, height, length, dtype.itemsize * h["channels"])
+            body = np.frombuffer(big, dtype.newbyteorder(">")).astype(dtype).tobytes()
+        else:
+            raise Refused("CorruptFile", "a model that the header does not name")
+        demand(blake(body) == digest, "digest of samples")
+        out[y : y + height, x : x + width] = np.frombuffer(body, dtype).reshape(height, width, -1)
+    if file.shape is not None:
+        return out.reshape(file.count, *file.shape)
+    return out[:, :, 0] if h["channels"] == 1 else out
+
+
 def unfiltered(data: bytes, height: int, length: int, step: int) -> bytes:
-    """PNG's filter method 0: rows of `length` bytes, each behind its filter type; step: bytes of a sample."""
-    demand(len(data) == height * (1 + length), "rows of alpha")
+    """PNG's filter method 0: rows of `length` bytes, each behind its filter type; step: bytes of a pixel."""
+    demand(len(data) == height * (1 + length), "number of rows")
     out, above = bytearray(), bytes(length)
     for at in range(0, len(data), 1 + length):
         kind, row = data[at], bytearray(data[at + 1 : at + 1 + length])
-        demand(kind <= 4, "filter of alpha")
+        demand(kind <= 4, "filter of a row")
         for n in range(length):
             a, b, c = row[n - step] if n >= step else 0, above[n], above[n - step] if n >= step else 0
             paeth = min((a, b, c), key=lambda v: abs(a + b - c - v))  # the first of equals: left, above, above left
@@ -183,10 +256,10 @@ def unfiltered(data: bytes, height: int, length: int, step: int) -> bytes:
 def indexed_chunk(data: bytes, number: int) -> tuple[bytes, bytes]:
     """Section 5, iNDX: type and payload of a data chunk, found through the index without reading the others."""
     h = read_header(read_chunk(data, 8, {})[1])
-    count = len(tile_boxes(h)) * (1 + h["alpha"])
+    count = len(read_file(data).boxes) * (1 + h["alpha"])
     kind, payload, end = read_chunk(data, len(data) - 24 - 4 * count, {})
     assert kind == b"iNDX" and len(payload) == 4 * count and data[end : end + 8] == b"\0\0\0\0LEND"
-    at = 60
+    at = 60 if h["media"] == 0 else read_chunk(data, 60, {})[2]
     while data[at + 4] & 32:
         at = read_chunk(data, at, {})[2]
     lengths = struct.unpack(f"<{count}I", payload)
@@ -382,6 +455,7 @@ def tile_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray, np
 
 def picture_latents(model: Model, file: LecFile) -> np.ndarray:
     """Section 9: y_hat of the picture, [M, ceil(height / 16), ceil(width / 16)], from those of its tiles."""
+    demand(file.header["codec"] == 0, "without loss", "UnknownModel")
     demand(file.header["parse_digest"] == model.parse_digest(), "model", "UnknownModel")
     m = model.tensors["h_s.4.weight"].shape[0] // 2
     out = np.zeros((m, -(-file.header["height"] // 16), -(-file.header["width"] // 16)), np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 import torch
 
 import lecodec
-from lecodec.bitstream import SIGNATURE, Metadata, frame, parse
+from lecodec.bitstream import LOSSLESS, SIGNATURE, Metadata, frame, pack, parse
+from lecodec.codec.registry import load_for
 from lecodec.errors import CodecError
 
 from . import reader
@@ -31,8 +33,8 @@ def model(tiny_model: Path) -> reader.Model:
     return reader.Model(tiny_model)
 
 
-def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
-    """Hold everything that the reader finds in a file against what the package finds; the reader's picture."""
+def agree_on_container(data: bytes) -> reader.LecFile:
+    """Hold everything that the reader finds in a file against what the package finds, but for what is coded."""
     file, parsed = reader.read_file(data), parse(data)
     header = parsed.header
     assert file.header == {name: getattr(header, name) for name in file.header}
@@ -49,7 +51,28 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
         chunks = [c for tile in zip(file.data, file.alpha or file.data, strict=True) for c in tile[: len(kinds)]]
         for n, (digest, payload) in enumerate(chunks):
             assert reader.indexed_chunk(data, n) == (kinds[n % len(kinds)], digest + payload)
+    items = header.items
+    assert (file.shape, file.count, file.block) == (
+        (None, 0, 0) if items is None else (items.shape, items.count, items.block)
+    )
+    return file
 
+
+def agree_without_loss(data: bytes) -> np.ndarray:
+    """The same of a file without loss and without a model; the reader's picture or set."""
+    file = agree_on_container(data)
+    samples = reader.lossless_samples(file)
+    alpha = reader.alpha_plane(file)
+    samples = samples if alpha is None else np.dstack([samples, alpha])
+    decoded = load_for(parse(data).header).decode(data)
+    assert samples.dtype == decoded.dtype
+    np.testing.assert_array_equal(samples, decoded)
+    return samples
+
+
+def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
+    """The same of a file with loss; the reader's picture."""
+    file, header = agree_on_container(data), parse(data).header
     for tile in range(header.tiles):
         z, y_hat = reader.tile_latents(model, file, tile)
         latents = codec.latents(data, tile)
@@ -66,7 +89,11 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
 def test_golden_files_read_from_the_specification(tiny_model, model, name):
-    picture = agree(model, lecodec.load(model=tiny_model), (GOLDEN / name).read_bytes())
+    data = (GOLDEN / name).read_bytes()
+    if parse(data).header.codec == LOSSLESS:
+        np.testing.assert_array_equal(agree_without_loss(data), load_expected(EXPECTED["good"][name]["picture"]))
+        return
+    picture = agree(model, lecodec.load(model=tiny_model), data)
     assert difference(picture, load_expected(EXPECTED["good"][name]["picture"])) <= 1
 
 
@@ -74,7 +101,10 @@ def test_golden_files_read_from_the_specification(tiny_model, model, name):
 def test_bad_golden_files_are_refused_by_the_specification_too(model, name):
     with pytest.raises(reader.Refused) as refused:
         file = reader.read_file((GOLDEN / name).read_bytes())
-        reader.picture_latents(model, file)
+        if file.header["codec"] == LOSSLESS:
+            reader.lossless_samples(file)
+        else:
+            reader.picture_latents(model, file)
         reader.alpha_plane(file)
     assert refused.value.name == EXPECTED["bad"][name]
 
@@ -113,6 +143,45 @@ def test_fresh_files_read_from_the_specification(tiny_model, model, shape, dtype
         np.testing.assert_array_equal(decoded[:, :, -1], picture[:, :, -1])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("shape", "tile"), [((1, 1), None), ((33, 18), 0), ((40, 70, 2), 64), ((70, 9, 3), 64), ((20, 30, 4), None)]
+)
+def test_pictures_without_loss_read_from_the_specification(shape, tile, dtype):
+    picture = samples(shape, dtype, 3)
+    data = lecodec.encode(picture, lossless=True, tile=tile)
+    np.testing.assert_array_equal(agree_without_loss(data), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "shape", [(7,), (9, 4), (5, 6, 7), (6, 8, 9, 3), (4, 8, 9, 2), (3, 2, 3, 4, 3), (2, 3, 8, 9, 1)]
+)
+@pytest.mark.parametrize("smooth", [False, True])
+def test_sets_read_from_the_specification(shape, dtype, smooth):
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+    if smooth:
+        given = (np.arange(given.size).reshape(shape) // 5).astype(dtype)
+    np.testing.assert_array_equal(agree_without_loss(lecodec.encode_set(given, 2)), given)
+    agree_without_loss(lecodec.encode_set(given))
+
+
+def test_every_filter_is_read_from_the_specification():
+    """The five filter types of PNG, each for some row, of 8 and 16 bits, grey and RGB."""
+    for shape, dtype in (((10, 7), np.uint8), ((10, 7), np.uint16), ((10, 7, 3), np.uint8), ((10, 7, 3), np.uint16)):
+        picture = np.random.default_rng(5).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+        step = picture.itemsize * (picture.size // 70)
+        length = 7 * step
+        raw = np.random.default_rng(6).integers(0, 256, (10, length), dtype=np.uint8)
+        body = zlib.compress(b"".join(bytes([n % 5]) + row.tobytes() for n, row in enumerate(raw)))
+        plain = reader.unfiltered(zlib.decompress(body), 10, length, step)
+        little = np.frombuffer(plain, np.dtype(dtype).newbyteorder(">")).astype(dtype)
+        header = parse(lecodec.encode(picture, lossless=True)).header
+        data = pack(header, [(reader.blake(little.tobytes()), b"\1" + body)])
+        np.testing.assert_array_equal(agree_without_loss(data), little.reshape(shape))
+
+
 def test_escapes_are_read_from_the_specification(tiny_model, model):
     """Noise at the highest quality has values outside the tables."""
     picture = np.random.default_rng(3).integers(0, 256, (33, 18, 3), dtype=np.uint8)
@@ -124,23 +193,36 @@ def test_parse_digest_is_as_specified(tiny_model, model):
     assert model.parse_digest() == lecodec.load(model=tiny_model).parse_digest
 
 
-def test_one_field_at_a_time_is_judged_alike(tiny_model):
+@pytest.mark.parametrize("name", ["colour", "lossless-colour", "lossless-set", "lossless-set-colour"])
+def test_one_field_at_a_time_is_judged_alike(name):
     """Every byte of a header set to some values, with a right CRC: the same verdict, by name."""
-    data = (GOLDEN / "colour.lec").read_bytes()
+    data = (GOLDEN / f"{name}.lec").read_bytes()
     header = data[16:56]
     for at in range(40):
         for value in (0, 1, 2, 3, 7, 64, 128, 255):
             changed = SIGNATURE + frame(b"LHDR", header[:at] + bytes([value]) + header[at + 1 :]) + data[60:]
-            verdicts = []
-            for read in (reader.read_file, parse):
-                try:
-                    read(changed)
-                    verdicts.append("fine")
-                except reader.Refused as refused:
-                    verdicts.append(refused.name)
-                except CodecError as error:
-                    verdicts.append(type(error).__name__)
-            assert verdicts[0] == verdicts[1], (at, value)
+            assert verdict(reader.read_file, changed) == verdict(parse, changed), (at, value)
+
+
+def test_one_byte_of_lset_at_a_time_is_judged_alike():
+    data = (GOLDEN / "lossless-set-colour.lec").read_bytes()
+    length = int.from_bytes(data[60:64], "little")
+    payload, rest = data[68 : 68 + length], data[72 + length :]
+    for at in range(length):
+        for value in (0, 1, 2, 3, 4, 8, 9, 64, 128, 255):
+            changed = data[:60] + frame(b"LSET", payload[:at] + bytes([value]) + payload[at + 1 :]) + rest
+            assert verdict(reader.read_file, changed) == verdict(parse, changed), (at, value)
+
+
+def verdict(read, data: bytes) -> str:
+    """The name of the error with which a file is refused, if it is."""
+    try:
+        read(data)
+        return "fine"
+    except reader.Refused as refused:
+        return refused.name
+    except CodecError as error:
+        return type(error).__name__
 
 
 def test_mutated_files_are_accepted_or_refused_alike():
