@@ -14,7 +14,7 @@ import torch
 
 from ..errors import InputError
 
-__all__ = ["centre", "depth_first", "mutual_information", "spanning_tree", "tree_of"]
+__all__ = ["centre", "mutual_information", "spanning_tree", "tree_of"]
 
 
 def mutual_information(samples: np.ndarray, levels: int, bins: int = 16, *, block: int = 4096) -> np.ndarray:
@@ -30,17 +30,18 @@ def mutual_information(samples: np.ndarray, levels: int, bins: int = 16, *, bloc
     bins = min(bins, levels)
     coarse = torch.from_numpy((samples.astype(np.int64) * bins) // levels)
     onehot = torch.nn.functional.one_hot(coarse, bins).to(torch.float32).view(count, variables * bins)
-    single = onehot.mean(0).double().view(variables, bins)
-    entropy = -torch.special.xlogy(single, single).sum(1)
-    information = torch.empty(variables, variables, dtype=torch.float64)
+    single = onehot.mean(0, dtype=torch.float64).view(variables, bins)
+    single_entropy = -torch.special.xlogy(single, single).sum(1)
+    information = torch.zeros(variables, variables, dtype=torch.float64)
     rows = max(1, block // bins)
-    for low in range(0, variables, rows):
+    for low in range(0, variables, rows):  # the upper half, a few rows at a time
         high = min(low + rows, variables)
-        joint = onehot[:, low * bins : high * bins].t() @ onehot  # whole numbers below 2^24: exact in float32
-        joint = (joint.double() / count).view(high - low, bins, variables, bins)
-        pair = -torch.special.xlogy(joint, joint).sum((1, 3))
-        information[low:high] = entropy[low:high, None] + entropy[None, :] - pair
-    information = torch.minimum(information, information.t()).clamp_min(0).fill_diagonal_(0)
+        joint = onehot[:, low * bins : high * bins].t() @ onehot[:, low * bins :]  # whole numbers: exact in float32
+        joint = joint.div_(count).view(high - low, bins, variables - low, bins)
+        pair = -torch.special.xlogy(joint, joint).sum((1, 3), dtype=torch.float64)
+        information[low:high, low:] = single_entropy[low:high, None] + single_entropy[None, low:] - pair
+    information = information.triu(1).clamp_min_(0)
+    information += information.t().clone()
     return information.numpy()
 
 
@@ -97,24 +98,3 @@ def centre(edges: np.ndarray, variables: int) -> int:
 def tree_of(edges: np.ndarray, variables: int) -> np.ndarray:
     """The parent of each variable, -1 for the root, which is the tree's centre: int64 [V]."""
     return _walk(_neighbours(edges, variables), centre(edges, variables))[0]
-
-
-def depth_first(parent: np.ndarray) -> np.ndarray:
-    """All variables, each right after its parent or after the whole subtree of a sibling: int64 [V].
-
-    Children are visited in order of their numbers. Raises InputError when `parent` is not a tree.
-    """
-    children: list[list[int]] = [[] for _ in parent]
-    roots = []
-    for v, p in enumerate(parent.tolist()):
-        if not -1 <= p < len(parent) or p == v:
-            raise InputError(f"variable {v} has the parent {p}, of {len(parent)} variables")
-        (roots if p < 0 else children[p]).append(v)
-    stack, order = roots[::-1], []
-    while stack:
-        v = stack.pop()
-        order.append(v)
-        stack += children[v][::-1]
-    if len(roots) != 1 or len(order) != len(parent):
-        raise InputError(f"the parents are not a tree: {len(roots)} roots, {len(order)} of {len(parent)} reached")
-    return np.asarray(order, np.int64)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .chow_liu import depth_first
+from .circuit_coding import depth_first
 
 __all__ = ["Circuit", "Counts"]
 
@@ -58,7 +58,7 @@ class Circuit:
     parent: [V], -1 for the root. group: [V], which emission table each variable has. transition: [V, K, K], rows sum to 1
     and belong to the parent's states; the root has its prior in every row. emission: [G, K, L], rows sum to 1.
     common: [V] the commonest value of each variable (default: 0), which only speed depends on.
-    Raises InputError for shapes that do not fit each other and parents that are not a tree.
+    Raises InputError for shapes that do not fit each other and ModelError for parents that are not a tree.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class Circuit:
     ):
         self.parent = np.asarray(parent, np.int64)
         self.group = np.asarray(group, np.int64)
-        self.order = depth_first(self.parent).tolist()
+        order, children = depth_first(self.parent)
+        self.order: list[int] = order.tolist()
+        self.children: list[list[int]] = [c.tolist() for c in children]
         self.root = self.order[0]
         variables = len(self.parent)
         self.transition = transition
@@ -83,9 +85,6 @@ class Circuit:
             raise InputError(f"{variables} variables do not fit transitions {tuple(transition.shape)}")
         if not 0 <= self.group.min() <= self.group.max() < groups or len(self.common) != variables:
             raise InputError(f"variables have the groups {self.group.min()} to {self.group.max()}, of {groups}")
-        self.children: list[list[int]] = [[] for _ in range(variables)]
-        for v in self.order[1:]:
-            self.children[self.parent[v]].append(v)
 
     @property
     def emission(self) -> Tensor:

@@ -25,9 +25,11 @@ from torch import Tensor, nn
 from ..codec.network import ImageNetwork, start_from_statistics
 from ..entropy.hyperprior import QUALITY_LEVELS
 from ..errors import InputError, ModelError
+from .checkpoint import load_checkpoint
+from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
-from .recipe import Phase, Recipe, load_recipe
+from .recipe import CircuitRecipe, Phase, Recipe, load_circuit_recipe, load_recipe, recipe_kind
 
 __all__ = ["load_checkpoint", "train", "weights_of"]
 
@@ -49,10 +51,14 @@ def train(
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
     the folder holds a run and `resume` is off.
     """
-    recipe = load_recipe(recipe_path, **(overrides or {}))
+    circuit = recipe_kind(recipe_path) == "circuit"
+    recipe = (load_circuit_recipe if circuit else load_recipe)(recipe_path, **(overrides or {}))
     folder = Path(runs) / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
+    if isinstance(recipe, CircuitRecipe):
+        folder.mkdir(parents=True, exist_ok=True)
+        return train_circuit(recipe, folder, progress or _print_line, resume=resume, accelerator=accelerator)
     from lightning.fabric import Fabric
     from lightning.fabric.loggers import TensorBoardLogger
 
@@ -67,14 +73,6 @@ def train(
     say = progress or _print_line
     _Run(fabric, recipe, folder, say if fabric.is_global_zero else lambda _: None).go()
     return folder
-
-
-def load_checkpoint(path: Path | str) -> dict:
-    """A checkpoint's contents on the CPU. Raises InputError when it cannot be read; never unpickles code."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:  # torch raises many kinds for a bad file
-        raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
 
 
 def weights_of(state: dict) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,7 +14,9 @@ from ..codec.transforms import TransformConfig
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
-__all__ = ["Phase", "Recipe", "load_recipe"]
+__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "load_circuit_recipe", "load_recipe", "recipe_kind"]
+
+_R = TypeVar("_R", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -35,6 +37,7 @@ class Phase(_Strict):
 class Recipe(_Strict):
     """The schema of a recipe. Paths are relative to the working directory."""
 
+    kind: Literal["image"] = "image"
     name: str
     """Name of the model and of the run's folder."""
     seed: int = 1
@@ -96,16 +99,112 @@ class Recipe(_Strict):
         return NetworkConfig(transform, hyper)
 
 
+class CircuitPhase(_Strict):
+    """A stretch of a circuit's training. What it begins with, pruning and then growing, is done once."""
+
+    fraction: float = Field(gt=0, le=1)
+    """Share of the whole run; those of all phases sum to 1."""
+    batch: int = Field(2000, ge=1)
+    """Items a step."""
+    step: tuple[float, float] = (0.5, 0.02)
+    """How much of the counts each batch replaces, at the beginning and at the end; geometric between them."""
+    keep: float | None = Field(None, gt=0, le=1)
+    """Prune first: the share of all transitions that stays."""
+    grow: bool = False
+    """Then let every state become two."""
+
+    @model_validator(mode="after")
+    def _steps(self) -> CircuitPhase:
+        if not all(0 < s <= 1 for s in self.step):
+            raise ValueError("steps are above 0 and at most 1")
+        return self
+
+
+class CircuitRecipe(_Strict):
+    """The schema of a recipe for a probabilistic circuit. Paths are relative to the working directory."""
+
+    kind: Literal["circuit"]
+    name: str
+    """Name of the model and of the run's folder."""
+    seed: int = 1
+    data: Path | None = None
+    """A set of equal-shaped samples: .npy, .npz, idx, idx.gz, or a folder of pictures."""
+    pictures: list[Path] = []
+    halved: list[Path] = []
+    """Instead of a set: folders of photographs to take patches from, searched recursively; as they are, or at half size."""
+    patch: tuple[int, int] = (16, 16)
+    """Height and width of the patches."""
+    patches: int = Field(100_000, ge=2)
+    licence: str | None = None
+    """Of the training data, for the model's card."""
+    held_out: float = Field(0.05, ge=0, lt=1)
+    """Share of the items that is never trained on: progress is reported on it."""
+    shift: float = Field(0.0, ge=0, le=1)
+    """Share of the items that is moved by up to one sample, along each of the first two axes, drawn anew each time."""
+    stretch: float = Field(0.0, ge=0, le=1)
+    """Share of the items that is made longer or shorter by one sample, likewise."""
+
+    states: int = Field(64, ge=1, le=512)
+    """Hidden states of each variable, before any growing."""
+    structure_samples: int = Field(4000, ge=2)
+    """Items that the tree is learned from."""
+    structure_bins: int = Field(16, ge=2)
+    """Ranges of levels that count as one value there."""
+    neighbours: int = Field(40, ge=1)
+    """Variables that each variable's first states are clusters of."""
+    start_samples: int = Field(8000, ge=2)
+    """Items that these clusters are found with."""
+    smoothing: dict[str, float] = {}
+    """Fields of train.circuit_em.Smoothing that differ from its defaults."""
+    growing_noise: float = Field(0.3, gt=0)
+
+    epochs: float = Field(gt=0)
+    minutes: float | None = Field(None, gt=0)
+    """The run ends after `epochs` or `minutes`, whichever comes first; the schedule follows the share that is done."""
+    phases: list[CircuitPhase]
+    checkpoint_minutes: float = 5.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CircuitRecipe:
+        if abs(sum(p.fraction for p in self.phases) - 1) > 1e-6:
+            raise ValueError("the fractions of the phases must sum to 1")
+        if (self.data is None) == (not self.pictures and not self.halved):
+            raise ValueError("a circuit is trained on `data` or on `pictures` and `halved`, on one of the two")
+        if min(self.patch) < 1 or self.patch[0] * self.patch[1] > 1 << 14:
+            raise ValueError("a patch has 1 to 16384 pixels")
+        if self.states << sum(p.grow for p in self.phases) > 512:
+            raise ValueError("a circuit has at most 512 states, after growing too")
+        return self
+
+
+def recipe_kind(path: Path | str) -> str:
+    """What a recipe trains: 'image' unless it says otherwise. Raises InputError when it cannot be read."""
+    return str(_read(path).get("kind", "image"))
+
+
 def load_recipe(path: Path | str, **overrides: object) -> Recipe:
     """Read and check a recipe. Raises InputError with one sentence a fault."""
+    return _checked(Recipe, path, overrides)
+
+
+def load_circuit_recipe(path: Path | str, **overrides: object) -> CircuitRecipe:
+    """Read and check the recipe of a circuit. Raises InputError with one sentence a fault."""
+    return _checked(CircuitRecipe, path, overrides)
+
+
+def _read(path: Path | str) -> dict[str, Any]:
     try:
         text = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise InputError(f"{path}: cannot read the recipe: {e}") from None
     if not isinstance(text, dict):
         raise InputError(f"{path}: a recipe is a mapping of names to values")
+    return text
+
+
+def _checked(schema: type[_R], path: Path | str, overrides: dict[str, object]) -> _R:
     try:
-        return Recipe(**{**text, **overrides})
+        return schema(**{**_read(path), **overrides})
     except ValidationError as e:
         faults = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'recipe'}: {x['msg']}" for x in e.errors())
         raise InputError(f"{path}: {faults}") from None

@@ -1,0 +1,109 @@
+"""What circuits are trained on: the items of a set, or patches of pictures.
+
+    set (.npy, .npz, idx, idx.gz, folder) -> items [N, V]          shifted and stretched copies, drawn anew at each step
+    folders of photographs -> patches h x w x 3 -> YCoCg-R -> items [N, V], the levels from 0
+
+A variable is one sample of an item, in C order; all items are held in memory. A part of them, chosen by the recipe's seed,
+is held out: what is reported on is never trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..codec.colour import to_ycocg
+from ..codec.sets import load_set
+from ..errors import InputError
+from .data import load_pictures
+from .recipe import CircuitRecipe
+
+__all__ = ["MAX_LEVELS", "Items", "augmented", "load_items"]
+
+MAX_LEVELS = 512
+
+
+@dataclass(frozen=True)
+class Items:
+    """train, held_out: int16 [N, V] below `levels`. shape: of an item. group: [V], the emission table of each variable."""
+
+    train: Tensor
+    held_out: Tensor
+    shape: tuple[int, ...]
+    levels: int
+    group: np.ndarray
+
+
+def load_items(recipe: CircuitRecipe) -> Items:
+    """The recipe's items. Raises InputError for sets that a circuit cannot be trained on, and what reading raises."""
+    if recipe.data is not None:
+        samples = load_set(recipe.data).samples
+        levels, group = 1 << (8 * samples.dtype.itemsize), np.arange(int(np.prod(samples.shape[1:])))
+        if levels > MAX_LEVELS:
+            raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
+    else:
+        samples = _patches(recipe)
+        levels, group = 511, np.tile(np.arange(3), recipe.patch[0] * recipe.patch[1])
+    rng = np.random.default_rng([recipe.seed, 1])
+    samples = samples[rng.permutation(len(samples))]
+    out = round(recipe.held_out * len(samples))
+    if len(samples) - out < 2 or samples[0].size < 2:
+        raise InputError(f"{len(samples)} items of {samples[0].size} samples are too few to train a circuit on")
+    flat = torch.from_numpy(samples.reshape(len(samples), -1).astype(np.int16))
+    return Items(flat[out:], flat[:out], tuple(samples.shape[1:]), levels, group)
+
+
+def _patches(recipe: CircuitRecipe) -> np.ndarray:
+    """int16 [N, h, w, 3] of Y, Co + 255, Cg + 255. Pictures give patches in proportion to their area."""
+    rng = np.random.default_rng([recipe.seed, 2])
+    height, width = recipe.patch
+    side = max(height, width)
+    pictures = load_pictures(recipe.pictures, smallest=side) if recipe.pictures else []
+    for picture in load_pictures(recipe.halved, smallest=2 * side) if recipe.halved else []:
+        h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+        quarter = picture[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.uint16).sum((1, 3))
+        pictures.append(((quarter + 2) // 4).astype(np.uint8))
+    area = np.array([p.shape[0] * p.shape[1] for p in pictures], np.float64)
+    patches = np.empty((recipe.patches, height, width, 3), np.int16)
+    for n, which in enumerate(np.sort(rng.choice(len(pictures), recipe.patches, p=area / area.sum()))):
+        picture = pictures[which]
+        top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
+        patch = picture[top : top + height, left : left + width]
+        patches[n] = to_ycocg(patch[:, ::-1] if rng.integers(2) else patch)
+    patches[..., 1:] += 255
+    return patches
+
+
+def augmented(items: Tensor, shape: tuple[int, ...], recipe: CircuitRecipe, rng: np.random.Generator) -> Tensor:
+    """Some of the items [N, V] moved by one sample or stretched or shrunk by one, along the first two axes; their grey levels
+    stay what they were. What comes in from outside is the item's border.
+    """
+    if not (recipe.shift or recipe.stretch):
+        return items
+    pictures = items.view(len(items), *shape)
+    for axis in (1, 2):
+        size = pictures.shape[axis]
+        source = np.broadcast_to(np.arange(size), (len(items), size))
+        place = source
+        if recipe.stretch:
+            source = _stretched(source, rng.random(len(items)) < recipe.stretch, rng)
+        if recipe.shift:
+            move = rng.integers(-1, 2, len(items)) * (rng.random(len(items)) < recipe.shift)
+            source = np.take_along_axis(source, (place - move[:, None]).clip(0, size - 1), 1)
+        index = torch.from_numpy(source.clip(0, size - 1))
+        index = index.view(len(items), *(size if a == axis else 1 for a in range(1, pictures.ndim)))
+        pictures = torch.gather(pictures, axis, index.expand(pictures.shape))
+    return pictures.reshape(len(items), -1)
+
+
+def _stretched(source: np.ndarray, which: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One place of each row in `which` doubled, or left out; what follows, or what comes before, moves by one."""
+    count, size = source.shape
+    at = rng.integers(size, size=(count, 1))
+    longer, before = rng.integers(2, size=(2, count, 1)) > 0
+    moved = np.where(longer, source - (source > at), source + (source >= at))
+    moved += np.where(before, np.where(longer, 1, -1), 0)
+    return np.where(which[:, None], moved, source)
