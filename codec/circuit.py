@@ -1,9 +1,10 @@
 """A hidden Chow-Liu tree as a block coder: items of one shape, or pictures cut into patches of one shape.
 
-    block of items [n, ...] -> values [n, V] -> CircuitCoding.traverse, several blocks at a time -> a body for each block
-    tile -> YCoCg-R -> patches, borders replicated -> the same
+    block of items [n, ...] -> values [n, V] -> CircuitCoding.traverse, several blocks at a time -> a body for each
+    block tile -> YCoCg-R -> patches, borders replicated -> the same
 
-Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its neighbours.
+Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its
+neighbours.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ CHROMA = 255
 
 
 def patches_of(tile: np.ndarray, height: int, width: int) -> np.ndarray:
-    """tile: uint8 [h, w] or [h, w, 3] -> its patches, row by row, [n, height * width * 3] int32: of each sample luma and both
-    chroma channels from 0 to 510. Beyond the border those next to it stand.
+    """tile: uint8 [h, w] or [h, w, 3] -> its patches, row by row, [n, height * width * 3] int32: of each sample luma
+    and both chroma channels from 0 to 510. Beyond the border those next to it stand.
     """
     rgb = np.repeat(tile[..., None], 3, 2) if tile.ndim == 2 else tile
     rows, columns = -(-rgb.shape[0] // height), -(-rgb.shape[1] // width)
@@ -42,8 +43,8 @@ def patches_of(tile: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 class CircuitCoder:
-    """tensors: of a model file, `parse.*`; card: its card, with `item_shape`, and `patch` [height, width, 3] if it codes
-    pictures. See `blocks.BlockCoder`. Threads may share one.
+    """tensors: of a model file, `parse.*`; card: its card, with `item_shape`, and `patch` [height, width, 3] if it
+    codes pictures. See `blocks.BlockCoder`. Threads may share one.
 
     Raises ModelError when the tensors are not a circuit that fits the card, or not what the card's digest says.
     """
@@ -96,7 +97,9 @@ class CircuitCoder:
 
         return self._side_by_side(code, list(zip(payloads, shapes, strict=True)), [self._count(s) for s in shapes])
 
-    def _side_by_side(self, code: Callable[[Sequence[Any]], list], blocks: Sequence[Any], counts: Sequence[int]) -> list:
+    def _side_by_side(
+        self, code: Callable[[Sequence[Any]], list], blocks: Sequence[Any], counts: Sequence[int]
+    ) -> list:
         """code(some blocks) for all of them, in threads."""
         parts = list(_parts(blocks, counts, self._together))
         workers = min(torch.get_num_threads(), len(parts))

@@ -1,6 +1,6 @@
 """The photo model as a block coder: tiles of pictures, any size, grey or colour, 8 or 16 bits.
 
-    tile -> YCoCg-R -> InterpolationCoding.traverse -> arithmetic coder -> body, and back by the same traversal
+tile -> YCoCg-R -> InterpolationCoding.traverse -> arithmetic coder -> body, and back by the same traversal
 """
 
 from __future__ import annotations

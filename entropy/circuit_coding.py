@@ -8,14 +8,14 @@
         return like                proportional to p(x_i and all below | z_i)
 
 This is sum-product message passing on a tree (Pearl, "Probabilistic Reasoning in Intelligent Systems", 1988): two K x K
-products an edge give all the conditional distributions that coding needs, depth first. The model is that of Liu, Mandt, Van
-den Broeck, "Lossless Compression with Probabilistic Circuits" (ICLR 2022); their algorithm, which evaluates cumulative
-probabilities bottom-up for each variable in turn, is not used here.
+products an edge give all the conditional distributions that coding needs, depth first. The model is that of Liu, Mandt,
+Van den Broeck, "Lossless Compression with Probabilistic Circuits" (ICLR 2022); their algorithm, which evaluates
+cumulative probabilities bottom-up for each variable in turn, is not used here.
 
-Exact on every machine. Parameters are integers below 2^20 with rows that sum to 2^20; messages are 24-bit integers, divided
-by powers of two and rounded down after each product; sums stay below K 2^44 <= 2^53 and are carried in float64, exact in any
-order of summation. A message that becomes zero everywhere (only hostile or degenerate data gets there) is made uniform, and
-every symbol keeps a count of at least one, so that any data can be coded.
+Exact on every machine. Parameters are integers below 2^20 with rows that sum to 2^20; messages are 24-bit integers,
+divided by powers of two and rounded down after each product; sums stay below K 2^44 <= 2^53 and are carried in float64,
+exact in any order of summation. A message that becomes zero everywhere (only hostile or degenerate data gets there) is
+made uniform, and every symbol keeps a count of at least one, so that any data can be coded.
 
 A symbol is coded in two steps, its block of 16 and its place there, so that a decoder never needs a whole distribution.
 """
@@ -34,7 +34,7 @@ from ..errors import CorruptFile, ModelError
 from .coder import RowCoder
 from .digest import parse_digest
 from .exact import verify_arithmetic
-from .tables import COUNT_BITS, TOTAL, counts_of
+from .tables import COUNT_BITS, POWERS, TOTAL, counts_of
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]
 
@@ -52,15 +52,14 @@ ZERO = 255
 _STEP = PARAMETER_BITS / 254
 VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0).astype(np.int64)
 """Code -> weight: steps of 0.079 octaves, so that a row is known to 1.6%, which costs 0.0002 bits a variable."""
-_POWERS = torch.exp2(torch.arange(-64, 65, dtype=torch.float64))
 
 
 class CircuitCoding:
     """tensors: what `tensors` returns and a model file holds:
 
-    parent: int32 [V], of each variable, -1 for the root; group: int32 [V], its table of emissions; states, levels: int32 [1];
-    transition, emission: uint8, the codes [V, K, K] (row: the parent's state; the root's rows are alike) and [G, K, levels],
-    packed with xz. Raises ModelError when they do not make a circuit. Threads may share one.
+    parent: int32 [V], of each variable, -1 for the root; group: int32 [V], its table of emissions; states, levels:
+    int32 [1]; transition, emission: uint8, the codes [V, K, K] (row: the parent's state; the root's rows are alike) and
+    [G, K, levels], packed with xz. Raises ModelError when they do not make a circuit. Threads may share one.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
@@ -103,15 +102,17 @@ class CircuitCoding:
         self._emission = torch.from_numpy(emission).to(self.device)
         """[G, blocks * BLOCK, K]: a symbol's likelihoods side by side; rows beyond the last symbol are zero."""
         self._blocks = self._emission.unflatten(1, (blocks, BLOCK)).sum(2, dtype=torch.int32)
-        self._powers = _POWERS.to(self.device)
+        self._powers = POWERS.to(self.device)
 
     @classmethod
     def from_parameters(
         cls, parent: np.ndarray, group: np.ndarray, transition: np.ndarray, emission: np.ndarray
     ) -> CircuitCoding:
-        """Freeze probabilities: parent, group [V]; transition [V, K, K], emission [G, K, L], non-negative, rows of any sum.
+        """Freeze probabilities: parent, group [V]; transition [V, K, K], emission [G, K, L], non-negative, rows of any
+        sum.
 
-        Zero transitions stay zero; emissions do not fall below 2^-20. A row without mass becomes uniform. Raises ModelError.
+        Zero transitions stay zero; emissions do not fall below 2^-20. A row without mass becomes uniform. Raises
+        ModelError.
         """
         transition, emission = (np.asarray(a, np.float64) for a in (transition, emission))
         if transition.ndim != 3 or emission.ndim != 3 or not all(np.isfinite(a).all() for a in (transition, emission)):
@@ -145,15 +146,17 @@ class CircuitCoding:
         return meter.bits
 
     def traverse(self, coders: Sequence[RowCoder], sizes: Sequence[int], x: np.ndarray | None) -> np.ndarray:
-        """Code items. coders: one for each chunk; sizes: items in each chunk; x: [sum of sizes, V] integers below `levels`, or
-        None when the coders read -> the items, int32 [sum of sizes, V]. What a chunk decodes to does not depend on the others.
-        Raises CorruptFile for data that no encoder writes.
+        """Code items. coders: one for each chunk; sizes: items in each chunk; x: [sum of sizes, V] integers below
+        `levels`, or None when the coders read -> the items, int32 [sum of sizes, V]. What a chunk decodes to does not
+        depend on the others. Raises CorruptFile for data that no encoder writes.
         """
         count = sum(sizes)
         out = np.empty((self.variables, count), np.int32) if x is None else np.ascontiguousarray(x.T, np.int32)
         edges = np.cumsum([0, *sizes])
         with torch.inference_mode():
-            uniform = torch.full((count, self.states), 2.0 ** (MESSAGE_BITS - 1), dtype=torch.float64, device=self.device)
+            uniform = torch.full(
+                (count, self.states), 2.0 ** (MESSAGE_BITS - 1), dtype=torch.float64, device=self.device
+            )
             root = int(self.order[0])
             message = self._normalised(uniform[:, :1] * self._transition[root, 0].double())
             # (variable, message from everything outside, its likelihoods from below, children still to come)
@@ -181,7 +184,9 @@ class CircuitCoding:
         group = int(self.group[i])
         emission = self._emission[group]
         values = None if reading else out[i]
-        block = _code(counts_of(message @ self._blocks[group].double().t()), None if reading else values // BLOCK, coders, edges)
+        block = _code(
+            counts_of(message @ self._blocks[group].double().t()), None if reading else values // BLOCK, coders, edges
+        )
         weights = torch.empty((len(message), BLOCK), dtype=torch.float64, device=self.device)
         for b in np.unique(block).tolist():
             chosen = torch.from_numpy(np.flatnonzero(block == b)).to(self.device)
@@ -196,8 +201,8 @@ class CircuitCoding:
         return self._normalised(message * like), like
 
     def _normalised(self, message: Tensor) -> Tensor:
-        """[B, K] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided by a
-        power of two and rounded down. Rows of zeros become uniform. In place.
+        """[B, K] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided
+        by a power of two and rounded down. Rows of zeros become uniform. In place.
         """
         largest = message.amax(1, keepdim=True)
         exponent = torch.frexp(largest).exponent
@@ -264,8 +269,8 @@ def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
 
 
 def _parameters(codes: np.ndarray) -> np.ndarray:
-    """uint8 codes [..., n] -> int64 parameters, rows that sum to ONE: VALUES in proportion, rounded down, with what is left
-    over given to the first of the largest. Raises ModelError for a row of zeros.
+    """uint8 codes [..., n] -> int64 parameters, rows that sum to ONE: VALUES in proportion, rounded down, with what is
+    left over given to the first of the largest. Raises ModelError for a row of zeros.
     """
     out = np.empty(codes.shape, np.int64)
     for n, part in enumerate(codes):  # one variable at a time: int64 arrays of everything would be large

@@ -53,8 +53,8 @@ class RowCoder(Protocol):
     """What a model drives whose every symbol has a distribution of its own: either direction."""
 
     def code_rows(self, counts: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        """counts: [n, m] float64, integers of at least 1 with rows that sum to TOTAL, m >= 2; symbols: [n] int32 in [0, m)
-        (None when reading) -> the symbols, [n] int32.
+        """counts: [n, m] float64, integers of at least 1 with rows that sum to TOTAL, m >= 2; symbols: [n] int32 in [0,
+        m) (None when reading) -> the symbols, [n] int32.
         """
         ...
 

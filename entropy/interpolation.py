@@ -3,14 +3,15 @@
     picture -> every second sample of every second row, and so on, down to one sample
     level by level upwards, 00 being known:  luma of 11, 01, 10;  then both chroma channels of 11, 01, 10
 
-"01" are the samples in even rows and odd columns. All samples of a phase are coded at once, and seven of eight lie between
-known ones on all sides; nothing waits for a neighbour, so decoding is as parallel as encoding. The order is that of interlaced
-FLIF and of Kamisli, "Learned Lossless Image Compression through Interpolation with Low Complexity" (2022).
+"01" are the samples in even rows and odd columns. All samples of a phase are coded at once, and seven of eight lie
+between known ones on all sides; nothing waits for a neighbour, so decoding is as parallel as encoding. The order is
+that of interlaced FLIF and of Kamisli, "Learned Lossless Image Compression through Interpolation with Low Complexity"
+(2022).
 
-What is seen are differences from a *reference*, the mean of the nearest four known samples, so that a picture's brightness
-does not matter. Pictures of 16 bits are seen in coarser steps where they are rough (`Scale`), so that one network serves all.
-Every operation here is exact: integers in float32 below 2^24, or single quotients of integers in float64, which IEEE 754
-rounds alike everywhere. Shapes: [B, n, h, w], n things seen at each of h x w targets.
+What is seen are differences from a *reference*, the mean of the nearest four known samples, so that a picture's
+brightness does not matter. Pictures of 16 bits are seen in coarser steps where they are rough, so that one
+network serves all. Every operation here is exact: integers in float32 below 2^24, or single quotients of integers in
+float64, which IEEE 754 rounds alike everywhere. Shapes: [B, n, h, w], n things seen at each of h x w targets.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -132,8 +134,8 @@ def padded(plane: Tensor, height: int, width: int) -> Tensor:
 class View:
     """What the targets of one phase of one level see.
 
-    planes: of each channel, integers as float32; those that are not known yet are not looked at. deep: whether differences
-    are shifted (samples of 16 bits). Rows of targets are asked for in strips.
+    planes: of each channel, integers as float32; those that are not known yet are not looked at. deep: whether
+    differences are shifted (samples of 16 bits). Rows of targets are asked for in strips.
     """
 
     def __init__(self, phase: Phase, planes: Sequence[Planes], height: int, width: int, deep: bool = False):
@@ -157,7 +159,9 @@ class View:
         return torch.cat(parts, 1), mean, shift
 
     def chroma(self, rows: slice) -> tuple[Tensor, list[Tensor], list[Tensor | None], list[Tensor]]:
-        """-> seen [B, chroma_inputs, h, w]; of co and cg: references, shifts, windows [B, n, h, w]. Luma is seen on all sides."""
+        """-> seen [B, chroma_inputs, h, w]; of co and cg: references, shifts, windows [B, n, h, w]. Luma is seen on all
+        sides.
+        """
         phase, known = self.phase, self.phase.window()
         near = _near(known)
         mean = self._reference(0, rows)
@@ -217,8 +221,7 @@ class View:
         if not self.deep:
             return None
         near = _near(steps)
-        rough = window[:, near].abs().sum(1) / (2 * ROUGH * len(near))
-        return (torch.frexp(rough).exponent.float()).clamp(0, MAX_SHIFT)
+        return _shift_of(window[:, near].abs().sum(1), len(near))
 
 
 def _near(steps: Sequence[tuple[int, int]]) -> list[int]:
@@ -232,7 +235,14 @@ def _coarser(steps: Tensor, shift: Tensor | None) -> Tensor:
     return steps.clamp(-SPAN, SPAN)
 
 
-_HALVES = 0.5 ** torch.arange(MAX_SHIFT + 1)
+def _shift_of(total: Tensor, count: int) -> Tensor:
+    """total: of `count` absolute differences -> the least shift, up to MAX_SHIFT, that brings their mean below 2 ROUGH.
+    Comparisons, not a quotient: some devices divide by multiplying with a rounded reciprocal.
+    """
+    return torch.stack([total >= 2 * ROUGH * count * 2.0**k for k in range(MAX_SHIFT)]).sum(0).float()
+
+
+_HALVES = torch.from_numpy(np.ldexp(np.float32(1), -np.arange(MAX_SHIFT + 1)))
 
 
 def power_of_half(shift: Tensor) -> Tensor:
@@ -253,15 +263,14 @@ def _line(seen: Tensor, wanted: Tensor, own: Tensor) -> Tensor:
 
 
 def differences(planes: Sequence[Tensor], deep: bool = False) -> Tensor:
-    """planes 00 of the channels, [B, h, w] -> steps to the right and downwards [B, h, w, 2 C], 0 at the border. deep: as in
-    `View`, but shifted alike everywhere, by what the mean step of the first channel asks for.
+    """planes 00 of the channels, [B, h, w] -> steps to the right and downwards [B, h, w, 2 C], 0 at the border. deep:
+    as in `View`, but shifted alike everywhere, by what the mean step of the first channel asks for.
     """
     plane = torch.stack(list(planes), -1)
     right = F.pad(plane[:, :, 1:] - plane[:, :, :-1], (0, 0, 0, 1))
     down = F.pad(plane[:, 1:] - plane[:, :-1], (0, 0, 0, 0, 0, 1))
     steps = torch.cat([right, down], -1)
     if deep:
-        rough = steps[..., 0].abs().double().sum((1, 2)) / (2 * ROUGH * steps[0, ..., 0].numel())
-        shift = torch.frexp(rough).exponent.clamp(0, MAX_SHIFT).float()
+        shift = _shift_of(steps[..., 0].abs().double().sum((1, 2)), steps[0, ..., 0].numel())
         steps = torch.floor(steps * power_of_half(shift)[:, None, None, None])
     return steps.clamp_(-SPAN, SPAN)

@@ -1,10 +1,11 @@
 """The interpolation model frozen for coding: integers only, one traversal for both directions.
 
-    1 x 1 sample -> [level: luma, chroma of 11, 01, 10] -> ... -> picture, the same walk for a coder that writes or reads
+    1 x 1 sample -> [level: luma, chroma of 11, 01, 10] -> ... -> picture, the same walk for a coder that writes or
+    reads
 
 Everything that the coder is given follows from integers computed exactly (see `interpolation`, `interpolation_network`,
-`mixture`), so that a file decodes to the same samples on every machine, thread count and device. Phases are walked in strips of
-rows, so that memory does not grow with the picture beyond its samples.
+`mixture`), so that a file decodes to the same samples on every machine, thread count and device. Phases are walked in
+strips of rows, so that memory does not grow with the picture beyond its samples.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ DEPTH = 16
 
 
 class InterpolationCoding:
-    """tensors: what `freeze` returns and a model file holds: `config` int32, the tables of `mixture.leaf_tables`, and weight
-    (int16), bias (int32), bits (int8) of each layer. Raises ModelError when they do not fit together. Threads may share one.
+    """tensors: what `freeze` returns and a model file holds: `config` int32, the tables of `mixture.leaf_tables`, and
+    weight (int16), bias (int32), bits (int8) of each layer. Raises ModelError when they do not fit together. Threads
+    may share one.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
@@ -90,9 +92,9 @@ class InterpolationCoding:
     def traverse(
         self, coder: RowCoder, height: int, width: int, channels: int, depth: int, picture: np.ndarray | None
     ) -> np.ndarray:
-        """Code one picture. channels: 1 or 3; depth: bits of a sample, 8 or 16; picture: int32 [height, width, channels], luma
-        and two chroma channels (YCoCg-R), or None when the coder reads -> the picture, int32 [height, width, channels].
-        Raises CorruptFile for data that no encoder writes.
+        """Code one picture. channels: 1 or 3; depth: bits of a sample, 8 or 16; picture: int32 [height, width,
+        channels], luma and two chroma channels (YCoCg-R), or None when the coder reads -> the picture, int32 [height,
+        width, channels]. Raises CorruptFile for data that no encoder writes.
         """
         sizes = halves(height, width)
         with torch.inference_mode(), no_tf32(self.device):

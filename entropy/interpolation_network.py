@@ -3,10 +3,10 @@
     seen, context -> first -> second -> third -> for each channel: hidden -> logits, means, scales of a mixture
     seen ------------------------------------------------------- skip ----------> + means
 
-Hidden activations are integers 0 to 255, what is seen integers -255 to 255, weights integers with a power of two for each row,
-chosen so that every sum is exact in float32, in any order (see `exact`). `ShiftLayer` is the trainable form: real weights,
-multiplied in bfloat16 at first, then (`exact`) rounded as they will be frozen, with straight-through gradients. `FrozenLayer`
-takes its place for coding: training and coding run the same code.
+Hidden activations are integers 0 to 255, what is seen integers -255 to 255, weights integers with a power of two for
+each row, chosen so that every sum is exact in float32, in any order (see `exact`). `ShiftLayer` is the trainable form:
+real weights, multiplied in bfloat16 at first, then (`exact`) rounded as they will be frozen, with straight-through
+gradients. `FrozenLayer` takes its place for coding: training and coding run the same code.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ MIN_BITS = -8
 
 @dataclass(frozen=True)
 class InterpolationConfig:
-    """context: features of the context network; width, middle: units of a trunk's layers; head: of each channel's hidden
-    layer; components: K; groups: networks for levels 0, 1, ..., the last one for all further levels.
+    """context: features of the context network; width, middle: units of a trunk's layers; head: of each channel's
+    hidden layer; components: K; groups: networks for levels 0, 1, ..., the last one for all further levels.
     """
 
     context: int = 32
@@ -58,8 +58,8 @@ class InterpolationConfig:
 
 
 def row_bits(weight: Tensor, bias: Tensor) -> Tensor:
-    """weight [out, in], bias [out] in units of the output's integers -> [out] fractional bits for each row: the most, up to
-    MAX_BITS, for which sum |w| SPAN + |b| stays below FLOAT32_BOUND however the weights are rounded.
+    """weight [out, in], bias [out] in units of the output's integers -> [out] fractional bits for each row: the most,
+    up to MAX_BITS, for which sum |w| SPAN + |b| stays below FLOAT32_BOUND however the weights are rounded.
     """
     reach = (weight.abs().sum(1) * SPAN + bias.abs()).double()
     room = FLOAT32_BOUND - 2 - SPAN * (weight.shape[1] + 1) / 2
@@ -67,7 +67,8 @@ def row_bits(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class ShiftLayer(nn.Module):
-    """The trainable form of a layer of integer sums and shifts. a [..., in] integers (as floats) -> [..., out] integers:
+    """The trainable form of a layer of integer sums and shifts. a [..., in] integers (as floats) -> [..., out]
+    integers:
 
         out = clamp(floor((sum_i w_oi a_i + b_o) / 2^bits_o + 1/2), low, high)
     """
@@ -91,7 +92,7 @@ class ShiftLayer(nn.Module):
         if exact:
             with torch.no_grad():
                 w, b, bits = frozen_weights(self)
-                unit = torch.exp2(-bits)
+                unit = torch.ldexp(torch.ones_like(bits), -bits.int())
                 rounded = w * unit[:, None], b * unit
             weight = weight + (rounded[0] - weight).detach()
             bias = bias + (rounded[1] - bias).detach()
@@ -106,7 +107,7 @@ def frozen_weights(layer: ShiftLayer) -> tuple[Tensor, Tensor, Tensor]:
     """-> integer weights [out, in], integer biases [out], bits [out], float32."""
     weight, bias = layer.real()
     bits = row_bits(weight, bias)
-    one = torch.exp2(bits)
+    one = torch.ldexp(torch.ones_like(bits), bits.int())
     return (weight * one[:, None]).round().float(), (bias * one).round().float(), bits.float()
 
 
@@ -122,7 +123,7 @@ class FrozenLayer(nn.Module):
         if reach.max() >= FLOAT32_BOUND or bits.min() < MIN_BITS or bits.max() > MAX_BITS:
             raise ModelError(f"an exact layer can reach {reach.max()}: beyond what float32 sums exactly")
         self._low, self._high = float(low), float(high)
-        unit = np.exp2(-bits.astype(np.float32))
+        unit = np.ldexp(np.float32(1), -bits.astype(np.int32))
         self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32) * unit[:, None]))
         self.register_buffer("bias", torch.from_numpy(bias.astype(np.float32) * unit + np.float32(0.5)))
 
@@ -155,7 +156,9 @@ class Trunk(nn.Module):
     def head(
         self, n: int, features: Tensor, seen: Tensor, own: Tensor | None, exact: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of channel number n; own: [N, own_inputs] or None -> logits, means from the reference, scale indices, [N, K]."""
+        """Of channel number n; own: [N, own_inputs] or None -> logits, means from the reference, scale indices, [N,
+        K].
+        """
         if own is not None:
             features, seen = torch.cat([features, own.to(features.dtype)], -1), torch.cat([seen, own], -1)
         out = self.out[n](self.hidden[n](features, exact), exact).float()
@@ -192,8 +195,8 @@ def rows_of(seen: Tensor) -> Tensor:
 
 
 class InterpolationNetwork(nn.Module):
-    """forward: pictures [B, H, W, 3] (YCoCg-R of 8 bits, integers as floats), levels -> bits [levels, 3 channels]: sums over
-    the batch for all samples of the finest levels.
+    """forward: pictures [B, H, W, 3] (YCoCg-R of 8 bits, integers as floats), levels -> bits [levels, 3 channels]: sums
+    over the batch for all samples of the finest levels.
     """
 
     def __init__(self, config: InterpolationConfig):

@@ -2,13 +2,14 @@
 
     p(x) = sum_k w_k [ F((x + 1/2 - mu_k) / s_k) - F((x - 1/2 - mu_k) / s_k) ],   F the logistic function
 
-as in Salimans et al., "PixelCNN++" (ICLR 2017); the outermost values take the tails. A network gives integers: logits in
-1/16, means in 1/16 of a step, scales as one of SCALES sizes. In training this is ordinary float arithmetic (`mixture_bits`).
-For coding it is integer tables (`Leaves`): F at every 1/16 step and for every scale, the weights exp(-n / 16), all made once
-when a model is frozen.
+as in Salimans et al., "PixelCNN++" (ICLR 2017); the outermost values take the tails. A network gives integers: logits
+in 1/16, means in 1/16 of a step, scales as one of SCALES sizes. In training this is ordinary float arithmetic
+(`mixture_bits`). For coding it is integer tables (`Leaves`): F at every 1/16 step and for every scale, the weights
+exp(-n / 16), all made once when a model is frozen.
 
-A value is coded as one of 16 buckets around the middle of its mixture (the inner 14 of a power of two wide enough to hold
-nearly everything), then by its place in it, or by its distance beyond them. So a decoder needs 17 sums, not hundreds.
+A value is coded as one of 16 buckets around the middle of its mixture (the inner 14 of a power of two wide enough to
+hold nearly everything), then by its place in it, or by its distance beyond them. So a decoder needs 17 sums, not
+hundreds.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def scale_of(index: Tensor) -> Tensor:
 
 
 def mixture_bits(x: Tensor, logit: Tensor, mean: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """x [N] integers; logit, mean, scale [N, K] in integer units; low, high [N]: the least and largest x -> bits [N]."""
+    """x [N] integers; logit, mean, scale [N, K] in integer units; low, high [N]: the least and largest x -> bits
+    [N].
+    """
     weight = (logit * 2.0**-LOGIT_BITS).softmax(-1)
     inverse = 1 / scale_of(scale)
     mean = mean * 2.0**-MEAN_BITS
@@ -61,13 +64,14 @@ def mixture_bits(x: Tensor, logit: Tensor, mean: Tensor, scale: Tensor, low: Ten
 def leaf_tables() -> dict[str, np.ndarray]:
     """What freezing makes, once: tensors for `Leaves`.
 
-    leaves: int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean; weights: int32 [2 * LOGIT_MAX + 1], exp(-n / 16);
-    spans: int32 [SCALES], steps to the mean within which nearly all of a leaf lies.
+    leaves: int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean; weights: int32 [2 * LOGIT_MAX + 1], exp(-n
+    / 16); spans: int32 [SCALES], steps to the mean within which nearly all of a leaf lies.
     """
     scale = scale_of(torch.arange(SCALES, dtype=torch.float64))
     steps = torch.arange(LEAF_REACH + 1, dtype=torch.float64) / 2**MEAN_BITS
     leaves = (torch.sigmoid(steps / scale[:, None]) * 2**LEAF_BITS).round()
-    weights = (torch.exp(-torch.arange(2 * LOGIT_MAX + 1, dtype=torch.float64) / 2**LOGIT_BITS) * 2**WEIGHT_BITS).round()
+    lost = torch.arange(2 * LOGIT_MAX + 1, dtype=torch.float64) / 2**LOGIT_BITS
+    weights = (torch.exp(-lost) * 2**WEIGHT_BITS).round()
     return {
         "leaves": leaves.numpy().astype(np.int32),
         "weights": weights.numpy().astype(np.int32),
@@ -108,8 +112,8 @@ class Leaves:
         high: Tensor,
         x: Tensor | None,
     ) -> Tensor:
-        """Code n values. logit, mean, scale: [n, K] integers as floats; low, high: [n] the least and the largest value, up
-        to 2^18 apart; x: [n], or None when the coder reads -> the values, [n] int64.
+        """Code n values. logit, mean, scale: [n, K] integers as floats; low, high: [n] the least and the largest value,
+        up to 2^18 apart; x: [n], or None when the coder reads -> the values, [n] int64.
         """
         mixture = _Mixture(self, logit, mean, scale, low, high)
         given = None if x is None else x.long()
@@ -147,7 +151,8 @@ class _Mixture:
         logit, self.mean, self.scale = logit.int(), mean.int(), scale.int()
         self.weight = leaves._weights[(logit.amax(1, keepdim=True) - logit).long()]
         self.low, self.high = low.long(), high.long()
-        # The middle: the weighted mean of the means, rounded; the width: 7 buckets on either side hold every leaf that weighs
+        # The middle: the weighted mean of the means, rounded; the width: 7 buckets on either side hold every leaf that
+        # weighs
         # a 32nd of all or more.
         total = self.weight.long().sum(1)
         sixteenths = torch.div((self.weight.long() * self.mean).sum(1), total, rounding_mode="floor")

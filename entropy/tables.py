@@ -17,7 +17,16 @@ from torch import Tensor
 
 from ..errors import ModelError
 
-__all__ = ["COUNT_BITS", "TABLE_BITS", "TOTAL", "TableSet", "counts_of", "quantise_probabilities", "scale_levels"]
+__all__ = [
+    "COUNT_BITS",
+    "POWERS",
+    "TABLE_BITS",
+    "TOTAL",
+    "TableSet",
+    "counts_of",
+    "quantise_probabilities",
+    "scale_levels",
+]
 
 TABLE_BITS = 24
 TOTAL = 1 << TABLE_BITS
@@ -104,20 +113,22 @@ class TableSet:
 
 # -- tables made while coding, of integers
 
-_POWERS = torch.exp2(torch.arange(-64, 65, dtype=torch.float64))
+POWERS = torch.from_numpy(np.ldexp(1.0, np.arange(-64, 65)))
+"""2^(n - 64) at place n: exact, which exp2 and pow do not promise everywhere."""
 
 
 def counts_of(weights: Tensor) -> np.ndarray:
-    """weights [n, m] float64, non-negative integers with sums below 2^53 -> counts [n, m] float64: integers of at least 1, rows
-    that sum to TOTAL. With w the weights divided by the power of two that leaves their sum COUNT_BITS bits, rounded down, and
-    W(j) the sum of the first j:  count(j) = 1 + floor(W(j+1) (TOTAL - m) / W(m)) - floor(W(j) (TOTAL - m) / W(m)).
+    """weights [n, m] float64, non-negative integers with sums below 2^53 -> counts [n, m] float64: integers of at least
+    1, rows that sum to TOTAL. With w the weights divided by the power of two that leaves their sum COUNT_BITS bits,
+    rounded down, and W(j) the sum of the first j:  count(j) = 1 + floor(W(j+1) (TOTAL - m) / W(m)) - floor(W(j) (TOTAL
+    - m) / W(m)).
 
-    Products stay below 2^53, and a correctly rounded quotient of a number below 2^53 and one below 2^29 has the right floor, so
-    float64 gives what integers would. Rows of zeros become uniform.
+    Products stay below 2^53, and a correctly rounded quotient of a number below 2^53 and one below 2^29 has the right
+    floor, so float64 gives what integers would. Rows of zeros become uniform.
     """
     m = weights.shape[1]
     exponent = torch.frexp(weights.sum(1, keepdim=True)).exponent
-    scale = _POWERS.to(weights.device)[(64 + COUNT_BITS - exponent).long()]
+    scale = POWERS.to(weights.device)[(64 + COUNT_BITS - exponent).long()]
     running = (weights * scale).floor_().cumsum(1)
     empty = running[:, -1:] == 0
     if bool(empty.any()):

@@ -2,9 +2,9 @@
 
     pictures -> crops (shrunk, softened, noisy) -> YCoCg-R -> InterpolationNetwork -> bits a sample -> AdamW -> average
 
-The loss is the code length itself. Most of the run multiplies in bfloat16; its last part (`exact_from`) computes with the
-rounding of the frozen integer layers, so that freezing changes next to nothing. One resumable command; it finds its GPU by
-itself and keeps all pictures in memory.
+The loss is the code length itself. Most of the run multiplies in bfloat16; its last part (`exact_from`) computes with
+the rounding of the frozen integer layers, so that freezing changes next to nothing. One resumable command; it finds its
+GPU by itself and keeps all pictures in memory.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ class PhotoRecipe(_Strict):
             raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
 
 
+_KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX", "BILINEAR"))
+
+
 class PhotoCrops:
     """An endless stream of crops, uint8 [crop, crop, 3], made by threads ahead of the training step."""
 
@@ -98,7 +101,9 @@ class PhotoCrops:
         for source in recipe.sources:
             pictures = load_pictures([source.folder], smallest=64)
             if source.hold_out >= len(pictures):
-                raise InputError(f"{source.folder} holds {len(pictures)} pictures, {source.hold_out} are to be held out")
+                raise InputError(
+                    f"{source.folder} holds {len(pictures)} pictures, not the {source.hold_out} to hold out"
+                )
             chosen = {(2 * n + 1) * len(pictures) // (2 * source.hold_out) for n in range(source.hold_out)}
             self.held_out += [_middle(pictures[n], source.downscale) for n in sorted(chosen)]
             kept = [p for n, p in enumerate(pictures) if n not in chosen]
@@ -123,8 +128,7 @@ class PhotoCrops:
         top, left = (rng.randint(0, n - side) for n in picture.shape[:2])
         crop = picture[top : top + side, left : left + side]
         if side != size:
-            kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR)
-            crop = np.asarray(Image.fromarray(crop).resize((size, size), rng.choice(kinds)))
+            crop = np.asarray(Image.fromarray(crop).resize((size, size), rng.choice(_KERNELS)))
         if rng.random() < self._recipe.blur:
             crop = np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))))
         if rng.random() < self._recipe.noise:
@@ -139,7 +143,7 @@ class PhotoCrops:
 
 
 def _noisy(crop: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Gaussian noise, of each channel or of grey, white or with neighbours alike, as sensors and developing leave it."""
+    """Gaussian noise, of each channel or of grey, white or with neighbours alike, as sensors leave it."""
     generator = np.random.default_rng(rng.getrandbits(32))
     noise = generator.normal(0, rng.uniform(0.2, 3), (*crop.shape[:2], 3 if rng.random() < 0.7 else 1))
     if rng.random() < 0.5:
@@ -164,7 +168,9 @@ def train_photo(recipe: PhotoRecipe, folder: Path, resume: bool, say: Callable[[
 
 
 class _Run:
-    def __init__(self, recipe: PhotoRecipe, folder: Path, resumes: bool, say: Callable[[str], None], device: torch.device):
+    def __init__(
+        self, recipe: PhotoRecipe, folder: Path, resumes: bool, say: Callable[[str], None], device: torch.device
+    ):
         self.recipe, self.folder, self.say, self.device = recipe, folder, say, device
         self.step, self.seconds = 0, 0.0
         torch.manual_seed(recipe.seed)
@@ -225,8 +231,8 @@ class _Run:
                 speed = (self.step - said_step) / (now - said)
                 mean = sum(losses) / len(losses)
                 self.say(
-                    f"step {self.step}  {100 * self.done:.1f}%  {mean:.4f} bits a sample  |g| {norm:.2f}  lr {rate:.1e}  "
-                    f"{speed:.2f} steps/s  ETA {eta:.0f} min"
+                    f"step {self.step}  {100 * self.done:.1f}%  {mean:.4f} bits a sample  |g| {norm:.2f}  "
+                    f"lr {rate:.1e}  {speed:.2f} steps/s  ETA {eta:.0f} min"
                 )
                 self._log({"bits": mean, "steps_per_s": speed})
                 losses, said, said_step = [], now, self.step

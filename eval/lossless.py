@@ -1,0 +1,214 @@
+"""Lossless coding side by side: bytes on disk, speed, and the model's own size.
+
+    pictures, or a set of samples -> every codec, in the form that suits it best -> decoded and compared -> a TSV table
+
+A set of small items can be given to a picture codec in several forms: all items side by side in one picture (`mosaic`),
+one below the other (`column`), each item a row of one picture (`rows`), each item a file (`each`). The smallest counts,
+and its times are told. Every file is decoded and compared: a codec that does not give back every sample is left out and
+named. Sizes are those of whole files, seconds are wall-clock for all files together, without reading or writing them;
+`model_bytes` is what a decoder needs besides the program, once for all files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..bitstream import check_writable
+from ..codec.media import read_picture
+from ..errors import CodecError, InputError
+from .lossless_peers import LosslessCodecUnderTest, lossless_codec_by_name
+from .pictures import picture_paths
+from .report import environment, write_tsv
+
+__all__ = ["COLUMNS", "LosslessResult", "LosslessRow", "run_lossless"]
+
+COLUMNS = (
+    "data",
+    "codec",
+    "form",
+    "samples",
+    "bytes",
+    "bits_per_sample",
+    "encode_s",
+    "decode_s",
+    "encode_mpx_s",
+    "decode_mpx_s",
+    "model_bytes",
+)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is coded. pictures: uint8 or uint16, [H, W] or [H, W, 3]; or items: one set [N, ...]."""
+
+    name: str
+    pictures: tuple[np.ndarray, ...] = ()
+    items: np.ndarray | None = None
+
+    @property
+    def samples(self) -> int:
+        return sum(p.size for p in self.pictures) if self.items is None else self.items.size
+
+    @property
+    def pixels(self) -> int:
+        if self.items is None:
+            return sum(p.shape[0] * p.shape[1] for p in self.pictures)
+        return self.items.size // (3 if self.items.ndim == 4 and self.items.shape[3] == 3 else 1)
+
+
+@dataclass(frozen=True)
+class LosslessRow:
+    """One codec on one subject, all of its files together."""
+
+    subject: Subject
+    codec: str
+    form: str
+    bytes: int
+    encode_s: float
+    decode_s: float
+    model_bytes: int
+
+    def cells(self) -> dict[str, Any]:
+        """By `COLUMNS`, as text."""
+        subject, megapixels = self.subject, self.subject.pixels / 1e6
+        return {
+            "data": subject.name,
+            "codec": self.codec,
+            "form": self.form,
+            "samples": subject.samples,
+            "bytes": self.bytes,
+            "bits_per_sample": f"{8 * self.bytes / subject.samples:.4f}",
+            "encode_s": f"{self.encode_s:.2f}",
+            "decode_s": f"{self.decode_s:.2f}",
+            "encode_mpx_s": f"{megapixels / self.encode_s:.3g}",
+            "decode_mpx_s": f"{megapixels / self.decode_s:.3g}",
+            "model_bytes": self.model_bytes,
+        }
+
+
+@dataclass
+class LosslessResult:
+    """rows: what was measured; skipped: (codec on data, why)."""
+
+    rows: list[LosslessRow] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def table(self) -> list[dict[str, str]]:
+        return [{name: str(cell) for name, cell in row.cells().items()} for row in self.rows]
+
+
+def run_lossless(
+    sources: Sequence[str],
+    codecs: Sequence[str],
+    output: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> LosslessResult:
+    """Measure codecs on sources and write the table.
+
+    sources: PATH, or NAME=PATH to call it something else in the table: a set (.npy, .npz, idx) or a folder of pictures,
+    whose alpha is left out. codecs: see `lossless_peers`. output: the TSV file, replaced as a whole at the end. Raises
+    InputError for a source or codec that is not there and when nothing could be measured; a codec that fails on a
+    subject is named in `skipped` and at the head of the table.
+    """
+    check_writable(output, True)
+    made = {spec: lossless_codec_by_name(spec, device) for spec in dict.fromkeys(codecs)}
+    subjects = [_subject(source) for source in sources]
+    result = LosslessResult()
+    runs = [(subject, spec) for subject in subjects for spec in made]
+    for n, (subject, spec) in enumerate(runs):
+        try:
+            result.rows.append(_measured(subject, spec, made[spec]))
+        except (OSError, MemoryError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            result.skipped.append((f"{spec} on {subject.name}", reason))
+        if progress:
+            progress(n + 1, len(runs))
+    if not result.rows:
+        raise InputError(f"nothing could be measured ({result.skipped[0][1] if result.skipped else 'no codec'})")
+    comments = environment() + [f"{spec}: {codec.description}" for spec, codec in made.items()]
+    comments += [f"left out: {what}: {why}" for what, why in result.skipped]
+    write_tsv(output, comments, [row.cells() for row in result.rows], COLUMNS)
+    return result
+
+
+def _subject(source: str) -> Subject:
+    name, found, path = source.partition("=")
+    if not found:
+        name, path = Path(source).name, source
+    if not Path(path).is_dir():
+        from ..codec.sets import load_set
+
+        return Subject(name, items=load_set(path).samples)
+    pictures = []
+    for file in picture_paths(Path(path)):
+        samples = read_picture(file)
+        if samples.ndim == 3 and samples.shape[2] in (2, 4):
+            samples = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
+        pictures.append(np.ascontiguousarray(samples))
+    return Subject(name, pictures=tuple(pictures))
+
+
+def _measured(subject: Subject, spec: str, codec: LosslessCodecUnderTest) -> LosslessRow:
+    """The best form. Raises CodecError if none goes."""
+    if subject.items is None:
+        forms = {"files": list(subject.pictures)}
+    else:
+        forms = {"set": [subject.items]} if codec.sets else _forms(subject.items)
+    best: LosslessRow | None = None
+    problems = []
+    for form, arrays in forms.items():
+        try:
+            row = _timed(subject, spec, form, arrays, codec)
+        except CodecError as error:
+            problems.append(f"{form}: {error}")
+            continue
+        if best is None or row.bytes < best.bytes:
+            best = row
+    if best is None:
+        raise CodecError("; ".join(problems))
+    return best
+
+
+def _timed(
+    subject: Subject, spec: str, form: str, arrays: Sequence[np.ndarray], codec: LosslessCodecUnderTest
+) -> LosslessRow:
+    size, seconds, model_bytes = 0, [0.0, 0.0], 0
+    for array in arrays:
+        started = perf_counter()
+        data = codec.encode(array, form == "set")
+        middle = perf_counter()
+        back = codec.decode(data, array.shape, array.dtype)
+        seconds[1] += perf_counter() - middle
+        seconds[0] += middle - started
+        if back.shape != array.shape or back.dtype != array.dtype or not np.array_equal(back, array):
+            raise CodecError(f"does not give back {array.dtype} {list(array.shape)} as it was")
+        size += len(data)
+        model_bytes = max(model_bytes, codec.model_bytes(data))
+    return LosslessRow(subject, spec, form, size, seconds[0], seconds[1], model_bytes)
+
+
+def _forms(items: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """A set as pictures, in all the ways that make sense of its items' shape."""
+    count = len(items)
+    forms = {"rows": [items.reshape(count, -1)]}
+    if items.ndim != 3 and not (items.ndim == 4 and items.shape[3] == 3):
+        return forms
+    height, width = items.shape[1:3]
+    columns = math.ceil(math.sqrt(count))
+    padded = np.zeros((-(-count // columns) * columns, *items.shape[1:]), items.dtype)
+    padded[:count] = items
+    side_by_side = padded.reshape(-1, columns, *items.shape[1:]).swapaxes(1, 2)
+    forms["mosaic"] = [np.ascontiguousarray(side_by_side.reshape(-1, columns * width, *items.shape[3:]))]
+    forms["column"] = [items.reshape(count * height, width, *items.shape[3:])]
+    forms["each"] = list(items)
+    return forms
