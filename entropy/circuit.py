@@ -147,7 +147,7 @@ class _Pass:
     def likelihood(self) -> Tensor:
         """The way up; returns the log-likelihood of each item, float64."""
         c = self.circuit
-        total = torch.zeros(self.size + 1, dtype=torch.float32, device=c.device)
+        total = torch.zeros(self.size + 1, dtype=torch.float64, device=c.device)
         for v in reversed(c.order):
             rows = self.rows[v]
             own = c.by_level[c.group[v]].index_select(0, self.values[v].index_select(0, rows))
@@ -165,10 +165,10 @@ class _Pass:
             self.up[v] = own @ c.transition[v].t()
             if v == c.root:
                 scale += self.up[v][:, :1].clamp_min(TINY).log()
-            logs = scale.squeeze(1)
+            logs = scale.squeeze(1).double()
             total += logs[0]
             total.index_add_(0, rows, logs - logs[0])
-        return total[1:].double()
+        return total[1:]
 
     def count(self, inside: Tensor, emission: Tensor) -> None:
         """The way down, after `likelihood`. Adds to `inside` what transition * inside are the expected counts of."""
@@ -188,7 +188,7 @@ class _Pass:
                     message = above / up
                 else:
                     message = above.index_select(0, self.within[v])
-                    others = torch.ones(len(above), device=c.device)
+                    others = torch.ones(len(above), dtype=above.dtype, device=c.device)
                     others[self.within[v][1:]] = 0
                     message[0] = others @ above
                     message.div_(up)

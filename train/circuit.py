@@ -42,9 +42,12 @@ def train_circuit(
     resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
     """
     use_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    torch.set_flush_denormal(True)
-    with torch.no_grad():
-        CircuitRun(recipe, folder, say, torch.device("cuda" if use_gpu else "cpu"), resume).go()
+    torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
+    try:
+        with torch.no_grad():
+            CircuitRun(recipe, folder, say, torch.device("cuda" if use_gpu else "cpu"), resume).go()
+    finally:
+        torch.set_flush_denormal(False)
     return folder
 
 
@@ -56,13 +59,17 @@ def bits_per_dimension(circuit: Circuit, items: torch.Tensor) -> float:
 class CircuitRun:
     """The state of one run: counts, the circuit made of them, what is pruned, counters."""
 
-    def __init__(self, recipe: CircuitRecipe, folder: Path, say: Callable[[str], None], device: torch.device, resume: bool):
+    def __init__(
+        self, recipe: CircuitRecipe, folder: Path, say: Callable[[str], None], device: torch.device, resume: bool
+    ):
         self.recipe, self.folder, self.say, self.device = recipe, folder, say, device
         try:
             smoothing = Smoothing(**recipe.smoothing)
         except TypeError:
             known = ", ".join(Smoothing.__dataclass_fields__)
-            raise InputError(f"recipe {recipe.name}: smoothing takes {known}, not all of {list(recipe.smoothing)}") from None
+            raise InputError(
+                f"recipe {recipe.name}: smoothing takes {known}, not all of {list(recipe.smoothing)}"
+            ) from None
         self.items: Items = load_items(recipe)
         self.train = self.items.train
         levels, group = self.items.levels, self.items.group
@@ -133,6 +140,7 @@ class CircuitRun:
             "phase": self.phase,
             "step": self.step,
             "seen": self.seen,
+            "epochs": self.seen / len(self.train),
             "seconds": self.seconds,
             "held_out_bpd": self.held_out_bpd,
         }
@@ -145,7 +153,9 @@ class CircuitRun:
             if state["item_shape"] != list(self.items.shape) or state["levels"] != self.items.levels:
                 raise InputError(f"{path}: its items are {state['item_shape']}, not {list(self.items.shape)}")
             counts = state["counts"]
-            self.counts = Counts(counts["transition"].to(self.device), counts["emission"].to(self.device), len(self.train))
+            self.counts = Counts(
+                counts["transition"].to(self.device), counts["emission"].to(self.device), len(self.train)
+            )
             self.mask = None if state["mask"] is None else state["mask"].to(self.device)
             self.phase, self.step, self.seen, self.seconds = (state[k] for k in ("phase", "step", "seen", "seconds"))
         except (KeyError, AttributeError, TypeError):
@@ -195,7 +205,7 @@ class CircuitRun:
             begun = time.monotonic()
             number, share = self._place()
             phase = recipe.phases[number]
-            if number != self.phase:
+            if number > self.phase:
                 self._enter(number, phase)
             rng = np.random.default_rng([recipe.seed, 3, self.step])
             chosen = np.sort(rng.choice(len(self.train), min(phase.batch, len(self.train)), replace=False))
@@ -236,4 +246,3 @@ class CircuitRun:
     def _log(self, row: dict[str, float]) -> None:
         with (self.folder / "metrics.csv").open("a", newline="") as file:
             csv.writer(file).writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
-

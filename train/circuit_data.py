@@ -15,15 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codec.colour import to_ycocg
+from ..codec.circuit import patches_of
 from ..codec.sets import load_set
 from ..errors import InputError
 from .data import load_pictures
 from .recipe import CircuitRecipe
 
-__all__ = ["MAX_LEVELS", "Items", "augmented", "load_items"]
+__all__ = ["MAX_LEVELS", "YCOCG_LEVELS", "Items", "augmented", "load_items"]
 
 MAX_LEVELS = 512
+YCOCG_LEVELS = 511
+"""Luma of 8 bits takes 256 of them, chroma from -255 to 255 all."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def load_items(recipe: CircuitRecipe) -> Items:
             raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
     else:
         samples = _patches(recipe)
-        levels, group = 511, np.tile(np.arange(3), recipe.patch[0] * recipe.patch[1])
+        levels, group = YCOCG_LEVELS, np.tile(np.arange(3), recipe.patch[0] * recipe.patch[1])
     rng = np.random.default_rng([recipe.seed, 1])
     samples = samples[rng.permutation(len(samples))]
     out = round(recipe.held_out * len(samples))
@@ -72,8 +74,7 @@ def _patches(recipe: CircuitRecipe) -> np.ndarray:
         picture = pictures[which]
         top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
         patch = picture[top : top + height, left : left + width]
-        patches[n] = to_ycocg(patch[:, ::-1] if rng.integers(2) else patch)
-    patches[..., 1:] += 255
+        patches[n] = patches_of(patch[:, ::-1] if rng.integers(2) else patch, height, width).reshape(height, width, 3)
     return patches
 
 

@@ -25,8 +25,9 @@ from ..codec.registry import load_tensors, read_card
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError, ModelError
 from .calibrate import calibrated_tables
+from .checkpoint import load_checkpoint
+from .circuit_freeze import freeze_circuit
 from .data import CropStream, load_pictures
-from .loop import load_checkpoint
 from .recipe import Recipe
 
 __all__ = ["amend_card", "freeze", "freeze_network"]
@@ -51,6 +52,8 @@ def freeze(
     run = Path(run)
     path = run / "checkpoint.pt" if run.is_dir() else run
     state = load_checkpoint(path)
+    if isinstance(state.get("recipe"), dict) and state["recipe"].get("kind") == "circuit":
+        return freeze_circuit(state, Path(out), name or Path(out).stem, overwrite=overwrite, origin=str(path))
     try:
         recipe = Recipe(**state["recipe"])
         network = ImageNetwork(recipe.network())

@@ -156,6 +156,8 @@ class CircuitRecipe(_Strict):
     """Items that these clusters are found with."""
     smoothing: dict[str, float] = {}
     """Fields of train.circuit_em.Smoothing that differ from its defaults."""
+    trim: float = Field(0.0, ge=0)
+    """Emissions expected fewer times than this in all the training data are left out of the model file."""
     growing_noise: float = Field(0.3, gt=0)
 
     epochs: float = Field(gt=0)
