@@ -24,7 +24,6 @@ import math
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,11 +186,9 @@ def _one_sentence(kind: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise InputError("does not fit into memory") from None
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, RuntimeError, KeyError) as error:
+    except Exception as error:  # nearly every class: numpy's header goes through Python's own parser
         text = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"the {kind} file is damaged: {text[:200]}") from None
-    except (SyntaxError, TypeError, NotImplementedError, OverflowError, RecursionError, UnicodeError) as error:
-        raise InputError(f"the {kind} file is damaged: {type(error).__name__}") from None
 
 
 def _read_folder(folder: Path) -> SampleSet:
