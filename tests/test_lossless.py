@@ -530,3 +530,14 @@ def test_lossless_files_in_a_pipe_of_parts():
     codec = LosslessCodec()
     data = codec.encode_set(samples((9, 4), np.uint8, "noise"), 2)
     assert same(codec.decode_items(io.BytesIO(data), [8, 1]), samples((9, 4), np.uint8, "noise")[[8, 1]])
+
+
+def test_datasets_take_lossless_pictures(tmp_path, picture, tiny_default):
+    (tmp_path / "a.lec").write_bytes(lecodec.encode(picture, lossless=True))
+    (tmp_path / "b.lec").write_bytes(lecodec.encode(picture))
+    (tmp_path / "c.lec").write_bytes(lecodec.encode_set(picture))
+    items = lecodec.LecDataset(tmp_path)
+    assert same(items[0].permute(1, 2, 0).numpy(), picture)
+    assert items[1].shape == items[0].shape == (3, 50, 70)
+    with pytest.raises(InputError, match="c.lec: a set of samples, not a picture"):
+        items[2]

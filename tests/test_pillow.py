@@ -215,3 +215,31 @@ def test_verify_reads_the_checksums(file: Path) -> None:
     opened = Image.open(stream)
     with pytest.raises(CorruptFile):
         opened.verify()
+
+
+# -- without loss
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_lossless_saves_and_opens(mode: str, picture: np.ndarray, tmp_path: Path) -> None:
+    deep = mode == "I;16"
+    image = (
+        Image.fromarray(picture[:, :, 0].astype(np.uint16) * 250) if deep else Image.fromarray(picture).convert(mode)
+    )
+    image.save(tmp_path / "x.lec", lossless=True, tile=64)
+    with Image.open(tmp_path / "x.lec") as opened:
+        assert opened.mode == mode and opened.info["lossless"] is True and "quality" not in opened.info
+        np.testing.assert_array_equal(np.asarray(opened), np.asarray(image))
+
+
+def test_lossless_goes_with_no_quality(picture: np.ndarray, tmp_path: Path) -> None:
+    for wrong in ({"quality": 60}, {"size": 5000}):
+        with pytest.raises(lecodec.InputError, match="does not go with it"):
+            Image.fromarray(picture).save(tmp_path / "x.lec", lossless=True, **wrong)
+    assert not (tmp_path / "x.lec").exists()
+
+
+def test_a_set_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "x.lec").write_bytes(lecodec.encode_set(np.zeros((5, 4, 3), np.uint8)))
+    with pytest.raises(lecodec.UnsupportedFile, match=r"a set of 5 items of the shape \[4, 3\], not a picture"):
+        Image.open(tmp_path / "x.lec")
