@@ -248,7 +248,7 @@ def test_k_means_finds_clusters_and_fills_empty_ones():
 @pytest.fixture
 def recipe(tmp_path) -> Path:
     rng = np.random.default_rng(0)
-    centre = rng.integers(2, 4, (300, 2))
+    centre = rng.uniform(1, 4, (600, 2))
     y, x = np.mgrid[:6, :5]
     items = 40 * np.exp(-((y - centre[:, :1, None]) ** 2 + (x - centre[:, 1:, None]) ** 2) / 2)
     np.save(tmp_path / "blobs.npy", items.round().astype(np.uint8))
@@ -259,8 +259,9 @@ kind: circuit
 name: small
 data: {tmp_path / "blobs.npy"}
 held_out: 0.2
-shift: 0.3
-stretch: 0.2
+shift: 0.2
+stretch: 0.1
+smoothing: {{emission: 5}}
 states: 4
 structure_samples: 100
 neighbours: 4
@@ -287,9 +288,9 @@ def test_a_run_learns_resumes_and_freezes(recipe, tmp_path):
     with pytest.raises(InputError, match="--resume"):
         run(recipe, tmp_path)
     folder, lines = run(recipe, tmp_path, resume=True)
-    assert any("resumed at step 4" in line for line in lines) and any("grown to 8 states" in line for line in lines)
+    assert any("resumed at step 8" in line for line in lines) and any("grown to 8 states" in line for line in lines)
     state = load_checkpoint(folder / "checkpoint.pt")
-    assert state["step"] == 120 and state["held_out_bpd"] < start
+    assert state["step"] == 240 and state["held_out_bpd"] < start
     assert "held out" in (folder / "metrics.csv").read_text() and not list(folder.glob("*.part"))
 
     out = freeze(folder, tmp_path / "mine.safetensors")
@@ -301,7 +302,7 @@ def test_a_run_learns_resumes_and_freezes(recipe, tmp_path):
     codec = lecodec.load(model=out)
     data = codec.encode_set(items)  # type: ignore[union-attr]
     assert np.array_equal(codec.decode(data), items)
-    assert 8 * len(data) < 3 * items.size
+    assert 8 * len(data) < 4 * items.size
 
 
 def test_a_run_does_not_resume_with_other_items(recipe, tmp_path):

@@ -42,6 +42,8 @@ def train_circuit(
     resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
     """
     use_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if hasattr(torch.backends.mkldnn, "matmul"):  # oneDNN's products: twice as fast as the default on some CPUs
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
     try:
         with torch.no_grad():
