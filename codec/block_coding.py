@@ -53,14 +53,15 @@ class Block:
 def codes(card: Mapping[str, Any], header: Header) -> bool:
     """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
 
-    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have.
+    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have, 256
+    if a circuit's does not say; a photo model's that does not say codes any depth.
     """
-    levels, kind = card.get("levels", 256), card.get("kind")
+    kind = card.get("kind")
     if kind == "photo":
-        return header.media != SET and levels >= 2**header.bit_depth
+        return header.media != SET and card.get("levels", 2**16) >= 2**header.bit_depth
     if kind != "circuit":
         return True  # a coder of the caller's own
-    if levels != 2**header.bit_depth:
+    if card.get("levels", 256) != 2**header.bit_depth:
         return False
     if header.items is None:
         return "patch" in card

@@ -16,7 +16,7 @@ from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header, ItemSet, geometry
 from ..errors import InputError, UnknownModel
 from .block_coding import codes
 from .lossless import BLOCK, LosslessCodec, checked_set
-from .registry import ALIASES, find_model, list_models, load
+from .registry import find_model, list_models, load
 
 __all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set", "named_lossless"]
 
@@ -36,7 +36,7 @@ def lossless_for_pictures(
     if model is not None:
         return named_lossless(model, device)
     try:
-        card = find_model("photo") if "photo" in ALIASES else None
+        card = find_model("photo")
     except UnknownModel:
         card = None
     if card is not None and codes(card.card, _header(width=1, height=1, channels=3, bit_depth=bit_depth)):
