@@ -151,7 +151,7 @@ class Trunk(nn.Module):
 
     def features(self, seen: Tensor, context: Tensor, exact: bool) -> Tensor:
         """seen [N, inputs], context [N, context] -> [N, middle]."""
-        return self.third(self.second(self.first(torch.cat([seen, context], -1), exact), exact), exact)
+        return self.third(self.second(self.first(beside(seen, context), exact), exact), exact)
 
     def head(
         self, n: int, features: Tensor, seen: Tensor, own: Tensor | None, exact: bool
@@ -160,7 +160,7 @@ class Trunk(nn.Module):
         K].
         """
         if own is not None:
-            features, seen = torch.cat([features, own.to(features.dtype)], -1), torch.cat([seen, own], -1)
+            features, seen = beside(features, own.to(features.dtype)), beside(seen, own)
         out = self.out[n](self.hidden[n](features, exact), exact).float()
         skip = self.skip[n](seen, exact, wide=True).float()
         logit, mean, scale = out.chunk(3, -1)
@@ -187,6 +187,11 @@ def _neighbourhood(a: Tensor) -> Tensor:
     p = padded(a, a.shape[1], a.shape[2])
     h, w = a.shape[1:3]
     return torch.cat([p[:, r : r + h, c : c + w] for r in range(1, 4) for c in range(1, 4)], -1)
+
+
+def beside(*parts: Tensor) -> Tensor:
+    """[N, n] each -> [N, sum of n]. What `rows_of` gives lies in memory feature by feature: so it is put together."""
+    return torch.cat([part.t() for part in parts]).t()
 
 
 def rows_of(seen: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class Leaves:
         # Both halves, F(-d) = 1 - F(d), and at either end what lies beyond: 0 and 1.
         whole = np.concatenate([2**LEAF_BITS - leaves[:, :0:-1], leaves], 1)
         whole[:, 0], whole[:, -1] = 0, 2**LEAF_BITS
-        self._leaves = torch.from_numpy(whole.astype(np.int32)).flatten().to(device)
+        self._leaves = torch.from_numpy(whole.astype(np.float32)).flatten().to(device)  # integers below 2^24
         self._weights = torch.from_numpy(weights.astype(np.int32)).to(device)
         self._spans = torch.from_numpy(spans.astype(np.int32)).to(device)
 
@@ -174,7 +174,7 @@ class _Mixture:
 
     def counts(self, edges: Tensor) -> np.ndarray:
         """edges: [n, m + 1] values, not decreasing -> counts [n, m] of the intervals between them."""
-        return counts_of(self._below(edges).diff(dim=1).double())
+        return counts_of(self._below(edges).diff(dim=1))
 
     def place(self, coder: RowCoder, start: Tensor, width: int, offset: Tensor | None) -> Tensor:
         """Code where in start ... start + width - 1 values lie: [n] offsets."""
@@ -189,15 +189,19 @@ class _Mixture:
         return found
 
     def _below(self, edges: Tensor) -> Tensor:
-        """The mass of all values below each edge, in units of 2^-LEAF_BITS of the weights' sum: [n, m] int64."""
-        out = torch.zeros_like(edges)
-        at = edges * 2 ** (MEAN_BITS) - 2 ** (MEAN_BITS - 1) + LEAF_REACH  # the edge of value e lies at e - 1/2
+        """The mass below each edge, in units of 2^-LEAF_BITS of the weights' sum: [n, m] float64 integers."""
+        out = torch.zeros(edges.shape, dtype=torch.float64, device=edges.device)
+        at = (
+            edges.int().mul_(2**MEAN_BITS).add_(LEAF_REACH - 2 ** (MEAN_BITS - 1))
+        )  # the edge of value e lies at e - 1/2
+        weight = self.weight.double()
         for k in range(self.mean.shape[1]):
             place = (at - self.mean[:, k : k + 1]).clamp_(0, 2 * LEAF_REACH)
-            place += (self.scale[:, k : k + 1].long()) * (2 * LEAF_REACH + 1)
-            out += self.weight[:, k : k + 1].long() * self.leaves._leaves[place]
-        out = torch.where(edges <= self.low[:, None], 0, out)
-        return torch.where(edges > self.high[:, None], self.weight.long().sum(1, keepdim=True) << LEAF_BITS, out)
+            place += self.scale[:, k : k + 1] * (2 * LEAF_REACH + 1)
+            leaf = torch.index_select(self.leaves._leaves, 0, place.flatten()).view_as(place)
+            out += leaf.double().mul_(weight[:, k : k + 1])
+        out.masked_fill_(edges <= self.low[:, None], 0)
+        return torch.where(edges > self.high[:, None], weight.sum(1, keepdim=True) * 2.0**LEAF_BITS, out)
 
 
 def _coded(coder: RowCoder, counts: np.ndarray, symbols: Tensor | None, device: torch.device) -> Tensor:
