@@ -285,7 +285,8 @@ def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[s
     """As `registry.load`, for what needs an image codec. Raises ModelError for a model of another kind, too."""
     codec = registry.load(name, device, model=model)
     if not isinstance(codec, ImageCodec):
-        raise ModelError(f"{codec.card.get('name')} is a model of the kind {codec.card.get('kind')}, expected image")
+        kind = codec.card.get("kind")
+        raise ModelError(f"{codec.card.get('name')} is a model of the kind {kind}, which codes without loss, not image")
     return codec
 
 

@@ -21,6 +21,7 @@ import lecodec
 from lecodec.bitstream import (
     FIELDS,
     HEADER_BYTES,
+    METHODS,
     QUALITY_MAX,
     SIGNATURE,
     Header,
@@ -43,9 +44,11 @@ from lecodec.bitstream.limits import (
     MAX_CHUNK,
     MAX_HEADER,
     MAX_PIXELS,
+    MAX_SET,
     MAX_SIDE,
     MAX_TILE,
 )
+from lecodec.bitstream.sets import MAX_DIMENSIONS
 from lecodec.errors import (
     CodecError,
     CorruptFile,
@@ -162,6 +165,12 @@ def test_limits_of_the_specification() -> None:
     assert max_alpha_bytes(65, 3, 8) == 4096 + 3 * 66 + 3 * 66 // 8
     assert max_alpha_bytes(65, 3, 16) == 4096 + 3 * 131 + 3 * 131 // 8
     assert max_alpha_bytes(2**16, 2**15, 16) == MAX_CHUNK
+
+
+def test_methods_of_the_specification() -> None:
+    section = FORMAT[FORMAT.index("## 5 ") : FORMAT.index("## 6 ")]
+    assert dict(re.findall(r"^\| (\d) +\| \*(\w+)\*:", section, re.M)) == {str(n): name for n, name in METHODS.items()}
+    assert len(ItemSet((1,) * MAX_DIMENSIONS, 1, 1).pack()) == MAX_SET == 41
 
 
 def test_golden_bytes() -> None:

@@ -504,7 +504,9 @@ def test_a_model_that_is_named_is_used_or_refused(models, tiny_model):
     ):
         with pytest.raises(InputError, match=says):
             call()
-    with pytest.raises(ModelError, match="circuit8 is a model of the kind circuit, expected image"):
+    with pytest.raises(
+        ModelError, match="circuit8 is a model of the kind circuit, which codes without loss, not image"
+    ):
         lecodec.encode(picture, model=circuit)
     with pytest.raises(UnknownModel, match="this is patches"):
         lecodec.decode(lecodec.encode_set(given, model=circuit), model=patches)
