@@ -207,7 +207,8 @@ def encode_command(
         bool, typer.Option("--set", help="Make one set of each folder of equal-sized pictures; without loss.")
     ] = False,
     block: Annotated[
-        int | None, typer.Option("--block", help="Items a block of a set; 512 by default, fewer large ones.", min=1)
+        int | None,
+        typer.Option("--block", help="Items a block of a set; 512 by default if they are small.", min=1),
     ] = None,
     verify: Annotated[
         bool | None,

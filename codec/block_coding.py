@@ -58,14 +58,16 @@ def codes(card: Mapping[str, Any], header: Header) -> bool:
     """
     kind = card.get("kind")
     if kind == "photo":
-        return header.media != SET and card.get("levels", 2**16) >= 2**header.bit_depth
+        levels = card.get("levels", 2**16)
+        return header.media != SET and isinstance(levels, int) and levels >= 2**header.bit_depth
     if kind != "circuit":
         return True  # a coder of the caller's own
     if card.get("levels", 256) != 2**header.bit_depth:
         return False
     if header.items is None:
         return "patch" in card
-    return "patch" not in card and _squeezed(header.items.shape) == _squeezed(card.get("item_shape", ()))
+    shape = card.get("item_shape")
+    return "patch" not in card and isinstance(shape, list) and _squeezed(shape) == _squeezed(header.items.shape)
 
 
 class BlockCoding:

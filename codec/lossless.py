@@ -50,9 +50,10 @@ __all__ = ["BLOCK", "UNTILED", "LosslessCodec", "checked_set"]
 UNTILED = 2**24
 """Pixels up to which a picture is not cut into tiles without being told to."""
 BLOCK = 512
-"""Items a block of a set, unless they are large."""
-BLOCK_SAMPLES = 2**22
-"""Samples that a block has at most if nothing is said, so that one item can be had without decoding many large ones."""
+"""Items a block of a set, unless they are tiny or large."""
+BLOCK_SAMPLES = 2**16, 2**22
+"""Samples that a block has at least and at most if nothing is said: so that blocks of tiny items do not consist of
+their framing, and that one item can be had without decoding many large ones."""
 UNSPECIFIED = 2
 """The code point of what is not known to be a colour."""
 
@@ -98,13 +99,14 @@ class LosslessCodec(BlockCoding):
         """samples: uint8 or uint16 [N, ...], N >= 1 items of one shape -> the bytes of a `.lec` file.
 
         items: in each block: what is decoded together, so small blocks are quick to reach into and large ones code
-        better; 512 by default, or as many as have 2^22 samples. Raises InputError (no such array, or not a shape that
-        the model codes), LimitExceeded.
+        better; 512 by default, or as many as have 2^16 to 2^22 samples. Raises InputError (no such array, or not a
+        shape that the model codes), LimitExceeded.
         """
         samples = checked_set(samples)
         width, height, channels = geometry(samples.shape[1:])
         if items is None:
-            items = min(len(samples), BLOCK, max(1, BLOCK_SAMPLES // math.prod(samples.shape[1:])))
+            least, most = (limit // math.prod(samples.shape[1:]) for limit in BLOCK_SAMPLES)
+            items = max(1, min(max(BLOCK, least), most))
         elif items < 1:
             raise InputError(f"{items} items a block, expected at least 1")
         header = self._header(

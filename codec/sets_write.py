@@ -75,8 +75,9 @@ def write_item_pictures(
 ) -> int:
     """Write each item of uint8 or uint16 [N, ...] as a PNG into a folder, which is made: 00000.png, 00001.png, ….
 
-    numbers: of the items, if they are not 0 to N - 1. Returns the bytes written. Each picture is written whole or not
-    at all. Raises InputError (items that are no pictures), OutputExists before anything is written, OSError.
+    numbers: of the items, if they are not 0 to N - 1; repeated ones are written once. Returns the bytes written. Each
+    picture is written whole or not at all. Raises InputError (items that are no pictures), OutputExists before anything
+    is written, OSError.
     """
     as_picture(samples[0])
     folder = Path(folder)
@@ -88,7 +89,7 @@ def write_item_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(names[0], overwrite)
     size = 0
-    for name, picture in zip(names, samples, strict=True):
+    for name, picture in dict(zip(names, samples, strict=True)).items():
         write_picture(as_picture(picture), name, overwrite=overwrite)
         size += os.path.getsize(name)
     return size

@@ -141,8 +141,9 @@ def test_large_pictures_are_cut_by_themselves(monkeypatch):
     assert parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8), tile=0)).header.tiles == 1
 
 
-def test_large_items_make_small_blocks():
-    assert parse(LosslessCodec().encode_set(np.zeros((600, 4), np.uint8))).header.items.block == 512
+def test_tiny_items_make_large_blocks_and_large_ones_small_blocks():
+    assert parse(LosslessCodec().encode_set(np.zeros((600, 128), np.uint8))).header.items.block == 512
+    assert parse(LosslessCodec().encode_set(np.zeros((70000,), np.uint8))).header.items.block == 2**16
     assert parse(LosslessCodec().encode_set(np.zeros((5, 1500, 1500), np.uint8))).header.items.block == 1
 
 
@@ -468,6 +469,8 @@ def test_sets_are_coded_by_the_best_circuit_for_their_shape(models):
     model(models, "other", "circuit", item_shape=[9, 8])
     model(models, "deep", "circuit", item_shape=[8, 9], levels=65536)
     model(models, "patches", "circuit", item_shape=[8, 9], patch=[8, 9])
+    model(models, "nonsense", "circuit", item_shape=5, levels="many")
+    model(models, "nothing", "circuit")
     data = lecodec.encode_set(given)
     assert used(data) == "good" and same(lecodec.decode(data), given)
     assert same(lecodec.decode(data, items=[39]), given[[39]])
@@ -480,6 +483,8 @@ def test_sets_are_coded_by_the_best_circuit_for_their_shape(models):
 
 def test_pictures_are_coded_by_the_photo_model_if_there_is_one(models):
     picture = samples((90, 80, 3), np.uint8, "ramp")
+    assert used(lecodec.encode(picture, lossless=True)) == ""
+    model(models, "photos", "photo", levels="many")
     assert used(lecodec.encode(picture, lossless=True)) == ""
     model(models, "photos", "photo", levels=256)
     data = lecodec.encode(picture, lossless=True)

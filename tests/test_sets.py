@@ -328,7 +328,7 @@ def test_items_of_a_set(cli: Callable) -> None:
     assert same(np.load("some.npy"), samples[[7, 2, 3, 4]])
     assert cli("decode", "x.npy.lec", "--item", "7", "-o", "seven.png")[0] == 0
     assert same(np.asarray(Image.open("seven.png")), samples[7])
-    assert cli("decode", "x.npy.lec", "--item", "7", "--item", "19", "-o", "some/")[0] == 0
+    assert cli("decode", "x.npy.lec", "--item", "7", "--item", "19", "--item", "7", "-o", "some/")[0] == 0
     assert {path.name for path in Path("some").iterdir()} == {"00007.png", "00019.png"}
     code, _, err = cli("decode", "x.npy.lec", "--item", "20", "-o", "z.npy")
     assert code == 1 and err == "lecodec: x.npy.lec: item 20, expected 0 to 19\n"
