@@ -211,7 +211,9 @@ class CircuitCoding:
 
 
 def _code(counts: np.ndarray, symbols: np.ndarray | None, coders: Sequence[RowCoder], edges: np.ndarray) -> np.ndarray:
-    """Hand each chunk's rows to its coder."""
+    """Hand each chunk's rows to its coder. What has one symbol only is not coded."""
+    if counts.shape[1] == 1:
+        return np.zeros(len(counts), np.int32)
     out = np.empty(len(counts), np.int32) if symbols is None else symbols.astype(np.int32, copy=False)
     for coder, begin, end in zip(coders, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         out[begin:end] = coder.code_rows(counts[begin:end], None if symbols is None else out[begin:end])
