@@ -1,6 +1,6 @@
 """Chow-Liu trees: which variable tells most about which, and the tree that keeps as much of that as a tree can.
 
-    samples -> pairwise mutual information [V, V] -> maximum spanning tree -> root at its centre -> parent of each variable
+    samples -> pairwise mutual information [V, V] -> maximum spanning tree -> root at its centre -> parents
 
 The structure of a hidden Chow-Liu tree (entropy/circuit.py). A tree of the largest total mutual information is the best
 tree there is for the likelihood (Chow and Liu 1968). Values are grouped into a few levels first: a few thousand samples

@@ -1,9 +1,10 @@
 """The training loop of probabilistic circuits: `lecodec train RECIPE.yaml` with `kind: circuit`.
 
-    items -> Chow-Liu tree, states from k-means -> mini-batch EM, step falling (phases may prune and grow) -> checkpoints -> freeze
+    items -> Chow-Liu tree, states from k-means -> mini-batch EM, its step falling (phases may prune and grow)
+          -> checkpoints -> freeze
 
-One resumable command: it finds a GPU by itself, keeps all items in memory, and writes a checkpoint every few minutes, from
-which `--resume` goes on. A checkpoint can be frozen at any time. Figures are bits per dimension: bits for each variable.
+One resumable command: it finds a GPU by itself, keeps all items in memory, and writes a checkpoint every few minutes,
+from which `--resume` goes on. A checkpoint can be frozen at any time. Figures are bits per dimension: bits a variable.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def train_circuit(
     resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
     """
     use_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    if hasattr(torch.backends.mkldnn, "matmul"):  # oneDNN's products: twice as fast as the default on some CPUs
-        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    if products is not None:  # oneDNN's products: twice as fast as the default on some CPUs
+        products.fp32_precision = "bf16"
     torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
     try:
         with torch.no_grad():
@@ -225,8 +227,8 @@ class CircuitRun:
             if now - said > 10:
                 eta = self.seconds * (1 - self.done) / max(self.done, 1e-9)
                 self.say(
-                    f"step {self.step}  {100 * self.done:.1f}%  epoch {self.seen / len(self.train):.2f}  rate {rate:.3f}  "
-                    f"training {np.mean(bits):.4f} bpd  ETA {eta / 60:.0f} min"
+                    f"step {self.step}  {100 * self.done:.1f}%  epoch {self.seen / len(self.train):.2f}  "
+                    f"rate {rate:.3f}  training {np.mean(bits):.4f} bpd  ETA {eta / 60:.0f} min"
                 )
                 self._log({"training": float(np.mean(bits)), "rate": rate})
                 bits, said = [], now

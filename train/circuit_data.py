@@ -3,8 +3,8 @@
     set (.npy, .npz, idx, idx.gz, folder) -> items [N, V]          shifted and stretched copies, drawn anew at each step
     folders of photographs -> patches h x w x 3 -> YCoCg-R -> items [N, V], the levels from 0
 
-A variable is one sample of an item, in C order; all items are held in memory. A part of them, chosen by the recipe's seed,
-is held out: what is reported on is never trained on.
+A variable is one sample of an item, in C order; all items are held in memory. A part of them, chosen by the recipe's
+seed, is held out: what is reported on is never trained on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ YCOCG_LEVELS = 511
 
 @dataclass(frozen=True)
 class Items:
-    """train, held_out: int16 [N, V] below `levels`. shape: of an item. group: [V], the emission table of each variable."""
+    """train, held_out: int16 [N, V] below `levels`. shape: of an item. group: [V], as in `Circuit`."""
 
     train: Tensor
     held_out: Tensor
@@ -79,7 +79,7 @@ def _patches(recipe: CircuitRecipe) -> np.ndarray:
 
 
 def augmented(items: Tensor, shape: tuple[int, ...], recipe: CircuitRecipe, rng: np.random.Generator) -> Tensor:
-    """Some of the items [N, V] moved by one sample or stretched or shrunk by one, along the first two axes; their grey levels
+    """Some of the items [N, V] moved by one sample, or made longer or shorter by one, along the first two axes; values
     stay what they were. What comes in from outside is the item's border.
     """
     if not (recipe.shift or recipe.stretch):

@@ -3,12 +3,12 @@
     counts + prior -> maximise -> transition, emission        prune: the least used edges become exact zeros
                                                               grow: every state becomes two, a little different
 
-Counts are in units of the whole training set. A mini-batch's are blended in, counts = (1 - a) counts + a N/n batch: stepwise
-EM (Cappe and Moulines 2009), where a state that a batch does not visit keeps its parameters.
+Counts are in units of the whole training set. A mini-batch's are blended in, counts = (1 - a) counts + a N/n batch:
+stepwise EM (Cappe and Moulines 2009), where a state that a batch does not visit keeps its parameters.
 
-Priors are pseudocounts. A row of transitions is drawn to how often each of its columns is used at all; a state's emissions to
-their own smoothed version: the counts of every level but the commonest spread over its neighbours, each neighbour in
-proportion to how common it is, and a little of the variable's marginal. Tables of 60,000 items would overfit otherwise.
+Priors are pseudocounts. A row of transitions is drawn to how often each of its columns is used at all; a state's
+emissions to their own smoothed version: the counts of every level but the commonest spread over its neighbours, each
+neighbour in proportion to how common it is, and a little of the variable's marginal.
 Pruning and growing follow Dang, Liu, Van den Broeck, "Sparse Probabilistic Circuits via Pruning and Growing" (2022).
 """
 
@@ -26,8 +26,8 @@ __all__ = ["Maximiser", "Smoothing", "grow", "prune"]
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Pseudocounts. transition, emission: items that the prior of each row of a table weighs; width: standard deviation of
-    the smoothing over levels; backoff: share of the variable's marginal in the prior of its emissions.
+    """Pseudocounts. transition, emission: items that the prior of each row of a table weighs; width: standard deviation
+    of the smoothing over levels; backoff: share of the variable's marginal in the prior of its emissions.
     """
 
     transition: float = 1.0
@@ -112,7 +112,7 @@ def prune(counts: Counts, keep: float, root: int) -> Tensor:
 
 
 def grow(counts: Counts, mask: Tensor | None, noise: float, generator: torch.Generator) -> tuple[Counts, Tensor | None]:
-    """Every state becomes two that share its counts, up to a factor exp(noise * normal) of each; an edge becomes four."""
+    """Every state becomes two that share its counts, up to factors exp(noise * normal); an edge becomes four."""
 
     def doubled(table: Tensor, dims: tuple[int, ...]) -> Tensor:
         for dim in dims:

@@ -1,6 +1,6 @@
 """From a circuit's checkpoint to a model file: probabilities become integer codes, and a card says what they are.
 
-    runs/NAME/checkpoint.pt -> trimmed probabilities -> CircuitCoding.from_parameters -> parse.* tensors, card -> NAME.safetensors
+    runs/NAME/checkpoint.pt -> trimmed probabilities -> CircuitCoding.from_parameters -> parse.* tensors, card
 
 Freezing ends with loading the result as files are coded with it: what is written can code.
 """
@@ -70,7 +70,7 @@ def freeze_circuit(state: dict[str, Any], out: Path, name: str, *, overwrite: bo
 
 
 def trimmed(emission: Tensor, counts: Tensor, least: float) -> Tensor:
-    """Emissions [G, K, L] without the entries that were expected fewer than `least` times in all the training data: these
+    """Emissions [G, K, L] without the entries that were expected fewer than `least` times in the training data: these
     become zero, which coding makes the smallest probability there is. counts: [G, L, K].
     """
     usage = counts.sum(1)[:, :, None]  # [G, K, 1]

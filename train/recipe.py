@@ -131,7 +131,7 @@ class CircuitRecipe(_Strict):
     """A set of equal-shaped samples: .npy, .npz, idx, idx.gz, or a folder of pictures."""
     pictures: list[Path] = []
     halved: list[Path] = []
-    """Instead of a set: folders of photographs to take patches from, searched recursively; as they are, or at half size."""
+    """Instead of a set: folders of photographs to take patches from, searched recursively; at full or at half size."""
     patch: tuple[int, int] = (16, 16)
     """Height and width of the patches."""
     patches: int = Field(100_000, ge=2)
