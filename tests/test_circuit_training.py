@@ -12,7 +12,7 @@ from PIL import Image
 
 import lecodec
 from lecodec.codec.registry import read_card
-from lecodec.entropy.chow_liu import centre, mutual_information, spanning_tree, tree_of
+from lecodec.entropy.chow_liu import centre, mutual_information, quantiles, spanning_tree, tree_of
 from lecodec.entropy.circuit import Circuit, Counts
 from lecodec.errors import InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
@@ -79,6 +79,13 @@ def test_mutual_information_of_known_variables():
     assert np.allclose(found, mutual_information(np.stack([a, a, b], 1), 4, block=4), atol=1e-6)
     with pytest.raises(InputError, match="shape"):
         mutual_information(np.zeros(3, int), 2)
+
+
+def test_quantiles_are_as_full_as_ties_allow():
+    samples = np.stack([np.arange(100), np.arange(100) ** 3, np.zeros(100, int), np.arange(100) % 2], 1)
+    found = quantiles(samples, 4)
+    assert np.array_equal(found[:, 0], np.arange(100) // 25) and np.array_equal(found[:, 0], found[:, 1])
+    assert len(np.unique(found[:, 2])) == 1 and len(np.unique(found[:, 3])) == 2
 
 
 def test_the_spanning_tree_is_the_largest():

@@ -48,7 +48,8 @@ def load_items(recipe: CircuitRecipe) -> Items:
             raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
     else:
         samples = _patches(recipe)
-        levels, group = YCOCG_LEVELS, np.tile(np.arange(3), recipe.patch[0] * recipe.patch[1])
+        pixels = recipe.patch[0] * recipe.patch[1]
+        levels, group = YCOCG_LEVELS, np.tile(np.arange(3), pixels) if recipe.share_emissions else np.arange(3 * pixels)
     rng = np.random.default_rng([recipe.seed, 1])
     samples = samples[rng.permutation(len(samples))]
     out = round(recipe.held_out * len(samples))

@@ -43,7 +43,9 @@ def closest(points: Tensor, centres: Tensor) -> Tensor:
     return torch.addmm((centres * centres).sum(1)[None], points, centres.t(), alpha=-2).argmin(1)
 
 
-def counts_of_states(items: Tensor, states: Tensor, parent: int, v: int, hidden: int, levels: int) -> tuple[Tensor, Tensor]:
+def counts_of_states(
+    items: Tensor, states: Tensor, parent: int, v: int, hidden: int, levels: int
+) -> tuple[Tensor, Tensor]:
     """Counts of one variable whose states are known. items: [N] its values; states: [V, N] -> [K, K], [L, K]."""
     own = states[v].long()
     if parent < 0:
@@ -81,6 +83,7 @@ def starting_counts(
         column = torch.from_numpy(near).to(device)
         scale = torch.from_numpy(np.sqrt(weight)).to(device, torch.float32) / levels
         centres = k_means(seen[:, column] * scale, hidden, generator)
+        centres = centres[centres[:, 0].argsort()]  # by the variable's own value: alike where variables share emissions
         for low in range(0, len(items), 1 << 16):
             part = items[low : low + (1 << 16)]
             states[v, low : low + len(part)] = closest(part[:, column] * scale, centres).to(torch.int16)

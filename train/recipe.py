@@ -150,6 +150,10 @@ class CircuitRecipe(_Strict):
     """Items that the tree is learned from."""
     structure_bins: int = Field(16, ge=2)
     """Ranges of levels that count as one value there."""
+    structure_ranges: Literal["equal", "quantile"] = "equal"
+    """equal: ranges of as many levels; quantile: of as many samples of each variable."""
+    share_emissions: bool = True
+    """Whether all variables of a channel of patches have one table of emissions; those of a set have their own."""
     neighbours: int = Field(40, ge=1)
     """Variables that each variable's first states are clusters of."""
     start_samples: int = Field(8000, ge=2)
