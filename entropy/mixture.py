@@ -8,8 +8,8 @@ in 1/16, means in 1/16 of a step, scales as one of SCALES sizes. In training thi
 exp(-n / 16), all made once when a model is frozen.
 
 A value is coded as one of 16 buckets around the middle of its mixture (the inner 14 of a power of two wide enough to
-hold nearly everything), then by its place in it, or by its distance beyond them. So a decoder needs 17 sums, not
-hundreds.
+hold nearly everything), or one of 18 octaves beyond them, then by its place there. So a decoder needs 17 sums for most,
+not hundreds.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ MEAN_MAX = 2**13 - 1
 SCALES = 64
 """Scales of the leaves, from SCALE_LOW to SCALE_HIGH in equal ratios."""
 SCALE_LOW, SCALE_HIGH = 0.06, 60.0
+OCTAVES = 18
+"""Intervals beyond the buckets, each twice as long as the one before: enough for values 2^18 apart."""
 FAR = 2.0**20
 """Beyond every sample."""
 BUCKETS = 16
@@ -126,21 +128,27 @@ class Leaves:
         if given is not None:
             bucket = torch.div(given - first, width, rounding_mode="floor").clamp(-1, BUCKETS - 2) + 1
         bucket = _coded(coder, counts, bucket, width.device)
-        start = first + (bucket - 1) * width
-        inside = (bucket > 0) & (bucket < BUCKETS - 1)
-        value = start.clone()
-        for n in torch.unique(width[inside]).tolist():
-            if n > 1:
-                chosen = torch.nonzero(inside & (width == n)).flatten()
-                offset = None if given is None else (given - start)[chosen]
-                value[chosen] += mixture.part(chosen).place(coder, start[chosen], n, offset)
+        start, size = first + (bucket - 1) * width, width.clone()
         for side, tail in ((-1, bucket == 0), (1, bucket == BUCKETS - 1)):
             chosen = torch.nonzero(tail).flatten()
             if len(chosen):
-                edge = first[chosen] - 1 if side < 0 else start[chosen]
-                beyond = None if given is None else side * (given[chosen] - edge)
-                value[chosen] = edge + side * _tail(coder, beyond, len(chosen), width.device)
+                origin = first[chosen] if side < 0 else start[chosen]
+                beyond = None if given is None else side * (given[chosen] - origin) - int(side < 0)
+                octave = None if beyond is None else _octave(beyond, width[chosen])
+                start[chosen], size[chosen] = mixture.part(chosen).octave(coder, origin, width[chosen], side, octave)
+        value = start.clone()
+        for n in torch.unique(size).tolist():
+            if n > 1:
+                chosen = torch.nonzero(size == n).flatten()
+                offset = None if given is None else (given - start)[chosen]
+                value[chosen] += mixture.part(chosen).place(coder, start[chosen], n, offset)
         return value
+
+
+def _octave(distance: Tensor, width: Tensor) -> Tensor:
+    """The j with width (2^j - 1) <= distance < width (2^(j+1) - 1)."""
+    ratio = torch.div(distance, width, rounding_mode="floor") + 1
+    return (torch.frexp(ratio.double()).exponent - 1).clamp(max=OCTAVES - 1)
 
 
 class _Mixture:
@@ -176,6 +184,23 @@ class _Mixture:
         """edges: [n, m + 1] values, not decreasing -> counts [n, m] of the intervals between them."""
         return counts_of(self._below(edges).diff(dim=1))
 
+    def octave(
+        self, coder: RowCoder, origin: Tensor, width: Tensor, side: int, octave: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Code which of the octaves holds a value. origin: [n] where they begin, going up (side 1) or down (-1) -> [n]
+        the first value and the length of the interval.
+        """
+        steps = width[:, None] * ((1 << torch.arange(OCTAVES + 1, device=width.device)) - 1)
+        if side > 0:
+            edges = torch.cat([origin[:, None] + steps[:, :-1], self.high[:, None] + 1], 1)
+        else:
+            edges = torch.cat([self.low[:, None], origin[:, None] - steps[:, :-1].flip(1)], 1)
+        given = None if octave is None else octave if side > 0 else OCTAVES - 1 - octave
+        found = _coded(coder, self.counts(edges), given, width.device)
+        found = found if side > 0 else OCTAVES - 1 - found
+        near, far = (steps.gather(1, (found + n)[:, None])[:, 0] for n in (0, 1))
+        return origin + near if side > 0 else origin - far, far - near
+
     def place(self, coder: RowCoder, start: Tensor, width: int, offset: Tensor | None) -> Tensor:
         """Code where in start ... start + width - 1 values lie: [n] offsets."""
         part = min(width, BUCKETS)
@@ -207,24 +232,6 @@ class _Mixture:
 def _coded(coder: RowCoder, counts: np.ndarray, symbols: Tensor | None, device: torch.device) -> Tensor:
     given = None if symbols is None else symbols.cpu().numpy().astype(np.int32)
     return torch.from_numpy(coder.code_rows(counts, given)).to(device).long()
-
-
-TAIL = 18
-"""Lengths of distances beyond the buckets: up to 2^18 - 1."""
-TAIL_LENGTHS = 2.0 ** -np.minimum(np.arange(1, TAIL + 1), TAIL - 1) * TOTAL
-
-
-def _tail(coder: RowCoder, beyond: Tensor | None, count: int, device: torch.device) -> Tensor:
-    """Code distances of at least 0 in an Elias-gamma code of 1 + distance: its length, then its lower bits."""
-    given = None if beyond is None else beyond.clamp(min=0) + 1
-    length = None if given is None else (torch.frexp(given.double()).exponent - 1).clamp(max=TAIL - 1)
-    length = _coded(coder, np.broadcast_to(TAIL_LENGTHS, (count, TAIL)), length, device)
-    value = torch.ones_like(length)
-    for n in torch.unique(length).tolist():
-        chosen = torch.nonzero(length == n).flatten()
-        rest = None if given is None else given[chosen] - (1 << n)
-        value[chosen] = (1 << n) + uniform(coder, rest, n, len(chosen), device)
-    return value - 1
 
 
 def uniform(coder: RowCoder, value: Tensor | None, bits: int, count: int, device: torch.device) -> Tensor:
