@@ -2,8 +2,8 @@
 
     R, G, B -> co = R - B;  t = B + (co >> 1);  cg = G - t;  y = t + (cg >> 1)      and the same backwards
 
-The lifting form of Malvar and Sullivan, "YCoCg-R: A Color Space with RGB Reversibility and Low Dynamic Range" (JVT-I014,
-2003). Of b-bit samples y has b bits, co and cg have b + 1 with a sign.
+The lifting form of Malvar and Sullivan, "YCoCg-R: A Color Space with RGB Reversibility and Low Dynamic Range"
+(JVT-I014, 2003). Of b-bit samples y has b bits, co and cg have b + 1 with a sign.
 """
 
 from __future__ import annotations

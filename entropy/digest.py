@@ -1,6 +1,6 @@
 """The parse digest: what a file names the integer part of its model by.
 
-    constants as JSON, keys sorted; then for each tensor by name: "\\n" name type shape "\\n" bytes  ->  BLAKE2b-64
+constants as JSON, keys sorted; then for each tensor by name: "\\n" name type shape "\\n" bytes  ->  BLAKE2b-64
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def test_mixtures_cost_what_training_thinks():
     writer = Writer()
     Leaves(leaf_tables(), torch.device("cpu")).code(writer, logit, mean, scale, low, high, x)
     bits = float(mixture_bits(x.float(), logit, mean, scale, low.float(), high.float()).sum())
-    assert 8 * len(writer.finish()) == pytest.approx(bits, rel=0.003, abs=64)
+    assert 8 * len(writer.finish()) == pytest.approx(bits, rel=0.006)  # what is improbable costs more
 
 
 def test_trained_and_frozen_layers_agree_bit_for_bit():
