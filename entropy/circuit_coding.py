@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -95,14 +96,28 @@ class CircuitCoding:
         )
         self.device = torch.device(device)
         verify_arithmetic(str(self.device))
-        self._transition = torch.from_numpy(_parameters(codes[0]).astype(np.int32)).to(self.device)
+        self._tables = self._reached(codes[0], codes[1])
+
+    def _reached(self, transition: np.ndarray, emission: np.ndarray) -> list[_Tables]:
+        """The parameters of each variable, without the states that no path from the root reaches: their messages would
+        be zero, and so change nothing.
+        """
         blocks = -(-self.levels // BLOCK)
-        emission = np.zeros((groups, blocks * BLOCK, k), np.int32)
-        emission[:, : self.levels] = _parameters(codes[1]).transpose(0, 2, 1)
-        self._emission = torch.from_numpy(emission).to(self.device)
-        """[G, blocks * BLOCK, K]: a symbol's likelihoods side by side; rows beyond the last symbol are zero."""
-        self._blocks = self._emission.unflatten(1, (blocks, BLOCK)).sum(2, dtype=torch.int32)
-        self._powers = POWERS.to(self.device)
+        padded = np.zeros((blocks * BLOCK, self.states), np.int64)
+        reached: dict[int, np.ndarray] = {}
+        tables: list[_Tables] = [None] * self.variables  # type: ignore[list-item]
+        for i in self.order.tolist():
+            parent = int(self.parent[i])
+            a = _parameters(transition[i])[[0] if parent < 0 else reached[parent]]
+            reached[i] = np.flatnonzero(a.any(0))
+            padded[: self.levels] = _parameters(emission[self.group[i]]).T
+            likelihood = torch.from_numpy(padded[:, reached[i]].astype(np.int32)).to(self.device)
+            tables[i] = _Tables(
+                torch.from_numpy(a[:, reached[i]].astype(np.float64)).to(self.device),
+                likelihood,
+                likelihood.unflatten(0, (blocks, BLOCK)).sum(1, dtype=torch.float64).t(),
+            )
+        return tables
 
     @classmethod
     def from_parameters(
@@ -154,60 +169,104 @@ class CircuitCoding:
         out = np.empty((self.variables, count), np.int32) if x is None else np.ascontiguousarray(x.T, np.int32)
         edges = np.cumsum([0, *sizes])
         with torch.inference_mode():
-            uniform = torch.full(
-                (count, self.states), 2.0 ** (MESSAGE_BITS - 1), dtype=torch.float64, device=self.device
-            )
+            walk = _Walk(self, coders, edges, out, x is None)
             root = int(self.order[0])
-            message = self._normalised(uniform[:, :1] * self._transition[root, 0].double())
-            # (variable, message from everything outside, its likelihoods from below, children still to come)
-            message, like = self._symbols(root, message, out, coders, edges, x is None)
-            stack = [(root, message, like, list(self.children[root])[::-1])]
+            start = self._tables[root].transition.expand(count, -1).clone()
+            # (variable, message from all outside of its children still to come, likelihood of what is below, those
+            # children)
+            stack = [walk.enter(root, _normalised(start))]
             while stack:
                 i, message, like, waiting = stack.pop()
                 if waiting:
                     c = waiting.pop()
                     stack.append((i, message, like, waiting))
-                    down = self._normalised(message @ self._transition[c].double())
-                    message, like = self._symbols(c, down, out, coders, edges, x is None)
-                    stack.append((c, message, like, list(self.children[c])[::-1]))
+                    stack.append(walk.enter(c, _normalised(message @ self._tables[c].transition)))
                 elif stack:
-                    up = self._normalised(like @ self._transition[i].double().t())
+                    up = walk.leave(i, like)
                     above, outer, below, rest = stack.pop()
-                    outer, below = self._normalised(outer.mul_(up)), self._normalised(below.mul_(up))
+                    if rest:  # the message is of use to further children only, the likelihood to a parent only
+                        outer = _normalised(outer.mul_(up))
+                    if stack:
+                        below = _normalised(below.mul_(up))
                     stack.append((above, outer, below, rest))
         return out.T
 
-    def _symbols(
-        self, i: int, message: Tensor, out: np.ndarray, coders: Sequence[RowCoder], edges: np.ndarray, reading: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Code variable i of all items -> message times likelihood (normalised), likelihood."""
-        group = int(self.group[i])
-        emission = self._emission[group]
-        values = None if reading else out[i]
-        block = _code(
-            counts_of(message @ self._blocks[group].double().t()), None if reading else values // BLOCK, coders, edges
-        )
-        weights = torch.empty((len(message), BLOCK), dtype=torch.float64, device=self.device)
-        for b in np.unique(block).tolist():
-            chosen = torch.from_numpy(np.flatnonzero(block == b)).to(self.device)
-            weights[chosen] = message[chosen] @ emission[b * BLOCK : (b + 1) * BLOCK].double().t()
-        place = _code(counts_of(weights), None if reading else values % BLOCK, coders, edges)
-        if reading:
-            values = block * BLOCK + place
-            if len(values) and int(values.max()) >= self.levels:
-                raise CorruptFile("coded data does not decode: a symbol beyond the last")
-            out[i] = values
-        like = emission[torch.from_numpy(values).to(self.device)].double()
-        return self._normalised(message * like), like
 
-    def _normalised(self, message: Tensor) -> Tensor:
-        """[B, K] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided
-        by a power of two and rounded down. Rows of zeros become uniform. In place.
-        """
-        largest = message.amax(1, keepdim=True)
-        exponent = torch.frexp(largest).exponent
-        message.mul_(self._powers[(64 + MESSAGE_BITS - exponent).long()]).floor_()
-        return message.masked_fill_(largest == 0, 2.0 ** (MESSAGE_BITS - 1))
+@dataclass(frozen=True)
+class _Tables:
+    """One variable's parameters, of the states that are reached: k of its own, j of its parent's.
+
+    transition: [j, k] float64; likelihood: [blocks * BLOCK, k] int32, a symbol's side by side, zero beyond the last
+    symbol; blocks: [k, blocks] float64, sums over the symbols of each block.
+    """
+
+    transition: Tensor
+    likelihood: Tensor
+    blocks: Tensor
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What one traversal works on. out: [V, B] the values, written to if `reading`."""
+
+    circuit: CircuitCoding
+    coders: Sequence[RowCoder]
+    edges: np.ndarray
+    out: np.ndarray
+    reading: bool
+
+    def enter(self, i: int, message: Tensor) -> tuple[int, Tensor, Tensor, list[int]]:
+        """Code variable i of all items, message [B, k] being what is known of its state -> an entry of the stack."""
+        self._symbols(i, message)
+        like, children = self._likelihood(i, self.out[i]), self.circuit.children[i].tolist()
+        if children:
+            message = _normalised(message.mul_(like))
+        return i, message, like, children[::-1]
+
+    def leave(self, i: int, like: Tensor) -> Tensor:
+        """The message from variable i to its parent, [B, j]. That of a leaf depends on its symbol alone."""
+        table = self.circuit._tables[i]
+        if len(self.circuit.children[i]):
+            return _normalised(like @ table.transition.t())
+        symbols, inverse = np.unique(self.out[i], return_inverse=True)
+        messages = _normalised(self._likelihood(i, symbols) @ table.transition.t())
+        return messages[torch.from_numpy(inverse).to(messages.device)]
+
+    def _likelihood(self, i: int, symbols: np.ndarray) -> Tensor:
+        at = torch.from_numpy(symbols).to(self.circuit.device)
+        return self.circuit._tables[i].likelihood.index_select(0, at).double()
+
+    def _symbols(self, i: int, message: Tensor) -> None:
+        table, levels = self.circuit._tables[i], self.circuit.levels
+        values = None if self.reading else self.out[i]
+        given = None if values is None else values // BLOCK
+        block = _code(counts_of(message @ table.blocks), given, self.coders, self.edges)
+        found = np.unique(block).tolist()
+        weights = torch.empty((len(message), BLOCK), dtype=torch.float64, device=message.device)
+        for b in found:
+            inside = table.likelihood[b * BLOCK : (b + 1) * BLOCK].double().t()
+            if len(found) == 1:
+                weights = message @ inside
+            else:
+                chosen = torch.from_numpy(np.flatnonzero(block == b)).to(message.device)
+                weights[chosen] = message[chosen] @ inside
+        place = _code(counts_of(weights), None if values is None else values % BLOCK, self.coders, self.edges)
+        if values is None:
+            values = block * BLOCK + place
+            if len(values) and int(values.max()) >= levels:
+                raise CorruptFile("coded data does not decode: a symbol beyond the last")
+            self.out[i] = values
+
+
+def _normalised(message: Tensor) -> Tensor:
+    """[B, k] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided by a
+    power of two and rounded down. Rows of zeros become uniform. In place.
+    """
+    largest = message.amax(1, keepdim=True)
+    exponent = torch.frexp(largest).exponent
+    message.mul_(POWERS.to(message.device)[(64 + MESSAGE_BITS - exponent).long()]).floor_()
+    zero = largest == 0
+    return message.masked_fill_(zero, 2.0 ** (MESSAGE_BITS - 1)) if bool(zero.any()) else message
 
 
 def _code(counts: np.ndarray, symbols: np.ndarray | None, coders: Sequence[RowCoder], edges: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecodec.entropy.circuit_coding import ONE, CircuitCoding, depth_first
+from lecodec.entropy.circuit_coding import ONE, CircuitCoding, _parameters, depth_first
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.tables import TOTAL, counts_of
 from lecodec.errors import CorruptFile, ModelError
@@ -31,8 +31,12 @@ def make(seed: int, variables: int, states: int, levels: int, *, peaked: float =
 
 def integers_of(circuit: CircuitCoding) -> tuple[np.ndarray, np.ndarray]:
     """The frozen probabilities: transition [V, K, K], emission [G, K, L]."""
-    emission = circuit._emission.numpy()[:, : circuit.levels].transpose(0, 2, 1)
-    return circuit._transition.numpy() / ONE, emission / ONE
+    k, tensors = circuit.states, circuit.tensors()
+    codes = (np.frombuffer(lzma.decompress(tensors[name].tobytes()), np.uint8) for name in ("transition", "emission"))
+    transition, emission = (
+        _parameters(c.reshape(-1, k, n)) / ONE for c, n in zip(codes, (k, circuit.levels), strict=True)
+    )
+    return transition, emission
 
 
 def brute_force(circuit: CircuitCoding, x: np.ndarray) -> float:
