@@ -25,7 +25,7 @@ from ..entropy.circuit import Circuit, Counts
 from ..errors import InputError
 from .checkpoint import load_checkpoint
 from .circuit_data import Items, augmented, load_items
-from .circuit_em import Maximiser, Smoothing, grow, prune
+from .circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from .circuit_start import starting_counts
 from .recipe import CircuitPhase, CircuitRecipe
 
@@ -194,6 +194,11 @@ class CircuitRun:
 
     def _enter(self, number: int, phase: CircuitPhase) -> None:
         self.phase = number
+        if phase.narrow:
+            group = torch.from_numpy(self.items.group).to(self.device)
+            self.mask = narrow(self.counts, self.mask, group, phase.narrow)
+            self._rebuild()
+            self._report(f"phase {number + 1}: narrowed to {int(self.mask.sum())} edges")
         if phase.keep is not None:
             self.mask = prune(self.counts, phase.keep, self.circuit.root)
             self._rebuild()

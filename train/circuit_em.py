@@ -2,6 +2,7 @@
 
     counts + prior -> maximise -> transition, emission        prune: the least used edges become exact zeros
                                                               grow: every state becomes two, a little different
+                                                              narrow: variables that say little keep few states
 
 Counts are in units of the whole training set. A mini-batch's are blended in, counts = (1 - a) counts + a N/n batch:
 stepwise EM (Cappe and Moulines 2009), where a state that a batch does not visit keeps its parameters.
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ..entropy.circuit import Circuit, Counts
 
-__all__ = ["Maximiser", "Smoothing", "grow", "prune"]
+__all__ = ["Maximiser", "Smoothing", "grow", "narrow", "prune"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,32 @@ def prune(counts: Counts, keep: float, root: int) -> Tensor:
     mask[root] = True
     flow.mul_(mask)
     return mask
+
+
+def narrow(counts: Counts, mask: Tensor | None, group: Tensor, shares: list[tuple[float, int]]) -> Tensor:
+    """Leave variables that say little with few states: coding costs states times states for every variable.
+
+    shares: (share, states): of the variables, ordered by the entropy of their levels, largest first, those up to `share`
+    keep their `states` most used states. Returns a mask [V, K, K]; sets the counts of the others to zero.
+    """
+    p = counts.emission.sum(2)
+    p = p / p.sum(1, keepdim=True)
+    order = torch.special.entr(p).sum(1)[group].argsort(descending=True, stable=True)
+    flow = counts.transition
+    kept = torch.zeros(flow.shape[0], flow.shape[2], dtype=torch.bool, device=flow.device)
+    begin = 0
+    for share, states in shares:
+        end = round(share * len(order))
+        chosen = order[begin:end]
+        most = flow[chosen].sum(1).topk(min(states, flow.shape[2]), 1).indices
+        kept[chosen] = kept[chosen].scatter(1, most, True)
+        begin = end
+    narrowed = kept[:, None, :].expand_as(flow).clone()
+    if mask is not None:
+        narrowed &= mask
+    flow.mul_(kept[:, None, :])
+    best = (flow + 1e-12 * kept[:, None, :]).argmax(2, keepdim=True)
+    return narrowed.scatter_(2, best, True)  # every row keeps an edge
 
 
 def grow(counts: Counts, mask: Tensor | None, noise: float, generator: torch.Generator) -> tuple[Counts, Tensor | None]:

@@ -100,7 +100,7 @@ class Recipe(_Strict):
 
 
 class CircuitPhase(_Strict):
-    """A stretch of a circuit's training. What it begins with, pruning and then growing, is done once."""
+    """A stretch of a circuit's training. What it begins with, narrowing, pruning and growing, is done once."""
 
     fraction: float = Field(gt=0, le=1)
     """Share of the whole run; those of all phases sum to 1."""
@@ -108,8 +108,10 @@ class CircuitPhase(_Strict):
     """Items a step."""
     step: tuple[float, float] = (0.5, 0.02)
     """How much of the counts each batch replaces, at the beginning and at the end; geometric between them."""
+    narrow: list[tuple[float, int]] = []
+    """Narrow first: (share, states): of the variables, the ones that say most first, those up to `share` keep `states`."""
     keep: float | None = Field(None, gt=0, le=1)
-    """Prune first: the share of all transitions that stays."""
+    """Prune then: the share of all transitions that stays."""
     grow: bool = False
     """Then let every state become two."""
 
@@ -117,6 +119,9 @@ class CircuitPhase(_Strict):
     def _steps(self) -> CircuitPhase:
         if not all(0 < s <= 1 for s in self.step):
             raise ValueError("steps are above 0 and at most 1")
+        shares = [share for share, _ in self.narrow]
+        if shares and (shares != sorted(shares) or shares[-1] != 1 or min(n for _, n in self.narrow) < 1):
+            raise ValueError("narrow: shares increase up to 1, and all states are at least 1")
         return self
 
 
