@@ -104,12 +104,11 @@ class CircuitCoding:
         """
         blocks = -(-self.levels // BLOCK)
         padded = np.zeros((blocks * BLOCK, self.states), np.int64)
-        reached: dict[int, np.ndarray] = {}
+        reached = _reachable(self.parent, self.order, transition)
         tables: list[_Tables] = [None] * self.variables  # type: ignore[list-item]
         for i in self.order.tolist():
             parent = int(self.parent[i])
             a = _parameters(transition[i])[[0] if parent < 0 else reached[parent]]
-            reached[i] = np.flatnonzero(a.any(0))
             padded[: self.levels] = _parameters(emission[self.group[i]]).T
             likelihood = torch.from_numpy(padded[:, reached[i]].astype(np.int32)).to(self.device)
             tables[i] = _Tables(
@@ -132,13 +131,15 @@ class CircuitCoding:
         transition, emission = (np.asarray(a, np.float64) for a in (transition, emission))
         if transition.ndim != 3 or emission.ndim != 3 or not all(np.isfinite(a).all() for a in (transition, emission)):
             raise ModelError("a circuit's parameters must be finite [V, K, K] and [G, K, L]")
+        codes = _codes(transition, keep=False), _codes(emission, keep=True)
+        _blank(np.asarray(parent), np.asarray(group), *codes)
         packed = {
             "parent": np.asarray(parent, np.int32),
             "group": np.asarray(group, np.int32),
             "states": np.array([transition.shape[1]], np.int32),
             "levels": np.array([emission.shape[2]], np.int32),
-            "transition": _pack(_codes(transition, keep=False)),
-            "emission": _pack(_codes(emission, keep=True)),
+            "transition": _pack(codes[0]),
+            "emission": _pack(codes[1]),
         }
         return cls(packed)
 
@@ -316,6 +317,29 @@ def depth_first(parent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 # -- parameters and their codes
+
+
+def _reachable(parent: np.ndarray, order: np.ndarray, transition: np.ndarray) -> dict[int, np.ndarray]:
+    """The states of each variable that some path from the root leads to. transition: codes [V, K, K]."""
+    reached: dict[int, np.ndarray] = {}
+    for i in order.tolist():
+        rows = transition[i][[0] if parent[i] < 0 else reached[int(parent[i])]]
+        reached[i] = np.flatnonzero((rows != ZERO).any(0))
+    return reached
+
+
+def _blank(parent: np.ndarray, group: np.ndarray, transition: np.ndarray, emission: np.ndarray) -> None:
+    """Overwrite the codes of what is never reached, which would only take space."""
+    order, _ = depth_first(parent)
+    used = np.zeros(emission.shape[:2], bool)
+    reached = _reachable(parent, order, transition)
+    for i in order.tolist():
+        used[group[i], reached[i]] = True
+        if parent[i] >= 0:
+            lost = np.setdiff1d(np.arange(transition.shape[1]), reached[int(parent[i])])
+            transition[i, lost] = ZERO
+            transition[i, lost, 0] = 0
+    emission[~used] = 0
 
 
 def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
