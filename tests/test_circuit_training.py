@@ -19,11 +19,11 @@ from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.circuit import bits_per_dimension
 from lecodec.train.circuit_data import augmented, load_items
 from lecodec.train.circuit_em import Maximiser, Smoothing, grow, prune
-from lecodec.train.circuit_freeze import trimmed
+from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
 from lecodec.train.loop import train
-from lecodec.train.recipe import load_circuit_recipe, load_recipe, recipe_kind
+from lecodec.train.recipe import CircuitRecipe, load_as, load_recipe, recipe_kind
 
 PARENT = np.array([1, -1, 1, 2, 1, 4])
 GROUP = np.array([0, 1, 0, 2, 1, 2])
@@ -338,7 +338,7 @@ epochs: 2
 phases: [{{fraction: 1, batch: 100}}]
 """
     )
-    items = load_items(load_circuit_recipe(path))
+    items = load_items(load_as(CircuitRecipe, path, {}))
     assert items.shape == (4, 4, 3) and items.levels == 511 and items.group.tolist()[:4] == [0, 1, 2, 0]
     assert int(items.train.min()) >= 0 and int(items.train.max()) < 511
     folder, _ = run(path, tmp_path)
@@ -348,19 +348,35 @@ phases: [{{fraction: 1, batch: 100}}]
 
 def test_augmented_items_stay_where_their_values_were(recipe):
     items = torch.arange(30, dtype=torch.int16).repeat(400, 1)
-    settings = load_circuit_recipe(recipe, shift=1.0, stretch=0.0)
-    moved = augmented(items, (6, 5), settings, np.random.default_rng(0)).view(-1, 6, 5)
+    shifts, stretches, nothing = (
+        load_as(CircuitRecipe, recipe, {"shift": a, "stretch": b}) for a, b in ((1, 0), (0, 1), (0, 0))
+    )
+    moved = augmented(items, (6, 5), shifts, np.random.default_rng(0)).view(-1, 6, 5)
     kinds = {tuple(m.flatten().tolist()) for m in moved}
     assert len(kinds) == 9 and tuple(range(30)) in kinds
-    stretched = augmented(items, (6, 5), load_circuit_recipe(recipe, shift=0.0, stretch=1.0), np.random.default_rng(0))
+    stretched = augmented(items, (6, 5), stretches, np.random.default_rng(0))
     assert set(np.abs(stretched.numpy() - items.numpy()).ravel().tolist()) <= {0, 1, 4, 5, 6}
-    assert augmented(items, (6, 5), load_circuit_recipe(recipe, shift=0, stretch=0), np.random.default_rng(0)) is items
+    assert augmented(items, (6, 5), nothing, np.random.default_rng(0)) is items
 
 
 def test_trimming_drops_what_is_hardly_ever_expected():
     emission = torch.tensor([[[0.999, 0.001], [0.5, 0.5]]])
-    counts = torch.tensor([[[9.0, 1.0], [1.0, 1.0]]])
-    assert trimmed(emission, counts, 0.1).tolist() == [[[pytest.approx(0.999), 0.0], [0.5, 0.5]]]
+    found = trimmed(emission, emission * torch.tensor([[[10.0], [2.0]]]), 0.1)
+    assert found[0, 0, 1] == pytest.approx(2.0**-19, rel=1e-3) and found[0, 1].tolist() == [0.5, 0.5]
+    assert torch.allclose(found.sum(2), torch.tensor(1.0))
+
+
+def test_coarse_parameters_are_still_distributions():
+    table = torch.rand(50, 8, generator=torch.Generator().manual_seed(0)) ** 8
+    table[:, 3] = 0
+    table /= table.sum(1, keepdim=True)
+    found = coarse(table, 1000 * table, 30)
+    assert torch.allclose(found.sum(1), torch.ones(50, dtype=torch.float64), atol=1e-6)
+    rare = (table < 0.029) & (table > 3e-6)
+    steps = torch.log2(found[rare]) / GRID
+    assert torch.allclose(steps, steps.round(), atol=1e-5) and not found[:, 3].any()
+    assert float((found[rare] / table[rare]).log2().abs().max()) <= GRID / 2 + 1e-5
+    assert torch.equal(coarse(table, 0 * table, 30), table.double()) and coarse(table, table, 0) is table
 
 
 @pytest.mark.parametrize(
@@ -400,4 +416,4 @@ def test_kinds_of_recipes_are_told_apart(recipe, tmp_path):
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "train" / "recipes").glob("*.yaml")), ids=str)
 def test_shipped_recipes_of_circuits_are_valid(path):
     if recipe_kind(path) == "circuit":
-        load_circuit_recipe(path)
+        load_as(CircuitRecipe, path, {})

@@ -1,13 +1,12 @@
 """From a circuit's checkpoint to a model file: probabilities become integer codes, and a card says what they are.
 
-    runs/NAME/checkpoint.pt -> trimmed probabilities -> CircuitCoding.from_parameters -> parse.* tensors, card
+    runs/NAME/checkpoint.pt -> trimmed, coarser probabilities -> CircuitCoding.from_parameters -> parse.* tensors, card
 
 Freezing ends with loading the result as files are coded with it: what is written can code.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream import NO_DIGEST, atomic_write
+from ..bitstream import NO_DIGEST
 from ..codec.circuit import CircuitCoder
+from ..codec.registry import save_model
 from ..entropy.circuit_coding import CircuitCoding
 from ..errors import InputError
 from .circuit_data import YCOCG_LEVELS
 from .recipe import CircuitRecipe
 
-__all__ = ["freeze_circuit", "trimmed"]
+__all__ = ["coarse", "freeze_circuit", "trimmed"]
+
+FLOOR = 2.0**-19
+"""Of emissions that are left out. Rounding in 20 bits keeps it above zero."""
+GRID = 8 * 20 / 254
+"""Octaves between what rarely used parameters are rounded to: eight steps of the codes in a model file."""
 
 
 def freeze_circuit(state: dict[str, Any], out: Path, name: str, *, overwrite: bool = False, origin: str = "it") -> Path:
@@ -33,15 +38,18 @@ def freeze_circuit(state: dict[str, Any], out: Path, name: str, *, overwrite: bo
     try:
         recipe = CircuitRecipe(**state["recipe"])
         parent, group = state["parent"].numpy(), state["group"].numpy()
-        counts = state["counts"]["emission"]
-        transition, emission = state["transition"].numpy(), trimmed(state["emission"], counts, recipe.trim)
+        flow, seen = state["counts"]["transition"], state["counts"]["emission"]
+        usage = seen.sum(1)[:, :, None]
+        emission = trimmed(state["emission"], state["emission"] * usage, recipe.trim)
+        emission = coarse(emission, emission * usage, recipe.coarse_below)
+        transition = coarse(state["transition"], flow, recipe.coarse_below)
         card = {
             "name": name,
             "kind": "circuit",
             "item_shape": [int(n) for n in state["item_shape"]],
             "levels": int(state["levels"]),
             "states": int(transition.shape[1]),
-            "edges": int(np.count_nonzero(transition)),
+            "edges": int(torch.count_nonzero(transition)),
             "held_out_bpd": state["held_out_bpd"] and round(state["held_out_bpd"], 4),
             "licence": recipe.licence,
             "training_data": recipe.data.name if recipe.data else [p.name for p in recipe.pictures + recipe.halved],
@@ -57,21 +65,32 @@ def freeze_circuit(state: dict[str, Any], out: Path, name: str, *, overwrite: bo
         raise InputError(f"{origin} is not a checkpoint of a circuit: {e}") from None
     if card["levels"] == YCOCG_LEVELS:
         card["patch"], card["levels"] = card["item_shape"], 256
-    coding = CircuitCoding.from_parameters(parent, group, transition, emission.numpy())
+    coding = CircuitCoding.from_parameters(parent, group, transition.numpy(), emission.numpy())
     tensors = {f"parse.{n}": np.ascontiguousarray(a) for n, a in coding.tensors().items()}
     card["parse_digest"] = CircuitCoder(tensors, card).parse_digest.hex()
-
-    from safetensors.numpy import save
-
-    data = save(tensors, {"card": json.dumps(card, sort_keys=True)})
-    with atomic_write(out, overwrite=overwrite) as file:
-        file.write(data)
-    return out
+    return save_model(tensors, card, out, overwrite)
 
 
-def trimmed(emission: Tensor, counts: Tensor, least: float) -> Tensor:
-    """Emissions [G, K, L] without the entries that were expected fewer than `least` times in the training data: these
-    become zero, which coding makes the smallest probability there is. counts: [G, L, K].
+def trimmed(emission: Tensor, expected: Tensor, least: float) -> Tensor:
+    """Emissions [G, K, L] in which entries expected fewer than `least` times in the training data have the smallest
+    probability that freezing does not take away: those cost next to nothing in a model file.
     """
-    usage = counts.sum(1)[:, :, None]  # [G, K, 1]
-    return torch.where(emission * usage < least, 0.0, emission)
+    if not least:
+        return emission
+    out = torch.where(expected < least, FLOOR, emission)
+    return out / out.sum(2, keepdim=True)
+
+
+def coarse(table: Tensor, expected: Tensor, least: float) -> Tensor:
+    """Probabilities [..., n] in which entries expected fewer than `least` times, which are known to a third or so, are
+    rounded to powers of 2^GRID; a row's other entries make up for it. Rows without enough of these stay as they are.
+    """
+    if not least:
+        return table
+    rare = (expected < least) & (table > 1.05 * FLOOR)
+    rounded = torch.exp2(GRID * torch.round(torch.log2(table.double().clamp_min(1e-30)) / GRID))
+    fixed = torch.where(rare, rounded, 0.0)
+    rest = torch.where(rare, 0.0, table.double())
+    wanted, found = 1 - fixed.sum(-1, keepdim=True), rest.sum(-1, keepdim=True)
+    enough = (wanted > 0.05) & (found > 0.05)
+    return torch.where(enough, fixed + rest * (wanted / found.clamp_min(1e-9)), table.double())
