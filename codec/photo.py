@@ -41,7 +41,8 @@ class PhotoCoder:
     def _encode(self, tile: np.ndarray) -> bytes:
         planes = tile.astype(np.int32)[..., None] if tile.ndim == 2 else to_ycocg(tile)
         writer = Writer()
-        self._model.traverse(writer, *planes.shape, 8 * tile.itemsize, planes)
+        height, width, channels = planes.shape
+        self._model.traverse(writer, height, width, channels, 8 * tile.itemsize, planes)
         return writer.finish()
 
     def _decode(self, body: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

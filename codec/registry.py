@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import LOSSLESS, NO_DIGEST, Header
+from ..bitstream import LOSSLESS, NO_DIGEST, Header, atomic_write
 from ..errors import ModelError, UnknownModel
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "load_for",
     "load_tensors",
     "read_card",
+    "save_model",
 ]
 
 SHIPPED = Path(__file__).parent / "models"
@@ -146,6 +147,20 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
         return load(Path(path).read_bytes())
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise ModelError(f"{path} is damaged: {e}") from None
+
+
+def save_model(tensors: Mapping[str, Any], card: Mapping[str, Any], out: Path, overwrite: bool = False) -> Path:
+    """Write a model file: numpy arrays and a card that JSON can hold. Raises ModelError (too large), OutputExists."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    data = save(contiguous, {"card": json.dumps(card, sort_keys=True)})
+    if len(data) > MAX_MODEL:
+        raise ModelError(f"the model would take {len(data)} bytes")
+    with atomic_write(out, overwrite=overwrite) as file:
+        file.write(data)
+    return out
 
 
 def check_digest(header: Header, parse_digest: bytes, card: Mapping[str, Any]) -> None:

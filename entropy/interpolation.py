@@ -185,7 +185,7 @@ class View:
         """What cg is coded from besides, [B, own_inputs(2), h, w]. co: its step at the target, shifted, [B, h, w]."""
         own = co.clamp(-SPAN, SPAN)
         near = _near(self.phase.window())
-        lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(*windows, own)]
+        lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(windows[0], windows[1], own)]
         return torch.stack([own, *lines], 1)
 
     def put(self, channel: int, rows: slice, samples: Tensor) -> None:

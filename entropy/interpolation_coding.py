@@ -77,7 +77,9 @@ class InterpolationCoding:
         """The tensors of a trained network. Raises ModelError."""
         tensors = {"config": np.array(list(asdict(network.config).values()), np.int32), **leaf_tables()}
         for name in _layers(network):
-            weight, bias, bits = (t.cpu().numpy() for t in frozen_weights(network.get_submodule(name)))
+            layer = network.get_submodule(name)
+            assert isinstance(layer, ShiftLayer)
+            weight, bias, bits = (t.cpu().numpy() for t in frozen_weights(layer))
             if np.abs(weight).max() > 2**15 - 1:
                 raise ModelError(f"layer {name} has weights beyond 16 bits")
             tensors |= {f"{name}.weight": weight.astype(np.int16), f"{name}.bias": bias.astype(np.int32)}
@@ -151,14 +153,14 @@ class InterpolationCoding:
         return out[:channels]
 
     def _luma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
-        trunk = self._network.luma[group][n]
+        trunk = self._network.trunk(False, group, n)
         seen, mean, shift = view.luma(rows)
         seen = rows_of(seen)
         parts = trunk.head(0, trunk.features(seen, near, True), seen, None, True)
         view.put(0, rows, self._samples(coder, parts, mean, shift, 0, depth, given, rows))
 
     def _chroma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
-        trunk = self._network.chroma[group][n]
+        trunk = self._network.trunk(True, group, n)
         seen, means, shifts, windows = view.chroma(rows)
         seen = rows_of(seen)
         features = trunk.features(seen, near, True)

@@ -117,6 +117,9 @@ class FrozenLayer(nn.Module):
     Raises ModelError unless sum |w| SPAN + |b| stays below FLOAT32_BOUND in every row.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: np.ndarray, bias: np.ndarray, bits: np.ndarray, low: int, high: int):
         super().__init__()
         reach = np.abs(weight.astype(np.int64)).sum(1) * SPAN + np.abs(bias.astype(np.int64))
@@ -142,10 +145,11 @@ class Trunk(nn.Module):
         self.second = ShiftLayer(config.width, config.middle)
         self.third = ShiftLayer(config.middle, config.middle)
         self.hidden = nn.ModuleList(ShiftLayer(config.middle + n, config.head) for n in own)
-        self.out = nn.ModuleList(ShiftLayer(config.head, 3 * k, -MEAN_MAX, MEAN_MAX, 0.3) for _ in own)
-        self.skip = nn.ModuleList(ShiftLayer(inputs + n, k, -MEAN_MAX, MEAN_MAX) for n in own)
+        outs = [ShiftLayer(config.head, 3 * k, -MEAN_MAX, MEAN_MAX, 0.3) for _ in own]
+        skips = [ShiftLayer(inputs + n, k, -MEAN_MAX, MEAN_MAX) for n in own]
+        self.out, self.skip = nn.ModuleList(outs), nn.ModuleList(skips)
         with torch.no_grad():
-            for out, skip in zip(self.out, self.skip, strict=True):
+            for out, skip in zip(outs, skips, strict=True):
                 skip.weight.zero_()
                 out.bias[2 * k :] = torch.linspace(20, 44, k) / 2**HIDDEN_BITS  # scale indices
 
@@ -214,6 +218,13 @@ class InterpolationNetwork(nn.Module):
             nn.ModuleList(Trunk(chroma_inputs(p), [1, 2], config) for p in PHASES) for _ in groups
         )
 
+    def trunk(self, chroma: bool, group: int, phase: int) -> Trunk:
+        phases = (self.chroma if chroma else self.luma)[group]
+        assert isinstance(phases, nn.ModuleList)
+        trunk = phases[phase]
+        assert isinstance(trunk, Trunk)
+        return trunk
+
     def forward(self, picture: Tensor, levels: int = 4) -> Tensor:
         channels = list(picture.unbind(-1))
         rows = []
@@ -228,13 +239,13 @@ class InterpolationNetwork(nn.Module):
                 _, h, w = planes[0][phase.target].shape
                 view, near = View(phase, planes, h, w), context[:, :h, :w].flatten(0, 2)
                 seen, mean, _ = view.luma(slice(0, h))
-                seen, trunk = rows_of(seen), self.luma[group][n]
+                seen, trunk = rows_of(seen), self.trunk(False, group, n)
                 features = trunk.features(seen, near, self.exact)
                 parts = trunk.head(0, features, seen, None, self.exact)
                 bits[0] = bits[0] + _bits(planes[0][phase.target], mean, parts, 0)
 
                 seen, means, _, windows = view.chroma(slice(0, h))
-                seen, trunk = rows_of(seen), self.chroma[group][n]
+                seen, trunk = rows_of(seen), self.trunk(True, group, n)
                 features = trunk.features(seen, near, self.exact)
                 parts = trunk.head(0, features, seen, None, self.exact)
                 target = planes[1][phase.target]

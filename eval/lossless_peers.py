@@ -154,9 +154,11 @@ def _png() -> _Peer:
         context.options = {"pred": "mixed", "compression_level": "9"}
         context.time_base = "1"
         frame = av.VideoFrame(array.shape[1], array.shape[0], kind)
-        plane = np.frombuffer(frame.planes[0], np.uint8).reshape(array.shape[0], -1)
+        plane = frame.planes[0]
         rows = array.astype(">u2").reshape(array.shape[0], -1).view(np.uint8)
-        plane[:, : rows.shape[1]] = rows
+        padded = np.zeros((array.shape[0], plane.line_size), np.uint8)
+        padded[:, : rows.shape[1]] = rows
+        plane.update(padded.tobytes())
         return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
     def read(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -115,7 +115,7 @@ class LecodecCodec:
             self.name = f"lecodec@{model.name}"
         else:
             self.name = "lecodec" if model is None else f"lecodec:{model}"
-        from .. import load
+        from ..codec.image import load
 
         self._codec = load("image", device=device, model=model)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.

@@ -115,8 +115,8 @@ def prune(counts: Counts, keep: float, root: int) -> Tensor:
 def narrow(counts: Counts, mask: Tensor | None, group: Tensor, shares: list[tuple[float, int]]) -> Tensor:
     """Leave variables that say little with few states: coding costs states times states for every variable.
 
-    shares: (share, states): of the variables, ordered by the entropy of their levels, largest first, those up to `share`
-    keep their `states` most used states. Returns a mask [V, K, K]; sets the counts of the others to zero.
+    shares: (share, states): of the variables, ordered by the entropy of their levels, largest first, those up to
+    `share` keep their `states` most used states. Returns a mask [V, K, K]; sets the counts of the others to zero.
     """
     p = counts.emission.sum(2)
     p = p / p.sum(1, keepdim=True)

@@ -8,7 +8,6 @@ Freezing ends with loading the result, which recomputes every bound and digest: 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,17 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bitstream import atomic_write, check_writable
+from ..bitstream import check_writable
 from ..codec.image import ImageCodec
 from ..codec.latent_coding import receptive_field, synthesis_digest
 from ..codec.network import ImageNetwork
-from ..codec.registry import load_tensors, read_card
+from ..codec.registry import load_tensors, read_card, save_model
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
-from ..errors import InputError, ModelError
+from ..errors import InputError
 from .calibrate import calibrated_tables
 from .checkpoint import load_checkpoint
 from .circuit_freeze import freeze_circuit
 from .data import CropStream, load_pictures
+from .photo_freeze import freeze_photo
 from .recipe import Recipe
 
 __all__ = ["amend_card", "freeze", "freeze_network"]
@@ -52,8 +52,9 @@ def freeze(
     run = Path(run)
     path = run / "checkpoint.pt" if run.is_dir() else run
     state = load_checkpoint(path)
-    if isinstance(state.get("recipe"), dict) and state["recipe"].get("kind") == "circuit":
-        return freeze_circuit(state, Path(out), name or Path(out).stem, overwrite=overwrite, origin=str(path))
+    other = {"circuit": freeze_circuit, "photo": freeze_photo}
+    if isinstance(state.get("recipe"), dict) and (freeze_kind := other.get(state["recipe"].get("kind"))):
+        return freeze_kind(state, Path(out), name or Path(out).stem, overwrite=overwrite, origin=str(path))
     try:
         recipe = Recipe(**state["recipe"])
         network = ImageNetwork(recipe.network())
@@ -115,15 +116,9 @@ def amend_card(path: Path, entries: dict[str, Any]) -> None:
 
 
 def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:
-    from safetensors.numpy import save
-
     card = _with_digests(tensors, card)
     ImageCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
-    data = save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, {"card": json.dumps(card, sort_keys=True)})
-    if len(data) > 2**30:
-        raise ModelError(f"the model would take {len(data)} bytes")
-    with atomic_write(out, overwrite=overwrite) as file:
-        file.write(data)
+    save_model(tensors, card, out, overwrite)
 
 
 def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:

@@ -29,11 +29,15 @@ from .checkpoint import load_checkpoint
 from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
-from .recipe import CircuitRecipe, Phase, Recipe, load_circuit_recipe, load_recipe, recipe_kind
+from .photo import PhotoRecipe, train_photo
+from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
 
 __all__ = ["load_checkpoint", "train", "weights_of"]
 
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
+
+
+_SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
 
 
 def train(
@@ -51,14 +55,19 @@ def train(
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
     the folder holds a run and `resume` is off.
     """
-    circuit = recipe_kind(recipe_path) == "circuit"
-    recipe = (load_circuit_recipe if circuit else load_recipe)(recipe_path, **(overrides or {}))
+    schema = _SCHEMAS.get(kind := recipe_kind(recipe_path))
+    if schema is None:
+        raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(_SCHEMAS)}")
+    recipe = load_as(schema, recipe_path, overrides or {})
     folder = Path(runs) / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
-    if isinstance(recipe, CircuitRecipe):
+    if not isinstance(recipe, Recipe):
         folder.mkdir(parents=True, exist_ok=True)
-        return train_circuit(recipe, folder, progress or _print_line, resume=resume, accelerator=accelerator)
+        say = progress or _print_line
+        if isinstance(recipe, PhotoRecipe):
+            return train_photo(recipe, folder, say, resume=resume, accelerator=accelerator)
+        return train_circuit(recipe, folder, say, resume=resume, accelerator=accelerator)
     from lightning.fabric import Fabric
     from lightning.fabric.loggers import TensorBoardLogger
 

@@ -30,6 +30,7 @@ from ..codec.colour import to_ycocg
 from ..entropy.interpolation import CHANNELS
 from ..entropy.interpolation_network import InterpolationConfig, InterpolationNetwork
 from ..errors import InputError, ModelError
+from .checkpoint import load_checkpoint
 from .data import load_pictures
 
 __all__ = ["PhotoRecipe", "train_photo"]
@@ -161,10 +162,17 @@ def _middle(picture: np.ndarray, downscale: tuple[float, float], most: int = 512
     return picture[top : top + height, left : left + width]
 
 
-def train_photo(recipe: PhotoRecipe, folder: Path, resume: bool, say: Callable[[str], None], accelerator: str) -> None:
-    """Run a recipe in `folder`; checkpoint.pt is what `resume` and `freeze` take. Raises InputError, ModelError."""
+def train_photo(
+    recipe: PhotoRecipe, folder: Path, say: Callable[[str], None], *, resume: bool = False, accelerator: str = "auto"
+) -> Path:
+    """Run a recipe in a folder that exists; returns the folder, with checkpoint.pt and metrics.csv.
+
+    resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
+    Raises InputError, ModelError.
+    """
     device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     _Run(recipe, folder, resume and (folder / "checkpoint.pt").exists(), say, device).go()
+    return folder
 
 
 class _Run:
@@ -244,7 +252,6 @@ class _Run:
 
     def _checkpoint(self) -> None:
         state: dict[str, Any] = {
-            "kind": "photo",
             "recipe": self.recipe.model_dump(mode="json"),
             "config": asdict(self.recipe.config()),
             "network": self.network.state_dict(),
@@ -278,9 +285,7 @@ class _Run:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from .loop import load_checkpoint
-
     state = load_checkpoint(path)
-    if state.get("kind") != "photo":
+    if not isinstance(state.get("recipe"), dict) or state["recipe"].get("kind") != "photo":
         raise InputError(f"{path} is not a checkpoint of a photo model")
     return state

@@ -14,7 +14,7 @@ from ..codec.transforms import TransformConfig
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
-__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "load_circuit_recipe", "load_recipe", "recipe_kind"]
+__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "load_as", "load_recipe", "recipe_kind"]
 
 _R = TypeVar("_R", bound=BaseModel)
 
@@ -109,7 +109,7 @@ class CircuitPhase(_Strict):
     step: tuple[float, float] = (0.5, 0.02)
     """How much of the counts each batch replaces, at the beginning and at the end; geometric between them."""
     narrow: list[tuple[float, int]] = []
-    """Narrow first: (share, states): of the variables, the ones that say most first, those up to `share` keep `states`."""
+    """Narrow first: (share, states): variables in order of how much they say; those up to `share` keep `states`."""
     keep: float | None = Field(None, gt=0, le=1)
     """Prune then: the share of all transitions that stays."""
     grow: bool = False
@@ -165,8 +165,10 @@ class CircuitRecipe(_Strict):
     """Items that these clusters are found with."""
     smoothing: dict[str, float] = {}
     """Fields of train.circuit_em.Smoothing that differ from its defaults."""
-    trim: float = Field(0.0, ge=0)
-    """Emissions expected fewer times than this in all the training data are left out of the model file."""
+    trim: float = Field(0.02, ge=0)
+    """Emissions expected fewer times than this in all the training data become the smallest that a file can hold."""
+    coarse_below: float = Field(30.0, ge=0)
+    """Parameters expected fewer times than this are stored with fewer digits."""
     growing_noise: float = Field(0.3, gt=0)
 
     epochs: float = Field(gt=0)
@@ -194,13 +196,8 @@ def recipe_kind(path: Path | str) -> str:
 
 
 def load_recipe(path: Path | str, **overrides: object) -> Recipe:
-    """Read and check a recipe. Raises InputError with one sentence a fault."""
-    return _checked(Recipe, path, overrides)
-
-
-def load_circuit_recipe(path: Path | str, **overrides: object) -> CircuitRecipe:
-    """Read and check the recipe of a circuit. Raises InputError with one sentence a fault."""
-    return _checked(CircuitRecipe, path, overrides)
+    """Read and check the recipe of an image model. Raises InputError with one sentence a fault."""
+    return load_as(Recipe, path, overrides)
 
 
 def _read(path: Path | str) -> dict[str, Any]:
@@ -213,7 +210,8 @@ def _read(path: Path | str) -> dict[str, Any]:
     return text
 
 
-def _checked(schema: type[_R], path: Path | str, overrides: dict[str, object]) -> _R:
+def load_as(schema: type[_R], path: Path | str, overrides: dict[str, object]) -> _R:
+    """Read and check a recipe of any kind. Raises InputError with one sentence a fault."""
     try:
         return schema(**{**_read(path), **overrides})
     except ValidationError as e:
