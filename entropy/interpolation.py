@@ -55,7 +55,7 @@ REGRESSIONS = 2
 """Lines fitted for each pair of channels: to the near samples, and to all."""
 FINE_BITS = 2
 """Regressions are in units of 1/4 of a step."""
-ROUGH = 8
+ROUGH = 32
 """Samples of 16 bits are shifted until their near differences are below 2 ROUGH on average."""
 MAX_SHIFT = 12
 MARGIN = 2
@@ -181,9 +181,9 @@ class View:
             parts += [windows[-1], torch.stack(lines, 1)]
         return torch.cat(parts, 1), means, shifts, windows
 
-    def own(self, co: Tensor, windows: list[Tensor]) -> Tensor:
-        """What cg is coded from besides, [B, own_inputs(2), h, w]. co: its step at the target, shifted, [B, h, w]."""
-        own = co.clamp(-SPAN, SPAN)
+    def own(self, co: Tensor, shift: Tensor | None, windows: list[Tensor]) -> Tensor:
+        """What cg is coded from besides, [B, own_inputs(2), h, w]. co: the target's co less its reference, [B, h,
+        w].""" own = _coarser(co[:, None], shift)[:, 0]
         near = _near(self.phase.window())
         lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(windows[0], windows[1], own)]
         return torch.stack([own, *lines], 1)

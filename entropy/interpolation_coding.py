@@ -21,7 +21,7 @@ from ..errors import CorruptFile, ModelError
 from .coder import RowCoder
 from .digest import parse_digest
 from .exact import no_tf32, verify_arithmetic
-from .interpolation import PHASES, View, differences, halves, power_of_half, split_phases
+from .interpolation import PHASES, View, differences, halves, split_phases
 from .interpolation_network import (
     FrozenLayer,
     InterpolationConfig,
@@ -170,10 +170,7 @@ class InterpolationCoding:
             found = self._samples(coder, parts, means[c - 1], shifts[c - 1], c, depth, given, rows)
             view.put(c, rows, found)
             if c == 1:
-                step = found - means[0]
-                if shifts[0] is not None:
-                    step = torch.floor(step * power_of_half(shifts[0]))
-                own = rows_of(view.own(step, windows))
+                own = rows_of(view.own(found - means[0], shifts[0], windows))
 
     def _samples(
         self,

@@ -31,6 +31,7 @@ from .interpolation import (
     luma_inputs,
     own_inputs,
     padded,
+    power_of_half,
     split_phases,
 )
 from .mixture import LOGIT_MAX, MEAN_MAX, SCALES, mixture_bits
@@ -204,8 +205,9 @@ def rows_of(seen: Tensor) -> Tensor:
 
 
 class InterpolationNetwork(nn.Module):
-    """forward: pictures [B, H, W, 3] (YCoCg-R of 8 bits, integers as floats), levels -> bits [levels, 3 channels]: sums
-    over the batch for all samples of the finest levels.
+    """forward: pictures [B, H, W, 3] (YCoCg-R, integers as floats), levels, deep -> bits [levels, 3 channels]: sums
+    over the batch for all samples of the finest levels. deep: the samples have 16 bits, not 8; bits that are shifted
+    out, and coded as they are, are not counted.
     """
 
     def __init__(self, config: InterpolationConfig):
@@ -225,7 +227,7 @@ class InterpolationNetwork(nn.Module):
         assert isinstance(trunk, Trunk)
         return trunk
 
-    def forward(self, picture: Tensor, levels: int = 4) -> Tensor:
+    def forward(self, picture: Tensor, levels: int = 4, deep: bool = False) -> Tensor:
         channels = list(picture.unbind(-1))
         rows = []
         for level in range(levels):
@@ -233,31 +235,38 @@ class InterpolationNetwork(nn.Module):
                 break
             planes = [split_phases(c) for c in channels]
             group = min(level, self.config.groups - 1)
-            context = self.context[group](differences([p[0, 0] for p in planes]), self.exact)
+            context = self.context[group](differences([p[0, 0] for p in planes], deep), self.exact)
             bits = [torch.zeros((), device=picture.device) for _ in range(CHANNELS)]
             for n, phase in enumerate(PHASES):
-                _, h, w = planes[0][phase.target].shape
-                view, near = View(phase, planes, h, w), context[:, :h, :w].flatten(0, 2)
-                seen, mean, _ = view.luma(slice(0, h))
+                y, co, cg = (p[phase.target] for p in planes)
+                _, h, w = y.shape
+                view, near, rows_all = View(phase, planes, h, w, deep), context[:, :h, :w].flatten(0, 2), slice(0, h)
+                seen, mean, shift = view.luma(rows_all)
                 seen, trunk = rows_of(seen), self.trunk(False, group, n)
                 features = trunk.features(seen, near, self.exact)
                 parts = trunk.head(0, features, seen, None, self.exact)
-                bits[0] = bits[0] + _bits(planes[0][phase.target], mean, parts, 0)
+                bits[0] = bits[0] + _bits(y, mean, shift, parts, 0)
 
-                seen, means, _, windows = view.chroma(slice(0, h))
+                seen, means, shifts, windows = view.chroma(rows_all)
                 seen, trunk = rows_of(seen), self.trunk(True, group, n)
                 features = trunk.features(seen, near, self.exact)
                 parts = trunk.head(0, features, seen, None, self.exact)
-                target = planes[1][phase.target]
-                bits[1] = bits[1] + _bits(target, means[0], parts, 1)
-                own = rows_of(view.own(target - means[0], windows))
+                bits[1] = bits[1] + _bits(co, means[0], shifts[0], parts, 1)
+                own = rows_of(view.own(co - means[0], shifts[0], windows))
                 parts = trunk.head(1, features, seen, own, self.exact)
-                bits[2] = bits[2] + _bits(planes[2][phase.target], means[1], parts, 2)
+                bits[2] = bits[2] + _bits(cg, means[1], shifts[1], parts, 2)
             rows.append(torch.stack(bits))
             channels = [p[0, 0] for p in planes]
         return torch.stack(rows)
 
 
-def _bits(target: Tensor, mean: Tensor, parts: tuple[Tensor, Tensor, Tensor], channel: int) -> Tensor:
-    ref = mean.flatten()
-    return mixture_bits(target.flatten() - ref, *parts, (-255.0 if channel else 0.0) - ref, 255.0 - ref).sum()
+def _bits(
+    target: Tensor, mean: Tensor, shift: Tensor | None, parts: tuple[Tensor, Tensor, Tensor], channel: int
+) -> Tensor:
+    most = 255.0 if shift is None else 65535.0
+    unit = None if shift is None else power_of_half(shift)
+    x, low, high = (
+        (v if unit is None else torch.floor(v * unit)).flatten()
+        for v in (target - mean, (-most if channel else 0.0) - mean, most - mean)
+    )
+    return mixture_bits(x, *parts, low, high).sum()

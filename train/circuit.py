@@ -195,12 +195,11 @@ class CircuitRun:
     def _enter(self, number: int, phase: CircuitPhase) -> None:
         self.phase = number
         if phase.narrow:
-            group = torch.from_numpy(self.items.group).to(self.device)
-            self.mask = narrow(self.counts, self.mask, group, phase.narrow)
+            self.mask = narrow(self.counts, self.mask, self.circuit, phase.narrow)
             self._rebuild()
             self._report(f"phase {number + 1}: narrowed to {int(self.mask.sum())} edges")
         if phase.keep is not None:
-            self.mask = prune(self.counts, phase.keep, self.circuit.root)
+            self.mask = prune(self.counts, phase.keep, self.circuit.root, self.mask)
             self._rebuild()
             self._report(f"phase {number + 1}: pruned to {int(self.mask.sum())} edges")
         if phase.grow:

@@ -97,45 +97,76 @@ class Maximiser:
         out.div_(out.sum(1, keepdim=True))
 
 
-def prune(counts: Counts, keep: float, root: int) -> Tensor:
+def prune(counts: Counts, keep: float, root: int, mask: Tensor | None = None) -> Tensor:
     """Which transitions to keep: the share `keep` of those with the largest counts, and the largest of each row.
 
-    Returns a mask [V, K, K]; sets the counts of the others to zero. The root's prior is kept whole.
+    mask: those that there are. Returns a mask [V, K, K]; sets the counts of the others to zero. The root's prior stays.
     """
     flow = counts.transition
     number = max(1, round(keep * flow.numel()))
     threshold = flow.flatten().kthvalue(flow.numel() - number + 1).values
-    mask = flow >= threshold.clamp_min(1e-20)
-    mask.scatter_(2, flow.argmax(2, keepdim=True), True)
-    mask[root] = True
-    flow.mul_(mask)
-    return mask
+    kept = flow >= threshold.clamp_min(1e-20)
+    best = flow if mask is None else flow + 1e-12 * mask
+    kept.scatter_(2, best.argmax(2, keepdim=True), True)
+    kept[root] = True if mask is None else mask[root]
+    flow.mul_(kept)
+    return kept
 
 
-def narrow(counts: Counts, mask: Tensor | None, group: Tensor, shares: list[tuple[float, int]]) -> Tensor:
+def narrow(counts: Counts, mask: Tensor | None, circuit: Circuit, shares: list[tuple[float, int]]) -> Tensor:
     """Leave variables that say little with few states: coding costs states times states for every variable.
 
     shares: (share, states): of the variables, ordered by the entropy of their levels, largest first, those up to
-    `share` keep their `states` most used states. Returns a mask [V, K, K]; sets the counts of the others to zero.
+    `share` keep `states` states: ones that are used much and unlike each other, and the others' counts are added to
+    those of the most alike. Alike are states with alike emissions and alike transitions to all children.
+    Returns a mask [V, K, K]; changes the counts in place.
     """
-    p = counts.emission.sum(2)
-    p = p / p.sum(1, keepdim=True)
-    order = torch.special.entr(p).sum(1)[group].argsort(descending=True, stable=True)
-    flow = counts.transition
-    kept = torch.zeros(flow.shape[0], flow.shape[2], dtype=torch.bool, device=flow.device)
-    begin = 0
+    group = torch.from_numpy(circuit.group).to(circuit.device)
+    levels = counts.emission.sum(2)
+    entropy = torch.special.entr(levels / levels.sum(1, keepdim=True)).sum(1)[group]
+    limit = torch.empty(len(group), dtype=torch.int64)
+    begin, ordered = 0, entropy.argsort(descending=True, stable=True).cpu()
     for share, states in shares:
-        end = round(share * len(order))
-        chosen = order[begin:end]
-        most = flow[chosen].sum(1).topk(min(states, flow.shape[2]), 1).indices
-        kept[chosen] = kept[chosen].scatter(1, most, True)
+        end = round(share * len(ordered))
+        limit[ordered[begin:end]] = states
         begin = end
-    narrowed = kept[:, None, :].expand_as(flow).clone()
-    if mask is not None:
-        narrowed &= mask
-    flow.mul_(kept[:, None, :])
-    best = (flow + 1e-12 * kept[:, None, :]).argmax(2, keepdim=True)
-    return narrowed.scatter_(2, best, True)  # every row keeps an edge
+    alone = torch.bincount(group)[group] == 1
+    mask = torch.ones_like(counts.transition, dtype=torch.bool) if mask is None else mask.clone()
+    for v in reversed(circuit.order):
+        if limit[v] < circuit.states:
+            below = [counts.transition[c] for c in circuit.children[v]]
+            target = _merged(
+                counts.transition[v].sum(0), [counts.emission[circuit.group[v]].t(), *below], int(limit[v])
+            )
+            counts.transition[v] = torch.zeros_like(counts.transition[v]).index_add_(1, target, counts.transition[v])
+            mask[v] = torch.zeros_like(counts.transition[v]).index_add_(1, target, mask[v].float()) > 0
+            for c in circuit.children[v]:
+                counts.transition[c] = torch.zeros_like(counts.transition[c]).index_add_(
+                    0, target, counts.transition[c]
+                )
+                mask[c] |= torch.zeros_like(counts.transition[c]).index_add_(0, target, mask[c].float()) > 0
+            if alone[v]:
+                table = counts.emission[circuit.group[v]]
+                table.copy_(torch.zeros_like(table).index_add_(1, target, table))
+    return mask
+
+
+def _merged(usage: Tensor, tables: list[Tensor], limit: int) -> Tensor:
+    """Which of at most `limit` states each state [K] becomes part of. tables: [K, n] counts of what follows from it."""
+    distance = torch.zeros(len(usage), len(usage), device=usage.device)
+    for table in tables:
+        root = (table / table.sum(1, keepdim=True).clamp_min(1e-20)).sqrt()
+        distance -= (root @ root.t()).clamp(1e-6, 1).log()  # Bhattacharyya
+    distance.fill_diagonal_(0)
+    kept = [int(usage.argmax())]
+    nearest = distance[kept[0]].clone()
+    while len(kept) < limit and float((worth := usage * nearest).max()) > 0:
+        kept.append(int(worth.argmax()))
+        nearest = torch.minimum(nearest, distance[kept[-1]])
+    chosen = torch.tensor(kept, device=usage.device)
+    target = chosen[distance[:, chosen].argmin(1)]
+    target[chosen] = chosen
+    return target
 
 
 def grow(counts: Counts, mask: Tensor | None, noise: float, generator: torch.Generator) -> tuple[Counts, Tensor | None]:

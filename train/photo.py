@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +65,8 @@ class PhotoRecipe(_Strict):
     """Share of the crops that are softened a little, as film and lenses do."""
     noise: float = Field(0.3, ge=0, le=1)
     """Share of the crops that get noise of a deviation up to 3."""
+    deep: float = Field(0.15, ge=0, le=1)
+    """Share of the batches whose crops have 16 bits."""
     start_from: Path | None = None
     """A checkpoint whose averaged weights the run starts with."""
     network: dict[str, int] = {}
@@ -93,7 +95,7 @@ _KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX"
 
 
 class PhotoCrops:
-    """An endless stream of crops, uint8 [crop, crop, 3], made by threads ahead of the training step."""
+    """An endless stream of batches, uint8 or uint16 [batch, crop, crop, 3], made ahead of the training step."""
 
     def __init__(self, recipe: PhotoRecipe, seed: int):
         self._recipe, self._random = recipe, random.Random(seed)
@@ -114,13 +116,30 @@ class PhotoCrops:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         shares = [source.share for source, _, _ in self._sources]
-        ahead = []
+        ahead: list[list[Future[np.ndarray]]] = []
         while True:
-            while len(ahead) < 4 * self._recipe.batch:
-                (source, pictures, weights) = self._random.choices(self._sources, shares)[0]
-                (picture,) = self._random.choices(pictures, cum_weights=weights)
-                ahead.append(self._pool.submit(self._cut, source, picture, self._random.getrandbits(63)))
-            yield ahead.pop(0).result()
+            while len(ahead) < 4:
+                cut, batch = self._cut_deep if self._random.random() < self._recipe.deep else self._cut, []
+                for _ in range(self._recipe.batch):
+                    (source, pictures, weights) = self._random.choices(self._sources, shares)[0]
+                    (picture,) = self._random.choices(pictures, cum_weights=weights)
+                    batch.append(self._pool.submit(cut, source, picture, self._random.getrandbits(63)))
+                ahead.append(batch)
+            yield np.stack([crop.result() for crop in ahead.pop(0)])
+
+    def _cut_deep(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+        """A crop of 16 bits: resampled without rounding to 8, some enlarged, as a camera's interpolated colours are."""
+        rng, size = random.Random(seed), self._recipe.crop
+        factor = rng.uniform(0.7, 2.2)
+        side = min(round(size * factor), *picture.shape[:2])
+        top, left = (rng.randint(0, n - side) for n in picture.shape[:2])
+        crop = picture[top : top + side, left : left + side].astype(np.float32)
+        if rng.random() < self._recipe.noise:
+            crop += np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0.1, 3), crop.shape)
+        kind = rng.choice(_KERNELS)
+        planes = [Image.fromarray(crop[..., c]).resize((size, size), kind) for c in range(3)]
+        exposure = 257 * rng.choice((1.0, rng.uniform(0.1, 1.0)))
+        return _turned((np.stack(planes, -1) * exposure).round().clip(0, 65535).astype(np.uint16), rng)
 
     def _cut(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
         rng, size = random.Random(seed), self._recipe.crop
@@ -136,11 +155,16 @@ class PhotoCrops:
             crop = _noisy(crop, rng)
         if rng.random() < 0.06:
             crop = np.repeat(crop[:, :, 1:2], 3, 2)  # grey
-        if rng.random() < 0.5:
-            crop = crop[::-1]
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        return np.ascontiguousarray(crop.transpose(1, 0, 2) if rng.random() < 0.5 else crop)
+        return _turned(crop, rng)
+
+
+def _turned(crop: np.ndarray, rng: random.Random) -> np.ndarray:
+    """One of the eight ways to turn and mirror a square."""
+    if rng.random() < 0.5:
+        crop = crop[::-1]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    return crop.transpose(1, 0, 2) if rng.random() < 0.5 else crop
 
 
 def _noisy(crop: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -219,9 +243,9 @@ class _Run:
             rate = recipe.learning_rate * min(1, (self.step + 1) / recipe.warmup_steps) * max(1 - self.done, 0.01)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            x = torch.from_numpy(to_ycocg(np.stack([next(stream) for _ in range(recipe.batch)])))
-            x = x.to(self.device).float()
-            loss = self.network(x, recipe.levels).sum() / x.numel()
+            crops = next(stream)
+            x = torch.from_numpy(to_ycocg(crops)).to(self.device).float()
+            loss = self.network(x, recipe.levels, crops.dtype == np.uint16).sum() / x.numel()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
