@@ -47,7 +47,9 @@ def mutual_information(samples: np.ndarray, levels: int, bins: int = 16, *, bloc
 
 def quantiles(samples: np.ndarray, bins: int) -> np.ndarray:
     """Each sample's place among those of its variable, in `bins` ranges that are as full as ties allow: int64 [N,
-    V].""" edges = np.quantile(samples, np.arange(1, bins) / bins, axis=0)
+    V].
+    """
+    edges = np.quantile(samples, np.arange(1, bins) / bins, axis=0)
     return np.stack([np.searchsorted(e, column, "right") for e, column in zip(edges.T, samples.T, strict=True)], 1)
 
 

@@ -183,7 +183,9 @@ class View:
 
     def own(self, co: Tensor, shift: Tensor | None, windows: list[Tensor]) -> Tensor:
         """What cg is coded from besides, [B, own_inputs(2), h, w]. co: the target's co less its reference, [B, h,
-        w].""" own = _coarser(co[:, None], shift)[:, 0]
+        w].
+        """
+        own = _coarser(co[:, None], shift)[:, 0]
         near = _near(self.phase.window())
         lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(windows[0], windows[1], own)]
         return torch.stack([own, *lines], 1)
