@@ -3,7 +3,7 @@
     cli -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> loaded (codecs)
     cli -> console (how it looks)
 
-    lecodec encode | decode | info | test | models | train | freeze | eval rd | eval bench
+    lecodec encode | decode | info | test | models | train | freeze | eval rd | eval lossless | eval bench
 
 Conventions of zstd and flac. Inputs are kept; an existing output is refused without `-f`; `-o FILE` goes with one
 input and `-o DIR/` with many; `-r` takes folders; `-` and `-c` are pipes. One bad file does not stop the others: each
@@ -415,6 +415,29 @@ def rd_command(
         print_table(result.summary_table())
         print()
         print_table(result.bd_table())
+        for name, why in result.skipped:
+            tell(name, f"left out: {why}")
+    raise typer.Exit(1 if result.skipped else 0)
+
+
+@eval_app.command("lossless")
+def lossless_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Folders of pictures and sets of samples; NAME=PATH to call one so.", metavar="SOURCE"),
+    ],
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,png,webp,jxl,xz,zstd",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("lossless.tsv"),
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Lossless codecs side by side, decoded and compared: sizes and times in a TSV table."""
+    with one_sentence(sources[0]):
+        from .eval.lossless import run_lossless
+
+        tick = None if quiet or not sys.stderr.isatty() else _tick
+        result = run_lossless(sources, _names(codecs), output, device=device, progress=tick)
+        print_table(result.table())
         for name, why in result.skipped:
             tell(name, f"left out: {why}")
     raise typer.Exit(1 if result.skipped else 0)
