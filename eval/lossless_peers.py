@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -152,7 +153,7 @@ def _png() -> _Peer:
         context: Any = av.CodecContext.create("png", "w")
         context.width, context.height, context.pix_fmt = array.shape[1], array.shape[0], kind
         context.options = {"pred": "mixed", "compression_level": "9"}
-        context.time_base = "1"
+        context.time_base = Fraction(1)
         frame = av.VideoFrame(array.shape[1], array.shape[0], kind)
         plane = frame.planes[0]
         rows = array.astype(">u2").reshape(array.shape[0], -1).view(np.uint8)
