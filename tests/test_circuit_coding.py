@@ -240,3 +240,81 @@ def test_the_digest_is_over_the_parameters_not_over_their_packing():
     assert CircuitCoding(again).digest() == circuit.digest()
     other = bytes([codes[0] ^ 1]) + codes[1:]
     assert CircuitCoding({**tensors, "emission": packed(other)}).digest() != circuit.digest()
+
+
+# -- a decoder written from the specification alone (FORMAT.md, sections 11, 14 and 15), in Python's integers
+
+
+class SpecifiedCoder:
+    def __init__(self, body: bytes):
+        self.words = [int.from_bytes(body[n : n + 4], "little") for n in range(0, len(body), 4)]
+        self.lower, self.range, self.point = 0, 2**64 - 1, (self.word() << 32) | self.word()
+
+    def word(self) -> int:
+        return self.words.pop(0) if self.words else 0
+
+    def symbol(self, weights: list[int]) -> int:
+        m, bits = len(weights), sum(weights).bit_length()
+        w = [x * 2**29 // 2**bits for x in weights]
+        running = [0, *itertools.accumulate(w if any(w) else [1] * m)]
+        edges = [x * (2**24 - m) // running[-1] + n for n, x in enumerate(running)]
+        scale = self.range >> 24
+        at = (self.point - self.lower) % 2**64 // scale
+        found = next(n for n in range(m) if at < edges[n + 1])
+        self.lower = (self.lower + scale * edges[found]) % 2**64
+        self.range = scale * (edges[found + 1] - edges[found])
+        if self.range < 2**32:
+            self.lower, self.range = (self.lower << 32) % 2**64, self.range << 32
+            self.point = (self.point << 32) % 2**64 | self.word()
+        return found
+
+
+def specified_decode(body: bytes, parent: list[int], a: list, e: list, items: int) -> list[list[int]]:
+    """a: codes [V][K][K]; e: codes [V][K][levels], every variable its own -> items [n][V]."""
+
+    def row(codes: list[int]) -> list[int]:
+        v = [0 if c == 255 else round(2**20 * 2 ** (-20 * c / 254)) for c in codes]
+        p = [x * 2**20 // sum(v) for x in v]
+        p[v.index(max(v))] += 2**20 - sum(p)
+        return p
+
+    def norm(m: list[int]) -> list[int]:
+        bits = max(m).bit_length()
+        return [x * 2**24 // 2**bits for x in m] if bits else [2**23] * len(m)
+
+    states, levels = range(len(a[0])), len(e[0][0])
+    transition, emission = ([[row(r) for r in table] for table in tables] for tables in (a, e))
+    coder, out = SpecifiedCoder(body), [[0] * len(parent) for _ in range(items)]
+
+    def code(i: int, messages: list[list[int]]) -> list[list[int]]:
+        blocks = [
+            coder.symbol([sum(m[k] * sum(emission[i][k][b : b + 16]) for k in states) for b in range(0, levels, 16)])
+            for m in messages
+        ]
+        for n, m in enumerate(messages):
+            part = [emission[i][k][16 * blocks[n] :][:16] for k in states]
+            part = [p + [0] * (16 - len(p)) for p in part]
+            out[n][i] = 16 * blocks[n] + coder.symbol([sum(m[k] * part[k][d] for k in states) for d in range(16)])
+        like = [[emission[i][k][x[i]] for k in states] for x in out]
+        messages = [norm([p * q for p, q in zip(m, s, strict=True)]) for m, s in zip(messages, like, strict=True)]
+        for c in [c for c, p in enumerate(parent) if p == i]:
+            t = transition[c]
+            below = code(c, [norm([sum(m[j] * t[j][k] for j in states) for k in states]) for m in messages])
+            up = [norm([sum(t[j][k] * s[k] for k in states) for j in states]) for s in below]
+            messages = [norm([p * q for p, q in zip(m, u, strict=True)]) for m, u in zip(messages, up, strict=True)]
+            like = [norm([p * q for p, q in zip(s, u, strict=True)]) for s, u in zip(like, up, strict=True)]
+        return like
+
+    root = parent.index(-1)
+    code(root, [norm(transition[root][0])] * items)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_decoder_written_from_the_specification_reads_it(seed):
+    (parent, _, _, _), circuit = make(seed, 7, 3, 40, peaked=0.2)
+    x = np.random.default_rng(seed).integers(0, 40, (6, 7))
+    (body,) = round_trip(circuit, x, [6])
+    packed_codes = (circuit.tensors()[name].tobytes() for name in ("transition", "emission"))
+    a, e = (np.frombuffer(lzma.decompress(p), np.uint8).reshape(7, 3, -1).tolist() for p in packed_codes)
+    assert specified_decode(body, parent.tolist(), a, e, 6) == x.tolist()
