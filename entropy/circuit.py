@@ -57,7 +57,8 @@ class Circuit:
 
     parent: [V], -1 for the root. group: [V], which emission table each variable has. transition: [V, K, K], rows sum
     to 1 and belong to the parent's states; the root has its prior in every row. emission: [G, K, L], rows sum to 1.
-    common: [V] the commonest value of each variable (default: 0), which only speed depends on.
+    common: [V] the commonest value of each variable (default: 0); mask: [V, K, K], False where transitions are zero for
+    good (default: nowhere). Only speed depends on these two: states that no path from the root reaches are left out.
     Raises InputError for shapes that do not fit each other and ModelError for parents that are not a tree.
     """
 
@@ -68,6 +69,7 @@ class Circuit:
         transition: Tensor,
         emission: Tensor,
         common: np.ndarray | None = None,
+        mask: Tensor | None = None,
     ):
         self.parent = np.asarray(parent, np.int64)
         self.group = np.asarray(group, np.int64)
@@ -85,6 +87,8 @@ class Circuit:
             raise InputError(f"{variables} variables do not fit transitions {tuple(transition.shape)}")
         if not 0 <= self.group.min() <= self.group.max() < groups or len(self.common) != variables:
             raise InputError(f"variables have the groups {self.group.min()} to {self.group.max()}, of {groups}")
+        self.reached = _reached(self.parent, self.order, mask)
+        """[V] of: the states of each variable that can be reached, None: all of them."""
 
     @property
     def emission(self) -> Tensor:
@@ -97,7 +101,9 @@ class Circuit:
 
     def to(self, device: torch.device | str) -> Circuit:
         """The same circuit on another device."""
-        return Circuit(self.parent, self.group, self.transition.to(device), self.emission.to(device), self.common)
+        moved = Circuit(self.parent, self.group, self.transition.to(device), self.emission.to(device), self.common)
+        moved.reached = [None if r is None else r.to(device) for r in self.reached]
+        return moved
 
     def no_counts(self) -> Counts:
         """Counts of no items."""
@@ -108,27 +114,57 @@ class Circuit:
     @torch.no_grad()
     def log_likelihood(self, items: Tensor, *, block: int = 1024) -> Tensor:
         """Natural logarithm of the probability of each item: float64 [N] of integers [N, V], `block` at a time."""
-        return torch.cat([_Pass(self, part).likelihood() for part in items.split(block)])
+        tables = self._tables()
+        return torch.cat([_Pass(self, part, *tables).likelihood() for part in items.split(block)])
 
     @torch.no_grad()
     def count(self, items: Tensor, counts: Counts, *, block: int = 1024) -> Tensor:
         """Add the expected counts of items [N, V] to `counts`; returns their log-likelihoods, float64 [N]."""
-        inside = torch.zeros_like(counts.transition)
+        transitions, emissions = self._tables()
+        inside = [torch.zeros_like(t) for t in transitions]
+        seen = [
+            counts.emission[g] if r is None else torch.zeros_like(e)
+            for g, r, e in zip(self.group, self.reached, emissions, strict=True)
+        ]
         values = []
         for part in items.split(block):
-            run = _Pass(self, part)
+            run = _Pass(self, part, transitions, emissions)
             values.append(run.likelihood())
-            run.count(inside, counts.emission)
-        counts.transition.addcmul_(inside, self.transition)
+            run.count(inside, seen)
+        for v, (found, transition) in enumerate(zip(inside, transitions, strict=True)):
+            found.mul_(transition)
+            above, own = None if v == self.root else self.reached[self.parent[v]], self.reached[v]
+            if own is not None:
+                counts.emission[self.group[v]].index_add_(1, own, seen[v])
+                found = torch.zeros(len(found), self.states, dtype=found.dtype, device=found.device).index_add_(
+                    1, own, found
+                )
+            if above is None:
+                counts.transition[v, : len(found)].add_(found)
+            else:
+                counts.transition[v].index_add_(0, above, found)
         counts.items += len(items)
         return torch.cat(values)
+
+    def _tables(self) -> tuple[list[Tensor], list[Tensor]]:
+        """[V] of: transitions [j, k] and emissions [L, k] of the states that are reached, the root's with j = 1."""
+        transitions, emissions = [], []
+        for v, own in enumerate(self.reached):
+            transition, emission = self.transition[v], self.by_level[self.group[v]]
+            above = None if v == self.root else self.reached[self.parent[v]]
+            transition = transition[:1] if v == self.root else transition
+            transition = transition if above is None else transition.index_select(0, above)
+            transitions.append(transition if own is None else transition.index_select(1, own))
+            emissions.append(emission if own is None else emission.index_select(1, own))
+        return transitions, emissions
 
 
 class _Pass:
     """One block of items on its way up and down. Row 0 of every message stands for all items not listed in `rows`."""
 
-    def __init__(self, circuit: Circuit, items: Tensor):
+    def __init__(self, circuit: Circuit, items: Tensor, transitions: list[Tensor], emissions: list[Tensor]):
         c, device = circuit, circuit.device
+        self.transitions, self.emissions = transitions, emissions
         self.circuit, self.size = c, len(items)
         common = torch.from_numpy(c.common).to(device)
         self.values = torch.cat([common[None], items.to(device).long()]).t().contiguous()
@@ -150,7 +186,7 @@ class _Pass:
         total = torch.zeros(self.size + 1, dtype=torch.float64, device=c.device)
         for v in reversed(c.order):
             rows = self.rows[v]
-            own = c.by_level[c.group[v]].index_select(0, self.values[v].index_select(0, rows))
+            own = self.emissions[v].index_select(0, self.values[v].index_select(0, rows))
             scale = None
             for number, child in enumerate(c.children[v]):
                 if number % 4 == 3:  # before the product of many messages underflows
@@ -162,16 +198,18 @@ class _Pass:
                     own.mul_(up[0].repeat(len(own), 1).index_copy_(0, self.within[child], up))
             scale = _rescale(own, scale)
             self.own[v] = own
-            self.up[v] = own @ c.transition[v].t()
+            self.up[v] = own @ self.transitions[v].t()
             if v == c.root:
-                scale += self.up[v][:, :1].clamp_min(TINY).log()
+                scale += self.up[v].clamp_min(TINY).log()
             logs = scale.squeeze(1).double()
             total += logs[0]
             total.index_add_(0, rows, logs - logs[0])
         return total[1:]
 
-    def count(self, inside: Tensor, emission: Tensor) -> None:
-        """The way down, after `likelihood`. Adds to `inside` what transition * inside are the expected counts of."""
+    def count(self, inside: list[Tensor], seen: list[Tensor]) -> None:
+        """The way down, after `likelihood`. Adds to `inside` what has to be multiplied by the transitions to be their
+        expected counts, and to `seen` the expected counts of emissions.
+        """
         c = self.circuit
         posterior: dict[int, Tensor] = {}
         waiting = [len(children) for children in c.children]
@@ -179,7 +217,6 @@ class _Pass:
             own, up = self.own[v], self.up[v].clamp_min_(TINY)
             if v == c.root:
                 message = 1 / up
-                message[:, 1:] = 0
                 message[0] *= self.size + 1 - len(own)
             else:
                 p = int(c.parent[v])
@@ -196,8 +233,8 @@ class _Pass:
                 if not waiting[p]:
                     del posterior[p]
             inside[v].addmm_(message.t(), own)
-            mine = torch.mm(message, c.transition[v]).mul_(own)
-            emission[c.group[v]].index_add_(0, self.values[v].index_select(0, self.rows[v]), mine)
+            mine = torch.mm(message, self.transitions[v]).mul_(own)
+            seen[v].index_add_(0, self.values[v].index_select(0, self.rows[v]), mine)
             if waiting[v]:
                 posterior[v] = mine
             self.own[v] = self.up[v] = torch.empty(0)
@@ -209,3 +246,14 @@ def _rescale(message: Tensor, logarithm: Tensor | None) -> Tensor:
     message.div_(scale)
     scale.log_()
     return scale if logarithm is None else scale.add_(logarithm)
+
+
+def _reached(parent: np.ndarray, order: list[int], mask: Tensor | None) -> list[Tensor | None]:
+    """The states of each variable that a path from the root leads to, None: all."""
+    reached: list[Tensor | None] = [None] * len(parent)
+    for v in order if mask is not None else ():
+        edges, above = mask[v], None if parent[v] < 0 else reached[parent[v]]
+        edges = edges[:1] if parent[v] < 0 else edges if above is None else edges.index_select(0, above)
+        found = edges.any(0)
+        reached[v] = None if bool(found.all()) else found.nonzero().squeeze(1)
+    return reached

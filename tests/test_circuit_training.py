@@ -18,7 +18,7 @@ from lecodec.errors import InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.circuit import bits_per_dimension
 from lecodec.train.circuit_data import augmented, load_items
-from lecodec.train.circuit_em import Maximiser, Smoothing, grow, prune
+from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
@@ -133,6 +133,20 @@ def test_likelihood_and_counts_are_those_of_brute_force(zeros, common):
     assert counts.items == len(items)
 
 
+def test_states_that_are_not_reached_are_left_out():
+    circuit = random_circuit()
+    mask = torch.ones(6, 3, 3, dtype=torch.bool)
+    mask[0, :, 1] = mask[2, :, :2] = mask[3, 2, 0] = mask[1, :, 2] = False
+    circuit.transition *= mask
+    circuit.transition /= circuit.transition.sum(2, keepdim=True)
+    small = Circuit(PARENT, GROUP, circuit.transition, circuit.emission, mask=mask)
+    assert [None if r is None else r.tolist() for r in small.reached] == [[0, 2], [0, 1], [2], [1, 2], None, None]
+    items = torch.from_numpy(every_item()[::7])
+    a, b = circuit.no_counts(), small.no_counts()
+    assert torch.allclose(circuit.count(items, a), small.count(items, b), atol=1e-12)
+    assert torch.allclose(a.transition, b.transition) and torch.allclose(a.emission, b.emission)
+
+
 def test_probabilities_sum_to_one():
     circuit = random_circuit()
     assert float(circuit.log_likelihood(torch.from_numpy(every_item())).exp().sum()) == pytest.approx(1, abs=1e-12)
@@ -227,6 +241,31 @@ def test_growing_hardly_changes_the_distribution(correlated):
     assert bits_per_dimension(larger, items) == pytest.approx(bits_per_dimension(circuit, items), abs=0.01)
     a, b = larger.transition[:, ::2], larger.transition[:, 1::2]
     assert float((a - b)[torch.arange(6) != larger.root].abs().max()) > 1e-4
+
+
+def test_narrowing_merges_states_that_are_alike(correlated):
+    _, circuit, counts = learn(correlated, 10)
+    own = np.arange(6)  # narrowing merges emissions where variables have their own
+    counts.emission = counts.emission[circuit.group].contiguous()
+    items = torch.from_numpy(correlated)
+    histogram = torch.stack([torch.bincount(items[:, v].long(), minlength=4) for v in range(6)])
+    maximiser = Maximiser(histogram, Smoothing(transition=0, emission=0))
+    before = Circuit(PARENT, own, torch.empty(6, 3, 3), torch.empty(6, 3, 4))
+    maximiser.maximise(counts, before)
+    grown, _ = grow(counts, None, 1e-4, torch.Generator().manual_seed(0))
+    after = Circuit(PARENT, own, torch.empty(6, 6, 6), torch.empty(6, 6, 4))
+    mask = narrow(grown, None, after, [(0.5, 3), (1.0, 2)])
+    used = (grown.transition.sum(1) > 0).sum(1)
+    assert sorted(used.tolist()) == [2, 2, 2, 3, 3, 3] and torch.equal(mask.any(1).sum(1), used)
+    assert float(grown.transition.sum()) == pytest.approx(500 * 6, rel=1e-3)
+    grown, _ = grow(counts, None, 1e-4, torch.Generator().manual_seed(0))
+    mask = narrow(grown, None, after, [(1.0, 3)])
+    mask = prune(grown, 1.0, after.root, mask)
+    narrowed = Circuit(PARENT, own, after.transition, after.emission, mask=mask)
+    maximiser.refresh(grown.emission)
+    maximiser.maximise(grown, narrowed, mask)
+    assert all(r is not None and len(r) == 3 for r in narrowed.reached)
+    assert bits_per_dimension(narrowed, items) == pytest.approx(bits_per_dimension(before, items), abs=1e-3)
 
 
 def test_the_start_is_better_than_chance(correlated):

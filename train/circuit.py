@@ -121,7 +121,7 @@ class CircuitRun:
         groups, levels, states = self.counts.emission.shape
         transition = torch.empty_like(self.counts.transition)
         emission = torch.empty((groups, states, levels), device=self.device)
-        self.circuit = Circuit(self.parent, self.items.group, transition, emission, self.common)
+        self.circuit = Circuit(self.parent, self.items.group, transition, emission, self.common, self.mask)
         self.batch = self.circuit.no_counts()
         self._maximise(refresh=True)
 
