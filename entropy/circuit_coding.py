@@ -173,23 +173,16 @@ class CircuitCoding:
             walk = _Walk(self, coders, edges, out, x is None)
             root = int(self.order[0])
             start = self._tables[root].transition.expand(count, -1).clone()
-            # (variable, message from all outside of its children still to come, likelihood of what is below, those
-            # children)
             stack = [walk.enter(root, _normalised(start))]
             while stack:
-                i, message, like, waiting = stack.pop()
-                if waiting:
-                    c = waiting.pop()
-                    stack.append((i, message, like, waiting))
-                    stack.append(walk.enter(c, _normalised(message @ self._tables[c].transition)))
-                elif stack:
-                    up = walk.leave(i, like)
-                    above, outer, below, rest = stack.pop()
-                    if rest:  # the message is of use to further children only, the likelihood to a parent only
-                        outer = _normalised(outer.mul_(up))
+                top = stack[-1]
+                if top.waiting:
+                    c = top.waiting.pop()
+                    stack.append(walk.enter(c, _normalised(top.message @ self._tables[c].transition)))
+                else:
+                    stack.pop()
                     if stack:
-                        below = _normalised(below.mul_(up))
-                    stack.append((above, outer, below, rest))
+                        walk.leave(top, stack[-1], is_root=len(stack) == 1)
         return out.T
 
 
@@ -206,6 +199,22 @@ class _Tables:
     blocks: Tensor
 
 
+@dataclass
+class _Visit:
+    """A variable on the way down or up.
+
+    message: [B, k], what is known of its state from outside of the children still to come; waiting: those children.
+    like: [U, k], the likelihood of everything below so far, for each of the U different contents that items have there;
+    which: [B], the row of each item. Most items share theirs with others: small subtrees, and large ones that are flat.
+    """
+
+    variable: int
+    message: Tensor
+    like: Tensor
+    which: np.ndarray
+    waiting: list[int]
+
+
 @dataclass(frozen=True)
 class _Walk:
     """What one traversal works on. out: [V, B] the values, written to if `reading`."""
@@ -216,26 +225,27 @@ class _Walk:
     out: np.ndarray
     reading: bool
 
-    def enter(self, i: int, message: Tensor) -> tuple[int, Tensor, Tensor, list[int]]:
-        """Code variable i of all items, message [B, k] being what is known of its state -> an entry of the stack."""
+    def enter(self, i: int, message: Tensor) -> _Visit:
+        """Code variable i of all items, message [B, k] being what is known of its state."""
         self._symbols(i, message)
-        like, children = self._likelihood(i, self.out[i]), self.circuit.children[i].tolist()
-        if children:
-            message = _normalised(message.mul_(like))
-        return i, message, like, children[::-1]
+        symbols, which = np.unique(self.out[i], return_inverse=True)
+        like = self.circuit._tables[i].likelihood.index_select(0, _index(symbols, message)).double()
+        waiting = self.circuit.children[i][::-1].tolist()
+        if waiting:
+            message = _normalised(message.mul_(like.index_select(0, _index(which, message))))
+        return _Visit(i, message, like, which, waiting)
 
-    def leave(self, i: int, like: Tensor) -> Tensor:
-        """The message from variable i to its parent, [B, j]. That of a leaf depends on its symbol alone."""
-        table = self.circuit._tables[i]
-        if len(self.circuit.children[i]):
-            return _normalised(like @ table.transition.t())
-        symbols, inverse = np.unique(self.out[i], return_inverse=True)
-        messages = _normalised(self._likelihood(i, symbols) @ table.transition.t())
-        return messages[torch.from_numpy(inverse).to(messages.device)]
-
-    def _likelihood(self, i: int, symbols: np.ndarray) -> Tensor:
-        at = torch.from_numpy(symbols).to(self.circuit.device)
-        return self.circuit._tables[i].likelihood.index_select(0, at).double()
+    def leave(self, child: _Visit, parent: _Visit, is_root: bool) -> None:
+        """Tell a parent what was found below one of its children."""
+        table = self.circuit._tables[child.variable]
+        up = _normalised(child.like @ table.transition.t())
+        if parent.waiting:  # the message is of use to further children only
+            parent.message = _normalised(parent.message.mul_(up.index_select(0, _index(child.which, up))))
+        if not is_root:  # the likelihood to a parent only
+            pairs, which = np.unique(parent.which * len(up) + child.which, return_inverse=True)
+            mine, below = _index(pairs // len(up), up), _index(pairs % len(up), up)
+            parent.like = _normalised(parent.like.index_select(0, mine).mul_(up.index_select(0, below)))
+            parent.which = which
 
     def _symbols(self, i: int, message: Tensor) -> None:
         table, levels = self.circuit._tables[i], self.circuit.levels
@@ -257,6 +267,10 @@ class _Walk:
             if len(values) and int(values.max()) >= levels:
                 raise CorruptFile("coded data does not decode: a symbol beyond the last")
             self.out[i] = values
+
+
+def _index(numbers: np.ndarray, beside: Tensor) -> Tensor:
+    return torch.from_numpy(numbers).to(beside.device)
 
 
 def _normalised(message: Tensor) -> Tensor:
