@@ -25,6 +25,8 @@ from .circuit_coding import depth_first
 
 __all__ = ["Circuit", "Counts"]
 
+ROWS = 64
+"""Messages are computed for multiples of so many items, or for all of the parent's."""
 TINY = 1e-30
 """Divisors are at least this: messages that are zero stay zero."""
 
@@ -172,6 +174,12 @@ class _Pass:
         active[:, 0] = True
         for v in reversed(c.order[1:]):
             active[c.parent[v]] |= active[v]
+        number = active.sum(1).tolist()
+        for v in c.order:  # more rows than needed do no harm: few different sizes, for which kernels are made once
+            within = active[c.parent[v]] if v != c.root else torch.ones_like(active[v])
+            lacking = -number[v] % ROWS
+            if lacking:
+                active[v, (within & ~active[v]).nonzero().squeeze(1)[:lacking]] = True
         place = active.cumsum(1) - 1
         self.rows = [row.nonzero().squeeze(1) for row in active]
         """[V] of: the items, counted from 1, with a message of their own."""

@@ -83,6 +83,7 @@ class CircuitRun:
         self.common = self.maximiser.common.cpu().numpy()[group]
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.step, self.seconds, self.phase, self.mask = 0, 0.0, 0, None
+        self.block = 1024 if device.type == "cpu" else 1 << 14  # messages stay in cache, or kernels have enough to do
         self.seen = 0.0
         """Items so far, augmented ones counted as new."""
         say(f"{len(self.train)} items of {self.train.shape[1]} variables, {len(self.items.held_out)} held out")
@@ -222,7 +223,7 @@ class CircuitRun:
             chosen = np.sort(rng.choice(len(self.train), min(phase.batch, len(self.train)), replace=False))
             batch = augmented(self.train[torch.from_numpy(chosen)], self.items.shape, recipe, rng)
             self.batch.scale_(0.0)
-            logs = self.circuit.count(batch, self.batch)
+            logs = self.circuit.count(batch, self.batch, block=self.block)
             rate = phase.step[0] * (phase.step[1] / phase.step[0]) ** share
             self.counts.scale_(1 - rate).add_(self.batch, rate * len(self.train) / len(batch))
             self._maximise(refresh=self.step % REFRESH == 0)
