@@ -10,18 +10,17 @@ neighbours.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..entropy.circuit_coding import CircuitCoding
 from ..entropy.coder import Reader, Writer
 from ..entropy.digest import parse_digest
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
+from .side_by_side import side_by_side
 
 __all__ = ["CircuitCoder", "patches_of"]
 
@@ -81,7 +80,8 @@ class CircuitCoder:
             self._circuit.traverse(writers, [len(v) for v in values], np.concatenate(values))
             return [writer.finish() for writer in writers]
 
-        return self._side_by_side(code, blocks, [self._count(block.shape) for block in blocks])
+        parts = _parts(blocks, [self._count(block.shape) for block in blocks], self._together)
+        return [body for bodies in side_by_side(code, list(parts)) for body in bodies]
 
     def decode(self, payloads: Sequence[bytes], shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
         """Raises CorruptFile for bodies that no encoder writes."""
@@ -95,18 +95,8 @@ class CircuitCoder:
             split = np.split(values, np.cumsum(counts)[:-1])
             return [self._block(v, shape, dtype) for v, (_, shape) in zip(split, part, strict=True)]
 
-        return self._side_by_side(code, list(zip(payloads, shapes, strict=True)), [self._count(s) for s in shapes])
-
-    def _side_by_side(
-        self, code: Callable[[Sequence[Any]], list], blocks: Sequence[Any], counts: Sequence[int]
-    ) -> list:
-        """code(some blocks) for all of them, in threads."""
-        parts = list(_parts(blocks, counts, self._together))
-        workers = min(torch.get_num_threads(), len(parts))
-        if workers < 2:
-            return [result for part in parts for result in code(part)]
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return [result for results in pool.map(code, parts) for result in results]
+        parts = _parts(list(zip(payloads, shapes, strict=True)), [self._count(s) for s in shapes], self._together)
+        return [block for blocks in side_by_side(code, list(parts)) for block in blocks]
 
     def _count(self, shape: tuple[int, ...]) -> int:
         """Items in a block."""

@@ -45,10 +45,8 @@ from .samples import check_region, join, paste_samples, picture_fields, split
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BLOCK", "UNTILED", "LosslessCodec", "checked_set"]
+__all__ = ["BLOCK", "LosslessCodec", "checked_set"]
 
-UNTILED = 2**24
-"""Pixels up to which a picture is not cut into tiles without being told to."""
 BLOCK = 512
 """Items a block of a set, unless they are tiny or large."""
 BLOCK_SAMPLES = 2**16, 2**22
@@ -66,7 +64,7 @@ class LosslessCodec(BlockCoding):
     def encode(self, samples: np.ndarray, *, tile: int | None = None, metadata: Metadata | None = None) -> bytes:
         """samples: a picture (see the module's text) of any size from 1 x 1 -> the bytes of a `.lec` file.
 
-        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 16 megapixels, else 1024. Raises
+        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024. Raises
         InputError (no picture, or not one that the model codes), LimitExceeded.
         """
         return self.encode_batch([samples], tile=tile, metadata=[metadata])[0]
@@ -87,7 +85,7 @@ class LosslessCodec(BlockCoding):
         for samples, given in zip(batch, with_each, strict=True):
             colour, alpha = split(samples)
             data = given or Metadata()
-            header = self._header(**picture_fields(colour, alpha, data, tile, UNTILED))
+            header = self._header(**picture_fields(colour, alpha, data, tile))
             for n in range(header.tiles):
                 x, y, w, h = header.tile_box(n)
                 blocks.append(Block(header, n, colour[y : y + h, x : x + w]))

@@ -14,6 +14,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
+from .side_by_side import side_by_side
 
 __all__ = ["PhotoCoder"]
 
@@ -32,11 +33,11 @@ class PhotoCoder:
 
     def encode(self, blocks: Sequence[np.ndarray]) -> list[bytes]:
         """Tiles [h, w] or [h, w, 3], uint8 or uint16 -> their bodies."""
-        return [self._encode(tile) for tile in blocks]
+        return side_by_side(self._encode, blocks)
 
     def decode(self, payloads: Sequence[bytes], shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
         """Raises CorruptFile for bodies that no encoder writes."""
-        return [self._decode(body, shape, dtype) for body, shape in zip(payloads, shapes, strict=True)]
+        return side_by_side(lambda pair: self._decode(*pair, dtype), list(zip(payloads, shapes, strict=True)))
 
     def _encode(self, tile: np.ndarray) -> bytes:
         planes = tile.astype(np.int32)[..., None] if tile.ndim == 2 else to_ycocg(tile)

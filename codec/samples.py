@@ -13,7 +13,7 @@ import numpy as np
 
 from ..bitstream import Header, Metadata, check_picture_size
 from ..errors import InputError
-from .tiles import UNTILED, tile_side
+from .tiles import tile_side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,14 +50,14 @@ def paste_samples(part: np.ndarray, whole: np.ndarray, x: int, y: int) -> None:
 
 
 def picture_fields(
-    colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None, untiled: int = UNTILED
+    colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None
 ) -> dict[str, Any]:
-    """What the header says of a picture, as `split` gives it, whatever the codec. tile, untiled: see `tile_side`.
+    """What the header says of a picture, as `split` gives it, whatever the codec. tile: see `tile_side`.
 
     Raises InputError (tile).
     """
     height, width = colour.shape[:2]
-    side = tile_side(tile, width, height, untiled)
+    side = tile_side(tile, width, height)
     return {
         "width": width,
         "height": height,

@@ -39,10 +39,10 @@ class Box:
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
-def tile_side(tile: int | None, width: int, height: int, untiled: int = UNTILED) -> int:
-    """The side for the header: 0 if there is nothing to cut. untiled: pixels up to which nothing is cut by itself."""
+def tile_side(tile: int | None, width: int, height: int) -> int:
+    """The side for the header: 0 if there is nothing to cut."""
     if tile is None:
-        tile = TILE if width * height > untiled else 0
+        tile = TILE if width * height > UNTILED else 0
     if tile < 0 or tile % 64 or tile > MAX_TILE:
         raise InputError(f"tile {tile} is not a multiple of 64 up to {MAX_TILE}, nor 0 for none")
     return tile if tile < max(width, height) else 0

@@ -135,7 +135,8 @@ class InterpolationCoding:
         out = torch.zeros((3, *size), device=self.device)  # a grey picture has flat chroma
         out[:channels, ::2, ::2] = known
         planes = [split_phases(c[None]) for c in out]  # views: what is coded shows up in them
-        context = network.context[group](differences([p[0, 0] for p in planes], deep), True)
+        steps = differences([p[0, 0] for p in planes], deep)
+        context = network.context_of(group).in_strips(steps, max(1, STRIP // steps.shape[2]))
         for c in range(0, channels, 2):  # luma, then chroma
             for n, phase in enumerate(PHASES):
                 _, h, w = planes[0][phase.target].shape
@@ -145,7 +146,7 @@ class InterpolationCoding:
                 row, column = phase.target
                 target = None if given is None else given[:, row::2, column::2]
                 for rows in _strips(h, w):
-                    near = context[0, rows, :w].flatten(0, 1)
+                    near = context[0, rows, :w].flatten(0, 1).float()
                     if c == 0:
                         self._luma(coder, group, n, view, near, rows, depth, target)
                     else:

@@ -23,6 +23,7 @@ from ..errors import ModelError
 from .exact import FLOAT32_BOUND
 from .interpolation import (
     CHANNELS,
+    MARGIN,
     PHASES,
     SPAN,
     View,
@@ -179,19 +180,31 @@ class ContextNetwork(nn.Module):
         super().__init__()
         widths = [2 * CHANNELS, config.context, config.context, config.context]
         self.layers = nn.ModuleList(ShiftLayer(9 * i, o) for i, o in zip(widths, widths[1:], strict=False))
+        self.features = config.context
 
     def forward(self, steps: Tensor, exact: bool) -> Tensor:
         """steps: `differences` [B, h, w, 2 C] -> [B, h, w, context] integers."""
         for layer in self.layers:
-            steps = layer(_neighbourhood(steps), exact)
+            steps = layer(_neighbourhood(padded(steps, *steps.shape[1:3]), 0, steps.shape[1]), exact)
+        return steps
+
+    def in_strips(self, steps: Tensor, rows: int) -> Tensor:
+        """The same for coding, uint8, some rows at a time: what layers look at is nine times what they hold."""
+        height, width = steps.shape[1:3]
+        for layer in self.layers:
+            ready = padded(steps, height, width)
+            out = torch.empty((len(steps), height, width, self.features), dtype=torch.uint8, device=steps.device)
+            for top in range(0, height, rows):
+                end = min(top + rows, height)
+                out[:, top:end] = layer(_neighbourhood(ready, top, end).float(), True)
+            steps = out
         return steps
 
 
-def _neighbourhood(a: Tensor) -> Tensor:
-    """[B, h, w, C] -> [B, h, w, 9 C]: each position with its eight neighbours, borders replicated."""
-    p = padded(a, a.shape[1], a.shape[2])
-    h, w = a.shape[1:3]
-    return torch.cat([p[:, r : r + h, c : c + w] for r in range(1, 4) for c in range(1, 4)], -1)
+def _neighbourhood(ready: Tensor, top: int, end: int) -> Tensor:
+    """ready: `padded` -> [B, end - top, w, 9 C]: each position of these rows with its eight neighbours."""
+    w = ready.shape[2] - 2 * MARGIN - 1
+    return torch.cat([ready[:, r + top : r + end, c : c + w] for r in range(1, 4) for c in range(1, 4)], -1)
 
 
 def beside(*parts: Tensor) -> Tensor:
@@ -219,6 +232,11 @@ class InterpolationNetwork(nn.Module):
         self.chroma = nn.ModuleList(
             nn.ModuleList(Trunk(chroma_inputs(p), [1, 2], config) for p in PHASES) for _ in groups
         )
+
+    def context_of(self, group: int) -> ContextNetwork:
+        network = self.context[group]
+        assert isinstance(network, ContextNetwork)
+        return network
 
     def trunk(self, chroma: bool, group: int, phase: int) -> Trunk:
         phases = (self.chroma if chroma else self.luma)[group]

@@ -133,9 +133,9 @@ def test_metadata_is_carried():
 
 
 def test_large_pictures_are_cut_by_themselves(monkeypatch):
-    from lecodec.codec import lossless
+    from lecodec.codec import tiles
 
-    monkeypatch.setattr(lossless, "UNTILED", 1000)
+    monkeypatch.setattr(tiles, "UNTILED", 1000)
     header = parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8))).header
     assert (header.tile_width, header.tiles) == (1024, 2)
     assert parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8), tile=0)).header.tiles == 1
