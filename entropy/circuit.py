@@ -259,9 +259,11 @@ def _rescale(message: Tensor, logarithm: Tensor | None) -> Tensor:
 def _reached(parent: np.ndarray, order: list[int], mask: Tensor | None) -> list[Tensor | None]:
     """The states of each variable that a path from the root leads to, None: all."""
     reached: list[Tensor | None] = [None] * len(parent)
-    for v in order if mask is not None else ():
-        edges, above = mask[v], None if parent[v] < 0 else reached[parent[v]]
-        edges = edges[:1] if parent[v] < 0 else edges if above is None else edges.index_select(0, above)
+    if mask is None:
+        return reached
+    for v in order:
+        above = None if parent[v] < 0 else reached[parent[v]]
+        edges = mask[v, :1] if parent[v] < 0 else mask[v] if above is None else mask[v].index_select(0, above)
         found = edges.any(0)
         reached[v] = None if bool(found.all()) else found.nonzero().squeeze(1)
     return reached
