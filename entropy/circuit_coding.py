@@ -22,10 +22,8 @@ A symbol is coded in two steps, its block of 16 and its place there, so that a d
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +33,7 @@ from ..errors import CorruptFile, ModelError
 from .coder import RowCoder
 from .digest import parse_digest
 from .exact import verify_arithmetic
+from .packing import pack, unpack
 from .tables import COUNT_BITS, POWERS, TOTAL, counts_of
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]
@@ -83,7 +82,10 @@ class CircuitCoding:
             raise ModelError("the model's groups do not fit its variables")
         self.order, self.children = depth_first(self.parent)
         k, groups = self.states, int(self.group.max()) + 1
-        codes = _unpack(t["transition"], (variables, k, k)), _unpack(t["emission"], (groups, k, self.levels))
+        codes = (
+            unpack(t["transition"], (variables, k, k), np.uint8),
+            unpack(t["emission"], (groups, k, self.levels), np.uint8),
+        )
         self._digest = parse_digest(
             {
                 "block": BLOCK,
@@ -138,8 +140,8 @@ class CircuitCoding:
             "group": np.asarray(group, np.int32),
             "states": np.array([transition.shape[1]], np.int32),
             "levels": np.array([emission.shape[2]], np.int32),
-            "transition": _pack(codes[0]),
-            "emission": _pack(codes[1]),
+            "transition": pack(codes[0]),
+            "emission": pack(codes[1]),
         }
         return cls(packed)
 
@@ -383,23 +385,3 @@ def _parameters(codes: np.ndarray) -> np.ndarray:
         np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
         out[n] = values
     return out
-
-
-_FILTERS: list[dict[str, Any]] = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
-
-
-def _pack(codes: np.ndarray) -> np.ndarray:
-    return np.frombuffer(lzma.compress(codes.tobytes(), lzma.FORMAT_XZ, filters=_FILTERS), np.uint8)
-
-
-def _unpack(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The codes, of just this shape; never more memory than they take. Raises ModelError."""
-    size = int(np.prod(shape))
-    try:
-        reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=2**27)
-        data = reader.decompress(packed.tobytes(), max_length=size + 1)
-    except lzma.LZMAError as e:
-        raise ModelError(f"the model's parameters are damaged: {e}") from None
-    if len(data) != size or not reader.eof or reader.unused_data:
-        raise ModelError(f"the model's parameters are {len(data)} bytes or more, expected {size}")
-    return np.frombuffer(data, np.uint8).reshape(shape)

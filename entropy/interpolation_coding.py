@@ -89,7 +89,9 @@ class InterpolationCoding:
 
     def digest(self) -> bytes:
         """The parse digest: 8 bytes over everything integer that decoding depends on."""
-        return parse_digest({"model": "interpolation 0", "strip": STRIP}, self._tensors)
+        return parse_digest(
+            {"model": "interpolation 0", "strip": STRIP}, {**self._tensors, "leaves": self._leaves.table}
+        )
 
     def traverse(
         self, coder: RowCoder, height: int, width: int, channels: int, depth: int, picture: np.ndarray | None

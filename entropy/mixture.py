@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .coder import RowCoder
+from .packing import pack, unpack
 from .tables import TOTAL, counts_of
 
 __all__ = ["LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "leaf_tables", "mixture_bits", "uniform"]
@@ -66,7 +67,8 @@ def mixture_bits(x: Tensor, logit: Tensor, mean: Tensor, scale: Tensor, low: Ten
 def leaf_tables() -> dict[str, np.ndarray]:
     """What freezing makes, once: tensors for `Leaves`.
 
-    leaves: int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean; weights: int32 [2 * LOGIT_MAX + 1], exp(-n
+    leaves: uint8, packed differences of int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean;
+    weights: int32 [2 * LOGIT_MAX + 1], exp(-n
     / 16); spans: int32 [SCALES], steps to the mean within which nearly all of a leaf lies.
     """
     scale = scale_of(torch.arange(SCALES, dtype=torch.float64))
@@ -75,22 +77,31 @@ def leaf_tables() -> dict[str, np.ndarray]:
     lost = torch.arange(2 * LOGIT_MAX + 1, dtype=torch.float64) / 2**LOGIT_BITS
     weights = (torch.exp(-lost) * 2**WEIGHT_BITS).round()
     return {
-        "leaves": leaves.numpy().astype(np.int32),
+        "leaves": pack(np.diff(leaves.numpy().astype(np.int32), axis=1, prepend=np.int32(0))),
         "weights": weights.numpy().astype(np.int32),
         "spans": torch.ceil(6 * scale).numpy().astype(np.int32),
     }
+
+
+def unpacked_leaves(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The leaves of `leaf_tables`, int32. Raises ModelError."""
+    packed = tensors.get("leaves")
+    if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
+        raise ModelError("the model's leaves are not uint8 [n]")
+    return np.cumsum(unpack(packed, (SCALES, LEAF_REACH + 1), np.int32), axis=1, dtype=np.int32)
 
 
 class Leaves:
     """tensors: those of `leaf_tables`. Raises ModelError when they are not of that form. Threads may share one."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray], device: torch.device):
-        shapes = {"leaves": (SCALES, LEAF_REACH + 1), "weights": (2 * LOGIT_MAX + 1,), "spans": (SCALES,)}
-        for name, shape in shapes.items():
+        for name, shape in {"weights": (2 * LOGIT_MAX + 1,), "spans": (SCALES,)}.items():
             array = tensors.get(name)
             if array is None or array.shape != shape or array.dtype != np.int32:
                 raise ModelError(f"the model's {name} are not int32 {list(shape)}")
-        leaves, weights, spans = (tensors[name].astype(np.int64) for name in shapes)
+        self.table = unpacked_leaves(tensors)
+        """int32 [SCALES, LEAF_REACH + 1]."""
+        leaves, weights, spans = (a.astype(np.int64) for a in (self.table, tensors["weights"], tensors["spans"]))
         if leaves.min() < 0 or leaves.max() > 2**LEAF_BITS or (np.diff(leaves, axis=1) < 0).any():
             raise ModelError("the model's leaves are not distribution functions")
         if weights.min() < 0 or weights[0] < 1 or weights.max() > 2**WEIGHT_BITS:

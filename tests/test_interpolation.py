@@ -21,6 +21,7 @@ from lecodec.entropy.interpolation_network import (
     frozen_weights,
 )
 from lecodec.entropy.mixture import SCALES, Leaves, leaf_tables, mixture_bits
+from lecodec.entropy.packing import pack
 from lecodec.errors import CorruptFile, ModelError
 
 SMALL = InterpolationConfig(context=4, width=8, middle=8, head=8, components=2, groups=2)
@@ -242,8 +243,11 @@ def test_any_bytes_decode_to_a_picture_or_to_an_error(coder, data):
         ("config", lambda a: a + 1),
         ("config", lambda a: a[:-1]),
         ("config", lambda a: a * 100000),
-        ("leaves", lambda a: a[:, ::-1]),
-        ("leaves", lambda a: a + 2**22),
+        ("leaves", lambda a: a[:-9]),
+        ("leaves", lambda a: pack(np.full((64, 4097), 2**12, np.int32))),
+        ("leaves", lambda a: pack(np.full((64, 4097), -1, np.int32))),
+        ("leaves", lambda a: pack(np.zeros((64, 4098), np.int32))),
+        ("leaves", lambda a: a.astype(np.int32)),
         ("weights", lambda a: a * 0),
         ("spans", lambda a: a - 1000),
         ("spans", lambda a: a.astype(np.int64)),
