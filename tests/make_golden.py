@@ -19,7 +19,13 @@ import numpy as np
 from PIL import Image
 
 import lecodec
-from lecodec.bitstream import SIGNATURE, Metadata, frame, walk
+from lecodec.bitstream import SIGNATURE, Metadata, frame, parse, walk
+from lecodec.codec.choice import named_lossless
+from lecodec.codec.circuit import CircuitCoder
+from lecodec.codec.registry import save_model
+from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.entropy.coder import Reader
+from lecodec.eval.pictures import bundled
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -94,6 +100,55 @@ def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
     }
     made |= {name: (samples, codec.encode_set(samples, items)) for name, (samples, items) in sets.items()}
     return {f"lossless-{name}": pair for name, pair in made.items()}
+
+
+def tiny_circuit() -> None:
+    """The model `tiny-circuit.safetensors`, of items of 6 x 5: parameters at random."""
+    rng, count, states = np.random.default_rng(5), 30, 4
+    parent = np.array([-1, *((n - 1) // 2 for n in range(1, count))])
+    transition = rng.dirichlet(np.full(states, 0.3), (count, states))
+    emission = rng.dirichlet(np.full(256, 0.05), (count, states))
+    coding = CircuitCoding.from_parameters(parent, np.arange(count), transition, emission)
+    card = {"name": "tiny-circuit", "kind": "circuit", "item_shape": [6, 5], "levels": 256}
+    card |= {"parse_digest": coding.digest().hex(), "synthesis_digest": "00" * 8}
+    save_model({f"parse.{name}": a for name, a in coding.tensors().items()}, card, FOLDER / "tiny-circuit.safetensors")
+
+
+def good_by_model() -> dict[str, tuple[np.ndarray, bytes]]:
+    """name -> samples, file. Their data is coded by a model, not stored or deflated."""
+    circuit, photo = (named_lossless(FOLDER / f"tiny-{kind}.safetensors") for kind in ("circuit", "photo"))
+    rng = np.random.default_rng(6)
+    assert isinstance(circuit.coder, CircuitCoder)
+    # Decoding noise gives a sample of the model.
+    digits = circuit.coder._circuit.traverse([Reader(rng.bytes(4000))], [9], None).reshape(9, 6, 5).astype(np.uint8)
+    noisy = np.asarray(Image.open(bundled("coffee.png")).convert("RGB"))[200:261, 300:390]
+    pictures = {
+        "photo": noisy,
+        "photo-grey": noisy[:, :, 1],
+        "photo-alpha": np.dstack([noisy, pattern(61, 90, 2)[:, :, 1]]),
+        "photo16": (noisy[:40, :44] * 257.0 + rng.integers(0, 90, (40, 44, 3))).clip(0, 65535).astype(np.uint16),
+    }
+    made = {name: (a, photo.encode(a, tile=64 if "alpha" in name else None)) for name, a in pictures.items()}
+    made["circuit"] = digits, circuit.encode_set(digits, 4)
+    for name, (_, data) in made.items():
+        assert set(parse(data).methods()) == {"model"}, (name, parse(data).methods())
+    return {f"model-{name}": pair for name, pair in made.items()}
+
+
+def bad_by_model(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """name -> error, content. made: the good files."""
+    bad = {}
+    for kind in ("photo", "circuit"):
+        chunks = chunks_of(made[f"model-{kind}"])
+        at = next(n for n, (name, _) in enumerate(chunks) if name == b"LDAT")
+        payload = chunks[at][1]
+        flipped = bytearray(payload)
+        flipped[len(payload) // 2] ^= 16
+        for damage, content in {"bit": bytes(flipped), "cut": payload[:-4], "tail": payload + bytes(8)}.items():
+            changed = [*chunks[:at], (b"LDAT", content), *chunks[at + 1 :]]
+            without_index = [chunk for chunk in changed if chunk[0] != b"iNDX"]
+            bad[f"bad-model-{kind}-{damage}"] = "CorruptFile", file_of(without_index)
+    return bad
 
 
 def bad_without_loss(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
@@ -271,15 +326,18 @@ def main() -> None:
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
             expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
-    for name, (samples, data) in good_without_loss().items():
+    if not (FOLDER / "tiny-circuit.safetensors").exists():
+        tiny_circuit()
+    for name, (samples, data) in {**good_without_loss(), **good_by_model()}.items():
         if (file := f"{name}.lec") not in expected["good"]:
-            suffix, picture = picture_file(samples) if "set" not in name else (".npy", npy(samples))
+            is_set = parse(data).header.items is not None
+            suffix, picture = (".npy", npy(samples)) if is_set else picture_file(samples)
             write_new(name + suffix, picture)
             write_new(file, data)
             expected["good"][file] = {"picture": name + suffix}
     # Bad files come from the good ones as they are stored: encoding may give other bytes on another machine.
     stored = {name.removesuffix(".lec"): (FOLDER / name).read_bytes() for name in expected["good"]}
-    for name, (error, content) in {**bad(stored), **bad_without_loss(stored)}.items():
+    for name, (error, content) in {**bad(stored), **bad_without_loss(stored), **bad_by_model(stored)}.items():
         if (file := f"{name}.lec") not in expected["bad"]:
             write_new(file, content)
             expected["bad"][file] = error
