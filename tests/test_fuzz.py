@@ -23,6 +23,7 @@ import pytest
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, Metadata, TileReader, frame, parse
+from lecodec.codec.choice import named_lossless
 from lecodec.errors import CodecError
 
 from .block_coders import DeltaCoder
@@ -137,10 +138,13 @@ def real_files_without_loss() -> list[bytes]:
 def codecs_for(image: Any) -> Callable[[bytes], Any]:
     """What decodes a file: `image`, or, without loss, a codec with a model whose answers are as free as its input."""
     lossless = lecodec.LosslessCodec(DeltaCoder())
+    models = [named_lossless(GOLDEN / f"tiny-{kind}.safetensors") for kind in ("circuit", "photo")]
+    by_digest = {model.parse_digest: model for model in models}
 
     def codec_for(data: bytes) -> Any:
         try:
-            return lossless if TileReader(data).header.lossless else image
+            header = TileReader(data).header
+            return by_digest.get(header.parse_digest, lossless) if header.lossless else image
         except CodecError:
             return image
 
@@ -170,7 +174,8 @@ def real_files(codec: lecodec.ImageCodec) -> list[bytes]:
 def test_fuzz(tiny_model, monkeypatch):
     monkeypatch.setenv("LECODEC_MAX_PIXELS", str(1 << 18))
     codec = lecodec.load(model=tiny_model)
-    seeds = [*real_files(codec), *real_files_without_loss()]
+    by_model = [path.read_bytes() for path in sorted(GOLDEN.glob("model-*.lec"))]
+    seeds = [*real_files(codec), *real_files_without_loss(), *by_model]
     codec_for = codecs_for(codec)
     rng = random.Random(SEED)
     begun, count, decoded, regions, slowest = time.monotonic(), 0, 0, 0, 0.0
