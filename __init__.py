@@ -1,4 +1,4 @@
-"""lecodec: a learned image codec whose files decode to the same latents on every machine.
+"""lecodec: a file compressor with learned models, lossy and lossless, whose files decode alike on every machine.
 
     picture --encode--> bytes of a .lec file --decode--> samples
     set of samples --encode_set--> bytes of a .lec file --decode--> the same samples
