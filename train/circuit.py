@@ -221,7 +221,13 @@ class CircuitRun:
                 self._enter(number, phase)
             rng = np.random.default_rng([recipe.seed, 3, self.step])
             chosen = np.sort(rng.choice(len(self.train), min(phase.batch, len(self.train)), replace=False))
-            batch = augmented(self.train[torch.from_numpy(chosen)], self.items.shape, recipe, rng)
+            batch = augmented(
+                self.train[torch.from_numpy(chosen)],
+                self.items.shape,
+                recipe.shift * phase.augment,
+                recipe.stretch * phase.augment,
+                rng,
+            )
             self.batch.scale_(0.0)
             logs = self.circuit.count(batch, self.batch, block=self.block)
             rate = phase.step[0] * (phase.step[1] / phase.step[0]) ** share

@@ -79,21 +79,21 @@ def _patches(recipe: CircuitRecipe) -> np.ndarray:
     return patches
 
 
-def augmented(items: Tensor, shape: tuple[int, ...], recipe: CircuitRecipe, rng: np.random.Generator) -> Tensor:
-    """Some of the items [N, V] moved by one sample, or made longer or shorter by one, along the first two axes; values
-    stay what they were. What comes in from outside is the item's border.
+def augmented(items: Tensor, shape: tuple[int, ...], shift: float, stretch: float, rng: np.random.Generator) -> Tensor:
+    """A share `shift` of items [N, V] moved by one sample, a share `stretch` made longer or shorter by one, along each
+    of the first two axes; values stay what they were. What comes in from outside is the item's border.
     """
-    if not (recipe.shift or recipe.stretch):
+    if not (shift or stretch):
         return items
     pictures = items.view(len(items), *shape)
     for axis in (1, 2):
         size = pictures.shape[axis]
         source = np.broadcast_to(np.arange(size), (len(items), size))
         place = source
-        if recipe.stretch:
-            source = _stretched(source, rng.random(len(items)) < recipe.stretch, rng)
-        if recipe.shift:
-            move = rng.integers(-1, 2, len(items)) * (rng.random(len(items)) < recipe.shift)
+        if stretch:
+            source = _stretched(source, rng.random(len(items)) < stretch, rng)
+        if shift:
+            move = rng.integers(-1, 2, len(items)) * (rng.random(len(items)) < shift)
             source = np.take_along_axis(source, (place - move[:, None]).clip(0, size - 1), 1)
         index = torch.from_numpy(source.clip(0, size - 1))
         index = index.view(len(items), *(size if a == axis else 1 for a in range(1, pictures.ndim)))

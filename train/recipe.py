@@ -108,6 +108,8 @@ class CircuitPhase(_Strict):
     """Items a step."""
     step: tuple[float, float] = (0.5, 0.02)
     """How much of the counts each batch replaces, at the beginning and at the end; geometric between them."""
+    augment: float = Field(1.0, ge=0)
+    """What the recipe's `shift` and `stretch` are multiplied by."""
     narrow: list[tuple[float, int]] = []
     """Narrow first: (share, states): variables in order of how much they say; those up to `share` keep `states`."""
     keep: float | None = Field(None, gt=0, le=1)
