@@ -23,6 +23,7 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -122,27 +123,48 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
     return sums.double().round_().transpose(1, 2).unflatten(2, a.shape[2:])
 
 
-_tf32_switch = threading.Lock()
-
-
 class no_tf32:
-    """TF32 rounds float32 operands to 10 bits on recent GPUs: off inside exact layers, as it was before outside. The
-    switch belongs to the whole process, hence one thread at a time.
+    """Inside, products of float32 are products of float32: recent GPUs round operands to 10 bits (TF32) and oneDNN on
+    CPUs to 8 (bfloat16) where a program has allowed it. The switches belong to the whole process, so they are set by
+    the first thread that comes in and put back by the last one that goes out.
     """
 
+    _lock = threading.Lock()
+    _inside: dict[str, int] = {}
+    _before: dict[str, Any] = {}
+
     def __init__(self, device: torch.device):
-        self.cuda = device.type == "cuda"
+        self.kind = device.type
 
     def __enter__(self) -> None:
-        if self.cuda:
-            _tf32_switch.acquire()
-            self.before = torch.backends.cuda.matmul.allow_tf32
-            torch.backends.cuda.matmul.allow_tf32 = False
+        with self._lock:
+            if not self._inside.get(self.kind):
+                self._before[self.kind] = _reduced(self.kind)
+                _reduce(self.kind, False if self.kind == "cuda" else "ieee")
+            self._inside[self.kind] = self._inside.get(self.kind, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        if self.cuda:
-            torch.backends.cuda.matmul.allow_tf32 = self.before
-            _tf32_switch.release()
+        with self._lock:
+            self._inside[self.kind] -= 1
+            if not self._inside[self.kind]:
+                _reduce(self.kind, self._before.pop(self.kind))
+
+
+def _reduced(kind: str) -> Any:
+    """What the switch of a kind of device says; None where there is none (older torch has none for CPUs)."""
+    if kind == "cuda":
+        return torch.backends.cuda.matmul.allow_tf32
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    return getattr(products, "fp32_precision", None)
+
+
+def _reduce(kind: str, value: Any) -> None:
+    if _reduced(kind) is None or value is None:
+        return
+    if kind == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = value
+    else:
+        torch.backends.mkldnn.matmul.fp32_precision = value  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @cache

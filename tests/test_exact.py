@@ -136,3 +136,19 @@ def test_freezing_cannot_fail():
         layer.bias.fill_(-1e9)
     frozen = layer.freeze()
     assert frozen.carrier == torch.float64 and float(frozen.weight.max()) < 2**15
+
+
+def test_reduced_precision_that_a_program_allows_does_not_reach_exact_sums():
+    """`torch.set_float32_matmul_precision("medium")` lets oneDNN round float32 operands to bfloat16."""
+    rng = torch.Generator().manual_seed(0)
+    a = torch.randint(-1500, 1501, (1, 64, 40, 40), generator=rng).double()
+    w = torch.randint(-20, 21, (96, 64), generator=rng)
+    expected = torch.einsum("bchw,oc->bohw", a.long(), w).double()
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        found = exact.exact_sums(a, w.float(), torch.zeros(96), 1)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(found, expected)

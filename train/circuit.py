@@ -43,8 +43,9 @@ def train_circuit(
     resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
     """
     use_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    products = getattr(torch.backends.mkldnn, "matmul", None)
-    if products is not None:  # oneDNN's products: twice as fast as the default on some CPUs
+    products: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(products, "fp32_precision", None)
+    if before is not None:  # oneDNN's products: twice as fast as the default on some CPUs
         products.fp32_precision = "bf16"
     torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
     try:
@@ -52,6 +53,8 @@ def train_circuit(
             CircuitRun(recipe, folder, say, torch.device("cuda" if use_gpu else "cpu"), resume).go()
     finally:
         torch.set_flush_denormal(False)
+        if before is not None:
+            products.fp32_precision = before
     return folder
 
 
