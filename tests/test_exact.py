@@ -148,7 +148,11 @@ def test_reduced_precision_that_a_program_allows_does_not_reach_exact_sums():
     try:
         torch.set_float32_matmul_precision("medium")
         found = exact.exact_sums(a, w.float(), torch.zeros(96), 1)
-        assert torch.get_float32_matmul_precision() == "medium"
+        switch = torch.backends.mkldnn.matmul
+        allowed = switch.fp32_precision
+        with exact.no_tf32(torch.device("cpu")), exact.no_tf32(torch.device("cpu")):
+            assert switch.fp32_precision == "ieee"
+        assert switch.fp32_precision == allowed == "bf16"
     finally:
         torch.set_float32_matmul_precision(before)
     assert torch.equal(found, expected)
