@@ -32,12 +32,11 @@ from .objectives import balance_weight, distortion_of, lagrangian, quality_lambd
 from .photo import PhotoRecipe, train_photo
 from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
 
-__all__ = ["load_checkpoint", "train", "weights_of"]
+__all__ = ["SCHEMAS", "load_checkpoint", "train", "weights_of"]
 
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
-
-
-_SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
+SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
+"""What each kind of recipe is checked against."""
 
 
 def train(
@@ -55,9 +54,9 @@ def train(
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
     the folder holds a run and `resume` is off.
     """
-    schema = _SCHEMAS.get(kind := recipe_kind(recipe_path))
+    schema = SCHEMAS.get(kind := recipe_kind(recipe_path))
     if schema is None:
-        raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(_SCHEMAS)}")
+        raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(SCHEMAS)}")
     recipe = load_as(schema, recipe_path, overrides or {})
     folder = Path(runs) / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
