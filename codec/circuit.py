@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..entropy.circuit_coding import CircuitCoding
 from ..entropy.coder import Reader, Writer
@@ -24,8 +26,9 @@ from .side_by_side import side_by_side
 
 __all__ = ["CircuitCoder", "patches_of"]
 
-TOGETHER = 2**16
-"""Items times states that are worked on at once: messages then stay in a core's cache (on a GPU 64 times as many)."""
+TOGETHER = 2**19
+"""Items times states that are worked on at once, on a GPU 8 times as many: 2048 items of a circuit of 256 states took
+11 s for 10,000 of MNIST, 512 took 17 (two cores)."""
 CHROMA = 255
 """What is added to chroma, so that values count from 0."""
 
@@ -65,7 +68,7 @@ class CircuitCoder:
             self.parse_digest = parse_digest({"circuit": self.parse_digest.hex(), "patch": list(self._patch)}, {})
         if card.get("parse_digest", self.parse_digest.hex()) != self.parse_digest.hex():
             raise ModelError("the model's tensors are not those that its digest names: it is damaged")
-        self._together = max(1, (TOGETHER << (6 if device != "cpu" else 0)) // self._circuit.states)
+        self._together = max(1, (TOGETHER << (3 if device != "cpu" else 0)) // self._circuit.states)
 
     def bits(self, blocks: Sequence[np.ndarray]) -> list[float]:
         """The model's -log2 p of each block: what `encode` should need."""
@@ -122,14 +125,11 @@ class CircuitCoder:
 
 
 def _parts(blocks: Sequence[Any], counts: Sequence[int], most: int) -> Iterator[list[Any]]:
-    """Neighbours together, `most` items at a time, but at least one block."""
-    part: list[Any] = []
-    size = 0
-    for block, count in zip(blocks, counts, strict=True):
-        if part and size + count > most:
-            yield part
-            part, size = [], 0
-        part.append(block)
-        size += count
-    if part:
-        yield part
+    """Neighbours together: parts of about `most` items or fewer, of about one size, as many for each thread."""
+    total, threads = max(1, sum(counts)), torch.get_num_threads()
+    parts = -(-total // most)
+    parts = -(-parts // threads) * threads
+    before = accumulate(counts, initial=0)
+    places = [(done + count // 2) * parts // total for done, count in zip(before, counts, strict=False)]
+    for _, part in groupby(zip(places, blocks, strict=True), key=lambda pair: pair[0]):
+        yield [block for _, block in part]

@@ -50,7 +50,7 @@ BLOCK = 16
 ZERO = 255
 """The code of a parameter that is exactly zero."""
 _STEP = PARAMETER_BITS / 254
-VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0).astype(np.int64)
+VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0.0)
 """Code -> weight: steps of 0.079 octaves, so that a row is known to 1.6%, which costs 0.0002 bits a variable."""
 
 
@@ -105,16 +105,16 @@ class CircuitCoding:
         be zero, and so change nothing.
         """
         blocks = -(-self.levels // BLOCK)
-        padded = np.zeros((blocks * BLOCK, self.states), np.int64)
         reached = _reachable(self.parent, self.order, transition)
         tables: list[_Tables] = [None] * self.variables  # type: ignore[list-item]
         for i in self.order.tolist():
             parent = int(self.parent[i])
-            a = _parameters(transition[i])[[0] if parent < 0 else reached[parent]]
-            padded[: self.levels] = _parameters(emission[self.group[i]]).T
-            likelihood = torch.from_numpy(padded[:, reached[i]].astype(np.int32)).to(self.device)
+            a = _parameters(transition[i][[0] if parent < 0 else reached[parent]])
+            padded = np.zeros((blocks * BLOCK, len(reached[i])), np.int32)
+            padded[: self.levels] = _parameters(emission[self.group[i]][reached[i]]).T
+            likelihood = torch.from_numpy(padded).to(self.device)
             tables[i] = _Tables(
-                torch.from_numpy(a[:, reached[i]].astype(np.float64)).to(self.device),
+                torch.from_numpy(np.ascontiguousarray(a[:, reached[i]])).to(self.device),
                 likelihood,
                 likelihood.unflatten(0, (blocks, BLOCK)).sum(1, dtype=torch.float64).t(),
             )
@@ -180,7 +180,10 @@ class CircuitCoding:
                 top = stack[-1]
                 if top.waiting:
                     c = top.waiting.pop()
-                    stack.append(walk.enter(c, _normalised(top.message @ self._tables[c].transition)))
+                    down = _normalised(top.message @ self._tables[c].transition)
+                    if not top.waiting:
+                        top.message = down[:0]  # of no use any more: trees can be deep
+                    stack.append(walk.enter(c, down))
                 else:
                     stack.pop()
                     if stack:
@@ -370,18 +373,17 @@ def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
 
 
 def _parameters(codes: np.ndarray) -> np.ndarray:
-    """uint8 codes [..., n] -> int64 parameters, rows that sum to ONE: VALUES in proportion, rounded down, with what is
-    left over given to the first of the largest. Raises ModelError for a row of zeros.
+    """uint8 codes [rows, n] -> parameters [rows, n], float64 integers, rows that sum to ONE: VALUES in proportion,
+    rounded down, with what is left over given to the first of the largest. Raises ModelError for a row of zeros.
+
+    A product is below 2^40 and a sum below 2^36, so a quotient that is rounded to the nearest has the right floor.
     """
-    out = np.empty(codes.shape, np.int64)
-    for n, part in enumerate(codes):  # one variable at a time: int64 arrays of everything would be large
-        values = VALUES[part]
-        total = values.sum(-1, keepdims=True)
-        if not total.all():
-            raise ModelError("the model holds a row of parameters that are all zero")
-        values = values * ONE // total
-        largest = values.argmax(-1)[..., None]
-        rest = ONE - values.sum(-1, keepdims=True)
-        np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
-        out[n] = values
-    return out
+    values = VALUES[codes]
+    total = values.sum(-1, keepdims=True)
+    if not total.all():
+        raise ModelError("the model holds a row of parameters that are all zero")
+    values = np.floor(values * ONE / total)
+    largest = codes.argmin(-1)[:, None]  # the first of the largest: codes count downwards
+    rest = ONE - values.sum(-1, keepdims=True)
+    np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
+    return values

@@ -34,7 +34,7 @@ def integers_of(circuit: CircuitCoding) -> tuple[np.ndarray, np.ndarray]:
     k, tensors = circuit.states, circuit.tensors()
     codes = (np.frombuffer(lzma.decompress(tensors[name].tobytes()), np.uint8) for name in ("transition", "emission"))
     transition, emission = (
-        _parameters(c.reshape(-1, k, n)) / ONE for c, n in zip(codes, (k, circuit.levels), strict=True)
+        (_parameters(c.reshape(-1, n)) / ONE).reshape(-1, k, n) for c, n in zip(codes, (k, circuit.levels), strict=True)
     )
     return transition, emission
 
