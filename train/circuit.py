@@ -47,6 +47,8 @@ def train_circuit(
     before = getattr(products, "fp32_precision", None)
     if before is not None:  # oneDNN's products: twice as fast as the default on some CPUs
         products.fp32_precision = "bf16"
+    for kind in (np.float32, np.float64):
+        np.finfo(kind).smallest_subnormal  # noqa: B018 - numpy keeps the answer, and complains if it is zero by then
     torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
     try:
         with torch.no_grad():
