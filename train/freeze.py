@@ -111,8 +111,7 @@ def _calibrated(tensors: dict[str, np.ndarray], card: dict[str, Any], crops: Ite
 
 def amend_card(path: Path, entries: dict[str, Any]) -> None:
     """Add entries (training data, licence, measured rates) to the card of a model file, in place."""
-    card = read_card(path).card
-    _write(load_tensors(path), {**card, **entries}, path, overwrite=True)
+    save_model(load_tensors(path), {**read_card(path).card, **entries}, path, overwrite=True)
 
 
 def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:

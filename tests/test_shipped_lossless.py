@@ -1,0 +1,108 @@
+"""The shipped lossless models: their cards and sizes, what they save on real content, exactness at their real width."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lecodec
+from lecodec.bitstream import parse
+from lecodec.codec.choice import lossless_for_pictures, named_lossless
+from lecodec.codec.circuit import CircuitCoder
+from lecodec.codec.media import read_picture
+from lecodec.codec.registry import ALIASES, find_model
+from lecodec.eval.pictures import bundled
+
+
+@pytest.fixture(scope="module")
+def coffee() -> np.ndarray:
+    return read_picture(bundled("coffee.png"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    """Samples of the model itself: uint8 [40, 28, 28]."""
+    coder = named_lossless("mnist-1").coder
+    assert isinstance(coder, CircuitCoder)
+    circuit, count, generator = coder._circuit, 40, torch.Generator().manual_seed(0)
+    states: dict[int, torch.Tensor] = {-1: torch.zeros(count, dtype=torch.int64)}
+    values = np.zeros((count, circuit.variables), np.uint8)
+    for i in circuit.order.tolist():
+        table = circuit._tables[i]
+        rows = table.transition[states[int(circuit.parent[i])]]
+        states[i] = torch.multinomial(rows, 1, generator=generator)[:, 0]
+        likelihood = table.likelihood[: circuit.levels, states[i]].T.double()
+        values[:, i] = torch.multinomial(likelihood, 1, generator=generator)[:, 0].numpy()
+    return values.reshape(count, 28, 28)
+
+
+@pytest.mark.parametrize("name", ["photo", "mnist-1"])
+def test_the_cards_say_where_the_models_are_from(name):
+    card = find_model(name)
+    assert card.name == ALIASES.get(name, name)
+    assert card.path.stat().st_size <= 12_000_000
+    for entry in ("training", "training_data", "licence"):
+        assert card.card[entry], entry
+
+
+def test_a_photograph_takes_less_than_webp(coffee):
+    data = lecodec.encode(coffee, lossless=True)
+    assert np.array_equal(lecodec.decode(data), coffee)
+    assert lecodec.info(data)["model"] == ALIASES["photo"]
+    webp = io.BytesIO()
+    Image.fromarray(coffee).save(webp, "WEBP", lossless=True, quality=100, method=6)
+    assert len(data) < 0.95 * len(webp.getvalue())
+
+
+def test_every_kind_of_picture_goes_through_the_photo_model(coffee):
+    codec = lossless_for_pictures(8)
+    part = coffee[100:165, 200:281]
+    alpha = np.dstack([part, part[:, :, 0]])
+    deep = part.astype(np.uint16) * 257 - np.uint16(3)
+    for samples, tile in ((part, None), (part[:, :, 1], None), (alpha, 64), (deep, 64), (part[:1, :1], None)):
+        data = codec.encode(samples, tile=tile)
+        back = codec.decode(data)
+        assert back.dtype == samples.dtype and np.array_equal(back, samples)
+    assert "model" in parse(codec.encode(part)).methods()
+
+
+def test_digits_cost_what_the_circuit_says(digits):
+    codec = named_lossless("mnist-1")
+    assert isinstance(codec.coder, CircuitCoder)
+    data = lecodec.encode_set(digits)
+    assert lecodec.info(data)["model"] == "mnist-1"
+    (body,) = codec.coder.encode([digits])
+    bits = codec.coder.bits([digits])[0]
+    assert abs(8 * len(body) - bits) <= 0.001 * bits + 64
+    assert bits / digits.size < 2
+    assert np.array_equal(lecodec.decode(data), digits)
+    assert np.array_equal(lecodec.decode(data, items=[39, 3]), digits[[39, 3]])
+
+
+def test_bodies_do_not_depend_on_threads_or_on_company(digits, coffee):
+    circuit, photo = (named_lossless(name).coder for name in ("mnist-1", "photo"))
+    assert circuit is not None and photo is not None
+    tile, before = coffee[:70, :90], torch.get_num_threads()
+    found = set()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            alone = [circuit.encode([digits[n : n + 10]])[0] for n in (0, 10)]
+            assert circuit.encode([digits[:10], digits[10:20]]) == alone
+            found.add((*alone, *photo.encode([tile, tile[:64]])))
+            assert np.array_equal(photo.decode(photo.encode([tile]), [tile.shape], tile.dtype)[0], tile)
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
+
+
+def test_what_the_models_do_not_know_falls_back():
+    noise = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    data = lecodec.encode_set(noise)
+    assert parse(data).methods() == {"stored": 1} and len(data) <= noise.size + 165
+    flat = np.full((40, 40, 3), 7, np.uint8)
+    assert len(lecodec.encode(flat, lossless=True)) < 200
