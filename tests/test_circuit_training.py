@@ -395,6 +395,30 @@ def test_augmented_items_stay_where_their_values_were():
     assert augmented(items, (6, 5), 0.0, 0.0, np.random.default_rng(0)) is items
 
 
+def test_items_of_one_dimension_are_trained_on(recipe, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "blobs.npy", (rng.integers(0, 4, (80, 1)) + rng.integers(0, 2, (80, 7))).astype(np.uint8))
+    folder, _ = run(recipe, tmp_path, epochs=2, held_out=0)
+    state = load_checkpoint(folder / "checkpoint.pt")
+    assert state["item_shape"] == [7] and state["held_out_bpd"] is None
+    assert read_card(freeze(folder, tmp_path / "x.safetensors")).card["held_out_bpd"] is None
+
+
+@pytest.mark.parametrize(
+    "items, message",
+    [
+        (np.zeros((1, 5, 5), np.uint8), "too few"),
+        (np.zeros((50,), np.uint8), "too few"),
+        (np.zeros((9, 4), np.uint16), "16 bits"),
+        (np.zeros((9, 8193), np.uint8), "at most 8192"),
+    ],
+)
+def test_items_that_no_circuit_takes_are_refused(recipe, tmp_path, items, message):
+    np.save(tmp_path / "blobs.npy", items)
+    with pytest.raises(InputError, match=message):
+        run(recipe, tmp_path)
+
+
 def test_trimming_drops_what_is_hardly_ever_expected():
     emission = torch.tensor([[[0.999, 0.001], [0.5, 0.5]]])
     found = trimmed(emission, emission * torch.tensor([[[10.0], [2.0]]]), 0.1)

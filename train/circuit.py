@@ -47,8 +47,8 @@ def train_circuit(
     before = getattr(products, "fp32_precision", None)
     if before is not None:  # oneDNN's products: twice as fast as the default on some CPUs
         products.fp32_precision = "bf16"
-    for kind in (np.float32, np.float64):
-        np.finfo(kind).smallest_subnormal  # noqa: B018 - numpy keeps the answer, and complains if it is zero by then
+    for kind in ("float32", "float64"):
+        np.finfo(np.dtype(kind)).smallest_subnormal  # noqa: B018 - numpy keeps the answer, and complains if it is zero by then
     torch.set_flush_denormal(True)  # counts of what is never seen fade away; denormal numbers are slow
     try:
         with torch.no_grad():
@@ -82,8 +82,11 @@ class CircuitRun:
         self.items: Items = load_items(recipe)
         self.train = self.items.train
         levels, group = self.items.levels, self.items.group
-        flat = torch.from_numpy(group) * levels + self.train[: 1 << 18]
-        histogram = torch.bincount(flat.flatten(), minlength=(int(group.max()) + 1) * levels).view(-1, levels)
+        histogram = torch.zeros((int(group.max()) + 1) * levels, dtype=torch.int64)
+        for part in self.train.split(4096):
+            flat = torch.from_numpy(group) * levels + part
+            histogram += torch.bincount(flat.flatten(), minlength=len(histogram))
+        histogram = histogram.view(-1, levels)
         self.maximiser = Maximiser(histogram.to(device), smoothing)
         self.common = self.maximiser.common.cpu().numpy()[group]
         self.generator = torch.Generator().manual_seed(recipe.seed)

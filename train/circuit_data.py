@@ -24,6 +24,7 @@ from .recipe import CircuitRecipe
 __all__ = ["MAX_LEVELS", "YCOCG_LEVELS", "Items", "augmented", "load_items"]
 
 MAX_LEVELS = 512
+MAX_VARIABLES = 8192
 YCOCG_LEVELS = 511
 """Luma of 8 bits takes 256 of them, chroma from -255 to 255 all."""
 
@@ -53,8 +54,11 @@ def load_items(recipe: CircuitRecipe) -> Items:
     rng = np.random.default_rng([recipe.seed, 1])
     samples = samples[rng.permutation(len(samples))]
     out = round(recipe.held_out * len(samples))
-    if len(samples) - out < 2 or samples[0].size < 2:
-        raise InputError(f"{len(samples)} items of {samples[0].size} samples are too few to train a circuit on")
+    size = int(np.prod(samples.shape[1:]))
+    if len(samples) - out < 2 or size < 2:
+        raise InputError(f"{len(samples)} items of {size} samples are too few to train a circuit on")
+    if size > MAX_VARIABLES:
+        raise InputError(f"items of {size} samples, a circuit takes at most {MAX_VARIABLES}")
     flat = torch.from_numpy(samples.reshape(len(samples), -1).astype(np.int16))
     return Items(flat[out:], flat[:out], tuple(samples.shape[1:]), levels, group)
 
@@ -86,7 +90,7 @@ def augmented(items: Tensor, shape: tuple[int, ...], shift: float, stretch: floa
     if not (shift or stretch):
         return items
     pictures = items.view(len(items), *shape)
-    for axis in (1, 2):
+    for axis in range(1, min(3, pictures.ndim)):
         size = pictures.shape[axis]
         source = np.broadcast_to(np.arange(size), (len(items), size))
         place = source
