@@ -49,6 +49,8 @@ BLOCK = 16
 """Symbols are coded as their block of BLOCK and the place in it."""
 ZERO = 255
 """The code of a parameter that is exactly zero."""
+KEPT = 241
+"""The code of 2^-19: the least for emissions, so that rounding down leaves more than nothing."""
 _STEP = PARAMETER_BITS / 254
 VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0.0)
 """Code -> weight: steps of 0.079 octaves, so that a row is known to 1.6%, which costs 0.0002 bits a variable."""
@@ -127,7 +129,7 @@ class CircuitCoding:
         """Freeze probabilities: parent, group [V]; transition [V, K, K], emission [G, K, L], non-negative, rows of any
         sum.
 
-        Zero transitions stay zero; emissions do not fall below 2^-20. A row without mass becomes uniform. Raises
+        Zero transitions stay zero; emissions do not fall below 2^-19. A row without mass becomes uniform. Raises
         ModelError.
         """
         transition, emission = (np.asarray(a, np.float64) for a in (transition, emission))
@@ -362,12 +364,14 @@ def _blank(parent: np.ndarray, group: np.ndarray, transition: np.ndarray, emissi
 
 
 def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
-    """Non-negative [..., n] -> uint8 codes of p divided by its row's sum. keep: the smallest stay above zero."""
+    """Non-negative [..., n] -> uint8 codes of p divided by its row's sum. keep: the smallest stay above zero, when rows
+    have become integers too.
+    """
     total = p.sum(-1, keepdims=True)
     p = np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[-1])
     with np.errstate(divide="ignore"):
         codes = np.round(-np.log2(p) / _STEP)
-    codes = np.where(codes > ZERO - 1, ZERO - 1 if keep else ZERO, codes).astype(np.uint8)
+    codes = np.where(codes > (KEPT if keep else ZERO - 1), KEPT if keep else ZERO, codes).astype(np.uint8)
     empty = (codes == ZERO).all(-1, keepdims=True)
     return np.where(empty, np.uint8(ZERO - 1), codes)
 

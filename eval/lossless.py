@@ -127,18 +127,24 @@ def run_lossless(
     runs = [(subject, spec) for subject in subjects for spec in made]
     for n, (subject, spec) in enumerate(runs):
         try:
-            result.rows.append(_measured(subject, spec, made[spec]))
+            result.rows.append(_measured(subject, _label(spec), made[spec]))
         except (OSError, MemoryError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            result.skipped.append((f"{spec} on {subject.name}", reason))
+            result.skipped.append((f"{_label(spec)} on {subject.name}", reason))
         if progress:
             progress(n + 1, len(runs))
     if not result.rows:
         raise InputError(f"nothing could be measured ({result.skipped[0][1] if result.skipped else 'no codec'})")
-    comments = environment() + [f"{spec}: {codec.description}" for spec, codec in made.items()]
+    comments = environment() + [f"{_label(spec)}: {codec.description}" for spec, codec in made.items()]
     comments += [f"left out: {what}: {why}" for what, why in result.skipped]
     write_tsv(output, comments, [row.cells() for row in result.rows], COLUMNS)
     return result
+
+
+def _label(spec: str) -> str:
+    """A codec's name in the table: of a model file, not where it lies."""
+    name, found, path = spec.partition("@")
+    return f"{name}@{Path(path).name}" if found else spec
 
 
 def _subject(source: str) -> Subject:

@@ -139,7 +139,10 @@ class PhotoCrops:
         kind = rng.choice(_KERNELS)
         planes = [Image.fromarray(crop[..., c]).resize((size, size), kind) for c in range(3)]
         exposure = 257 * rng.choice((1.0, rng.uniform(0.1, 1.0)))
-        return _turned((np.stack(planes, -1) * exposure).round().clip(0, 65535).astype(np.uint16), rng)
+        return _turned(
+            (np.stack([np.asarray(plane) for plane in planes], -1) * exposure).round().clip(0, 65535).astype(np.uint16),
+            rng,
+        )
 
     def _cut(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
         rng, size = random.Random(seed), self._recipe.crop
