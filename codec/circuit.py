@@ -1,7 +1,7 @@
 """A hidden Chow-Liu tree as a block coder: items of one shape, or pictures cut into patches of one shape.
 
     block of items [n, ...] -> values [n, V] -> CircuitCoding.traverse, several blocks at a time -> a body for each
-    block tile -> YCoCg-R -> patches, borders replicated -> the same
+    tile -> YCoCg-R -> patches, borders replicated -> the same
 
 Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its
 neighbours.
@@ -22,6 +22,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.digest import parse_digest
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
+from .registry import parse_tensors
 from .side_by_side import side_by_side
 
 __all__ = ["CircuitCoder", "patches_of"]
@@ -52,7 +53,7 @@ class CircuitCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        self._circuit = CircuitCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")}, device)
+        self._circuit = CircuitCoding(parse_tensors(tensors), device)
         try:
             self._patch = tuple(int(n) for n in card["patch"]) if "patch" in card else None
             samples = math.prod(self._patch or (int(n) for n in card["item_shape"]))

@@ -27,6 +27,7 @@ from ..entropy.coder import Coder, Reader
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
 from ..errors import CorruptFile, InputError, ModelError
+from .registry import parse_tensors
 from .samples import planes_of, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
 from .transforms import Analysis, Synthesis, TransformConfig
@@ -73,7 +74,7 @@ class LatentCoding:
             hyper = HyperConfig(**card["hyper"])
         except (KeyError, TypeError):
             raise ModelError("the model's card does not give the sizes of its networks") from None
-        self.entropy = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
+        self.entropy = HyperpriorCoding(parse_tensors(tensors))
         if (self.entropy.latent, self.entropy.hyper) != (transform.latent, hyper.hyper):
             raise ModelError("the model's entropy model does not fit its transforms")
         self.parse_digest = self.entropy.digest()

@@ -1,6 +1,8 @@
 """The photo model as a block coder: tiles of pictures, any size, grey or colour, 8 or 16 bits.
 
-tile -> YCoCg-R -> InterpolationCoding.traverse -> arithmetic coder -> body, and back by the same traversal
+    tile -> YCoCg-R -> InterpolationCoding.traverse -> arithmetic coder -> body
+
+Encoding and decoding are the same traversal.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
+from .registry import parse_tensors
 from .side_by_side import side_by_side
 
 __all__ = ["PhotoCoder"]
@@ -26,7 +29,7 @@ class PhotoCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        self._model = InterpolationCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")}, device)
+        self._model = InterpolationCoding(parse_tensors(tensors), device)
         self.parse_digest = self._model.digest()
         if card.get("parse_digest", self.parse_digest.hex()) != self.parse_digest.hex():
             raise ModelError("the model's tensors are not those that its digest names: it is damaged")

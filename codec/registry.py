@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "load_for",
     "load_tensors",
+    "parse_tensors",
     "read_card",
     "save_model",
 ]
@@ -147,6 +148,11 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
         return load(Path(path).read_bytes())
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise ModelError(f"{path} is damaged: {e}") from None
+
+
+def parse_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The integer part of a model file's tensors, which its parse digest is over: `parse.*`, without that prefix."""
+    return {name.removeprefix("parse."): array for name, array in tensors.items() if name.startswith("parse.")}
 
 
 def save_model(tensors: Mapping[str, Any], card: Mapping[str, Any], out: Path, overwrite: bool = False) -> Path:

@@ -1,7 +1,6 @@
 """The interpolation model frozen for coding: integers only, one traversal for both directions.
 
-    1 x 1 sample -> [level: luma, chroma of 11, 01, 10] -> ... -> picture, the same walk for a coder that writes or
-    reads
+    1 x 1 sample -> [level: luma, chroma of 11, 01, 10] -> ... -> picture     for a coder that writes or reads
 
 Everything that the coder is given follows from integers computed exactly (see `interpolation`, `interpolation_network`,
 `mixture`), so that a file decodes to the same samples on every machine, thread count and device. Phases are walked in
@@ -30,14 +29,12 @@ from .interpolation_network import (
     frozen_weights,
     rows_of,
 )
-from .mixture import Leaves, leaf_tables, uniform
+from .mixture import LEAF_TABLES, Leaves, leaf_tables, uniform
 
 __all__ = ["InterpolationCoding"]
 
 STRIP = 2**15
 """Targets that are coded together, about: strips are whole rows. Part of the format."""
-DEPTH = 16
-"""Bits of the deepest samples; chroma has one more, with a sign."""
 
 
 class InterpolationCoding:
@@ -61,7 +58,7 @@ class InterpolationCoding:
             network = InterpolationNetwork(config)
         names = _layers(network)
         expected = {f"{name}.{part}" for name in names for part in ("weight", "bias", "bits")}
-        expected |= {"config", *leaf_tables()}
+        expected |= {"config", *LEAF_TABLES}
         if set(tensors) != expected:
             raise ModelError(f"the model's tensors are not those of its config: {sorted(set(tensors) ^ expected)[:3]}")
         for name in names:

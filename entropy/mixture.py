@@ -26,7 +26,7 @@ from .coder import RowCoder
 from .packing import pack, unpack
 from .tables import TOTAL, counts_of
 
-__all__ = ["LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "leaf_tables", "mixture_bits", "uniform"]
+__all__ = ["LEAF_TABLES", "LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "leaf_tables", "mixture_bits", "uniform"]
 
 LOGIT_BITS = 4
 LOGIT_MAX = 127
@@ -64,12 +64,15 @@ def mixture_bits(x: Tensor, logit: Tensor, mean: Tensor, scale: Tensor, low: Ten
     return -torch.log2((weight * (above - below)).sum(-1) + 2.0**-22)
 
 
-def leaf_tables() -> dict[str, np.ndarray]:
-    """What freezing makes, once: tensors for `Leaves`.
+LEAF_TABLES = ("leaves", "weights", "spans")
+"""Names of the tensors that `leaf_tables` makes."""
 
-    leaves: uint8, packed differences of int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean;
-    weights: int32 [2 * LOGIT_MAX + 1], exp(-n
-    / 16); spans: int32 [SCALES], steps to the mean within which nearly all of a leaf lies.
+
+def leaf_tables() -> dict[str, np.ndarray]:
+    """What freezing makes, once: tensors for `Leaves`, by `LEAF_TABLES`.
+
+    leaves: uint8, packed differences of int32 [SCALES, LEAF_REACH + 1], F at n / 16 steps above the mean; weights:
+    int32 [2 * LOGIT_MAX + 1], exp(-n / 16); spans: int32 [SCALES], steps to the mean within which most of a leaf lies.
     """
     scale = scale_of(torch.arange(SCALES, dtype=torch.float64))
     steps = torch.arange(LEAF_REACH + 1, dtype=torch.float64) / 2**MEAN_BITS
@@ -83,14 +86,6 @@ def leaf_tables() -> dict[str, np.ndarray]:
     }
 
 
-def unpacked_leaves(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The leaves of `leaf_tables`, int32. Raises ModelError."""
-    packed = tensors.get("leaves")
-    if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
-        raise ModelError("the model's leaves are not uint8 [n]")
-    return np.cumsum(unpack(packed, (SCALES, LEAF_REACH + 1), np.int32), axis=1, dtype=np.int32)
-
-
 class Leaves:
     """tensors: those of `leaf_tables`. Raises ModelError when they are not of that form. Threads may share one."""
 
@@ -99,7 +94,10 @@ class Leaves:
             array = tensors.get(name)
             if array is None or array.shape != shape or array.dtype != np.int32:
                 raise ModelError(f"the model's {name} are not int32 {list(shape)}")
-        self.table = unpacked_leaves(tensors)
+        packed = tensors.get("leaves")
+        if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
+            raise ModelError("the model's leaves are not uint8 [n]")
+        self.table = np.cumsum(unpack(packed, (SCALES, LEAF_REACH + 1), np.int32), axis=1, dtype=np.int32)
         """int32 [SCALES, LEAF_REACH + 1]."""
         leaves, weights, spans = (a.astype(np.int64) for a in (self.table, tensors["weights"], tensors["spans"]))
         if leaves.min() < 0 or leaves.max() > 2**LEAF_BITS or (np.diff(leaves, axis=1) < 0).any():
@@ -227,9 +225,8 @@ class _Mixture:
     def _below(self, edges: Tensor) -> Tensor:
         """The mass below each edge, in units of 2^-LEAF_BITS of the weights' sum: [n, m] float64 integers."""
         out = torch.zeros(edges.shape, dtype=torch.float64, device=edges.device)
-        at = (
-            edges.int().mul_(2**MEAN_BITS).add_(LEAF_REACH - 2 ** (MEAN_BITS - 1))
-        )  # the edge of value e lies at e - 1/2
+        # The edge of the value e lies at e - 1/2.
+        at = edges.int().mul_(2**MEAN_BITS).add_(LEAF_REACH - 2 ** (MEAN_BITS - 1))
         weight = self.weight.double()
         for k in range(self.mean.shape[1]):
             place = (at - self.mean[:, k : k + 1]).clamp_(0, 2 * LEAF_REACH)

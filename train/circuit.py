@@ -9,9 +9,7 @@ from which `--resume` goes on. A checkpoint can be frozen at any time. Figures a
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ import torch
 from ..entropy.chow_liu import mutual_information, quantiles, spanning_tree, tree_of
 from ..entropy.circuit import Circuit, Counts
 from ..errors import InputError
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .circuit_data import Items, augmented, load_items
 from .circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from .circuit_start import starting_counts
@@ -179,10 +177,7 @@ class CircuitRun:
         self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
 
     def save(self) -> None:
-        """Write checkpoint.pt: to a temporary file first, so that a kill leaves the old one."""
-        temporary = self.folder / "checkpoint.pt.part"
-        torch.save(self.state(), temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        save_checkpoint(self.state(), self.folder / "checkpoint.pt")
 
     # -- the loop
 
@@ -270,5 +265,4 @@ class CircuitRun:
             self.say(f"{where}: held out {self.held_out_bpd:.4f} bpd, {self.seconds / 60:.1f} minutes")
 
     def _log(self, row: dict[str, float]) -> None:
-        with (self.folder / "metrics.csv").open("a", newline="") as file:
-            csv.writer(file).writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
+        log_metrics(self.folder, self.step, self.seconds, row)

@@ -20,7 +20,7 @@ from ..bitstream import check_writable
 from ..codec.image import ImageCodec
 from ..codec.latent_coding import receptive_field, synthesis_digest
 from ..codec.network import ImageNetwork
-from ..codec.registry import load_tensors, read_card, save_model
+from ..codec.registry import load_tensors, parse_tensors, read_card, save_model
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError
 from .calibrate import calibrated_tables
@@ -121,6 +121,6 @@ def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, over
 
 
 def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
-    parse = HyperpriorCoding({n[6:]: a for n, a in tensors.items() if n.startswith("parse.")})
+    parse = HyperpriorCoding(parse_tensors(tensors))
     synthesis = synthesis_digest(tensors, card["transform"])
     return {**card, "parse_digest": parse.digest().hex(), "synthesis_digest": synthesis.hex()}

@@ -10,10 +10,8 @@ layers only; these compute in float64 in training too.
 from __future__ import annotations
 
 import contextlib
-import csv
 import itertools
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from ..codec.network import ImageNetwork, start_from_statistics
 from ..entropy.hyperprior import QUALITY_LEVELS
 from ..errors import InputError, ModelError
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
@@ -195,9 +193,7 @@ class _Run:
             "seconds": self.seconds,
         }
         for name, content in (("checkpoint.pt", state), ("weights.pt", weights_of(state))):
-            temporary = self.folder / f"{name}.part"
-            torch.save(content, temporary)
-            os.replace(temporary, self.folder / name)
+            save_checkpoint(content, self.folder / name)
 
     # -- the loop
 
@@ -299,11 +295,8 @@ class _Run:
 
     def _log(self, row: dict[str, float]) -> None:
         self.fabric.log_dict(row, step=self.step)
-        path = self.folder / "metrics.csv"
         if self.fabric.is_global_zero:
-            with path.open("a", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
+            log_metrics(self.folder, self.step, self.seconds, row)
 
 
 def _centre_crops(folders: list[Path], side: int = 256, most: int = 16) -> Tensor | None:

@@ -9,9 +9,7 @@ GPU by itself and keeps all pictures in memory.
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,24 +21,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from ..codec.colour import to_ycocg
 from ..entropy.interpolation import CHANNELS
 from ..entropy.interpolation_network import InterpolationConfig, InterpolationNetwork
 from ..errors import InputError, ModelError
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .data import load_pictures
+from .recipe import Strict
 
 __all__ = ["PhotoRecipe", "train_photo"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Strict):
+class Source(Strict):
     """A folder of pictures."""
 
     folder: Path
@@ -54,7 +49,7 @@ class Source(_Strict):
     """Pictures, evenly spread over the folder, that are kept for validation (and shrunk by the middle of the range)."""
 
 
-class PhotoRecipe(_Strict):
+class PhotoRecipe(Strict):
     """The schema of a recipe of kind `photo`. Paths are relative to the working directory."""
 
     kind: Literal["photo"]
@@ -287,9 +282,7 @@ class _Run:
             "step": self.step,
             "seconds": self.seconds,
         }
-        temporary = self.folder / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        save_checkpoint(state, self.folder / "checkpoint.pt")
         if self.crops.held_out:
             row = self._validate()
             self._log(row)
@@ -307,8 +300,7 @@ class _Run:
         return {"validation": sum(row.values()), **row}
 
     def _log(self, row: dict[str, float]) -> None:
-        with (self.folder / "metrics.csv").open("a", newline="") as file:
-            csv.writer(file).writerows([self.step, round(self.seconds, 1), name, value] for name, value in row.items())
+        log_metrics(self.folder, self.step, self.seconds, row)
 
 
 def _read(path: Path) -> dict[str, Any]:

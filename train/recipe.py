@@ -14,16 +14,18 @@ from ..codec.transforms import TransformConfig
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
-__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "load_as", "load_recipe", "recipe_kind"]
+__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "Strict", "load_as", "load_recipe", "recipe_kind"]
 
 _R = TypeVar("_R", bound=BaseModel)
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What all recipes and their parts are: immutable, without fields that are not declared."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Phase(_Strict):
+class Phase(Strict):
     """A stretch of the run with its own crop and batch size."""
 
     fraction: float = Field(gt=0, le=1)
@@ -34,7 +36,7 @@ class Phase(_Strict):
     """Crops a step, on each device."""
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """The schema of a recipe. Paths are relative to the working directory."""
 
     kind: Literal["image"] = "image"
@@ -99,7 +101,7 @@ class Recipe(_Strict):
         return NetworkConfig(transform, hyper)
 
 
-class CircuitPhase(_Strict):
+class CircuitPhase(Strict):
     """A stretch of a circuit's training. What it begins with, narrowing, pruning and growing, is done once."""
 
     fraction: float = Field(gt=0, le=1)
@@ -127,7 +129,7 @@ class CircuitPhase(_Strict):
         return self
 
 
-class CircuitRecipe(_Strict):
+class CircuitRecipe(Strict):
     """The schema of a recipe for a probabilistic circuit. Paths are relative to the working directory."""
 
     kind: Literal["circuit"]
