@@ -32,6 +32,12 @@ from .recipe import Recipe
 
 __all__ = ["amend_card", "freeze", "freeze_network"]
 
+_PLACES: dict[str, Any] = {
+    **dict.fromkeys(("train", "validation", "start_from", "workers"), True),
+    "features": {"weights"},
+}
+"""What a recipe says of the machine that it ran on: no part of a card."""
+
 
 def freeze(
     run: Path | str,
@@ -62,7 +68,7 @@ def freeze(
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise InputError(f"{path} is not a checkpoint of an image model: {e}") from None
     training = {
-        "recipe": recipe.model_dump(mode="json", exclude={"train", "validation", "start_from", "workers"}),
+        "recipe": recipe.model_dump(mode="json", exclude=_PLACES),
         "steps": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
         "calibration_crops": calibrate,

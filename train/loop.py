@@ -26,6 +26,7 @@ from ..errors import InputError, ModelError
 from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .circuit import train_circuit
 from .data import CropStream, load_pictures
+from .features import FeatureDistance
 from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
 from .photo import PhotoRecipe, train_photo
 from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
@@ -100,8 +101,10 @@ class _Objective(nn.Module):
     def __init__(self, network: ImageNetwork, recipe: Recipe):
         super().__init__()
         self.network, self.recipe = network, recipe
+        self.features = FeatureDistance(recipe.features) if recipe.features else None
 
-    def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The loss, and for each picture bits a pixel, distortion and (0 without a feature term) feature distance."""
         r = self.recipe
         x_hat, bits = self.network(x, index)
         if not self.training:
@@ -110,7 +113,9 @@ class _Objective(nn.Module):
         distortion = distortion_of(r.distortion, x, x_hat)
         lam = quality_lambda(index, r.lambda_low, r.lambda_high)
         weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
-        return lagrangian(bpp, distortion, lam, weight), bpp, distortion
+        features = torch.zeros_like(bpp) if self.features is None else self.features(x, x_hat)
+        total = distortion + (r.features.weight if r.features else 0) * features
+        return lagrangian(bpp, total, lam, weight), bpp, distortion, features
 
 
 def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -232,7 +237,7 @@ class _Run:
             rate = self.learning_rate()
             for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
                 group["lr"] = rate
-            loss, _, _ = self.model(x, index)
+            loss, _, _, _ = self.model(x, index)
             fabric.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
             if torch.isfinite(norm):
@@ -315,8 +320,10 @@ def _validate(objective: _Objective, x: Tensor) -> dict[str, float]:
     """Rate and distortion of the held-out crops at a few quality indices, with real rounding, and their mean loss."""
     row, total = {}, 0.0
     for q in VALIDATION_INDICES:
-        loss, bpp, distortion = objective(x, torch.full((len(x),), q, device=x.device))
+        loss, bpp, distortion, features = objective(x, torch.full((len(x),), q, device=x.device))
         total += float(loss) / len(VALIDATION_INDICES)
         row[f"bpp@{q}"] = float(bpp.mean())
         row[f"dB@{q}"] = -10 * math.log10(float(distortion.mean()))
+        if objective.features is not None:
+            row[f"F@{q}"] = float(features.mean())
     return {"validation": total, **row}

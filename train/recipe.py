@@ -14,7 +14,17 @@ from ..codec.transforms import TransformConfig
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
-__all__ = ["CircuitPhase", "CircuitRecipe", "Phase", "Recipe", "Strict", "load_as", "load_recipe", "recipe_kind"]
+__all__ = [
+    "CircuitPhase",
+    "CircuitRecipe",
+    "FeatureTerm",
+    "Phase",
+    "Recipe",
+    "Strict",
+    "load_as",
+    "load_recipe",
+    "recipe_kind",
+]
 
 _R = TypeVar("_R", bound=BaseModel)
 
@@ -34,6 +44,31 @@ class Phase(Strict):
     """Side of the square crops, pixels."""
     batch: int = Field(ge=1)
     """Crops a step, on each device."""
+
+
+class FeatureTerm(Strict):
+    """A frozen network whose features of picture and reconstruction shall agree (see train/features.py)."""
+
+    network: str
+    """`mobilenetv2` or `efficientnet-lite0` with the weights of `eval task`, or MODULE:CALLABLE that makes any
+    torch.nn.Module on pictures [B, 3, H, W]."""
+    arguments: dict[str, Any] = {}
+    """Of the callable."""
+    weights: Path | None = None
+    """A state dict for what the callable returns; without it the callable brings its own weights."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """The network sees (x - mean) / std of x in [0, 1]; networks of `eval task` have their own."""
+    layers: list[str] = []
+    """Names of submodules whose outputs count; empty: the network's own output."""
+    weight: float = Field(gt=0)
+    """D = distortion + weight * F, F being the features' relative squared distance."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeatureTerm:
+        if min(self.std) <= 0:
+            raise ValueError("the standard deviations of a normalisation are above 0")
+        return self
 
 
 class Recipe(Strict):
@@ -60,6 +95,8 @@ class Recipe(Strict):
     hyper: dict[str, int] = {}
 
     distortion: Literal["mse", "ms-ssim"] = "mse"
+    features: FeatureTerm | None = None
+    """What is added to the distortion for the sake of machines that look at the pictures."""
     lambda_low: float = Field(20.0, gt=0)
     lambda_high: float = Field(8000.0, gt=0)
     """lambda of quality index 0 and 63, the others spaced geometrically; loss = bpp + lambda * distortion."""
