@@ -1,9 +1,9 @@
 """The command line: arguments and exit codes; what they mean is passed on to the modules that do the work.
 
     cli -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> loaded (codecs)
-    cli -> console (how it looks)
+    cli -> console (how it looks)           cli -> cli_eval (what measures)
 
-    lecodec encode | decode | info | test | models | train | freeze | eval rd | eval lossless | eval bench
+    lecodec encode | decode | info | test | models | train | freeze | eval …
 
 Conventions of zstd and flac. Inputs are kept; an existing output is refused without `-f`; `-o FILE` goes with one
 input and `-o DIR/` with many; `-r` takes folders; `-` and `-c` are pipes. One bad file does not stop the others: each
@@ -32,6 +32,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
+from .cli_eval import eval_app
 from .console import (
     Report,
     complain,
@@ -43,29 +44,21 @@ from .console import (
     progress,
     reason,
     shown,
-    tell,
     tested_line,
 )
 from .jobs import Job, Task, cores, promptly_interrupted, run
 from .loaded import Codecs, NoCodec
+from .options import SETTINGS, Device, Force, Quiet
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_set_name, plan
 from .tasks import Decoding, Encoding, Testing, holds_set, read_lec
 
 __all__ = ["app", "main", "program"]
 
-_SETTINGS: dict[str, Any] = {
-    "no_args_is_help": True,
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
 app = typer.Typer(
     help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
-    **_SETTINGS,
+    **SETTINGS,
 )
-eval_app = typer.Typer(help="Measure codecs on a folder of pictures.", **_SETTINGS)
 app.add_typer(eval_app, name="eval")
 
 Pictures = Annotated[
@@ -81,10 +74,7 @@ Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
 ]
 Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
-Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
-Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
@@ -395,78 +385,6 @@ def freeze_command(
         freeze(run, output, name=name, overwrite=force, calibrate=calibrate)
 
 
-@eval_app.command("rd")
-def rd_command(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")] = Path("rd"),
-    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD-rates refer to.")] = None,
-    low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
-    high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Rate-distortion curves and BD-rates from real files: TSV tables and a plot."""
-    with one_sentence(str(folder)):
-        from .eval.rd import run_rd
-
-        tick = None if quiet or not sys.stderr.isatty() else _tick
-        result = run_rd(folder, _names(codecs), output, anchor=anchor, low=low, high=high, limit=limit, progress=tick)
-        print_table(result.summary_table())
-        print()
-        print_table(result.bd_table())
-        for name, why in result.skipped:
-            tell(name, f"left out: {why}")
-    raise typer.Exit(1 if result.skipped else 0)
-
-
-@eval_app.command("lossless")
-def lossless_command(
-    sources: Annotated[
-        list[str],
-        typer.Argument(help="Folders of pictures and sets of samples; NAME=PATH to call one so.", metavar="SOURCE"),
-    ],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,png,webp,jxl,xz,zstd",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("lossless.tsv"),
-    device: Device = "cpu",
-    quiet: Quiet = False,
-) -> None:
-    """Lossless codecs side by side, decoded and compared: sizes and times in a TSV table."""
-    with one_sentence(sources[0]):
-        from .eval.lossless import run_lossless
-
-        tick = None if quiet or not sys.stderr.isatty() else _tick
-        result = run_lossless(sources, _names(codecs), output, device=device, progress=tick)
-        print_table(result.table())
-        for name, why in result.skipped:
-            tell(name, f"left out: {why}")
-    raise typer.Exit(1 if result.skipped else 0)
-
-
-@eval_app.command("bench")
-def bench_command(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of pictures.", metavar="[DIR]")] = None,
-    codecs: Annotated[
-        str, typer.Option("--codecs", help="Names, with commas.")
-    ] = "lecodec,compressai:bmshj2018-hyperprior,compressai:mbt2018-mean,jpeg,webp,avif,jxl",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("bench.tsv"),
-    device: Device = "cpu",
-    repeats: Annotated[int, typer.Option("--repeats", help="Times that each is run.", min=1)] = 3,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Speed, memory and size of codecs side by side: a TSV table."""
-    with one_sentence(str(folder or "bench")):
-        from .eval.bench import run_bench
-
-        tick = None if quiet or not sys.stderr.isatty() else _tick
-        result = run_bench(folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, progress=tick)
-        print_table(result.table())
-        for name, why in result.skipped:
-            tell(name, f"left out: {why}")
-    raise typer.Exit(1 if result.skipped else 0)
-
-
 def _run(
     label: str,
     todo: Sequence[Job],
@@ -531,10 +449,6 @@ def _numbers(texts: Sequence[str]) -> list[int]:
     return numbers
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _setting(text: str) -> tuple[str, Any]:
     """KEY=VALUE, the value as YAML reads it (so that 1e-4 and true are not text)."""
     key, equals, value = text.partition("=")
@@ -543,8 +457,3 @@ def _setting(text: str) -> tuple[str, Any]:
     import yaml
 
     return key, yaml.safe_load(value)
-
-
-def _tick(done: int, total: int) -> None:
-    end = "\r" if done < total else "\r\x1b[K"
-    print(f"{done} of {total}", end=end, file=sys.stderr, flush=True)

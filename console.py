@@ -24,6 +24,7 @@ from .jobs import Record, expected
 __all__ = [
     "Report",
     "complain",
+    "counting",
     "decoded_line",
     "encoded_line",
     "leave_stdout",
@@ -252,6 +253,28 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record],
             bar.update(task, advance=1, volume=sums.volume())
 
         yield tick
+
+
+@contextmanager
+def counting(label: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with the time that is left, on stderr if that is a terminal; yields what is told (done, total), or None."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -30,8 +30,22 @@ BELOW = {
     "loaded": {"codec", "bitstream"},
     "tasks": {"codec", "bitstream", "errors", "jobs", "loaded", "paths"},
     "console": {"jobs"},
+    "options": set(),
+    "cli_eval": {"eval", "console", "jobs", "options"},
     "paths": {"console", "jobs", "errors"},
-    "cli": {"train", "eval", "codec", "bitstream", "console", "jobs", "loaded", "paths", "tasks", "lecodec"},
+    "cli": {
+        "train",
+        "codec",
+        "bitstream",
+        "cli_eval",
+        "console",
+        "jobs",
+        "loaded",
+        "options",
+        "paths",
+        "tasks",
+        "lecodec",
+    },
     "__main__": {"cli"},
 }
 """Which parts each part may import; "lecodec" is the root's public API."""

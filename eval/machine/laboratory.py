@@ -115,7 +115,7 @@ class Metric:
 
 
 class Laboratory:
-    """tasks, codecs, sources, metrics: by name, in order. Raises InputError for what cannot be made, and UnknownModel or
+    """tasks, codecs, sources, metrics: by name, in order. Raises InputError for what cannot be made, UnknownModel or
     ModelError for models.
     """
 

@@ -1,0 +1,22 @@
+"""Options that several commands have, declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["SETTINGS", "Device", "Force", "Quiet"]
+
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+"""Of every group of commands."""
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.")]
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")]
