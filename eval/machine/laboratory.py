@@ -23,7 +23,7 @@ from ...errors import CodecError, InputError
 from .. import metrics as quality
 from ..peers import Codec, codec_by_name, unique_name
 from .catalogue import tasks_by_name
-from .networks import distance, load_network
+from .networks import ImageNetwork, distance
 from .task import Answer, Item, Source, Task
 
 __all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "file_of"]
@@ -221,14 +221,14 @@ def _plain(name: str, metric: Callable[[np.ndarray, np.ndarray], float]) -> Metr
 
 def _installed(name: str) -> bool:
     try:
-        load_network(DISTANCES[name])
+        ImageNetwork(DISTANCES[name])
     except InputError:
         return False
     return True
 
 
 def _distance(name: str) -> Metric:
-    network = load_network(DISTANCES[name])  # raises InputError if its weights are not installed
+    network = ImageNetwork(DISTANCES[name])  # raises InputError if its weights are not installed
 
     def measured(original: Original, decoded: np.ndarray) -> float:
         return distance(original.of(name, network.features), network.features(decoded))
