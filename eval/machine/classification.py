@@ -1,0 +1,84 @@
+"""Top-1 classification: is the class that the network finds most likely the right one, and the one of the original?
+
+    samples -> ImageNetwork -> logits [1000] -> softmax -> most likely class -> score, agreement
+
+The truth is a class number; where there is none the score is `nan`, and agreement alone says what a codec costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .networks import CROP, ImageNetwork
+from .packaged import machine_extra
+from .task import Answer, Source
+
+__all__ = ["Top1", "class_answer", "imagenet_classes", "softmax"]
+
+
+@dataclass(frozen=True)
+class Top1:
+    """Classification with one of networks.NETWORKS; a `Task`. Raises InputError when something is not installed."""
+
+    network: str
+    source: Source
+    name: str = field(init=False)
+    description: str = field(init=False, compare=False)
+    measure: str = field(default="top-1", init=False)
+    _network: ImageNetwork = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        network = ImageNetwork(self.network)
+        object.__setattr__(self, "_network", network)
+        object.__setattr__(self, "name", f"imagenet-{self.network}")
+        object.__setattr__(self, "description", f"ImageNet class, {network.description}, centre crop {CROP}")
+
+    def predict(self, samples: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 [1000]. Raises InputError unless samples are uint8 [H, W, 3], 224 or more."""
+        return softmax(self._network(samples))
+
+    def answer(self, prediction: np.ndarray, original: np.ndarray, truth: Any) -> Answer:
+        """Raises InputError when the truth is no class of ImageNet's."""
+        return class_answer(prediction, original, truth, imagenet_classes(), getattr(self.source, "classes", None))
+
+
+def class_answer(
+    prediction: np.ndarray, original: np.ndarray, truth: Any, classes: Sequence[str], counted: int | None = None
+) -> Answer:
+    """Compare the most likely classes. prediction, original: [N] probabilities; truth: 0 to N - 1, None: unknown;
+    classes: their names, may be empty; counted: how many classes the truths were counted from, None: not counted.
+
+    Raises InputError for a truth that is no class of this network.
+    """
+    n = len(prediction)
+    if truth is not None and not (isinstance(truth, int | np.integer) and 0 <= truth < n):
+        raise InputError(f"the network has the classes 0 to {n - 1}, the label is {truth!r}")
+    if counted not in (None, n):
+        raise InputError(
+            f"the classes were counted from {counted} folders and the network has {n}: "
+            f"begin each folder's name with its class number"
+        )
+    best = int(prediction.argmax())
+    score = math.nan if truth is None else float(best == truth)
+    text = f"{classes[best] if best < len(classes) else f'class {best}'} {prediction[best]:.0%}"
+    return Answer(score, float(best == int(original.argmax())), text)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits [N] -> probabilities [N], float32."""
+    powers = np.exp((logits - logits.max()).astype(np.float64))
+    return (powers / powers.sum()).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of the 1000 classes, by number, as torchvision has them."""
+    models = machine_extra("torchvision.models", "torchvision")
+    return tuple(models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"])

@@ -1,0 +1,124 @@
+"""What is true of the pictures of a folder: class numbers from file names, from a table, or from folders.
+
+    folder of pictures -> names, by name -> class number of each, where somebody knows
+
+| labels           | where the class comes from                                                                       |
+|------------------|--------------------------------------------------------------------------------------------------|
+| `prefix`         | the number that the file's name begins with, as in `0001_n01443537_goldfish.JPEG`                |
+| `folders`        | the subfolder: the number that its name begins with, or its place among all subfolders by name   |
+| FILE.csv or .tsv | lines `name,class` (or with a tab between); a first line `name,class` is a heading               |
+| `none`           | nobody knows                                                                                     |
+| `auto`           | `prefix` when all names have the form above, else `labels.csv` or `labels.tsv` inside the folder, |
+|                  | else `folders` when there are only subfolders, else `none`                                       |
+
+Numbers begin at 0. Subfolders without numbers are counted, which gives the right classes only when all of a network's
+classes are there: `LabelledFolder.classes` tells the task how many there were.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+
+__all__ = ["LabelledFolder", "read_folder"]
+
+_NUMBER = re.compile(r"\d+")
+_IMAGENET = re.compile(r"\d{1,4}_n\d{8}(_|\.)")
+_TABLES = ("labels.csv", "labels.tsv")
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """names: in order, with / between a subfolder and its file. truths: class numbers by name, without those that
+    nobody knows. classes: how many subfolders were counted, None where the numbers were written. where: for the tables.
+    """
+
+    names: tuple[str, ...]
+    truths: dict[str, int]
+    classes: int | None
+    where: str
+
+
+def read_folder(folder: Path, labels: str | Path) -> LabelledFolder:
+    """The files of a folder and what is known of them. labels: see the module's text.
+
+    Hidden files are left out, and so is the table. Raises InputError: no folder, no files, a wrong table.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a directory")
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path.name for path in visible if path.is_file()]
+    folders = [path for path in visible if path.is_dir()]
+    if labels == "auto":
+        labels = _guess(folder, files, folders)
+    if labels == "folders":
+        return _by_folder(folder, folders)
+    if labels not in ("prefix", "none"):
+        table = Path(labels)
+        if table.suffix.lower() not in (".csv", ".tsv"):
+            raise InputError(f"labels are prefix, folders, none, auto or a file .csv or .tsv, found {str(labels)!r}")
+        files = [name for name in files if folder / name != table]
+        truths = _read_table(table, set(_some(folder, files)))
+        return LabelledFolder(tuple(files), truths, None, f"classes from {table.name}")
+    names = tuple(name for name in _some(folder, files) if name not in _TABLES)
+    if labels == "none":
+        return LabelledFolder(names, {}, None, "without classes")
+    truths = {name: int(found[0]) for name in names if (found := _NUMBER.match(name))}
+    return LabelledFolder(names, truths, None, "classes from file names")
+
+
+def _guess(folder: Path, files: list[str], folders: list[Path]) -> str | Path:
+    if files and all(_IMAGENET.match(name) for name in files):
+        return "prefix"
+    for table in _TABLES:
+        if table in files:
+            return folder / table
+    return "folders" if folders and not files else "none"
+
+
+def _by_folder(folder: Path, folders: list[Path]) -> LabelledFolder:
+    if not folders:
+        raise InputError(f"{folder}: holds no folders, one a class")
+    numbers = [_NUMBER.match(path.name) for path in folders]
+    written = all(numbers)
+    truths = {}
+    for place, (path, number) in enumerate(zip(folders, numbers, strict=True)):
+        for file in sorted(path.iterdir()):
+            if file.is_file() and not file.name.startswith("."):
+                truths[f"{path.name}/{file.name}"] = int(number[0]) if written and number else place
+    where = "classes from folders" if written else f"classes: {len(folders)} folders by name"
+    return LabelledFolder(_some(folder, list(truths)), truths, None if written else len(folders), where)
+
+
+def _some(folder: Path, names: list[str]) -> tuple[str, ...]:
+    if not names:
+        raise InputError(f"{folder}: holds no files")
+    return tuple(names)
+
+
+def _read_table(table: Path, names: set[str]) -> dict[str, int]:
+    """name -> class. Names of pictures that are not there are passed over, but not all of them."""
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{table}: cannot read the labels: {reason}") from None
+    separator = "\t" if table.suffix.lower() == ".tsv" else ","
+    truths: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        name, found, label = (part.strip().strip('"') for part in line.rpartition(separator))
+        if not line.strip() or (number == 1 and label.lower() == "class"):
+            continue
+        if not found or not name:
+            raise InputError(f"{table}, line {number}: expected name{separator!r}class, found {line[:60]!r}")
+        if not label.isascii() or not label.isdigit():
+            raise InputError(f"{table}, line {number}: a class is a number from 0 on, found {label[:60]!r}")
+        if truths.setdefault(name, int(label)) != int(label):
+            raise InputError(f"{table}, line {number}: {name} has two classes, {truths[name]} and {label}")
+    known = {name: label for name, label in truths.items() if name in names}
+    if not known:
+        raise InputError(f"{table}: none of its {len(truths)} names is a file of the folder")
+    return known

