@@ -113,7 +113,7 @@ def task_command(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Folder with the backbones of lpips and dists.", metavar="DIR")
     ] = None,
-    anchor: Annotated[str, typer.Option("--anchor", help="Codec that BD figures refer to.")] = "jpeg",
+    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
     resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option("--limit", help="Take only the first items.", min=1)] = None,
@@ -123,7 +123,7 @@ def task_command(
     """Accuracy of networks on compressed input, against bytes. Goes on where a killed run with the same -o stopped."""
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(data or tasks)):
-        from .eval.machine.results import write_summary
+        from .eval.machine.results import terminal_tables, write_summary
         from .eval.machine.run import run_tasks
 
         with counting("measuring", quiet) as tick:
@@ -140,10 +140,12 @@ def task_command(
                 device=device,
                 progress=tick,
             )
-        for table in write_summary(output, run.comments, run.rows, anchor=anchor, resamples=resamples):
-            if not quiet:
-                print_table(table)
-                print()
+        summary = write_summary(output, run, anchor=anchor, resamples=resamples)
+        for table in () if quiet else terminal_tables(summary):
+            print_table(table)
+            print()
+        for note in summary.notes:
+            tell("note", note)
         _finish(run.skipped)
 
 
@@ -156,7 +158,7 @@ def report_command(
     pictures: Annotated[
         int, typer.Option("--pictures", help="To compare on the page, evenly spread; 0 for all.", min=0)
     ] = 24,
-    anchor: Annotated[str, typer.Option("--anchor", help="Codec that BD figures refer to.")] = "jpeg",
+    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
     resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
     quiet: Quiet = False,
 ) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
 from .. import metrics as quality
-from ..peers import Codec, codec_by_name, unique_name
+from ..peers import Codec, codec_by_name, suffix_of, unique_name
 from .catalogue import tasks_by_name
 from .networks import ImageNetwork, distance
 from .task import Answer, Item, Source, Task
@@ -130,11 +130,13 @@ class Laboratory:
             raise InputError("tasks on pictures and tasks on sounds do not go together: run them one after the other")
         self.media = media.pop()
         self.codecs: dict[str, Codec] = {}
+        self.specs: dict[str, str | None] = {}
         self._ladders: dict[str, tuple[float, ...]] = {}
         for spec in dict.fromkeys(equipment.codecs):
             codec = self._codec(spec) if isinstance(spec, str) else spec
             name = unique_name(codec.name, self.codecs)
             self.codecs[name] = codec
+            self.specs[name] = spec if isinstance(spec, str) else None
             wanted = equipment.settings.get(spec) if isinstance(spec, str) else None
             self._ladders[name] = tuple(map(float, wanted or codec.ladder))
         self.metrics = self._make_metrics(equipment.metrics)
@@ -146,7 +148,7 @@ class Laboratory:
 
     def file(self, source: str, codec: str, setting: float, item: str) -> Path:
         """Where a coded item lies."""
-        suffix = getattr(self.codecs[codec], "suffix", ".bin")
+        suffix = suffix_of(self.codecs[codec])
         return file_of(self.equipment.folder, source, codec, setting, item, suffix)
 
     def tasks_of(self, source: str) -> list[str]:

@@ -14,6 +14,7 @@ run tries again.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
 from ..peers import Codec
 from ..report import environment
@@ -31,9 +33,9 @@ from .items import write_items
 from .laboratory import Equipment, Found, Laboratory, Todo, Unit
 from .task import IDENTITY, Answer, Coded, Task
 
-__all__ = ["ITEMS", "TaskRun", "run_tasks"]
+__all__ = ["ITEMS", "RUN", "TaskRun", "run_tasks"]
 
-ITEMS = "items.tsv"
+ITEMS, RUN = "items.tsv", "run.json"
 _FORMAT = 1
 """Part of every key: what was kept by a version that measured otherwise is not taken."""
 
@@ -77,7 +79,7 @@ def run_tasks(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> TaskRun:
-    """Measure and write `out`/items.tsv, beside the coded files and the cache.
+    """Measure and write `out`/items.tsv and run.json, beside the coded files and the cache.
 
     tasks: names of `catalogue`, YAML files, or objects; codecs: specs of `peers` or objects; the uncompressed items
     (`identity`) always take part; data: the folder of the built-in tasks; metrics: names, by default PSNR, MS-SSIM and
@@ -127,6 +129,8 @@ def run_tasks(
         raise InputError(f"nothing could be measured ({reasons})")
     comments = _comments(laboratory, skipped)
     write_items(out / ITEMS, comments, rows)
+    with atomic_write(out / RUN, overwrite=True) as file:
+        file.write(json.dumps({"codecs": laboratory.specs}, indent=1).encode())
     return TaskRun(tuple(rows), tuple(skipped), tuple(comments), len(todo))
 
 

@@ -1,0 +1,213 @@
+"""Runs of tasks over codecs: what is measured, what is kept, what is left out, what survives a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import machine_examples as examples
+import numpy as np
+import pytest
+
+from lecodec.errors import InputError
+from lecodec.eval.machine.cache import Cache, key_of
+from lecodec.eval.machine.items import read_items
+from lecodec.eval.machine.run import TaskRun, run_tasks
+from lecodec.eval.machine.task import IDENTITY, Coded
+
+TASK = "machine_examples:BrightQuarter"
+STEPS = f"{examples.__file__}:Steps"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(examples.__file__).parent))
+    for name in ("BROKEN", "COUNTER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def measured(tmp_path: Path, *codecs, tasks=(TASK,), **options) -> TaskRun:
+    return run_tasks(tasks, codecs, tmp_path / "run", metrics=("psnr",), **options)
+
+
+def rows_of(run: TaskRun, codec: str) -> list[Coded]:
+    return [row for row in run.rows if row.codec == codec]
+
+
+def accuracy(rows: list[Coded], task: str = "bright-quarter") -> float:
+    return float(np.mean([row.answers[task].score for row in rows]))
+
+
+def test_the_identity_row_is_the_networks_own_accuracy(tmp_path: Path) -> None:
+    run = measured(tmp_path)
+    task = examples.BrightQuarter()
+    own = []
+    for name in task.source.names():
+        item = task.source.item(name)
+        own.append(float(np.argmax(task.predict(item.samples)) == item.truth))
+    rows = rows_of(run, IDENTITY)
+    assert [row.answers["bright-quarter"].score for row in rows] == own
+    assert accuracy(rows) == (examples.COUNT - len(examples.MISTAKEN)) / examples.COUNT
+    assert {row.answers["bright-quarter"].agreement for row in rows} == {1.0}
+    assert all(row.metrics["psnr"] == np.inf for row in rows)
+
+
+def test_a_codec_that_destroys_pictures_scores_at_chance(tmp_path: Path) -> None:
+    run = measured(tmp_path, f"{examples.__file__}:Destroyer", STEPS)
+    assert abs(accuracy(rows_of(run, "destroyer")) - 0.25) <= 0.1
+    finest = [row for row in rows_of(run, "steps") if row.setting == 1]
+    assert accuracy(finest) == accuracy(rows_of(run, IDENTITY))
+
+
+def test_shuffled_labels_are_noticed(tmp_path: Path) -> None:
+    from lecodec.eval.machine.summary import summarise
+
+    run = measured(tmp_path, STEPS, tasks=("machine_examples:Shuffled",))
+    notes = summarise(run.rows, anchor="steps", resamples=200).notes
+    assert any("shuffled" in note and "chance" in note for note in notes), notes
+    right = run_tasks((TASK,), (STEPS,), tmp_path / "right", metrics=("psnr",))
+    assert not any("chance" in note for note in summarise(right.rows, anchor="steps", resamples=200).notes)
+
+
+def test_sizes_are_those_of_the_files_in_the_directory(tmp_path: Path) -> None:
+    run = measured(tmp_path, STEPS, "jpeg", settings={"jpeg": [10, 80]})
+    files = {path: path.stat().st_size for path in (tmp_path / "run" / "files").rglob("*") if path.is_file()}
+    assert len(files) == len(run.rows) == examples.COUNT * (1 + 3 + 2)
+    sums: dict[tuple[str, str], int] = {}
+    for path, size in files.items():
+        place = path.parent.parent.name, path.parent.name
+        sums[place] = sums.get(place, 0) + size
+    for codec, setting in sums:
+        told = [row.bytes for row in run.rows if row.codec == codec and f"{row.setting:g}" == setting]
+        assert sum(told) == sums[codec, setting] and len(told) == examples.COUNT
+    _, read = read_items(tmp_path / "run" / "items.tsv")
+    assert [row.bytes for row in read] == [row.bytes for row in run.rows]
+    assert read[0].rate == 8 * read[0].bytes / (examples.SIDE**2)
+
+
+def test_a_warm_run_measures_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    first = measured(tmp_path, STEPS)
+    table = (tmp_path / "run" / "items.tsv").read_bytes()
+    again = measured(tmp_path, STEPS)
+    assert first.measured == 2 * examples.COUNT and again.measured == 0
+    assert again.rows == first.rows and (tmp_path / "run" / "items.tsv").read_bytes() == table
+
+
+def test_only_what_is_new_is_measured(tmp_path: Path) -> None:
+    measured(tmp_path, STEPS)
+    more = measured(tmp_path, STEPS, "jpeg", settings={"jpeg": [50]})
+    assert more.measured == examples.COUNT  # one more codec
+    metric = run_tasks((TASK,), (STEPS, "jpeg"), tmp_path / "run", metrics=("psnr", "psnr_y"), settings={"jpeg": [50]})
+    assert metric.measured == 3 * examples.COUNT and set(metric.rows[0].metrics) == {"psnr", "psnr_y"}
+
+
+def test_a_file_that_is_gone_or_cut_is_made_again(tmp_path: Path) -> None:
+    first = measured(tmp_path, STEPS)
+    folder = tmp_path / "run" / "files" / "quarters" / "steps" / "16"
+    whole = (folder / "03.z").read_bytes()
+    (folder / "03.z").write_bytes(whole[:20])
+    (folder / "04.z").unlink()
+    again = measured(tmp_path, STEPS)
+    assert again.measured == 2 and again.rows == first.rows
+    assert (folder / "03.z").read_bytes() == whole and (folder / "04.z").exists()
+
+
+def test_processes_find_what_one_finds(tmp_path: Path) -> None:
+    one = measured(tmp_path / "one", STEPS)
+    two = measured(tmp_path / "two", STEPS, workers=2)
+    assert one.rows == two.rows
+
+
+def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL, with two processes at work: nothing that was written is measured again, and no orphan goes on."""
+    counter = tmp_path / "counter"
+    monkeypatch.setenv("COUNTER", str(counter))
+    monkeypatch.setenv("PYTHONPATH", str(Path(examples.__file__).parent))
+    code = (
+        "from pathlib import Path\nfrom lecodec.eval.machine.run import run_tasks\n"
+        "if __name__ == '__main__':\n"
+        f"    run_tasks(({TASK!r},), ('machine_examples:Slow',), Path({str(tmp_path / 'run')!r}), "
+        "metrics=('psnr',), workers=2)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script)])
+    deadline = time.monotonic() + 60
+    while (not counter.exists() or counter.stat().st_size < 24) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    encoded = counter.stat().st_size
+    time.sleep(0.5)
+    assert counter.stat().st_size == encoded, "workers go on without their parent"
+    assert 24 <= encoded < 3 * examples.COUNT
+    resumed = measured(tmp_path, "machine_examples:Slow")
+    assert resumed.measured < 2 * examples.COUNT
+    # Of what was encoded before, only the units that were in flight are encoded again.
+    assert counter.stat().st_size - encoded <= 3 * (examples.COUNT - encoded // 3 + 6)
+    monkeypatch.delenv("COUNTER")
+    fresh = run_tasks((TASK,), ("machine_examples:Slow",), tmp_path / "fresh", metrics=("psnr",))
+    assert fresh.rows == resumed.rows
+
+
+def test_one_bad_item_is_reported_and_left_out_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKEN", "1")
+    run = measured(tmp_path, STEPS, f"{examples.__file__}:Picky")
+    told = dict(run.skipped)
+    assert told["quarters/broken"] == "is not a picture"
+    assert "picky" in told["quarters/07"] and "not to my taste" in told["quarters/07"]
+    for codec in (IDENTITY, "steps", "picky"):
+        assert {row.item for row in rows_of(run, codec)} == {f"{n:02d}" for n in range(24) if n != 7}
+
+
+def test_a_codec_that_always_fails_is_left_out_itself(tmp_path: Path) -> None:
+    run = measured(tmp_path, STEPS, f"{examples.__file__}:Hopeless")
+    assert {row.codec for row in run.rows} == {IDENTITY, "steps"}
+    assert len(rows_of(run, "steps")) == 3 * examples.COUNT
+    assert dict(run.skipped)["hopeless"].startswith("failed on every item")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "codecs", "options", "sentence"),
+    [
+        (("machine_examples:Misfit",), (STEPS,), {}, r"misfit fails on the uncompressed 00: .*returned \[2\]"),
+        (("no-such-task",), (STEPS,), {}, "no-such-task"),
+        ((TASK,), ("no-such-codec",), {}, "unknown codec 'no-such-codec'"),
+        ((TASK,), (STEPS,), {"metrics": ("beauty",)}, "unknown metric 'beauty'; there are psnr"),
+        ((TASK,), (STEPS,), {"settings": {"webp": [1]}}, "settings are given for 'webp'"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(tmp_path: Path, tasks, codecs, options, sentence) -> None:
+    with pytest.raises(InputError, match=sentence) as caught:
+        run_tasks(tasks, codecs, tmp_path / "run", **{"metrics": ("psnr",), **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_cache_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "cache.sqlite").write_text("this is no data base, whatever its name says" * 99)
+    with pytest.raises(InputError, match="remove it to measure anew"):
+        measured(tmp_path, STEPS)
+
+
+def test_cache_gives_back_what_was_put(tmp_path: Path) -> None:
+    values = {key_of("a", n): {"n": n, "nan": float("nan"), "text": "ü\ud800"} for n in range(1200)}
+    with Cache(tmp_path / "c.sqlite") as cache:
+        cache.put(values)
+    with Cache(tmp_path / "c.sqlite") as cache:
+        found = cache.get([*values, key_of("b")])
+    assert found.keys() == values.keys()
+    assert found[key_of("a", 7)]["n"] == 7 and found[key_of("a", 7)]["text"] == "ü\ud800"
+    assert key_of("a", 1) != key_of("a", "1") and key_of("ab", "c") != key_of("a", "bc")
+
+
+def test_progress_counts_coded_items(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    measured(tmp_path, STEPS, progress=lambda done, total: calls.append((done, total)))
+    assert calls[0] == (0, 4 * examples.COUNT) and calls[-1] == (4 * examples.COUNT,) * 2
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
