@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def decoder_of(results: Path) -> Callable[[str, bytes], np.ndarray]:
             f"{results / RUN} is missing or damaged: run lecodec eval task with this folder again"
         ) from None
 
-    @lru_cache(maxsize=None)
+    @cache
     def codec(name: str):
         if not specs.get(name):
             raise CodecError(f"the codec {name} was an object of the calling program: its files cannot be shown")
