@@ -37,7 +37,7 @@ def compare(grid: Grid, curves: Mapping[str, Curves], codec: str, anchor: str) -
     few = [name for name in (anchor, codec) if len(grid.points_of(name)) < MIN_POINTS]
     if few:
         settings = len(grid.points_of(few[0]))
-        notes.append(f"{few[0]} has {settings} settings, BD figures need {MIN_POINTS}")
+        notes.append(f"BD figures need {MIN_POINTS} settings, {few[0]} has {settings}")
         nothing = np.full(len(curves[codec].log_rates), np.nan)
         accuracy, rate = (BD(nothing, nothing, nothing) for _ in range(2))
     else:

@@ -42,6 +42,7 @@ LEVEL = 0.95
 MIN_ITEMS = 6  # 2 * 0.5^6 < 0.05 < 2 * 0.5^5
 MIN_RESAMPLES = 40  # below, not one of them lies outside of the interval on either side
 _MAX_MISSING = 0.05
+_ROUNDING = 1e-9
 _BLOCK = 1 << 21  # weights drawn at a time, so that memory does not grow with items times resamples
 _CHANCE = 0.01
 _FEW_CLASSES = 10
@@ -57,7 +58,8 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        """Whether the figure differs from 0, rounding apart."""
+        return self.low > _ROUNDING or self.high < -_ROUNDING
 
 
 def resampled_means(values: np.ndarray, resamples: int, seed: int = SEED) -> np.ndarray:
@@ -143,7 +145,8 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.shape[1] < 3:
         return np.full(len(a), np.nan)
     rank = extra("scipy.stats").rankdata
-    ranks = [rank(side, axis=1) - (side.shape[1] + 1) / 2 for side in (a, b)]
+    # In float32: means that differ by a rounding of float64 are ties.
+    ranks = [rank(side.astype(np.float32), axis=1) - (side.shape[1] + 1) / 2 for side in (a, b)]
     spread = np.sqrt(np.square(ranks[0]).sum(1) * np.square(ranks[1]).sum(1))
     product = (ranks[0] * ranks[1]).sum(1)
     usable = (spread > 0) & ~np.isnan(a).any(1) & ~np.isnan(b).any(1)

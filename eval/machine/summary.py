@@ -49,7 +49,7 @@ def summarise(
     for grid in grids:
         what = f"{grid.source}, {grid.task}"
         if len(grid.items) < MIN_ITEMS:
-            notes.append(f"{what}: {len(grid.items)} items are too few for intervals, which need {MIN_ITEMS}")
+            notes.append(f"{what}: intervals need at least {MIN_ITEMS} items, found {len(grid.items)}")
         label_note = _check_labels(grid, (classes or {}).get(grid.task))
         if label_note:
             notes.append(f"{what}: {label_note}")
