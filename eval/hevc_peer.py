@@ -86,8 +86,9 @@ class HevcCodec:
                 plane.update(rows.tobytes())
             data = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
             return _cropped(data, *missing) if any(missing) else data
-        except (OSError, ValueError) as error:  # errors of FFmpeg are either
-            raise CodecError(f"hevc could not encode {width} x {height} pixels at CRF {setting:g}: {error}") from error
+        except (av.FFmpegError, ValueError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise CodecError(f"hevc could not encode {width} x {height} pixels at CRF {setting:g}: {told}") from error
 
     def decode(self, data: bytes) -> np.ndarray:
         """The picture, uint8 [H, W, 3]. Raises `CodecError`."""
@@ -97,8 +98,9 @@ class HevcCodec:
             context: Any = av.CodecContext.create("hevc", "r")
             context.options = {"err_detect": "explode"}  # FFmpeg would rather show something
             frames = [*context.decode(av.Packet(data)), *context.decode(None)] if data else []
-        except (OSError, ValueError) as error:
-            raise CodecError(f"hevc could not decode its own file: {error}") from error
+        except (av.FFmpegError, ValueError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise CodecError(f"hevc could not decode its own file: {told}") from error
         if len(frames) != 1 or frames[0].format.name not in ("yuv444p", "yuvj444p") or frames[0].is_corrupt:
             raise CodecError(f"hevc could not decode its own file: it holds {len(frames)} frames, or a damaged one")
         planes = [
