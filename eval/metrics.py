@@ -1,14 +1,20 @@
-"""Quality metrics: how far a decoded picture is from its original.
+"""Quality metrics: how far a decoded picture or sound is from its original.
 
-    original, decoded -> PSNR (dB), MS-SSIM (0..1), MS-SSIM (dB)
+    original, decoded -> PSNR (dB), PSNR of luma (dB), MS-SSIM (0..1), MS-SSIM (dB); of sounds SNR, SI-SDR (dB)
 
 Two families with the same definitions: `psnr` and `ms_ssim` measure 8-bit pictures for the evaluator;
-`mse_loss_per_sample` and `ms_ssim_per_sample` are differentiable and serve as training objectives.
+`mse_loss_per_sample` and `ms_ssim_per_sample` are differentiable and serve as training objectives. METRICS and
+SOUND_METRICS list by name what needs nothing but the two.
 
 PSNR = 10 log10(255^2 / MSE), with the MSE over all samples of all three RGB channels together (not the mean of three
-PSNRs, not luma). MS-SSIM is that of Wang, Simoncelli and Bovik (Asilomar 2003): five scales, an 11-tap Gaussian window
-of sigma 1.5, their weights, the mean over R, G and B, as computed by the library pytorch-msssim, which the papers on
-learned compression report.
+PSNRs, not luma). Luma is Y = 0.299 R + 0.587 G + 0.114 B (BT.601 over the full range, as in JPEG), not rounded, with
+the same peak of 255; luma in the studio range 16..235, as of MATLAB's rgb2ycbcr, gives figures 1.3 dB higher. MS-SSIM
+is that of Wang, Simoncelli and Bovik (Asilomar 2003): five scales, an 11-tap Gaussian window of sigma 1.5, their
+weights, the mean over R, G and B, as computed by the library pytorch-msssim, which the papers on learned compression
+report.
+
+SNR = 10 log10(|s|^2 / |s - e|^2) for a sound s and its estimate e; SI-SDR (Le Roux et al., ICASSP 2019) is the same
+with s scaled to fit e best, so that a change of volume costs nothing; the mean is not subtracted.
 
 Guarantees: PSNR is computed exactly (integer sums), so it is the same on every machine. MS-SSIM is float32 on the CPU
 whatever torch's defaults are. Wrong shapes, types and ranges are an `InputError`, never a silently wrong figure.
@@ -17,6 +23,7 @@ whatever torch's defaults are. Wrong shapes, types and ranges are an `InputError
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +34,19 @@ from ._extras import extra
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MS_SSIM_MIN_SIDE", "ms_ssim", "ms_ssim_db", "ms_ssim_per_sample", "mse_loss_per_sample", "psnr"]
+__all__ = [
+    "METRICS",
+    "MS_SSIM_MIN_SIDE",
+    "SOUND_METRICS",
+    "ms_ssim",
+    "ms_ssim_db",
+    "ms_ssim_per_sample",
+    "mse_loss_per_sample",
+    "psnr",
+    "psnr_y",
+    "si_sdr",
+    "snr_db",
+]
 
 # Four halvings, and the 11-tap window must still fit inside the smallest scale: (11 - 1) * 2^4 + 1.
 MS_SSIM_MIN_SIDE = 161
@@ -45,6 +64,44 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     from ..codec.samples import psnr_of  # imports torch
 
     return psnr_of(a, b)
+
+
+def psnr_y(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB of the luma of two uint8 pictures [H, W, 3]; `inf` when that is identical.
+
+    Raises `InputError` as `psnr` does.
+    """
+    _check_pictures(a, b)
+    total, weights = 0, np.array([299, 587, 114])
+    for row in range(0, len(a), 256):  # pieces: a whole picture of int64 would be 24 bytes a pixel
+        difference = (a[row : row + 256].astype(np.int64) - b[row : row + 256]) @ weights  # [h, W], thousandths
+        total += int(np.square(difference).sum())
+    pixels = a.shape[0] * a.shape[1]
+    return math.inf if total == 0 else 10 * math.log10(255_000**2 * pixels / total)
+
+
+def snr_db(sound: np.ndarray, decoded: np.ndarray) -> float:
+    """Signal-to-noise ratio in dB of two sounds, float [T]; `inf` when they are identical, `nan` for silence.
+
+    Raises `InputError` when the lengths differ or either is not a finite float [T].
+    """
+    s, e = _sounds(sound, decoded)
+    energy = s @ s
+    return _ratio_db(energy, (s - e) @ (s - e)) if energy > 0 else math.nan
+
+
+def si_sdr(sound: np.ndarray, decoded: np.ndarray) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB of two sounds, float [T]; `inf` when they are identical,
+    `-inf` when they have nothing in common, `nan` for silence.
+
+    Raises `InputError` as `snr_db` does.
+    """
+    s, e = _sounds(sound, decoded)
+    energy = s @ s
+    if energy == 0:
+        return math.nan
+    target = (s @ e / energy) * s
+    return _ratio_db(target @ target, (target - e) @ (target - e))
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -112,6 +169,31 @@ def ms_ssim_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
             x_hat = x_hat.view_as(x_hat)  # a node of its own: the hook must not touch the caller's tensor
             x_hat.register_hook(lambda gradient: torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         return library.ms_ssim(x, x_hat, data_range=1.0, size_average=False)  # [B]
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "psnr_y": psnr_y, "ms_ssim": ms_ssim}
+"""Of two uint8 pictures [H, W, 3], the original first; higher is better."""
+SOUND_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"snr": snr_db, "si_sdr": si_sdr}
+"""Of two sounds, float [T], the original first; higher is better."""
+
+
+def _ratio_db(signal: float, noise: float) -> float:
+    if signal == 0:
+        return -math.inf
+    return math.inf if noise == 0 else 10 * math.log10(signal / noise)
+
+
+def _sounds(sound: np.ndarray, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 [T], checked."""
+    for samples in (sound, decoded):
+        if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f" or samples.ndim != 1 or not samples.size:
+            found = f"{samples.dtype} {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
+            raise InputError(f"expected a sound, float [T], found {found}")
+        if not np.isfinite(samples).all():
+            raise InputError("expected a sound of finite samples")
+    if sound.shape != decoded.shape:
+        raise InputError(f"the sounds differ in length: {len(sound)} and {len(decoded)} samples")
+    return sound.astype(np.float64), decoded.astype(np.float64)
 
 
 def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
