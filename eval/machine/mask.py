@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
-from .packaged import PackagedFile, check_picture, machine_extra
+from .packaged import PackagedFile, check_picture, machine_extra, require
 from .task import Answer, Source
 
 __all__ = ["Foreground", "mask_answer"]
@@ -41,7 +41,7 @@ class Foreground:
     measure: str = field(default="overlap of masks", init=False)
 
     def __post_init__(self) -> None:
-        machine_extra("ai_edge_litert.interpreter", "ai-edge-litert")
+        require("ai_edge_litert", "ai-edge-litert")
         text = (
             f"foreground mask at 256 x 256, selfie segmentation of {_WEIGHTS.describe()}, x/255; intersection over "
             f"union with the original's mask, where that covers {_LEAST:.0%} to {_MOST:.0%}"

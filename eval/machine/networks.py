@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
-from .packaged import PackagedFile, check_picture, load_state, machine_extra
+from .packaged import PackagedFile, check_picture, load_state, machine_extra, require
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +79,7 @@ class ImageNetwork:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        machine_extra("torchvision")
+        require("torchvision")
         weights = _WEIGHTS[self.name].describe()
         if self.name == "mobilenetv2":
             text = f"torchvision mobilenet_v2 with {weights}, (x/255 - mean)/std"

@@ -22,7 +22,7 @@ import numpy as np
 from ...errors import InputError
 from .._extras import extra
 
-__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra"]
+__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra", "require"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,12 @@ def check_picture(samples: Any, least: int = 1) -> None:
         raise InputError(f"the network looks at uint8 [H, W, 3] pictures, found {dtype} {list(shape)}")
     if min(shape[:2]) < least:
         raise InputError(f"the network looks at pictures of {least} x {least} pixels or more, found {list(shape[:2])}")
+
+
+def require(module: str, package: str | None = None) -> None:
+    """Raise InputError as `machine_extra` does when a module is not there, without the time that importing it takes."""
+    if find_spec(module.partition(".")[0]) is None:
+        machine_extra(module, package)
 
 
 def machine_extra(module: str, package: str | None = None) -> Any:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from ...errors import InputError
 from .lettering import layout
-from .packaged import PackagedFile, check_picture, machine_extra
+from .packaged import PackagedFile, check_picture, machine_extra, require
 from .task import Answer, Source
 
 __all__ = ["ReadText", "Recogniser", "accuracy", "greedy_ctc", "onnx_session"]
@@ -41,7 +41,7 @@ class Recogniser:
     description: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        machine_extra("onnxruntime")
+        require("onnxruntime")
         object.__setattr__(self, "description", f"PP-OCRv4 recogniser, {_WEIGHTS.describe()}")
 
     def __call__(self, line: np.ndarray) -> str:
@@ -67,7 +67,7 @@ class ReadText:
     _read: Recogniser = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        machine_extra("rapidfuzz.distance", "rapidfuzz")
+        require("rapidfuzz")
         object.__setattr__(self, "_read", Recogniser())
         text = f"text in known boxes, {self._read.description}, 1 - character error rate without spaces"
         object.__setattr__(self, "description", text)
