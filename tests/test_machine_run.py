@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import machine_examples as examples
 import numpy as np
 import pytest
 
@@ -19,13 +18,14 @@ from lecodec.eval.machine.items import read_items
 from lecodec.eval.machine.run import TaskRun, run_tasks
 from lecodec.eval.machine.task import IDENTITY, Coded
 
-TASK = "machine_examples:BrightQuarter"
-STEPS = f"{examples.__file__}:Steps"
+from . import machine_examples as examples
+
+HERE = examples.__file__
+TASK, STEPS, SLOW = f"{HERE}:BrightQuarter", f"{HERE}:Steps", f"{HERE}:Slow"
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(examples.__file__).parent))
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BROKEN", "COUNTER"):
         monkeypatch.delenv(name, raising=False)
 
@@ -57,7 +57,7 @@ def test_the_identity_row_is_the_networks_own_accuracy(tmp_path: Path) -> None:
 
 
 def test_a_codec_that_destroys_pictures_scores_at_chance(tmp_path: Path) -> None:
-    run = measured(tmp_path, f"{examples.__file__}:Destroyer", STEPS)
+    run = measured(tmp_path, f"{HERE}:Destroyer", STEPS)
     assert abs(accuracy(rows_of(run, "destroyer")) - 0.25) <= 0.1
     finest = [row for row in rows_of(run, "steps") if row.setting == 1]
     assert accuracy(finest) == accuracy(rows_of(run, IDENTITY))
@@ -66,7 +66,7 @@ def test_a_codec_that_destroys_pictures_scores_at_chance(tmp_path: Path) -> None
 def test_shuffled_labels_are_noticed(tmp_path: Path) -> None:
     from lecodec.eval.machine.summary import summarise
 
-    run = measured(tmp_path, STEPS, tasks=("machine_examples:Shuffled",))
+    run = measured(tmp_path, STEPS, tasks=(f"{HERE}:Shuffled",))
     notes = summarise(run.rows, anchor="steps", resamples=200).notes
     assert any("shuffled" in note and "chance" in note for note in notes), notes
     right = run_tasks((TASK,), (STEPS,), tmp_path / "right", metrics=("psnr",))
@@ -126,11 +126,10 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """SIGKILL, with two processes at work: nothing that was written is measured again, and no orphan goes on."""
     counter = tmp_path / "counter"
     monkeypatch.setenv("COUNTER", str(counter))
-    monkeypatch.setenv("PYTHONPATH", str(Path(examples.__file__).parent))
     code = (
         "from pathlib import Path\nfrom lecodec.eval.machine.run import run_tasks\n"
         "if __name__ == '__main__':\n"
-        f"    run_tasks(({TASK!r},), ('machine_examples:Slow',), Path({str(tmp_path / 'run')!r}), "
+        f"    run_tasks(({TASK!r},), ({SLOW!r},), Path({str(tmp_path / 'run')!r}), "
         "metrics=('psnr',), workers=2)\n"
     )
     script = tmp_path / "script.py"
@@ -146,18 +145,18 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     time.sleep(0.5)
     assert counter.stat().st_size == encoded, "workers go on without their parent"
     assert 24 <= encoded < 3 * examples.COUNT
-    resumed = measured(tmp_path, "machine_examples:Slow")
+    resumed = measured(tmp_path, SLOW)
     assert resumed.measured < 2 * examples.COUNT
     # Of what was encoded before, only the units that were in flight are encoded again.
     assert counter.stat().st_size - encoded <= 3 * (examples.COUNT - encoded // 3 + 6)
     monkeypatch.delenv("COUNTER")
-    fresh = run_tasks((TASK,), ("machine_examples:Slow",), tmp_path / "fresh", metrics=("psnr",))
+    fresh = run_tasks((TASK,), (SLOW,), tmp_path / "fresh", metrics=("psnr",))
     assert fresh.rows == resumed.rows
 
 
 def test_one_bad_item_is_reported_and_left_out_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "1")
-    run = measured(tmp_path, STEPS, f"{examples.__file__}:Picky")
+    run = measured(tmp_path, STEPS, f"{HERE}:Picky")
     told = dict(run.skipped)
     assert told["quarters/broken"] == "is not a picture"
     assert "picky" in told["quarters/07"] and "not to my taste" in told["quarters/07"]
@@ -166,7 +165,7 @@ def test_one_bad_item_is_reported_and_left_out_for_all(tmp_path: Path, monkeypat
 
 
 def test_a_codec_that_always_fails_is_left_out_itself(tmp_path: Path) -> None:
-    run = measured(tmp_path, STEPS, f"{examples.__file__}:Hopeless")
+    run = measured(tmp_path, STEPS, f"{HERE}:Hopeless")
     assert {row.codec for row in run.rows} == {IDENTITY, "steps"}
     assert len(rows_of(run, "steps")) == 3 * examples.COUNT
     assert dict(run.skipped)["hopeless"].startswith("failed on every item")
@@ -175,7 +174,7 @@ def test_a_codec_that_always_fails_is_left_out_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tasks", "codecs", "options", "sentence"),
     [
-        (("machine_examples:Misfit",), (STEPS,), {}, r"misfit fails on the uncompressed 00: .*returned \[2\]"),
+        ((f"{HERE}:Misfit",), (STEPS,), {}, r"misfit fails on the uncompressed 00: .*returned \[2\]"),
         (("no-such-task",), (STEPS,), {}, "no-such-task"),
         ((TASK,), ("no-such-codec",), {}, "unknown codec 'no-such-codec'"),
         ((TASK,), (STEPS,), {"metrics": ("beauty",)}, "unknown metric 'beauty'; there are psnr"),

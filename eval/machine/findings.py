@@ -229,7 +229,8 @@ Two hundred photographs with ImageNet labels, shrunk to a short side of 256 pixe
 were JPEG files, whose artefacts JPEG keeps most cheaply. Known words, rendered onto the same photographs, for a text
 recogniser. Rates are bytes of whole files, all headers included: on pictures of about 256 x 341 pixels those weigh more
 than on large ones. The photographs may be among those that the networks were trained on: what a codec costs counts
-here, not how good a network is. No codec's settings, and no model of this package, were chosen by what the networks said here.
+here, not how good a network is. No codec's settings, and no model of this package, were chosen by what the networks
+said here.
 
 """
 _AT_RATE = """Each codec's curve (accuracy over the logarithm of the rate, made monotone, PCHIP) is read at five rates;

@@ -147,7 +147,7 @@ def _look_up(
             try:
                 item = source.item(name)
             except CodecError as error:
-                skipped.append((f"{source.name}/{name}", str(error)))
+                skipped.append((f"{source.name}/{name}", str(error).removeprefix(f"{name}: ")))
                 continue
             rate = source.sample_rate
             units_of[source.name, name] = len(item.samples) / rate if rate else float(_pixels(item.samples))
