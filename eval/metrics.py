@@ -38,6 +38,7 @@ __all__ = [
     "METRICS",
     "MS_SSIM_MIN_SIDE",
     "SOUND_METRICS",
+    "check_pictures",
     "ms_ssim",
     "ms_ssim_db",
     "ms_ssim_per_sample",
@@ -60,7 +61,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
     Raises `InputError` when the shapes differ or either is not uint8 [H, W, 3].
     """
-    _check_pictures(a, b)
+    check_pictures(a, b)
     from ..codec.samples import psnr_of  # imports torch
 
     return psnr_of(a, b)
@@ -71,7 +72,7 @@ def psnr_y(a: np.ndarray, b: np.ndarray) -> float:
 
     Raises `InputError` as `psnr` does.
     """
-    _check_pictures(a, b)
+    check_pictures(a, b)
     total, weights = 0, np.array([299, 587, 114])
     for row in range(0, len(a), 256):  # pieces: a whole picture of int64 would be 24 bytes a pixel
         difference = (a[row : row + 256].astype(np.int64) - b[row : row + 256]) @ weights  # [h, W], thousandths
@@ -110,7 +111,7 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
     A small picture has no five scales, so it has no MS-SSIM; `nan` keeps it out of averages without stopping a run
     over many pictures. Raises `InputError` for wrong shapes or types, and when pytorch-msssim is not installed.
     """
-    _check_pictures(a, b)
+    check_pictures(a, b)
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return math.nan
     import torch
@@ -196,7 +197,8 @@ def _sounds(sound: np.ndarray, decoded: np.ndarray) -> tuple[np.ndarray, np.ndar
     return sound.astype(np.float64), decoded.astype(np.float64)
 
 
-def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
+def check_pictures(a: np.ndarray, b: np.ndarray) -> None:
+    """Raises `InputError` unless both are uint8 [H, W, 3] of one shape."""
     for picture in (a, b):
         if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
             found = getattr(picture, "dtype", type(picture).__name__)
