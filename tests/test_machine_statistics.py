@@ -191,6 +191,7 @@ def test_intervals_that_cannot_be_known_are_nan():
     assert interval(figures, 9).missing == 5 and not math.isnan(interval(figures, 9).low)
     figures[6] = np.nan
     assert interval(figures, 9).missing == 6 and math.isnan(interval(figures, 9).low)
+    assert not interval(np.full(101, 1e-14), 9).excludes_zero  # rounding separates no codecs
     assert math.isnan(interval(np.r_[np.nan, np.zeros(100)], 9).low)  # the sample itself lacks the figure
     for values, resamples, expected in ((np.ones((0, 2)), 100, "no items"), (np.ones((3, 2)), 39, "at least 40")):
         with pytest.raises(InputError, match=expected):
@@ -219,6 +220,8 @@ def test_spearman_is_scipys():
     a[1, 3], b[2] = np.nan, 7.0
     assert np.isnan(spearman(a, b)[:4]).tolist() == [False, True, True, False]
     assert np.isnan(spearman(a[:, :2], b[:, :2])).all()
+    rounded = np.array([[0.3, 0.1 + 0.2, 0.3]])  # the same mean, summed in another order
+    assert np.isnan(spearman(rounded, np.array([[1.0, 2.0, 3.0]]))).all()
 
 
 def test_shuffled_labels_are_noticed():
@@ -376,18 +379,22 @@ def test_the_figures_of_a_known_experiment():
     summary = summarise(rows, resamples=300)
     assert summary.notes == () and len(summary.points) == 2 * 11
     original, point = (by(summary.points, task="top", codec=c, setting=s) for c, s in ((IDENTITY, 0), ("jpeg", 4)))
-    scores = {
-        c: [r.answers["top"].score for r in rows if r.codec == c and r.setting in (0, 4)] for c in (IDENTITY, "jpeg")
-    }
-    assert (original.score, original.agreement, original.drop) == (pytest.approx(np.mean(scores[IDENTITY])), 1.0, 0.0)
+    before, after = (
+        np.array([r.answers["top"].score for r in rows if (r.codec, r.setting) == key])
+        for key in ((IDENTITY, 0), ("jpeg", 4))
+    )
+    assert (original.score, original.agreement, original.drop) == (pytest.approx(before.mean()), 1.0, 0.0)
     assert math.isnan(original.p) and original.metrics["psnr"] == math.inf
-    assert point.score == pytest.approx(np.mean(scores["jpeg"])) and point.items == 60 and point.kind == "score"
+    assert point.score == pytest.approx(after.mean()) and point.items == 60 and point.kind == "score"
     assert point.drop == pytest.approx(original.score - point.score) and point.drop_low <= point.drop <= point.drop_high
     assert point.accuracy == (point.score, point.score_low, point.score_high)
     assert point.score_low < point.score < point.score_high and point.agreement == pytest.approx(1 - point.drop)
     assert (point.lost, point.gained) == (round(60 * point.drop), 0)
     assert point.p == pytest.approx(0.5 ** (point.lost - 1)) and point.p <= point.p_holm <= 10 * point.p
     assert point.rate == pytest.approx(8 * point.bytes / 1000) and point.bytes == 161.0
+
+    paired = interval(resampled_means((before - after)[:, None], 300)[:, 0], 60)
+    assert (point.drop_low, point.drop_high) == pytest.approx((paired.low, paired.high))
 
     whole = by(summary.comparisons, task="top")
     assert (whole.codec, whole.anchor, whole.note) == ("half", "jpeg", "")
@@ -447,6 +454,19 @@ def test_items_that_some_codec_lacks_count_for_none():
     )
 
 
+def test_a_metric_is_compared_with_the_accuracy_of_the_items_that_have_it():
+    rows = []
+    for item in range(12):  # the second half has no metric, and an accuracy that falls
+        points = [(IDENTITY, 0, 1.0), *(("a", s, s / 4 if item < 6 else 1 - s / 4) for s in (1, 2, 3))]
+        for codec, setting, level in points:
+            metrics = {"ms_ssim": level} if item < 6 else {}
+            rows.append(
+                Coded("s", str(item), codec, setting, 10 + setting, 9.0, metrics, {"t": Answer(level, 1.0, "")})
+            )
+    found = by(summarise(rows, resamples=50).correlations, metric="ms_ssim")
+    assert (found.items, found.over_points, found.within_codecs) == (6, pytest.approx(1), pytest.approx(1))
+
+
 def test_another_codec_changes_no_figure_of_the_others():
     few, more = (summarise(experiment(30, codecs=codecs), resamples=60) for codecs in (("jpeg",), ("other", "jpeg")))
     for setting in LADDER:
@@ -456,7 +476,16 @@ def test_another_codec_changes_no_figure_of_the_others():
 
 def test_sources_have_their_own_codecs_rates_and_anchors():
     sounds = [
-        Coded("sounds", f"{i}.wav", codec, s, 1000 * s + 10 * i, 2.0, {}, {"words": Answer(1 - 0.5 / s, 1.0, "")})
+        Coded(
+            "sounds",
+            f"{i}.wav",
+            codec,
+            s,
+            1000 * s + 10 * i,
+            2.0,
+            {},
+            {"words": Answer(1 - 0.5 / s * (s < 9), 1.0, "")},
+        )
         for i in range(8)
         for codec, settings in ((IDENTITY, (9,)), ("opus", (1, 2, 3)), ("mp3", (2, 3, 4)))
         for s in settings
@@ -465,7 +494,7 @@ def test_sources_have_their_own_codecs_rates_and_anchors():
     assert {row.anchor for row in summary.comparisons if row.source == "sounds"} == {"opus"}
     assert {row.rate for row in summary.at_rates if row.source == "sounds"} == {10000.0}
     point = by(summary.points, source="sounds", codec="opus", setting=1)
-    assert (point.lost, point.gained, point.p) == (0, 0, 1.0)  # nobody was wholly right
+    assert (point.score, point.lost, point.gained) == (0.5, 8, 0)  # half right is not wholly right
     given = summarise(sounds, "mp3", {"sounds": [9000, 5000]}, 50)
     assert {row.rate for row in given.at_rates} == {5000.0, 9000.0} and given.comparisons[0].anchor == "mp3"
 

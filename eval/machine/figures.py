@@ -139,8 +139,8 @@ class Correlation:
 
     Distances (lower is better) are negated, so that +1 is a metric that ranks all points as the task does. over_points:
     over all codecs' settings, identity not among them; within_codecs: mean over codecs of the correlation over one
-    codec's settings. The metric `rate` is the rate itself: what a metric adds is what it is better than that. Resampling
-    blurs ranks, so these intervals reach further down than up.
+    codec's settings. The metric `rate` is the rate itself: what a metric adds is what it is better than that.
+    Resampling blurs ranks, so these intervals reach further down than up.
     """
 
     source: str
