@@ -19,6 +19,7 @@ called `data`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from .classification import Top1
 from .embedding import Embedding
 from .lettering import TextOnPhotographs
 from .mask import Foreground
+from .packaged import machine_extra
 from .sources import Photographs
-from .task import Source, Task
+from .task import Task
 from .text import ReadText
 
 __all__ = ["TASKS", "Sources", "task_by_name", "tasks_by_name"]
@@ -51,20 +53,22 @@ class Sources:
     """The sources of one run: asked twice for the same, it gives the same one. Names are made unique."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[type[Any], Path, dict[str, Any], Source]] = []
+        self._made: list[Any] = []
 
     def get(self, kind: type[Any], folder: Path, **options: Any) -> Any:
         """kind(folder, **options), or the one that there is. Raises InputError as the kind does."""
-        folder = Path(folder).resolve()
-        for made, where, how, source in self._made:
-            if (made, where, how) == (kind, folder, options):
-                return source
-        source = kind(folder, **options)
-        taken = [other.name for *_, other in self._made]
-        if source.name in taken:
-            source = kind(folder, name=unique_name(source.name, taken), **options)
-        self._made.append((kind, folder, options, source))
+        source = kind(Path(folder).resolve(), **options)
+        for made in self._made:
+            if type(made) is kind and _made_of(made) == _made_of(source):
+                return made
+        name = unique_name(source.name, [made.name for made in self._made])
+        source = source if name == source.name else replace(source, name=name)
+        self._made.append(source)
         return source
+
+
+def _made_of(source: Any) -> list[Any]:
+    return [getattr(source, part.name) for part in fields(source) if part.init and part.name != "name"]
 
 
 def tasks_by_name(specs: Sequence[str | Task], data: Path | None = None) -> list[Task]:
@@ -100,7 +104,9 @@ def _task(spec: str, data: Path | None, sources: Sources) -> Task:
             raise InputError(f"the task {spec} needs a folder of pictures, and none was given")
         return make(sources.get(kind, data))
     if spec.lower().endswith((".yaml", ".yml")):
-        from .custom import custom_task  # imports pydantic
+        machine_extra("pydantic")
+        machine_extra("yaml", "pyyaml")
+        from .custom import custom_task
 
         return custom_task(Path(spec), data, sources)
     if is_plugin(spec):

@@ -1,25 +1,29 @@
-"""What is true of the pictures of a folder: class numbers from file names, from a table, or from folders.
+"""What is true of the items of a folder: classes from file names, from folders or from a table, or texts from a table.
 
-    folder of pictures -> names, by name -> class number of each, where somebody knows
+    folder -> names, in order -> class number or text of each, where somebody knows
 
-| labels           | where the class comes from                                                                       |
-|------------------|--------------------------------------------------------------------------------------------------|
-| `prefix`         | the number that the file's name begins with, as in `0001_n01443537_goldfish.JPEG`                |
-| `folders`        | the subfolder: the number that its name begins with, or its place among all subfolders by name   |
-| FILE.csv or .tsv | lines `name,class` (or with a tab between); a first line `name,class` is a heading               |
-| `none`           | nobody knows                                                                                     |
+| labels           | where the truth comes from                                                                        |
+|------------------|---------------------------------------------------------------------------------------------------|
+| `prefix`         | the number that the file's name begins with, as in `0001_n01443537_goldfish.JPEG`                 |
+| `folders`        | the subfolder: the number that its name begins with, or its place among all subfolders by name    |
+| FILE.csv or .tsv | lines `name,class` or `name,text`, with a tab in .tsv; a first line that ends in `class` or       |
+|                  | `text` is a heading. Of texts, `name|text` and `name|text|spoken text` (the last counts) as well  |
+| `none`           | nobody knows                                                                                      |
 | `auto`           | `prefix` when all names have the form above, else `labels.csv` or `labels.tsv` inside the folder, |
-|                  | else `folders` when there are only subfolders, else `none`                                       |
+|                  | else `folders` when there are only subfolders, else `none`                                        |
 
-Numbers begin at 0. Subfolders without numbers are counted, which gives the right classes only when all of a network's
-classes are there: `LabelledFolder.classes` tells the task how many there were.
+Class numbers begin at 0. Subfolders without numbers are counted, which gives the right classes only when all of a
+network's classes are there: `LabelledFolder.classes` tells the task how many there were. In a table of texts a name may
+lack its suffix.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError
 
@@ -32,18 +36,19 @@ _TABLES = ("labels.csv", "labels.tsv")
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """names: in order, with / between a subfolder and its file. truths: class numbers by name, without those that
-    nobody knows. classes: how many subfolders were counted, None where the numbers were written. where: for the tables.
+    """names: in order, with / between a subfolder and its file. truths: class numbers or texts by name, without those
+    that nobody knows. classes: how many subfolders were counted, None where the numbers were written. where: for the
+    tables.
     """
 
     names: tuple[str, ...]
-    truths: dict[str, int]
+    truths: dict[str, Any]
     classes: int | None
     where: str
 
 
-def read_folder(folder: Path, labels: str | Path) -> LabelledFolder:
-    """The files of a folder and what is known of them. labels: see the module's text.
+def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> LabelledFolder:
+    """The files of a folder and what is known of them. labels: see the module's text; texts: whether they are texts.
 
     Hidden files are left out, and so is the table. Raises InputError: no folder, no files, a wrong table.
     """
@@ -54,18 +59,20 @@ def read_folder(folder: Path, labels: str | Path) -> LabelledFolder:
     folders = [path for path in visible if path.is_dir()]
     if labels == "auto":
         labels = _guess(folder, files, folders)
+    if texts and labels in ("prefix", "folders"):
+        raise InputError(f"texts come from a file .csv or .tsv, labels: {labels} gives classes")
     if labels == "folders":
         return _by_folder(folder, folders)
     if labels not in ("prefix", "none"):
         table = Path(labels)
         if table.suffix.lower() not in (".csv", ".tsv"):
             raise InputError(f"labels are prefix, folders, none, auto or a file .csv or .tsv, found {str(labels)!r}")
-        files = [name for name in files if folder / name != table]
-        truths = _read_table(table, set(_some(folder, files)))
-        return LabelledFolder(tuple(files), truths, None, f"classes from {table.name}")
-    names = tuple(name for name in _some(folder, files) if name not in _TABLES)
+        names = _some(folder, [name for name in files if (folder / name).resolve() != table.resolve()])
+        truths = _texts(table, names) if texts else _classes(table, names)
+        return LabelledFolder(names, truths, None, f"{'texts' if texts else 'classes'} from {table.name}")
+    names = _some(folder, [name for name in files if name not in _TABLES])
     if labels == "none":
-        return LabelledFolder(names, {}, None, "without classes")
+        return LabelledFolder(names, {}, None, "without labels")
     truths = {name: int(found[0]) for name in names if (found := _NUMBER.match(name))}
     return LabelledFolder(names, truths, None, "classes from file names")
 
@@ -99,26 +106,52 @@ def _some(folder: Path, names: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read_table(table: Path, names: set[str]) -> dict[str, int]:
-    """name -> class. Names of pictures that are not there are passed over, but not all of them."""
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{table}: cannot read the labels: {reason}") from None
+def _classes(table: Path, names: tuple[str, ...]) -> dict[str, int]:
+    """name -> class. Names of items that are not there are passed over, but not all of them."""
     separator = "\t" if table.suffix.lower() == ".tsv" else ","
     truths: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in _lines(table, "class"):
         name, found, label = (part.strip().strip('"') for part in line.rpartition(separator))
-        if not line.strip() or (number == 1 and label.lower() == "class"):
-            continue
         if not found or not name:
             raise InputError(f"{table}, line {number}: expected name{separator!r}class, found {line[:60]!r}")
         if not label.isascii() or not label.isdigit():
             raise InputError(f"{table}, line {number}: a class is a number from 0 on, found {label[:60]!r}")
         if truths.setdefault(name, int(label)) != int(label):
             raise InputError(f"{table}, line {number}: {name} has two classes, {truths[name]} and {label}")
-    known = {name: label for name, label in truths.items() if name in names}
+    return _known(table, truths, {name: name for name in names})
+
+
+def _texts(table: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """name -> text, as `_classes`."""
+    truths: dict[str, str] = {}
+    separator = "\t" if table.suffix.lower() == ".tsv" else ""
+    for number, line in _lines(table, "text"):
+        separator = separator or ("|" if "|" in line else ",")  # the first line decides
+        name, found, text = line.partition(separator)
+        text = text.rpartition("|")[2] if separator == "|" else text
+        if not found or not name.strip():
+            raise InputError(f"{table}, line {number}: expected name{separator!r}text, found {line[:60]!r}")
+        if separator == "," and text.strip()[:1] == '"' == text.strip()[-1:]:
+            text = text.strip()[1:-1].replace('""', '"')
+        truths[name.strip().strip('"')] = " ".join(text.split())
+    return _known(table, truths, {Path(name).stem: name for name in names} | {name: name for name in names})
+
+
+def _lines(table: Path, heading: str) -> Iterator[tuple[int, str]]:
+    """The lines that are neither empty nor the heading, with their numbers."""
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{table}: cannot read the labels: {reason}") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not (number == 1 and re.split(r"[,|\t]", line.lower())[-1].strip(' "') == heading):
+            yield number, line
+
+
+def _known(table: Path, truths: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """truths of the items that are there; names: what a table may call them -> their own."""
+    known = {names[name]: truth for name, truth in truths.items() if name in names}
     if not known:
         raise InputError(f"{table}: none of its {len(truths)} names is a file of the folder")
     return known

@@ -28,7 +28,8 @@ __all__ = ["Photographs", "shrink"]
 class Photographs:
     """The pictures of a folder, by name; a `Source`.
 
-    short_side: pixels, None: as they are. labels: see labels.py; a truth is a class number or None.
+    short_side: pixels, None: as they are. labels: see labels.py; texts: whether they are texts; a truth is a class
+    number, a text, or None.
     Raises InputError: no folder, no files, a wrong table of labels, a wrong size.
     """
 
@@ -36,6 +37,7 @@ class Photographs:
     name: str = "photos"
     short_side: int | None = 256
     labels: str | Path = "auto"
+    texts: bool = False
     media: str = field(default="image", init=False)
     sample_rate: int = field(default=0, init=False)
     _found: LabelledFolder = field(init=False, repr=False, compare=False)
@@ -44,7 +46,7 @@ class Photographs:
         if self.short_side is not None and self.short_side < 1:
             raise InputError(f"the short side must be at least 1 pixel, found {self.short_side}")
         object.__setattr__(self, "folder", Path(self.folder))
-        object.__setattr__(self, "_found", read_folder(self.folder, self.labels))
+        object.__setattr__(self, "_found", read_folder(self.folder, self.labels, texts=self.texts))
 
     @property
     def description(self) -> str:

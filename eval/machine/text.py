@@ -13,6 +13,7 @@ Chinese too, and often leaves them out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +27,7 @@ from .lettering import layout
 from .packaged import PackagedFile, check_picture, machine_extra, require
 from .task import Answer, Source
 
-__all__ = ["ReadText", "Recogniser", "accuracy", "greedy_ctc", "onnx_session"]
+__all__ = ["ReadText", "Recogniser", "accuracy", "greedy_ctc", "onnx_session", "word_accuracy"]
 
 _WEIGHTS = PackagedFile(
     "rapidocr-onnxruntime", "1.4.4", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", alone=True
@@ -93,6 +94,13 @@ def accuracy(found: Sequence[str], true: Sequence[str], *, spaces: bool = False)
     characters = sum(map(len, true))
     edits = sum(distance(a, b) for a, b in zip(found, true, strict=True))
     return max(0.0, 1 - edits / characters) if characters else float(edits == 0)
+
+
+def word_accuracy(found: str, true: str) -> float:
+    """max(0, 1 - edits / words), of words of letters, digits and apostrophes, whatever their case."""
+    distance = machine_extra("rapidfuzz.distance", "rapidfuzz").Levenshtein.distance
+    a, b = (re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold().replace("\u2019", "'")) for text in (found, true))
+    return max(0.0, 1 - distance(a, b) / len(b)) if b else float(not a)
 
 
 def greedy_ctc(scores: np.ndarray, characters: Sequence[str], blank: int = 0) -> str:

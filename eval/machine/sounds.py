@@ -1,0 +1,86 @@
+"""Sounds that networks are asked about.
+
+    sound file -> PyAV -> one channel, resampled -> float32 [T] in [-1, 1] -> Item
+
+Everything that FFmpeg decodes is taken: WAV, FLAC, Opus, the sound of a film. Channels are mixed and the rate is
+changed by FFmpeg's resampler. Sounds that were compressed before favour the codec that did it: take lossless ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from .labels import LabelledFolder, read_folder
+from .task import Item
+
+__all__ = ["Sounds", "read_sound"]
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """The sounds of a folder, by name; a `Source`.
+
+    sample_rate: Hz; labels, texts: see labels.py; a truth is a class number, a text, or None.
+    Raises InputError: no folder, no files, a wrong table of labels, a wrong rate.
+    """
+
+    folder: Path
+    name: str = "sounds"
+    sample_rate: int = 16000
+    labels: str | Path = "none"
+    texts: bool = False
+    media: str = field(default="audio", init=False)
+    _found: LabelledFolder = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 1000 <= self.sample_rate <= 192000:
+            raise InputError(f"a sample rate is 1000 to 192000 Hz, found {self.sample_rate}")
+        object.__setattr__(self, "folder", Path(self.folder))
+        object.__setattr__(self, "_found", read_folder(self.folder, self.labels, texts=self.texts))
+
+    @property
+    def description(self) -> str:
+        """How the sounds were made, and where their truths come from."""
+        return f"{self.name}: sounds of one channel at {self.sample_rate} Hz, {self._found.where}"
+
+    @property
+    def classes(self) -> int | None:
+        """See `Photographs.classes`."""
+        return self._found.classes
+
+    def names(self) -> tuple[str, ...]:
+        """Files, by name."""
+        return self._found.names
+
+    def item(self, name: str) -> Item:
+        """A sound, float32 [T], and what is known of it. Raises CodecError for a file that holds none."""
+        truth = self._found.truths.get(name)
+        if truth is None and self.labels == "prefix":
+            raise InputError(f"{name}: its name begins with no class number")
+        return Item(name, read_sound(self.folder / name, self.sample_rate), truth)
+
+
+def read_sound(path: Path, sample_rate: int) -> np.ndarray:
+    """The first sound of a file, float32 [T] in [-1, 1], at a rate in Hz. Raises InputError when there is none."""
+    import av
+
+    parts: list[np.ndarray] = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise InputError(f"{path.name}: holds no sound")
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
+            for frame in container.decode(container.streams.audio[0]):
+                parts += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+            parts += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
+    except InputError:
+        raise
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path.name}: not a sound that can be read: {error}") from None
+    if not sum(map(len, parts)):
+        raise InputError(f"{path.name}: holds no samples")
+    return np.clip(np.concatenate(parts).astype(np.float32), -1, 1)
