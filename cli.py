@@ -333,9 +333,15 @@ def test_command(
     _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
 
 
-@app.command("models")
-def models_command(as_json: Json = False) -> None:
-    """List the models at hand (LECODEC_MODELS adds some)."""
+models_app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
+def models_command(context: typer.Context, as_json: Json = False) -> None:
+    """List the models at hand (LECODEC_MODELS adds some), or import one."""
+    if context.invoked_subcommand is not None:
+        return
     from .codec.registry import list_models
 
     with one_sentence("models"):
@@ -350,6 +356,21 @@ def models_command(as_json: Json = False) -> None:
             for card in cards
         ]
     )
+
+
+@models_app.command("import")
+def import_command(
+    network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Make a model file of a checkpoint of CompressAI."""
+    with one_sentence(str(checkpoint)):
+        from .codec.compressai_import import import_compressai
+
+        import_compressai(network, checkpoint, output, name=name, overwrite=force)
 
 
 @app.command("train")

@@ -1,7 +1,7 @@
 """The image codec: pictures to `.lec` files and back.
 
-    samples -> x -> g_a -> y, h_a -> z -> HyperpriorCoding.traverse, tile by tile -> container
-    container -> HyperpriorCoding.traverse, tile by tile -> y_hat -> g_s -> x_hat -> samples
+    samples -> x -> g_a -> y, h_a -> z -> traverse of the entropy model, tile by tile -> container
+    container -> traverse of the entropy model, tile by tile -> y_hat -> g_s -> x_hat -> samples
 
 Samples are uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4] RGBA; alpha is straight and
 kept without loss (see `alpha`). A large picture is cut into tiles, each coded by itself, so that a part can be decoded
@@ -102,7 +102,10 @@ class ImageCodec(LatentCoding):
         if not given or quality is not None:
             return self.encode_batch([samples], 60 if quality is None else quality, tile=tile, metadata=[metadata])[0]
         ((kind, target),) = given.items()
-        picture = self._picture(samples, tile, metadata)
+        return self._encode_to(kind, target, self._picture(samples, tile, metadata))
+
+    def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
+        """The file that meets a target of the kind "bpp", "psnr" or "size". Raises InputError."""
         colour, pixels = picture.colour, picture.header.width * picture.header.height
         fixed = len(pack(picture.header, [(bytes(8), b"")] * picture.header.tiles, picture.alpha, picture.metadata))
 

@@ -1,9 +1,10 @@
 """Latents of pictures: what lies between samples and the bytes of the arithmetic coder.
 
-    colour samples -> g_a -> y -> tiles -> h_a, HyperpriorCoding.traverse with a writing coder -> latents
-    chunks of tiles -> HyperpriorCoding.traverse with a reading coder -> latents -> y_hat -> g_s -> colour samples
+    colour samples -> g_a -> y -> tiles -> h_a, traverse of the entropy model with a writing coder -> latents
+    chunks of tiles -> traverse of the entropy model with a reading coder -> latents -> y_hat -> g_s -> colour samples
 
-The transforms work on windows of the picture with a margin as wide as they look, the entropy model on tiles; neither
+Entropy model and transforms are those of this package, or others that fit into their place (`Parts`). The transforms
+work on windows of the picture with a margin as wide as they look, the entropy model on tiles; neither
 knows of the other, so tiles leave no seams in the picture and a window may be of any size.
 
 Guarantee: latents that are read are those that were written, or a CorruptFile says so. They are integers computed by
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
+from ..entropy.imported_coding import ImportedCoding
 from ..errors import CorruptFile, InputError, ModelError
 from .registry import parse_tensors
 from .samples import planes_of, to_numpy
@@ -33,7 +36,7 @@ from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
-__all__ = ["LatentCoding", "receptive_field", "synthesis_digest"]
+__all__ = ["LatentCoding", "Parts", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
@@ -42,7 +45,7 @@ GROUP = {"cpu": 2**12, "cuda": 2**16}
 tensors would come from the system, and go back to it, for every layer."""
 
 
-def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, int]) -> bytes:
+def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, Any]) -> bytes:
     """8 bytes over the float synthesis: the g_s tensors as stored, and the sizes they are used with."""
     h = hashlib.blake2b(digest_size=8)
     h.update(json.dumps(dict(transform), sort_keys=True).encode())
@@ -58,6 +61,23 @@ def receptive_field(config: TransformConfig) -> int:
     return 8 * config.synthesis8 + 16 * config.synthesis16
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What codes latents. entropy: the entropy model; g_a, h_a, g_s: networks with the interface of `Analysis`,
+    `HyperAnalysis` and `Synthesis`, whose weights are still to come; analysis_reach, synthesis_reach: how many latents
+    beyond an output's own position, on each side, the transforms look at; window: positions of y that a transform works
+    on at a time, by kind of device.
+    """
+
+    entropy: HyperpriorCoding | ImportedCoding
+    g_a: nn.Module
+    h_a: nn.Module
+    g_s: nn.Module
+    analysis_reach: int
+    synthesis_reach: int
+    window: Mapping[str, int]
+
+
 class LatentCoding:
     """The networks and the entropy model of an image model, at work on colour samples and data chunks.
 
@@ -69,30 +89,44 @@ class LatentCoding:
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
         self.card = dict(card)
         self.device = _device(device)
-        try:
-            transform = TransformConfig(**card["transform"])
-            hyper = HyperConfig(**card["hyper"])
-        except (KeyError, TypeError):
-            raise ModelError("the model's card does not give the sizes of its networks") from None
-        self.entropy = HyperpriorCoding(parse_tensors(tensors))
-        if (self.entropy.latent, self.entropy.hyper) != (transform.latent, hyper.hyper):
-            raise ModelError("the model's entropy model does not fit its transforms")
+        parts = self._parts(tensors)
+        self.entropy = parts.entropy
         self.parse_digest = self.entropy.digest()
         self.synthesis_digest = synthesis_digest(tensors, card["transform"])
         for kind in ("parse", "synthesis"):
             found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
             if said != found:
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
-        # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
-        networks = {"g_a": Analysis(transform), "h_a": HyperAnalysis(hyper), "g_s": Synthesis(transform)}
-        for name, network in networks.items():
-            _fill(network, name, tensors, self.device)
-        self.g_a, self.h_a, self.g_s = networks["g_a"], networks["h_a"], networks["g_s"]
-        # How far, in latents, the transforms look: as far as their depthwise layers reach.
-        self._reach_a = -(-(8 * transform.analysis8 + 16 * transform.analysis16) // DOWN)
-        self._reach_s = -(-receptive_field(transform) // DOWN)
-        self._window = WINDOW.get(self.device.type, WINDOW["cpu"])
+        for name in ("g_a", "h_a", "g_s"):
+            _fill(getattr(parts, name), name, tensors, self.device)
+        self.g_a: Any = parts.g_a
+        self.h_a: Any = parts.h_a
+        self.g_s: Any = parts.g_s
+        self._reach_a, self._reach_s = parts.analysis_reach, parts.synthesis_reach
+        self._window = parts.window.get(self.device.type, parts.window["cpu"])
         self._group = GROUP.get(self.device.type, GROUP["cpu"])
+
+    def _parts(self, tensors: Mapping[str, np.ndarray]) -> Parts:
+        """The parts of this kind of model, of the sizes that its card gives. Raises ModelError."""
+        try:
+            transform = TransformConfig(**self.card["transform"])
+            hyper = HyperConfig(**self.card["hyper"])
+        except (KeyError, TypeError):
+            raise ModelError("the model's card does not give the sizes of its networks") from None
+        entropy = HyperpriorCoding(parse_tensors(tensors))
+        if (entropy.latent, entropy.hyper) != (transform.latent, hyper.hyper):
+            raise ModelError("the model's entropy model does not fit its transforms")
+        # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
+        return Parts(
+            entropy,
+            Analysis(transform),
+            HyperAnalysis(hyper),
+            Synthesis(transform),
+            # As far as their depthwise layers reach.
+            analysis_reach=-(-(8 * transform.analysis8 + 16 * transform.analysis16) // DOWN),
+            synthesis_reach=-(-receptive_field(transform) // DOWN),
+            window=WINDOW,
+        )
 
     @torch.inference_mode()
     def _write(

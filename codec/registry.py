@@ -218,6 +218,10 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Ima
         from .image import ImageCodec
 
         return ImageCodec(tensors, card, device)
+    if kind == "compressai":
+        from .compressai_codec import ImportedCodec
+
+        return ImportedCodec(tensors, card, device)
     if kind == "circuit":
         from .circuit import CircuitCoder as Coder
     elif kind == "photo":

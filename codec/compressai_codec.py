@@ -1,0 +1,85 @@
+"""The codec of imported CompressAI models: `ImageCodec` with other transforms and another entropy model.
+
+    tensors, card -> ImportedCoding, g_a, h_a, g_s of 2018 -> ImageCodec's way to `.lec` files and back
+
+Files are like those of this package's own models: the same container, the same exactness, tiles, regions, digests of
+the latents. A model has one rate, that of the checkpoint it was made from. So every quality from 1 to 100 gives the
+same file, whose header says 0, and a target is met or refused. CompressAI itself is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..entropy.imported_coding import ImportedCoding
+from ..errors import InputError, ModelError
+from .compressai_networks import (
+    REACH,
+    HyperAnalysis,
+    ImportedAnalysis,
+    ImportedSynthesis,
+    NoHyperAnalysis,
+    TransformSizes,
+)
+from .image import ImageCodec
+from .latent_coding import Parts
+from .registry import parse_tensors
+from .samples import psnr_of
+from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
+
+__all__ = ["KIND", "ImportedCodec"]
+
+KIND = "compressai"
+"""Of a model, in its card."""
+WINDOW = {"cpu": 2**11, "cuda": 2**14}
+"""Positions of y that a transform works on at a time. At half the resolution N channels of one position are 64 N
+numbers, and three such planes at a time 100 to 150 kB: 200 to 300 MB on a CPU."""
+
+
+class ImportedCodec(ImageCodec):
+    """As `ImageCodec`, for models of the kind KIND; quality makes no difference.
+
+    Raises ModelError when tensors and card do not make a codec.
+    """
+
+    def _parts(self, tensors: Mapping[str, np.ndarray]) -> Parts:
+        try:
+            sizes = TransformSizes(**self.card["transform"])
+        except (KeyError, TypeError):
+            raise ModelError("the model's card does not give the sizes of its networks") from None
+        entropy = ImportedCoding(parse_tensors(tensors))
+        if entropy.latent != sizes.latent or entropy.hyper not in (0, sizes.features):
+            raise ModelError("the model's entropy model does not fit its transforms")
+        h_a = NoHyperAnalysis()
+        if entropy.hyper:
+            h_a = HyperAnalysis(sizes, entropy.z_median, entropy.has_means, self.device)
+        return Parts(entropy, ImportedAnalysis(sizes), h_a, ImportedSynthesis(sizes), REACH, REACH, WINDOW)
+
+    def _encode_run(self, pictures: list[Any], q: int) -> list[bytes]:
+        return super()._encode_run(pictures, 0)
+
+    def _encode_to(self, kind: str, target: float, picture: Any) -> bytes:
+        """The one file that there is, if it meets the target: bits a pixel within 1.5% or 4 bytes a tile, PSNR within
+        0.1 dB, size at most. Raises InputError with what it has instead.
+        """
+        data = self._encode_run([picture], 0)[0]
+        header = picture.header
+        bpp = 8 * len(data) / (header.width * header.height)
+        if kind == "size":
+            met, wanted, found = len(data) <= target, f"at most {target:.0f} bytes", f"{len(data)} bytes"
+        elif kind == "bpp":
+            slack = max(BPP_TOLERANCE * target, 32 * header.tiles / (header.width * header.height))
+            met, wanted, found = abs(bpp - target) <= slack, f"{target:g} bpp", f"{bpp:.4f} bpp"
+        else:
+            y_hat = self._y_hat([header], ((box, latents) for box, latents, _ in self._code([picture], [0])))
+            psnr = psnr_of(picture.colour, self._samples(y_hat, [0], header)[0])
+            met = abs(psnr - target) <= PSNR_TOLERANCE or psnr == target
+            wanted, found = f"{target:g} dB", f"{psnr:.2f} dB"
+        if not met:
+            raise InputError(
+                f"{wanted} cannot be had: {self.card.get('name')} has one rate, at which this picture has {found}"
+            )
+        return data
