@@ -16,14 +16,14 @@ A classifier of one's own, beside its pictures and the state dict that it was tr
     answer: classes
     classes: names.txt        # a name a line, optional
 
-| answer      | output of the network                            | score            | agreement with the original's        |
-|-------------|--------------------------------------------------|------------------|--------------------------------------|
-| `classes`   | scores, [N] or [1, N]                            | right 1, wrong 0 | same 1, another 0                    |
-| `text`      | a text, or scores [T, N] for N - 1 `characters`  | 1 - error rate   | 1 - error rate                       |
-| `embedding` | a vector, [N] or [1, N]                          | `nan`            | cosine                               |
-| `mask`      | [H, W] above 1/2, or scores of classes [C, H, W] | `nan`            | intersection over union; of classes, |
-|             |                                                  |                  | its mean over those of the original  |
-| `values`    | any array                                        | `nan`            | 1 - relative squared distance        |
+| answer      | output of the network                            | score        | agreement with the original's        |
+|-------------|--------------------------------------------------|--------------|--------------------------------------|
+| `classes`   | scores, [N] or [1, N]                            | 1 if right   | 1 if the same                        |
+| `text`      | a text, or scores [T, N] for N - 1 `characters`  | 1 - errors   | 1 - errors                           |
+| `embedding` | a vector, [N] or [1, N]                          | `nan`        | cosine                               |
+| `mask`      | [H, W] above 1/2, or scores of classes [C, H, W] | `nan`        | intersection over union; of classes, |
+|             |                                                  |              | its mean over those of the original  |
+| `values`    | any array                                        | `nan`        | 1 - relative squared distance        |
 
 Texts are compared by `unit`: `word` (letters and digits only, whatever their case; for sounds), or `character` (for
 pictures). With `media: audio`, `sample_rate` (16000 by default) says what the network hears.
