@@ -11,8 +11,12 @@
 
 Whole files count, without tags. What an encoder puts before the sound (its delay) and after it (to fill a frame) is
 written in the file and taken off by the decoder: in Ogg by the pre-skip and the position of the last page, in MP3 by
-LAME's fields in the first frame, which holds no sound. So decoded sounds have the length of the original, and no lag
-(tests/test_peers.py measures both). LAME turns every sound down by 5%; that is left as users get it.
+LAME's fields in the first frame, which holds no sound. So decoded sounds have the length of the original and lie in
+step with it (tests/test_peers.py measures both); in its modes for speech, Opus's own filters shift some frequencies by
+up to 0.1 ms. LAME turns every sound down by 5%. Both are left as users get them.
+
+Opus is decoded by libopus as well: the decoder that FFmpeg prefers, its own, turned half a second of a rising tone at
+48 kbit/s into noise, and lagged behind at 6 and 8 kbit/s (FFmpeg 8.0).
 
 Opus knows the rates 8, 12, 16, 24 and 48 kHz. Other sounds, up to 48 kHz, are resampled to 48 kHz before and back
 afterwards, by polyphase filters of linear phase, which shift nothing.
@@ -57,7 +61,9 @@ class SoundCodec(Codec, Protocol):
 
 @dataclass(frozen=True)
 class _AvCodec:
-    """A codec of PyAV in a container. rate: at which it codes; tags: options that leave out what is not sound."""
+    """A codec of PyAV in a container. rate: at which it codes; encoder, decoder: names in FFmpeg; tags: options that
+    leave out what is not sound.
+    """
 
     name: str
     sample_rate: int
@@ -66,7 +72,8 @@ class _AvCodec:
     description: str
     suffix: str
     container: str
-    codec: str
+    encoder: str
+    decoder: str
     tags: dict[str, str]
     min_samples: int = 1
 
@@ -77,7 +84,7 @@ class _AvCodec:
             raise CodecError(f"{self.name} takes sounds of at least {self.min_samples} samples, this has {len(sound)}")
         samples = _resampled(sound, self.sample_rate, self.rate)
         try:
-            data = _write(samples, self.rate, self.container, self.codec, round(1000 * setting), self.tags)
+            data = _write(samples, self.rate, self.container, self.encoder, round(1000 * setting), self.tags)
         except _errors() as error:
             raise CodecError(f"{self.name} could not encode at {setting:g} kbit/s: {_told(error)}") from error
         return _with_length(data, len(samples)) if self.container == "mp3" else data
@@ -85,7 +92,7 @@ class _AvCodec:
     def decode(self, data: bytes, /) -> np.ndarray:
         """The sound, float32 [T] in [-1, 1], as long as it was. Raises `CodecError`."""
         try:
-            samples, rate = _read(data, self.container)
+            samples, rate = _read(data, self.container, self.decoder)
         except _errors() as error:
             raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
         # Resampling to the higher rate rounded the length up, by less than one sample of the lower rate.
@@ -118,7 +125,7 @@ class _Wav:
     def decode(self, data: bytes, /) -> np.ndarray:
         """The sound, float32 [T]. Raises `CodecError`."""
         try:
-            return _read(data, "wav")[0]
+            return _read(data, "wav", "")[0]
         except _errors() as error:
             raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
 
@@ -153,7 +160,7 @@ def _opus(sample_rate: int) -> SoundCodec:
     resampled = "" if rate == sample_rate else f", resampled from {sample_rate} to {rate} Hz"
     description = f"libopus of {library}, Ogg, variable rate, frames of 20 ms{resampled}"
     ladder = (6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
-    return _AvCodec("opus", sample_rate, rate, ladder, description, ".opus", "ogg", "libopus", _BITEXACT)
+    return _AvCodec("opus", sample_rate, rate, ladder, description, ".opus", "ogg", "libopus", "libopus", _BITEXACT)
 
 
 def _mp3(sample_rate: int) -> SoundCodec:
@@ -164,7 +171,9 @@ def _mp3(sample_rate: int) -> SoundCodec:
         raise InputError(f"MP3 has the sample rates {rates} Hz, not {sample_rate}: resample the sounds")
     description = f"LAME of {library}, constant rate, without ID3 tags"
     tags = {**_BITEXACT, "id3v2_version": "0"}
-    return _AvCodec("mp3", sample_rate, sample_rate, ladder, description, ".mp3", "mp3", "libmp3lame", tags, MP3_MIN)
+    return _AvCodec(
+        "mp3", sample_rate, sample_rate, ladder, description, ".mp3", "mp3", "libmp3lame", "", tags, MP3_MIN
+    )
 
 
 def _identity(sample_rate: int) -> SoundCodec:
@@ -253,16 +262,26 @@ def _crc16(data: bytes | bytearray) -> int:
     return crc
 
 
-def _read(data: bytes, container: str) -> tuple[np.ndarray, int]:
-    """(float32 [T], sample rate) of a whole file, without what the container says is not sound."""
+def _read(data: bytes, container: str, decoder: str) -> tuple[np.ndarray, int]:
+    """(float32 [T], sample rate) of a whole file, without what the container says is not sound.
+
+    decoder: its name in FFmpeg, "" for the one that FFmpeg takes.
+    """
     import av
 
     with av.open(io.BytesIO(data), "r", format=container) as file:
         if not file.streams.audio:
             raise ValueError("it holds no sound")
         stream = file.streams.audio[0]
-        to_float = av.AudioResampler("flt", "mono")
-        parts = [part.to_ndarray()[0] for frame in file.decode(stream) for part in to_float.resample(frame)]
+        context: Any = stream.codec_context
+        if decoder:
+            context = av.CodecContext.create(decoder, "r")
+            context.extradata, context.sample_rate = stream.codec_context.extradata, stream.rate
+            context.layout = "mono"
+        to_float, parts = av.AudioResampler("flt", "mono"), []
+        for packet in file.demux(stream):  # the last one is empty: it asks for what is left
+            for frame in context.decode(packet):
+                parts.extend(part.to_ndarray()[0] for part in to_float.resample(frame))
         if not parts:
             raise ValueError("it holds no samples")
         return np.concatenate(parts).astype(np.float32, copy=False), stream.rate
