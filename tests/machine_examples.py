@@ -50,7 +50,7 @@ class Quarters:
 class BrightQuarter:
     """The task."""
 
-    name, measure = "bright-quarter", "top-1"
+    name, measure, classes = "bright-quarter", "top-1", 4
     description = "means of the quarters"
     source = Quarters()
 

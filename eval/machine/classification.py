@@ -32,6 +32,7 @@ class Top1:
     name: str = field(init=False)
     description: str = field(init=False, compare=False)
     measure: str = field(default="top-1", init=False)
+    classes: int = field(default=1000, init=False)
     _network: ImageNetwork = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ codecs and networks when they are first needed, and keeps what it learned of the
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -178,9 +179,8 @@ class Laboratory:
         answers = {}
         for name in todo.tasks:
             task = self.tasks[name]
-            answers[name] = task.answer(
-                task.predict(decoded), original.of(f"task {name}", task.predict), original.item.truth
-            )
+            wanted = original.of(f"task {name}", task.predict)
+            answers[name] = _checked(name, task.answer(task.predict(decoded), wanted, original.item.truth))
         return Found(todo.setting, len(data), file_digest(data), metrics, answers)
 
     def _original(self, source: str, item: str) -> Original:
@@ -215,6 +215,13 @@ class Laboratory:
                 there = [*plain, *((*DISTANCES, *PERCEPTUAL) if images else ())]
                 raise InputError(f"unknown metric {name!r}; there are {', '.join(there)}")
         return made
+
+
+def _checked(task: str, answer: Answer) -> Answer:
+    for value in (answer.score, answer.agreement):
+        if not (math.isnan(value) or 0 <= value <= 1):
+            raise CodecError(f"the task {task} gave {value:g} where a share from 0 to 1 is expected")
+    return answer
 
 
 def _plain(name: str, metric: Callable[[np.ndarray, np.ndarray], float]) -> Metric:

@@ -46,7 +46,7 @@ def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int 
     run = run_tasks(
         TASKS, list(CODECS), runs, data=data, settings=dict(CODECS), workers=workers, progress=_Progress().told
     )
-    summary = summarise(run.rows, "jpeg", RATES, resamples)
+    summary = summarise(run.rows, "jpeg", RATES, resamples, run.classes)
     machine = summarise([r for r in run.rows if r.codec in (IDENTITY, PLAIN, MACHINE)], PLAIN, RATES, resamples)
     results = root / "eval" / "results"
     (results / "machine").mkdir(parents=True, exist_ok=True)

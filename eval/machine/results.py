@@ -29,7 +29,7 @@ def write_summary(
     out: Path, run: TaskRun, *, anchor: str | None = None, rates: Sequence[float] | None = None, resamples: int = 2000
 ) -> Summary:
     """Compute all figures of a run and write their tables into its folder. Raises InputError, OSError."""
-    summary = summarise(run.rows, anchor, rates, resamples)
+    summary = summarise(run.rows, anchor, rates, resamples, run.classes)
     summary.write(out, run.comments)
     return summary
 

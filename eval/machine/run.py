@@ -45,12 +45,13 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class TaskRun:
     """rows: of items.tsv; skipped: (item or codec, why); comments: what the rows depend on; measured: how many units of
-    one item and one codec were not in the cache."""
+    one item and one codec were not in the cache; classes: how many a task has, where it says so (`classes`)."""
 
     rows: tuple[Coded, ...]
     skipped: tuple[tuple[str, str], ...]
     comments: tuple[str, ...]
     measured: int
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -131,7 +132,9 @@ def run_tasks(
     write_items(out / ITEMS, comments, rows)
     with atomic_write(out / RUN, overwrite=True) as file:
         file.write(json.dumps({"codecs": laboratory.specs}, indent=1).encode())
-    return TaskRun(tuple(rows), tuple(skipped), tuple(comments), len(todo))
+    counts = {name: getattr(task, "classes", None) for name, task in laboratory.tasks.items()}
+    classes = {name: count for name, count in counts.items() if isinstance(count, int)}
+    return TaskRun(tuple(rows), tuple(skipped), tuple(comments), len(todo), classes)
 
 
 def _look_up(

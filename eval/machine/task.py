@@ -81,7 +81,8 @@ class Task(Protocol):
 
     name: short, unique in a run, letters, digits, - and _; source: whose items it asks about; description: network,
     package and version, digest of the weights, preprocessing: one line, without paths; what a cached answer depends
-    on, so two different networks must never share a description. measure: what a mean score is called, e.g. "top-1".
+    on, so two different networks must never share a description. measure: what a mean score is called, e.g. "top-1". A
+    further `classes`, their number, is optional: with it, scores that chance alone would give are noticed.
     """
 
     name: str
