@@ -48,15 +48,15 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
-            f"{path} is damaged or holds more than tensors, which might be code: save the network's state_dict() alone"
+            f"{path}: damaged, or holds more than tensors, which might be code: save the network's state_dict() alone"
         ) from None
     except Exception as error:  # torch raises many kinds for a bad file
-        raise InputError(f"{path} is not a checkpoint, or damaged ({type(error).__name__})") from None
+        raise InputError(f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})") from None
     return Checkpoint(path.name, hashlib.blake2b(data, digest_size=8).hexdigest(), _state_of(content, path))
 
 
@@ -64,7 +64,7 @@ def _state_of(content: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise InputError(f"{path} holds no state dict of a network: neither names with tensors nor a 'state_dict'")
+        raise InputError(f"{path}: holds no state dict of a network: neither names with tensors nor a 'state_dict'")
     state = {}
     for name, tensor in content.items():
         if tensor.is_floating_point():

@@ -38,16 +38,12 @@ __all__ = ["NETWORKS", "import_compressai"]
 
 NETWORKS = ("bmshj2018-factorized", "bmshj2018-factorized-relu", "bmshj2018-hyperprior", "mbt2018-mean")
 """What can be imported."""
+_SERIAL = "its entropy parameters depend on latents already decoded"
+_VARIABLE = "it divides latents by a step size, so that one network has several rates"
 _REFUSED = {
-    "mbt2018": "its entropy parameters depend on latents already decoded, one position after the other",
-    "cheng2020-anchor": "its entropy parameters depend on latents already decoded, one position after the other",
-    "cheng2020-attn": "its entropy parameters depend on latents already decoded, one position after the other",
-    "cheng2020-anchor-checkerboard": "its entropy parameters depend on latents already decoded",
-    "elic2022-official": "its entropy parameters depend on latents already decoded",
-    "elic2022-chandelier": "its entropy parameters depend on latents already decoded",
-    "bmshj2018-hyperprior-vbr": "it codes with a step size, and is not one of those whose rate is fixed",
-    "mbt2018-mean-vbr": "it codes with a step size, and is not one of those whose rate is fixed",
-    "mbt2018-vbr": "its entropy parameters depend on latents already decoded, one position after the other",
+    **dict.fromkeys(("mbt2018", "mbt2018-vbr", "cheng2020-anchor", "cheng2020-attn"), _SERIAL),
+    **dict.fromkeys(("cheng2020-anchor-checkerboard", "elic2022-official", "elic2022-chandelier"), _SERIAL),
+    **dict.fromkeys(("bmshj2018-hyperprior-vbr", "mbt2018-mean-vbr"), _VARIABLE),
 }
 LEAKY_SLOPE = 0.01
 _PEDESTAL = 2.0**-36
@@ -68,8 +64,8 @@ def import_compressai(
     if not spec.startswith("compressai:") or network not in NETWORKS:
         can = ", ".join(f"compressai:{n}" for n in NETWORKS)
         if network in _REFUSED:
-            raise InputError(f"{network} cannot be imported: {_REFUSED[network]}; there are {can}")
-        raise InputError(f"{spec!r} is not a network that can be imported: there are {can}")
+            raise InputError(f"{network} cannot be imported: {_REFUSED[network]}; what can be is {can}")
+        raise InputError(f"{spec!r} is not a network that can be imported: those are {can}")
     out = Path(out)
     check_writable(out, overwrite)
     read = read_checkpoint(checkpoint)
@@ -80,9 +76,9 @@ def import_compressai(
         ImportedCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         reason = f"it lacks {error.args[0]}" if isinstance(error, KeyError) else "sizes do not fit"
-        raise InputError(f"{checkpoint} is not a checkpoint of {network}: {reason}") from None
+        raise InputError(f"{checkpoint}: not a checkpoint of {network}: {reason}") from None
     except ModelError as error:
-        raise ModelError(f"{checkpoint} cannot be imported as {network}: {error}") from None
+        raise ModelError(f"{checkpoint}: {error}") from None
     return save_model(tensors, card, out, overwrite)
 
 

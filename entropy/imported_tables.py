@@ -59,6 +59,8 @@ def bottleneck_tables(state: Mapping[str, Tensor]) -> TableSet:
     """A table for each channel, of the distances from its median. state: as for `medians`; `quantiles` [C, 1, 3],
     `matrices.N`, `biases.N` (N = 0 to 4), `factors.N` (0 to 3). Raises ModelError when they are no bottleneck.
     """
+    if f"matrices.{LAYERS}" in state:
+        raise ModelError(f"the model's entropy bottleneck has more than {LAYERS} layers")
     quantiles = state["quantiles"].double()
     middle = quantiles[:, :, 1:2]
     first = (middle - quantiles[:, :, :1]).ceil().clamp(0, SUPPORT).flatten().long()

@@ -225,7 +225,7 @@ def _codings(network: str, architecture: Any, state: dict[str, Any], path: Path,
         return codings
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, IndexError, AssertionError) as error:
         reason = shorten((str(error).splitlines() or [type(error).__name__])[-1], 120, placeholder=" …")
-        raise InputError(f"{path} does not hold weights of {network}: {reason}") from None
+        raise InputError(f"{path}: does not hold weights of {network}: {reason}") from None
 
 
 def _downloaded(network: str) -> list[Path]:

@@ -14,14 +14,17 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from PIL import Image
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, Metadata, frame, parse, walk
 from lecodec.codec.choice import named_lossless
 from lecodec.codec.circuit import CircuitCoder
+from lecodec.codec.compressai_import import import_compressai
 from lecodec.codec.registry import save_model
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
@@ -209,6 +212,43 @@ def bad_without_loss(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     }
 
 
+IMPORTED = {"mean": "mbt2018-mean", "hyperprior": "bmshj2018-hyperprior", "factorized": "bmshj2018-factorized-relu"}
+"""Model in golden/compressai -> network."""
+
+
+def imported() -> None:
+    """The folder golden/compressai: models of random weights, and files of theirs."""
+    from .compressai_states import state_of
+    from .test_golden import latents_digest
+
+    folder = FOLDER / "compressai"
+    folder.mkdir(exist_ok=True)
+    record = folder / "expected.json"
+    expected = json.loads(record.read_text()) if record.exists() else {}
+    for name, network in IMPORTED.items():
+        model = folder / f"{name}.safetensors"
+        if not model.exists():
+            with TemporaryDirectory() as temporary:
+                torch.save(state_of(network), Path(temporary) / "checkpoint.pth")
+                import_compressai(f"compressai:{network}", Path(temporary) / "checkpoint.pth", model)
+        codec = lecodec.load(model=model)
+        alpha = pattern(70, 100, 4)
+        pictures = {
+            "colour": codec.encode(pattern(40, 50, 3)),
+            "alpha": codec.encode(alpha, tile=64),
+            "grey16": codec.encode(pattern(20, 70, 1, np.uint16)[:, :, 0]),
+            "pixel": codec.encode(pattern(1, 1, 3)),
+        }
+        for kind, data in pictures.items():
+            if (file := f"{name}-{kind}.lec") not in expected:
+                suffix, picture = picture_file(codec.decode(data))
+                write_new(f"compressai/{name}-{kind}{suffix}", picture)
+                write_new(f"compressai/{file}", data)
+                latents = latents_digest(codec, data)
+                expected[file] = {"model": model.name, "latents": latents, "picture": f"{name}-{kind}{suffix}"}
+    record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+
+
 def rows(plane: np.ndarray) -> bytes:
     """An alpha plane of bytes as an `LALP` chunk holds it, with no filter."""
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in plane))
@@ -342,6 +382,7 @@ def main() -> None:
             write_new(file, content)
             expected["bad"][file] = error
     record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+    imported()
 
 
 if __name__ == "__main__":
