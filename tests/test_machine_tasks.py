@@ -325,7 +325,7 @@ def test_weights_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "garbage.pth").write_bytes(b"no weights")
     torch.save({"weight": torch.zeros(9)}, tmp_path / "other.pth")
     with (tmp_path / "code.pth").open("wb") as file:
-        pickle.dump(Path, file)
+        pickle.dump(Path, file, protocol=2)
     for name in ("garbage.pth", "other.pth", "code.pth"):
         with pytest.raises(InputError, match=rf"{name} holds no weights of a Linear: .+"):
             load_state(tmp_path / name, module)

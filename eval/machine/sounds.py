@@ -2,13 +2,14 @@
 
     sound file -> PyAV -> one channel, resampled -> float32 [T] in [-1, 1] -> Item
 
-Everything that FFmpeg decodes is taken: WAV, FLAC, Opus, the sound of a film. Channels are mixed and the rate is
-changed by FFmpeg's resampler. Sounds that were compressed before favour the codec that did it: take lossless ones.
+Everything that FFmpeg decodes is taken: WAV, FLAC, Opus, the sound of a film. FFmpeg's resampler changes the rate; of
+several channels the mean is taken. Sounds that were compressed before favour the codec that did it: take lossless ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +74,15 @@ def read_sound(path: Path, sample_rate: int) -> np.ndarray:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise InputError(f"{path.name}: holds no sound")
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
-            for frame in container.decode(container.streams.audio[0]):
-                parts += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
-            parts += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
+            # Of floats FFmpeg would mix channels without bringing them back into [-1, 1]: their mean is taken here.
+            resampler = av.AudioResampler(format="fltp", rate=sample_rate)
+            for frame in chain(container.decode(container.streams.audio[0]), (None,)):
+                parts += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
     except InputError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path.name}: not a sound that can be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path.name}: not a sound that can be read: {reason}") from None
     if not sum(map(len, parts)):
         raise InputError(f"{path.name}: holds no samples")
     return np.clip(np.concatenate(parts).astype(np.float32), -1, 1)
