@@ -53,6 +53,9 @@ class ImportedCodec(ImageCodec):
         entropy = ImportedCoding(parse_tensors(tensors))
         if entropy.latent != sizes.latent or entropy.hyper not in (0, sizes.features):
             raise ModelError("the model's entropy model does not fit its transforms")
+        # Before memory is taken for networks of that size.
+        if getattr(tensors.get("g_a.0.weight"), "shape", None) != (sizes.features, 3, 5, 5):
+            raise ModelError("the model's weights do not fit the g_a that its card describes")
         h_a = NoHyperAnalysis()
         if entropy.hyper:
             h_a = HyperAnalysis(sizes, entropy.z_median, entropy.has_means, self.device)

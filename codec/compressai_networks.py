@@ -41,7 +41,8 @@ class TransformSizes:
     activation: str
 
     def __post_init__(self) -> None:
-        if not (0 < self.features < 2**14 and 0 < self.latent < 2**14) or self.activation not in ("gdn", "relu"):
+        counts = self.features, self.latent
+        if not all(type(n) is int and n > 0 for n in counts) or self.activation not in ("gdn", "relu"):
             raise ModelError("the model's card does not give the sizes of its networks")
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ on every machine, thread count, batch size and device. There is one rate: qualit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -37,10 +38,11 @@ __all__ = ["ImportedCoding", "thresholds"]
 ONE = 1 << MEAN_BITS
 MEDIAN_MAX = LIMIT >> (ACTIVATION_BITS - MEAN_BITS)
 LAYERS = 3
-BAND = 2**7
-"""Positions of z that h_s works on at a time: unfolded, 16 positions of y of each take 300 to 550 kB."""
+BAND, COLUMNS = 2**8, 2**5
+"""Positions of z, and columns of them, that h_s works on at a time: unfolded, the 16 positions of y of one take 300 to
+550 kB."""
 REACH = 2
-"""Rows of z above and below that h_s looks at: one, half of one and a quarter, rounded up."""
+"""Positions of z on each side that h_s looks at: one, half of one and a quarter, rounded up."""
 
 
 def thresholds() -> np.ndarray:
@@ -140,20 +142,23 @@ class ImportedCoding:
         mu, t = np.zeros(shape, np.int32), np.empty(shape, np.uint8)
         e1, e2, e3 = self.layers(device)
         median = torch.from_numpy(self._tensors["z.median"].astype(np.float64))[:, None, None].to(device)
-        rows = max(BAND // (len(z) * z.shape[3]), 2 * REACH)
-        for top in range(0, z.shape[2], rows):  # a tall plane in bands: the same integers, less memory
-            first = max(top - REACH, 0)
-            band = torch.from_numpy(z[:, :, first : top + rows + REACH].astype(np.float64)).to(device)
-            h = e1(band.mul_(2.0**ACTIVATION_BITS).add_(median))
+        columns = min(COLUMNS, z.shape[3])
+        rows = max(BAND // (len(z) * columns), 2 * REACH)
+        # A large plane in parts that see REACH beyond themselves: the same integers, less memory.
+        for top, left in product(range(0, z.shape[2], rows), range(0, z.shape[3], columns)):
+            r, c = max(top - REACH, 0), max(left - REACH, 0)
+            part = z[:, :, r : top + rows + REACH, c : left + columns + REACH]
+            h = torch.from_numpy(part.astype(np.float64)).to(device)
+            h = e1(h.mul_(2.0**ACTIVATION_BITS).add_(median))
             h = e2(leaky(F.pixel_shuffle(h, 2), self._slope))
-            out = e3(leaky(F.pixel_shuffle(h, 2), self._slope))
-            out = out[:, :, 4 * (top - first) : 4 * (top - first + rows), : size[1]]
-            out = out.to(torch.int32).cpu().numpy()[:, :, : size[0] - 4 * top]
-            own = slice(4 * top, 4 * top + out.shape[2])
-            t[:, :, own] = np.searchsorted(self._tensors["y.threshold"], out[:, : self.latent])
+            h = e3(leaky(F.pixel_shuffle(h, 2), self._slope))
+            own = slice(4 * top, min(4 * (top + rows), size[0])), slice(4 * left, min(4 * (left + columns), size[1]))
+            h = h[:, :, own[0].start - 4 * r : own[0].stop - 4 * r, own[1].start - 4 * c : own[1].stop - 4 * c]
+            out = h.to(torch.int32).cpu().numpy()
+            t[:, :, *own] = np.searchsorted(self._tensors["y.threshold"], out[:, : self.latent])
             if self.has_means:
                 drop = ACTIVATION_BITS - MEAN_BITS
-                mu[:, :, own] = (out[:, self.latent :] + (1 << (drop - 1))) >> drop
+                mu[:, :, *own] = (out[:, self.latent :] + (1 << (drop - 1))) >> drop
         return mu, t
 
     # -- the traversal, one for both directions

@@ -270,10 +270,12 @@ def test_latents_do_not_depend_on_reduced_precision(mean):
         torch.set_float32_matmul_precision(before)
 
 
-def test_latents_do_not_depend_on_bands(mean, monkeypatch):
-    data = mean.encode(picture(900, 100))
+@pytest.mark.parametrize("size", [(900, 100), (100, 900), (600, 500)])
+def test_latents_do_not_depend_on_how_h_s_is_divided(mean, size, monkeypatch):
+    data = mean.encode(picture(*size))
     whole = mean.latents(data)
     monkeypatch.setattr(imported_coding, "BAND", 1)
+    monkeypatch.setattr(imported_coding, "COLUMNS", 3)
     assert same(mean.latents(data), whole)
     monkeypatch.setattr(imported_coding, "REACH", 1)
     with pytest.raises(CorruptFile):
@@ -365,8 +367,9 @@ def test_models_that_do_not_fit_are_refused(models):
                 ImportedCodec({n: a for n, a in tensors.items() if n != name}, card)
         with pytest.raises(ModelError, match="sizes"):
             ImportedCodec(tensors, {**card, "transform": {"nonsense": 1}})
-        with pytest.raises(ModelError, match="sizes"):
-            ImportedCodec(tensors, {**card, "transform": {**card["transform"], "activation": "tanh"}})
+        for wrong in ({"activation": "tanh"}, {"features": 6.0}, {"features": 10**4}, {"latent": -1}, {"latent": "8"}):
+            with pytest.raises(ModelError):
+                ImportedCodec(tensors, {**card, "transform": {**card["transform"], **wrong}})
     hyper = parse_tensors(load_tensors(models["mbt2018-mean"]))
     assert ImportedCoding(hyper).digest().hex() == read_card(models["mbt2018-mean"]).parse_digest
 
