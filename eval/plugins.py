@@ -51,7 +51,7 @@ import numpy as np
 from ..errors import CodecError, InputError
 from .machine.task import IDENTITY
 
-__all__ = ["PluginCodec", "is_plugin", "plugin_codec"]
+__all__ = ["PluginCodec", "is_plugin", "plugin_codec", "plugin_module"]
 
 _WANTED = ("name", "ladder", "description", "encode", "decode")
 _SPEC = re.compile(r"(?P<module>.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -70,7 +70,7 @@ def plugin_codec(spec: str, sample_rate: int = 0) -> PluginCodec:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise InputError(f"{spec!r} is no plug-in: expected MODULE:NAME or FILE.py:NAME")
-    module, name = _module(match["module"]), match["name"]
+    module, name = plugin_module(match["module"]), match["name"]
     shown = f"{Path(match['module']).name}:{name}"
     try:
         found = getattr(module, name)
@@ -180,7 +180,7 @@ def _ladder(ladder: Any, shown: str) -> tuple[float, ...]:
     return values
 
 
-def _module(name: str) -> ModuleType:
+def plugin_module(name: str) -> ModuleType:
     """The module of a dotted name, or of a file, which is run once in a process."""
     if not name.endswith(".py"):
         try:

@@ -37,6 +37,8 @@ class FeatureDistance(nn.Module):
         super().__init__()
         network, mean, std = _network(term)
         self.network = network.eval().requires_grad_(False)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self._found: list[Tensor] = []
@@ -45,12 +47,15 @@ class FeatureDistance(nn.Module):
             if name not in modules:
                 some = ", ".join(n for n in modules if n and n.count(".") < 2)
                 raise InputError(f"the network {term.network} has no layer {name!r}; it has {some[:400]}")
-            modules[name].register_forward_hook(lambda _module, _inputs, output: self._found.append(output))
+            modules[name].register_forward_hook(self._keep)
         self._own_output = not term.layers
 
     def train(self, mode: bool = True) -> FeatureDistance:
         """Stays in evaluation mode: batch normalisation must not learn from crops."""
         return super().train(False)
+
+    def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self._found.append(output)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Of the layers, in the order in which the network comes to them."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CodecError, InputError
-from ..plugins import _module as plugin_module
+from ..plugins import plugin_module
 from .packaged import file_digest
 from .task import Answer, Item, Source
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -74,7 +74,7 @@ def run_tasks(
     data: Path | None = None,
     metrics: Sequence[str] | None = None,
     weights: Path | None = None,
-    settings: dict[str, Sequence[float]] | None = None,
+    settings: Mapping[str, Sequence[float]] | None = None,
     limit: int | None = None,
     workers: int = 1,
     device: str = "cpu",

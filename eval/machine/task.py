@@ -49,10 +49,17 @@ class Source(Protocol):
     one line for the tables, without paths.
     """
 
-    name: str
-    media: str
-    sample_rate: int
-    description: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def media(self) -> str: ...
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def description(self) -> str: ...
 
     def names(self) -> Sequence[str]:
         """The items' names, in order; cheap. Raises InputError."""
@@ -85,10 +92,17 @@ class Task(Protocol):
     further `classes`, their number, is optional: with it, scores that chance alone would give are noticed.
     """
 
-    name: str
-    source: Source
-    description: str
-    measure: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def measure(self) -> str: ...
 
     def predict(self, samples: np.ndarray) -> Any:
         """The network's raw answer to samples like an item's. Raises InputError when it has the wrong shape or type."""
