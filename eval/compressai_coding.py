@@ -14,6 +14,7 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,16 @@ __all__ = ["NetworkCoding"]
 MAX_SIDE = 2**20
 MAX_PIXELS = 2**28
 MAX_CHANNELS = 1024
+_LOCK = Lock()
+"""Held while a network is set to one of its rates and used."""
 
 
 @dataclass(eq=False)
 class NetworkCoding:
     """A network, updated for coding, between pictures and bytes.
 
-    arguments: of compress and decompress; prepare: to be called first where a network codes at several rates.
+    arguments: of compress and decompress; prepare: to be called first where a network codes at several rates, which is
+    then done by one thread at a time. Threads may share one.
     """
 
     net: Any
@@ -71,10 +75,8 @@ class NetworkCoding:
             parts.append(data[at : at + length])
             at += length
         with torch.inference_mode():
-            if self.prepare:
-                self.prepare()
             filled = _filled(strings, iter(parts)), _filled(shape, iter(shapes))
-            x_hat = self.net.decompress(*filled, **self.arguments)["x_hat"][0, :, :height, :width]
+            x_hat = self._prepared(self.net.decompress, *filled)["x_hat"][0, :, :height, :width]
             if x_hat.shape != (3, height, width):
                 raise ValueError("the shapes are not those of the picture")
             return x_hat.clamp(0, 1).permute(1, 2, 0).mul(255).round().to(torch.uint8).cpu().contiguous().numpy()
@@ -85,11 +87,16 @@ class NetworkCoding:
 
         step = getattr(self.net, "downsampling_factor", 64)
         with torch.inference_mode():
-            if self.prepare:
-                self.prepare()
             x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
             padded = F.pad(x, (0, -x.shape[3] % step, 0, -x.shape[2] % step), mode="replicate")
-            return self.net.compress(padded, **self.arguments)
+            return self._prepared(self.net.compress, padded)
+
+    def _prepared(self, function: Callable[..., Any], *inputs: Any) -> Any:
+        if self.prepare is None:
+            return function(*inputs, **self.arguments)
+        with _LOCK:
+            self.prepare()
+            return function(*inputs, **self.arguments)
 
 
 # -- nested strings and shapes as bytes

@@ -28,7 +28,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +136,6 @@ class TrainedCodec:
         names = _names()
         if network not in names:
             raise InputError(f"unknown network {network!r} of CompressAI; there are {', '.join(names)}")
-        self._lock = Lock()
         self._codings: list[NetworkCoding] = []
         _checked(device)
         read = []
@@ -156,8 +154,7 @@ class TrainedCodec:
             raise CodecError(f"{self.name} has the settings 1 to {len(self.ladder)}, not {setting:g}")
         number = int(setting) - 1
         try:
-            with self._lock:
-                return bytes([number]) + self._codings[number].encode(rgb)
+            return bytes([number]) + self._codings[number].encode(rgb)
         except (ValueError, RuntimeError, IndexError) as error:
             raise CodecError(f"{self.name} could not encode {rgb.shape[1]} x {rgb.shape[0]} pixels: {error}") from error
 
@@ -166,8 +163,7 @@ class TrainedCodec:
         if not data or data[0] >= len(self._codings):
             raise CodecError(f"{self.name} could not decode {len(data)} bytes: they name no setting")
         try:
-            with self._lock:
-                return self._codings[data[0]].decode(data[1:])
+            return self._codings[data[0]].decode(data[1:])
         except (ValueError, RuntimeError, IndexError) as error:
             raise CodecError(f"{self.name} could not decode its own file: {error}") from error
 
