@@ -20,7 +20,7 @@ their ends and spacing were chosen, the other options are the ones below. Each l
 | `hevc`               | x265, one intra frame, 4:4:4, preset medium; the setting is its CRF (see `hevc_peer`)   |
 | `identity`           | changes nothing: an optimised PNG file                                                  |
 | `compressai:X`       | a network of CompressAI with random weights: `eval bench` only (see `compressai_peer`)  |
-| `compressai:X@PATH`  | the same with a checkpoint's weights                                                    |
+| `compressai:X@PATH`  | the same with a checkpoint's weights; several, joined by `+`, are settings 1, 2, …      |
 | `MODULE:NAME`        | a codec of the user's own, also `FILE.py:NAME` (see `plugins`)                          |
 
 OpenJPEG's other way to be told a quality, a PSNR for every picture, spends most bits on the pictures that need them
@@ -145,6 +145,8 @@ class LecodecCodec:
         from ..codec.image import load
 
         self._codec = load("image", device=device, model=model)
+        if self._codec.card.get("kind") == "compressai":  # has one rate, whatever the quality
+            self.ladder = (1.0,)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
         header = read_header(self._codec.encode(np.zeros((16, 16, 3), np.uint8), quality=self.ladder[0]))
         digests = f"parse digest {header.parse_digest.hex()}, synthesis digest {header.synthesis_digest.hex()}"
