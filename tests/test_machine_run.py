@@ -210,3 +210,11 @@ def test_progress_counts_coded_items(tmp_path: Path) -> None:
     measured(tmp_path, STEPS, progress=lambda done, total: calls.append((done, total)))
     assert calls[0] == (0, 4 * examples.COUNT) and calls[-1] == (4 * examples.COUNT,) * 2
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_objects_that_cannot_be_sent_to_a_process_are_one_sentence(tmp_path: Path) -> None:
+    codec = examples.Steps()
+    codec.lock = (n for n in range(3))  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InputError, match="cannot be sent to processes: use one"):
+        measured(tmp_path, codec, workers=2)
+    assert rows_of(measured(tmp_path, codec), "steps")
