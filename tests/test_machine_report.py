@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval.machine import tables
+from lecodec.eval.machine import cells, tables
 from lecodec.eval.machine.figures import AtRate, Pair
 from lecodec.eval.machine.gallery import choose
 from lecodec.eval.machine.items import write_items
@@ -162,7 +162,7 @@ def test_what_is_not_a_number_is_null(page: Path) -> None:
 def test_the_curves_hold_the_points(page: Path) -> None:
     figures = {figure["id"]: figure for figure in data_of(page)["figures"]}
     assert set(figures) == {
-        "made-blobs-accuracy", "made-blobs-agreement", "made-same-accuracy", "made-metric-psnr", "made-metric-d_net"
+        "made-blobs-accuracy", "made-blobs-agreement", "made-same-accuracy", "made-metrics-psnr", "made-metrics-d_net"
     }  # fmt: skip
     accuracy = figures["made-blobs-accuracy"]
     assert accuracy["flat"][0] == pytest.approx(90.0) and accuracy["flat"][1] < 90 < accuracy["flat"][2]
@@ -263,7 +263,7 @@ def test_the_best_and_what_cannot_be_told_from_it_are_marked() -> None:
         Pair("s", "t", 0.5, "a", "c", "score", 50, 30.0, 20.0, 40.0, True, 10.0),
         Pair("s", "t", 0.5, "b", "c", "score", 50, 25.0, math.nan, math.nan, False, math.nan),
     ]
-    table = tables.at_equal_rate(rows, pairs, tables.BITS_A_PIXEL)
+    table = tables.at_equal_rate(rows, pairs, cells.BITS_A_PIXEL)
     assert table.columns == ("codec", "0.5 bpp", "1 bpp")
     assert [row[1].text for row in table.rows] == [
         "80.0 (70.0 to 90.0)",
@@ -272,16 +272,16 @@ def test_the_best_and_what_cannot_be_told_from_it_are_marked() -> None:
     ]
     assert [row[1].strong for row in table.rows] == [True, False, False]
     assert {row[2].text for row in table.rows} == {""}
-    told = tables.pairs_apart(pairs, tables.KBITS_A_SECOND)
+    told = tables.pairs_apart(pairs, cells.KBITS_A_SECOND)
     assert [row[4].text for row in told.rows] == ["no", "yes", "unknown"]
     assert told.rows[0][3].text == "+5.0 (−3.0 to +13.0)"
-    text = tables.markdown(table)
+    text = cells.markdown(table)
     assert "| a | **80.0 (70.0 to 90.0)** |  |" in text and "| --- | ---: | ---: |" in text
 
 
 def test_markdown_escapes_what_it_would_take_for_markup() -> None:
-    table = tables.Table("T", "c", ("a|b",), ((tables.Cell("x|<y>*\n_z_", "k"),),))
-    assert tables.markdown(table).splitlines()[-3:] == ["| a\\|b |", "| --- |", "| x\\|\\<y\\>\\* \\_z\\_ |"]
+    table = cells.Table("T", "c", ("a|b",), ((cells.Cell("x|<y>*\n_z_", "k"),),))
+    assert cells.markdown(table).splitlines()[-3:] == ["| a\\|b |", "| --- |", "| x\\|\\<y\\>\\* \\_z\\_ |"]
 
 
 def test_the_markdown_has_all_tables(page: Path) -> None:
@@ -289,7 +289,7 @@ def test_the_markdown_has_all_tables(page: Path) -> None:
     for title in ("## Overview", "## blobs", "### At equal rate", "### Which codecs differ", "### All points"):
         assert title in text
     blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
     for link in re.findall(r"\]\(([^)]+)\)", text):
@@ -432,7 +432,7 @@ def test_codec_and_rate_change_the_picture(opened) -> None:
     original = shown()
     assert np.abs(coarse - original).mean() > 1.5 * np.abs(fine - original).mean() > 0
     assert page.locator("#facts th[scope=col]").all_inner_texts() == ["original", "jpeg"]
-    assert "0 blobs <i>3</i> right" in page.locator("#facts").inner_text()
+    assert "0 blobs <i>3</i>\n✓ right" in page.locator("#facts").inner_text()
     page.locator("#right").select_option("webp")
     assert np.abs(shown() - original).mean() > 0
     assert page.locator("#facts th[scope=col]").all_inner_texts() == ["original", "jpeg", "webp"]

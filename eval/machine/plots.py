@@ -15,14 +15,14 @@ from typing import Any
 
 from ...bitstream import atomic_write
 from .._extras import extra
+from .cells import Unit
 from .figures import Point
-from .tables import Unit
 from .task import IDENTITY
 
 __all__ = ["COLOURS", "METRICS", "metric_label", "plot_metrics", "plot_task"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-_MARKERS = "osD^vPX"
+_MARKERS = "os^DvPp"
 _TICKS = [digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5)]
 METRICS = {
     "psnr": "PSNR, dB",

@@ -1,92 +1,37 @@
 """The figures of a summary as tables for people, the same ones in Markdown and on the page.
 
-    Summary -> Table (columns, cells with the text and what to sort by) -> tables.md, page.html
+    Summary -> Table of all tasks, or of one task's rows -> tables.md, page.html
 
-Brackets hold 95% intervals throughout. A figure that does not exist is an empty cell; why, its row's note says.
+Each table's caption says in plain words how to read it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from .cells import Cell, Table, Unit, interval, number, words
 from .figures import AtRate, Comparison, Correlation, Pair, Point, Summary
 from .task import IDENTITY
 
-__all__ = [
-    "BITS_A_PIXEL",
-    "KBITS_A_SECOND",
-    "Cell",
-    "Table",
-    "Unit",
-    "against_anchor",
-    "at_equal_rate",
-    "correlations",
-    "markdown",
-    "overview",
-    "pairs_apart",
-    "points_table",
-]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How rates are told: label and short form; scale: of the rows' bits a pixel (or a second)."""
-
-    label: str
-    short: str
-    scale: float
-
-    def of(self, rate: float) -> str:
-        """A rate of the rows, three digits."""
-        return f"{rate * self.scale:.3g}"
-
-
-BITS_A_PIXEL = Unit("bits a pixel", "bpp", 1.0)
-KBITS_A_SECOND = Unit("kbit a second", "kbit/s", 1e-3)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """text: as shown; key: to sort by, None last; strong: the best of its kind."""
-
-    text: str
-    key: float | str | None = None
-    strong: bool = False
-
-    @property
-    def number(self) -> bool:
-        """Whether it is aligned as a number."""
-        return not isinstance(self.key, str)
-
-
-@dataclass(frozen=True)
-class Table:
-    """title, caption: how to read it, a few sentences; columns: their heads; rows: as many cells each."""
-
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+__all__ = ["against_anchor", "at_equal_rate", "correlations", "overview", "pairs_apart", "points_table"]
 
 
 def overview(summary: Summary) -> Table:
     """BD-accuracy of every codec in every task: the whole run at one look."""
     rows = summary.comparisons
     tasks = list(dict.fromkeys((row.source, row.task) for row in rows))
-    several = len({source for source, _ in tasks}) > 1
     by_place = {(row.codec, row.source, row.task): row for row in rows}
     lines = []
     for codec in dict.fromkeys(row.codec for row in rows):
         found = (by_place.get((codec, *task)) for task in tasks)
-        lines.append((_name(codec), *(_bd_points(row) if row else Cell("") for row in found)))
+        lines.append((words(codec), *(_bd_points(row) if row else Cell("") for row in found)))
     return Table(
         "Overview",
         f"Accuracy against {_names({row.anchor for row in rows})} at equal bytes: the mean difference over all rates "
         "that both codecs have, in percent points (BD-accuracy). Positive is better; where the interval in brackets "
         "contains 0, these items do not tell the two apart.",
-        ("codec", *(f"{task} ({source})" if several else task for source, task in tasks)),
+        ("codec", *_heads(tasks)),
         tuple(lines),
     )
 
@@ -112,18 +57,19 @@ def at_equal_rate(rows: Sequence[AtRate], pairs: Sequence[Pair], unit: Unit) -> 
         row = by_place.get((codec, rate))
         if row is None or math.isnan(row.accuracy):
             return Cell("")
-        text = _interval(100 * row.accuracy, 100 * row.accuracy_low, 100 * row.accuracy_high)
         mark = "≈ " if (rate, codec) in close else ""
-        return Cell(mark + text, row.accuracy, strong=best[rate] == codec)
+        figures = (row.accuracy, row.accuracy_low, row.accuracy_high)
+        return interval(*figures, scale=100, before=mark, strong=best[rate] == codec)
 
     return Table(
         "At equal rate",
         f"Accuracy in percent, read off each codec's curve at the same {unit.label}. Bold is the highest; ≈ marks "
         "those that these items cannot tell from it (the paired interval of the difference contains 0). Empty: the "
-        "codec's files are all smaller or all larger. Nothing is extrapolated.",
+        "codec's files are all smaller or all larger; nothing is extrapolated. No interval: too near to the end of the "
+        "codec's rates, or too few items.",
         ("codec", *(f"{unit.of(rate)} {unit.short}" for rate in rates)),
         tuple(
-            (_name(codec), *(cell(codec, rate) for rate in rates)) for codec in dict.fromkeys(row.codec for row in rows)
+            (words(codec), *(cell(codec, rate) for rate in rates)) for codec in dict.fromkeys(row.codec for row in rows)
         ),
     )
 
@@ -138,12 +84,12 @@ def against_anchor(rows: Sequence[Comparison], unit: Unit) -> Table:
         ("codec", "points", f"over {unit.label}", "bytes, %", "over accuracies, %", "note"),
         tuple(
             (
-                _name(row.codec),
+                words(row.codec),
                 _bd_points(row),
-                _range(row.rate_low * unit.scale, row.rate_high * unit.scale, "{:.3g}"),
-                Cell(_interval(row.bd_rate, row.bd_rate_low, row.bd_rate_high, 0, signed=True), _key(row.bd_rate)),
-                _range(100 * row.accuracy_low, 100 * row.accuracy_high, "{:.1f}"),
-                _name(row.note),
+                _range(row.rate_low * unit.scale, row.rate_high * unit.scale, "#.3g"),
+                interval(row.bd_rate, row.bd_rate_low, row.bd_rate_high, digits=0, signed=True),
+                _range(100 * row.accuracy_low, 100 * row.accuracy_high, ".1f"),
+                words(row.note),
             )
             for row in rows
         ),
@@ -158,6 +104,9 @@ def pairs_apart(rows: Sequence[Pair], unit: Unit) -> Table:
             return "unknown"
         return "yes" if row.separated else "no"
 
+    def difference(row: Pair) -> tuple[float, float, float]:
+        return row.difference_points, row.difference_points_low, row.difference_points_high
+
     rows = [row for row in rows if not math.isnan(row.difference_points)]
     return Table(
         "Which codecs differ",
@@ -169,16 +118,11 @@ def pairs_apart(rows: Sequence[Pair], unit: Unit) -> Table:
         tuple(
             (
                 Cell(unit.of(row.rate), row.rate),
-                _name(row.codec),
-                _name(row.other),
-                Cell(
-                    _interval(
-                        row.difference_points, row.difference_points_low, row.difference_points_high, signed=True
-                    ),
-                    _key(row.difference_points),
-                ),
-                _name(verdict(row)),
-                Cell(_number(row.smallest_points), _key(row.smallest_points)),
+                words(row.codec),
+                words(row.other),
+                interval(*difference(row), signed=True),
+                words(verdict(row)),
+                number(row.smallest_points),
             )
             for row in rows
         ),
@@ -191,21 +135,18 @@ def points_table(rows: Sequence[Point], unit: Unit) -> Table:
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
 
     def cells(row: Point) -> Iterable[Cell]:
-        yield _name(row.codec)
+        yield words(row.codec)
         yield Cell(f"{row.setting:g}" if row.codec != IDENTITY else "", row.setting)
-        yield Cell(f"{row.bytes:,.0f}", row.bytes)
-        yield Cell(unit.of(row.rate), row.rate)
+        yield number(row.bytes, ",.0f")
+        yield number(row.rate, "#.3g", unit.scale)
         if scored:
-            yield _percent(row.score, row.score_low, row.score_high)
-        yield _percent(row.agreement, row.agreement_low, row.agreement_high)
-        yield _percent(row.drop, row.drop_low, row.drop_high)
+            yield interval(row.score, row.score_low, row.score_high, scale=100)
+        yield interval(row.agreement, row.agreement_low, row.agreement_high, scale=100)
+        yield interval(row.drop, row.drop_low, row.drop_high, scale=100)
         if scored:
-            yield Cell(_number(row.lost, 0), _key(row.lost))
-            yield Cell(_number(row.gained, 0), _key(row.gained))
-            yield Cell("" if math.isnan(row.p_holm) else f"{row.p_holm:.2g}", _key(row.p_holm))
+            yield from (number(row.lost, ".0f"), number(row.gained, ".0f"), number(row.p_holm, ".2g"))
         for name in metrics:
-            value = row.metrics.get(name, math.nan)
-            yield Cell("" if math.isnan(value) else f"{value:.4g}", _key(value))
+            yield number(row.metrics.get(name, math.nan), "#.4g")
 
     score, tests = (("score, %",), ("lost", "gained", "p")) if scored else ((), ())
     told = (
@@ -223,96 +164,54 @@ def points_table(rows: Sequence[Point], unit: Unit) -> Table:
     )
 
 
-def correlations(rows: Sequence[Correlation]) -> Table:
-    """Which metric ranks codecs and settings as a task does."""
+def correlations(rows: Sequence[Correlation], within: bool = False) -> Table:
+    """Which metric ranks codecs and settings as a task does. within: over one codec's settings instead of over all."""
     tasks = list(dict.fromkeys((row.source, row.task) for row in rows))
-    several = len({source for source, _ in tasks}) > 1
     by_place = {(row.metric, row.source, row.task): row for row in rows}
 
     def cell(row: Correlation | None) -> Cell:
-        if row is None or math.isnan(row.over_points):
+        if row is None:
             return Cell("")
-        text = _interval(row.over_points, row.over_points_low, row.over_points_high, 2)
-        inside = "" if math.isnan(row.within_codecs) else f"; within codecs {_number(row.within_codecs, 2)}"
-        return Cell(text + inside, row.over_points)
+        figures = (row.over_points, row.over_points_low, row.over_points_high)
+        if within:
+            figures = (row.within_codecs, row.within_codecs_low, row.within_codecs_high)
+        return interval(*figures, digits=2)
 
+    title = "Within a codec" if within else "Which metric predicts accuracy"
+    caption = (
+        "Spearman's rank correlation between a metric's mean and the accuracy, over all codecs and settings. 1 is a "
+        "metric that ranks them as the network does; distances (d_…, lpips, dists) are negated. The row rate is the "
+        "file size alone: only what is above it tells more than how many bits were spent."
+    )
+    if within:
+        caption = (
+            "The same over the settings of one codec, the mean of all codecs: whether the metric tells which of a "
+            "codec's own files a network will read better."
+        )
     return Table(
-        "Which metric predicts accuracy",
-        "Spearman's rank correlation between a metric's mean and the accuracy, over all codecs and settings; within "
-        "codecs: over one codec's settings, the mean of all codecs. 1 is a metric that ranks as the network does; "
-        "distances (d_…, lpips, dists) are negated. The row rate is the file size alone: only what is better than "
-        "that tells more than how many bits were spent.",
-        ("metric", *(f"{task} ({source})" if several else task for source, task in tasks)),
+        title,
+        caption,
+        ("metric", *_heads(tasks)),
         tuple(
-            (_name(metric), *(cell(by_place.get((metric, *task))) for task in tasks))
+            (words(metric), *(cell(by_place.get((metric, *task))) for task in tasks))
             for metric in dict.fromkeys(row.metric for row in rows)
         ),
     )
-
-
-def markdown(table: Table, level: int = 3) -> str:
-    """A heading, the caption and a table with pipes, as GitHub shows them."""
-    lines = [f"{'#' * level} {table.title}\n", f"{table.caption}\n"]
-    if not table.rows:
-        return "\n".join([*lines, "(nothing)\n"])
-    numbers = [all(row[place].number for row in table.rows) for place in range(len(table.columns))]
-    lines.append(_line(map(_escape, table.columns)))
-    lines.append(_line("---:" if number else "---" for number in numbers))
-    for row in table.rows:
-        lines.append(_line(f"**{_escape(cell.text)}**" if cell.strong else _escape(cell.text) for cell in row))
-    return "\n".join(lines) + "\n"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escape(text: str) -> str:
-    """What Markdown or HTML would take for markup, as plain text."""
-    for mark in "\\`*_|[]<>":
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
 
 
 def _names(names: Iterable[str]) -> str:
     return " or ".join(sorted(names)) or "nothing"
 
 
-def _name(text: str) -> Cell:
-    return Cell(text, text)
+def _heads(tasks: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of tasks, with their source where two have the same."""
+    names = [task for _, task in tasks]
+    return [task if names.count(task) == 1 else f"{task} ({source})" for source, task in tasks]
 
 
 def _bd_points(row: Comparison) -> Cell:
-    text = _interval(row.bd_points, row.bd_points_low, row.bd_points_high, signed=True)
-    return Cell(text, _key(row.bd_points))
-
-
-def _percent(value: float, low: float, high: float) -> Cell:
-    return Cell(_interval(100 * value, 100 * low, 100 * high), _key(value))
+    return interval(row.bd_points, row.bd_points_low, row.bd_points_high, signed=True)
 
 
 def _range(low: float, high: float, form: str) -> Cell:
-    return Cell("" if math.isnan(low) else f"{form} to {form}".format(low, high), _key(low))
-
-
-def _interval(value: float, low: float, high: float, digits: int = 1, signed: bool = False) -> str:
-    """The value with its interval in brackets, both only where they exist."""
-    if math.isnan(value):
-        return ""
-    text = _number(value, digits, signed)
-    if math.isnan(low):
-        return text
-    return f"{text} ({_number(low, digits, signed)} to {_number(high, digits, signed)})"
-
-
-def _number(value: float, digits: int = 1, signed: bool = False) -> str:
-    if math.isnan(value):
-        return ""
-    text = f"{value + 0.0:{'+' if signed else ''}.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")  # a zero has no sign
-    return text.replace("-", "−")
-
-
-def _key(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return Cell(f"{low:{form}} to {high:{form}}", low) if not math.isnan(low) else Cell("")
