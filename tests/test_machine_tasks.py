@@ -23,6 +23,7 @@ from lecodec.eval.machine.embedding import embedding_answer
 from lecodec.eval.machine.lettering import SIZES, TextOnPhotographs, layout
 from lecodec.eval.machine.mask import mask_answer
 from lecodec.eval.machine.networks import (
+    CROP,
     FEATURE_LAYERS,
     NETWORKS,
     ImageNetwork,
@@ -381,8 +382,7 @@ def test_distances_of_features(name: str, photos: Path) -> None:
     original = Photographs(photos).item("0967_n07920052_espresso.png").samples
     features = network.features(original)
     assert len(features) == len(FEATURE_LAYERS[name])
-    height = original.shape[0]
-    assert [round(height / f.shape[1]) for f in features] == [4, 8, 16, 32]
+    assert [round(CROP / f.shape[1]) for f in features] == [4, 8, 16, 32]
     good, bad = (feature_distance(network, original, jpeg(original, quality)) for quality in (80, 5))
     assert 0 < good < bad < 3
     assert distance(features, features) == 0
@@ -390,6 +390,10 @@ def test_distances_of_features(name: str, photos: Path) -> None:
     with pytest.raises(InputError, match="same size"):
         distance(features, network.features(original[:200]))
     assert network.embedding(original).shape == (1280,)
+    edge = original.copy()
+    edge[0] = 255 - edge[0]  # outside the middle, which is all that counts
+    assert feature_distance(network, original, edge) == 0 and (network(original) == network(edge)).all()
+    assert network(original).tolist() != network(jpeg(original, 5)).tolist()  # what is kept is that of the last picture
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -25,7 +25,7 @@ from .. import metrics as quality
 from ..peers import Codec, codec_by_name, suffix_of, unique_name
 from ..perceptual import PERCEPTUAL, perceptual_metrics
 from .catalogue import tasks_by_name
-from .networks import ImageNetwork, distance
+from .networks import CROP, ImageNetwork, distance
 from .task import Answer, Item, Source, Task
 
 __all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "file_of"]
@@ -241,4 +241,4 @@ def _distance(name: str) -> Metric:
     def measured(original: Original, decoded: np.ndarray) -> float:
         return distance(original.of(name, network.features), network.features(decoded))
 
-    return Metric(f"{name}: {network.description}", measured)
+    return Metric(f"{name}: {network.description}, centre crop {CROP}", measured)

@@ -1,7 +1,7 @@
 """The two ImageNet classifiers: what they answer, and how far two pictures are apart in their features.
 
     uint8 [H, W, 3] -> centre crop 224 -> normalise -> network -> logits [1000], pooled features [1280]
-    uint8 [H, W, 3] ------ whole -------> normalise -> network -> features of four layers -> distance
+                                                               -> features of four layers -> distance
 
 | name               | network and weights                                                     | sees                 |
 |--------------------|-------------------------------------------------------------------------|----------------------|
@@ -18,6 +18,7 @@ everything is installed. All of this is float32 on the CPU with as many threads 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,8 @@ __all__ = ["CROP", "FEATURE_LAYERS", "NETWORKS", "ImageNetwork", "distance", "fe
 
 CROP = 224
 """Side of the square in the middle of the picture that the classifiers look at."""
+MIN_SIDE = 32
+"""A smaller picture has no fourth stage, and so no features."""
 
 _WEIGHTS = {
     "mobilenetv2": PackagedFile(
@@ -89,26 +92,22 @@ class ImageNetwork:
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Logits, float32 [1000], of the middle of a picture. Raises InputError as `check_picture` (at least CROP)."""
-        return self._run(samples, ())[-1]
+        check_picture(samples, CROP)
+        return _seen(self.name, samples)[-1]
 
     def embedding(self, samples: np.ndarray) -> np.ndarray:
         """Pooled features before the last layer, float32 [1280], of the middle of a picture. Raises InputError."""
-        return self._run(samples, (_HEAD[self.name],))[0]
+        check_picture(samples, CROP)
+        return _seen(self.name, samples)[-2]
 
     def features(self, samples: np.ndarray) -> list[np.ndarray]:
-        """Outputs of FEATURE_LAYERS, float32 [C, h, w] each, of a whole picture, for `distance`.
+        """Outputs of FEATURE_LAYERS, float32 [C, h, w] each, for `distance`: of the middle, as the classifier sees it,
+        or of the whole of a picture that is smaller than CROP.
 
-        None of a picture with a side below 32 pixels, which has no fourth stage. Raises InputError.
+        None for one below MIN_SIDE. Raises InputError for what is not a picture.
         """
-        check_picture(samples)
-        if min(samples.shape[:2]) < 32:
-            return []
-        return _outputs(self.name, samples, FEATURE_LAYERS[self.name])[:-1]
-
-    def _run(self, samples: np.ndarray, layers: tuple[str, ...]) -> list[np.ndarray]:
-        check_picture(samples, CROP)
-        top, left = ((side - CROP) // 2 for side in samples.shape[:2])
-        return _outputs(self.name, samples[top : top + CROP, left : left + CROP], layers)
+        check_picture(samples, 1)
+        return [] if min(samples.shape[:2]) < MIN_SIDE else _seen(self.name, samples)[:-2]
 
 
 def distance(a: list[np.ndarray], b: list[np.ndarray]) -> float:
@@ -153,23 +152,37 @@ def _check_name(name: str) -> None:
 
 
 _module = lru_cache(maxsize=None)(load_module)
+_last: dict[str, tuple[bytes, list[np.ndarray]]] = {}
 
 
-def _outputs(name: str, samples: np.ndarray, layers: tuple[str, ...]) -> list[np.ndarray]:
-    """Outputs of the layers (of the head: its input), in the network's order, and the logits; without the batch."""
+def _seen(name: str, samples: np.ndarray) -> list[np.ndarray]:
+    """Outputs of FEATURE_LAYERS, pooled features and logits, without the batch, of the middle of a picture or of the
+    whole of a small one. Of the last picture they are kept: several tasks and metrics ask about the same one.
+    """
+    if min(samples.shape[:2]) >= CROP:
+        top, left = ((side - CROP) // 2 for side in samples.shape[:2])
+        samples = samples[top : top + CROP, left : left + CROP]
+    samples = np.ascontiguousarray(samples)
+    key = hashlib.blake2b(samples.data, digest_size=16, person=str(samples.shape).encode()[:16]).digest()
+    last = _last.get(name)
+    if last is None or last[0] != key:
+        last = _last[name] = key, _outputs(name, samples)
+    return list(last[1])
+
+
+def _outputs(name: str, samples: np.ndarray) -> list[np.ndarray]:
     import torch
 
     module, mean, std = _module(name)
     found: list[Any] = []
-
-    def keep(layer: str) -> Any:
-        if layer == _HEAD[name]:
-            return module.get_submodule(layer).register_forward_pre_hook(lambda _m, inputs: found.append(inputs[0]))
-        return module.get_submodule(layer).register_forward_hook(lambda _m, _i, output: found.append(output))
-
+    hooks = [
+        module.get_submodule(layer).register_forward_hook(lambda _m, _i, output: found.append(output))
+        for layer in FEATURE_LAYERS[name]
+    ]
+    head = module.get_submodule(_HEAD[name])
+    hooks.append(head.register_forward_pre_hook(lambda _m, inputs: found.append(inputs[0])))
     x = torch.tensor(samples).permute(2, 0, 1)[None].float() / 255  # [1, 3, H, W]
     x = (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    hooks = [keep(layer) for layer in layers]
     try:
         with torch.inference_mode():
             found.append(module(x))
