@@ -8,6 +8,7 @@ No figure is written by hand: the sentences choose their codecs and metrics by w
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable
 
 from .figures import AtRate, Comparison, Correlation, Pair, Summary
@@ -27,29 +28,40 @@ TITLES = {
 
 def page(summary: Summary, machine: Summary, comments: Iterable[str]) -> str:
     """The text of docs/machine-perception.md. machine: the summary with the plain model as the anchor."""
-    described = [line for line in comments if line.startswith(("source", "task", "codec", "versions", "left out"))]
+    comments = list(comments)
+    described = [line for line in comments if line.startswith(("source", "task", "codec", "versions"))]
+    left_out = [line for line in comments if line.startswith("left out")]
+    if left_out:
+        described.append(f"{len(left_out)} items were left out, as the heads of the tables say one by one")
     parts = [
         _INTRODUCTION,
-        "## In short\n",
-        *(f"- {sentence}\n" for sentence in _answers(summary, machine)),
+        "## In short\n\n",
+        *(_bullet(sentence) for sentence in _answers(summary, machine)),
         "\n## Accuracy at equal bytes\n\n" + _AT_RATE,
         *(_at_rate_table(summary, task) for task in _tasks(summary)),
         "\n## Over all rates\n\n" + _OVER_ALL,
-        _comparison_table(summary.comparisons, "machine/comparisons.tsv"),
+        _comparison_table(summary, "machine/comparisons.tsv"),
         "\n## A codec for machines\n\n" + _FOR_MACHINES,
-        _comparison_table(machine.comparisons, "machine/machine-1.tsv"),
+        _comparison_table(machine, "machine/machine-1.tsv"),
         "\n## Which metric predicts accuracy\n\n" + _METRICS,
         _correlation_table(summary),
         "\n## What these items cannot separate\n\n" + _PAIRS,
         _pair_table(summary),
         "\n## What was measured with\n\n",
-        "".join(f"- {line}\n" for line in (*described, *summary.notes)),
+        *(_bullet(line) for line in (*described, *summary.notes)),
     ]
     return "".join(parts)
 
 
 def _tasks(summary: Summary) -> list[str]:
-    return list(dict.fromkeys(row.task for row in summary.at_rates))
+    known = list(TITLES)
+    tasks = dict.fromkeys(row.task for row in summary.at_rates)
+    return sorted(tasks, key=lambda task: known.index(task) if task in known else len(known))
+
+
+def _bullet(text: str) -> str:
+    lines = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
+    return "- " + "\n  ".join(lines) + "\n"
 
 
 # -- the answers, in sentences
@@ -118,12 +130,12 @@ def _not_separated(summary: Summary) -> str:
 
 
 def _for_machines(machine: Summary) -> Iterable[str]:
-    rows = [r for r in machine.comparisons if r.codec == MACHINE]
+    rows = [r for task in _tasks(machine) for r in machine.comparisons if (r.codec, r.task) == (MACHINE, task)]
     if rows:
-        parts = [f"{TITLES.get(r.task, r.task)}: {_points(r)}" for r in rows]
+        parts = [f"{TITLES.get(r.task, r.task)}: {_points(r)} points, {_bytes(r)} bytes" for r in rows]
         yield (
-            f"**`{MACHINE}` against `{PLAIN}`**, points of accuracy over the rates that both have (only MobileNetV2 "
-            f"took part in its training): {'; '.join(parts)}. (machine-1.tsv)"
+            f"**`{MACHINE}` against `{PLAIN}`**, accuracy over the rates that both have and bytes at equal accuracy "
+            f"(only MobileNetV2 took part in its training): {'; '.join(parts)}. (machine-1.tsv)"
         )
 
 
@@ -145,12 +157,12 @@ def _at_rate_table(summary: Summary, task: str) -> str:
     return "\n".join(lines) + f"\n\n(eval/results/machine/at-rate.tsv, `{task}`)\n\n"
 
 
-def _comparison_table(rows: Iterable[Comparison], table: str) -> str:
+def _comparison_table(summary: Summary, table: str) -> str:
     lines = [
         "| task | codec | against | points | bytes at equal accuracy | bits a pixel |",
         "|---|---|---|---|---|---|",
     ]
-    for r in rows:
+    for r in (row for task in _tasks(summary) for row in summary.comparisons if row.task == task):
         rates = f"{r.rate_low:.2f} to {r.rate_high:.2f}" if not math.isnan(r.rate_low) else ""
         title = TITLES.get(r.task, r.task)
         lines.append(f"| {title} | `{r.codec}` | `{r.anchor}` | {_points(r)} | {_bytes(r)} | {rates} |")
@@ -158,10 +170,10 @@ def _comparison_table(rows: Iterable[Comparison], table: str) -> str:
 
 
 def _correlation_table(summary: Summary) -> str:
-    tasks = list(dict.fromkeys(row.task for row in summary.correlations))
+    tasks = _tasks(summary)
     by_place = {(row.metric, row.task): row for row in summary.correlations}
     lines = ["| metric |" + "".join(f" {TITLES.get(t, t)} |" for t in tasks), "|---|" + "---|" * len(tasks)]
-    for metric in dict.fromkeys(row.metric for row in summary.correlations):
+    for metric in sorted({row.metric for row in summary.correlations}, key=lambda name: (name.startswith("d_"), name)):
         cells = [_correlation(by_place[metric, t]) if (metric, t) in by_place else "" for t in tasks]
         lines.append(f"| `{metric}` |" + "".join(f" {cell} |" for cell in cells))
     return "\n".join(lines) + "\n\n(eval/results/machine/correlations.tsv)\n"
@@ -173,7 +185,8 @@ def _pair_table(summary: Summary) -> str:
     for pair in summary.pairs:
         if not pair.separated and not math.isnan(pair.difference_points_low):
             groups.setdefault((pair.task, pair.rate), []).append(pair)
-    for (task, rate), pairs in groups.items():
+    for task, rate in sorted(groups, key=lambda place: (_tasks(summary).index(place[0]), place[1])):
+        pairs = groups[task, rate]
         text = "; ".join(
             f"`{p.codec}` and `{p.other}` ({_signed(p.difference_points_low)} to {_signed(p.difference_points_high)})"
             for p in pairs
@@ -225,12 +238,12 @@ Networks look at pictures that somebody compressed. This page says what that cos
 codecs that people use and for this one, with 95% intervals. `make machine-table` measures it all again and writes this
 page; every figure stands in a row of a table under [eval/results](../eval/results), named beside it.
 
-Two hundred photographs with ImageNet labels, shrunk to a short side of 256 pixels before anything is compressed: they
-were JPEG files, whose artefacts JPEG keeps most cheaply. Known words, rendered onto the same photographs, for a text
-recogniser. Rates are bytes of whole files, all headers included: on pictures of about 256 x 341 pixels those weigh more
-than on large ones. The photographs may be among those that the networks were trained on: what a codec costs counts
-here, not how good a network is. No codec's settings, and no model of this package, were chosen by what the networks
-said here.
+Photographs with ImageNet labels, shrunk to a short side of 256 pixels before anything is compressed: they were JPEG
+files, whose artefacts JPEG keeps most cheaply. Smaller ones are left out: nothing is enlarged. Known words, rendered
+onto the same photographs, for a text recogniser. Rates are bytes of whole files, all headers included: on pictures of
+about 256 x 341 pixels those weigh more than on large ones. The photographs may be among those that the networks were
+trained on: what a codec costs counts here, not how good a network is. No codec's settings, and no model of this
+package, were chosen by what the networks said here.
 
 """
 _AT_RATE = """Each codec's curve (accuracy over the logarithm of the rate, made monotone, PCHIP) is read at five rates;
@@ -244,12 +257,14 @@ negative is fewer.
 """
 _FOR_MACHINES = """`machine-1` is `image-2`, trained on with a feature term: the frozen MobileNetV2 shall see in the
 reconstruction what it saw in the picture (train/recipes/image-machine.yaml). EfficientNet-lite0, the text recogniser
-and the mask network took no part in that: their rows say whether it carries over.
+and the mask network took no part in that: their rows say whether it carries over. What it costs in PSNR stands in
+machine.tsv.
 
 """
 _METRICS = """Spearman's rank correlation between a metric's mean and the accuracy over all points (codecs and
 settings). Distances in features (`d_…`) and other distances are negated, so that 1 is a metric that ranks the points as
-the task does. A metric that only follows the rate predicts as well as the row `rate`.
+the task does. A metric that only follows the rate predicts as well as the row `rate`. Resampling blurs ranks, so that
+the intervals lean low.
 
 """
 _PAIRS = """Pairs of codecs at the same rate whose difference in accuracy has an interval around 0. Every pair is judged
