@@ -153,7 +153,10 @@ class Ledger:
             if codec in hopeless or (source, item) in bad or entry.coded is None:
                 continue
             size, units = entry.coded["bytes"], self._units[source, item]
-            rows.append(Coded(source, item, codec, entry.setting, size, units, entry.metrics, entry.answers))
+            # In the run's order, wherever the values came from: the same run writes the same table.
+            metrics = {name: entry.metrics[name] for name in self.laboratory.metrics}
+            answers = {name: entry.answers[name] for name in self.laboratory.tasks_of(source)}
+            rows.append(Coded(source, item, codec, entry.setting, size, units, metrics, answers))
         return rows, skipped
 
 

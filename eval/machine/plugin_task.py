@@ -63,6 +63,7 @@ class PluginTask:
             raise InputError(f"the plug-in {shown}: a name has letters, digits, - and _, not {task.name!r}")
         self.name: str = task.name
         self.measure: str = task.measure
+        self.classes = getattr(task, "classes", None)
         self.description = f"{task.description}; {origin}"
         self.source: Source = PluginSource.of(task.source, shown)
         self._task = task

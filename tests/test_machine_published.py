@@ -1,0 +1,80 @@
+"""The published table: made by one command, its page computed from its rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lecodec.eval.machine import findings, published
+from lecodec.eval.machine.items import read_items
+from lecodec.eval.machine.summary import summarise
+
+from . import machine_examples as examples
+
+HERE = examples.__file__
+ROOT = Path(examples.__file__).parent.parent
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One task, three codecs; `steps` in the place of the plain model, `slow` in that of the one for machines."""
+    monkeypatch.delenv("BROKEN", raising=False)
+    monkeypatch.setattr(published, "TASKS", (f"{HERE}:BrightQuarter",))
+    monkeypatch.setattr(
+        published,
+        "CODECS",
+        {"jpeg": (1, 5, 20, 50, 90), f"{HERE}:Steps": (128, 64, 16, 4), f"{HERE}:Slow": (128, 64, 16, 4)},
+    )
+    monkeypatch.setattr(published, "RATES", (8.0, 12.0))
+    for module in (published, findings):
+        monkeypatch.setattr(module, "PLAIN", "steps")
+        monkeypatch.setattr(module, "MACHINE", "slow")
+
+
+def test_tables_and_page_come_from_the_rows(small: None, tmp_path: Path) -> None:
+    run = published.publish(tmp_path, tmp_path / "run", tmp_path, workers=1, resamples=200)
+    assert run.measured == 4 * examples.COUNT
+    results = tmp_path / "eval" / "results"
+    names = {path.name for path in (results / "machine").iterdir()}
+    assert names == {"items.tsv", "comparisons.tsv", "at-rate.tsv", "pairs.tsv", "correlations.tsv", "machine-1.tsv"}
+    _, rows = read_items(results / "machine" / "items.tsv")
+    assert [(row.item, row.bytes) for row in rows] == [(row.item, row.bytes) for row in run.rows]
+    page = (tmp_path / "docs" / "machine-perception.md").read_text(encoding="utf-8")
+    for row in summarise(rows, "jpeg", (8.0, 12.0), 200, run.classes).at_rates:
+        if row.accuracy == row.accuracy:
+            assert f"{100 * row.accuracy:.1f}% ({100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f})" in page
+    assert "nan" not in page
+    assert "**`slow` against `steps`**" in page
+
+
+def test_a_warm_run_measures_nothing_and_writes_the_same(small: None, tmp_path: Path) -> None:
+    published.publish(tmp_path, tmp_path / "run", tmp_path, workers=1, resamples=200)
+    written = {path: path.read_bytes() for path in (tmp_path / "eval").rglob("*.tsv")}
+    page = tmp_path / "docs" / "machine-perception.md"
+    written[page] = page.read_bytes()
+    again = published.publish(tmp_path, tmp_path / "run", tmp_path, workers=1, resamples=200)
+    assert again.measured == 0 and {path: path.read_bytes() for path in written} == written
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    arguments = ["--data", str(tmp_path / "none"), "--runs", str(tmp_path / "run"), "--root", str(tmp_path), "-j", "1"]
+    assert published.main(arguments) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("machine-table: ") and err.count("\n") == 1
+    assert not (tmp_path / "docs").exists()
+
+
+def test_the_page_in_the_repository_says_what_its_tables_say() -> None:
+    """Every share with its interval in the page stands in a row of at-rate.tsv, or is that of the originals."""
+    page = (ROOT / "docs" / "machine-perception.md").read_text(encoding="utf-8")
+    lines = (ROOT / "eval" / "results" / "machine" / "at-rate.tsv").read_text(encoding="utf-8").splitlines()
+    table = [line.split("\t") for line in lines if not line.startswith("#")]
+    columns = {name: table[0].index(name) for name in ("accuracy", "accuracy_low", "accuracy_high")}
+    known = {
+        "{:.1f}% ({:.1f} to {:.1f})".format(*(100 * float(row[column]) for column in columns.values()))
+        for row in table[1:]
+    }
+    told = re.findall(r"\d+\.\d% \(\d+\.\d to \d+\.\d\)", " ".join(page.split()))
+    assert len(told) > 100 and set(told) <= known
