@@ -126,7 +126,7 @@ def test_hard_content_degrades_gracefully(codec, coffee, name):
 
 
 def test_the_model_for_machines_keeps_more_of_what_a_network_sees(codec, coffee):
-    """EfficientNet-lite0, which took no part in its training, at equal bytes; half of the gain that was measured here."""
+    """EfficientNet-lite0, which took no part in its training, at equal bytes; half of the gain measured here."""
     from lecodec.errors import InputError
     from lecodec.eval.machine.networks import ImageNetwork, feature_distance
 
