@@ -4,18 +4,19 @@
     features, y_hat of passes 0 .. k-1  --c_k--> (dmu, dt)     pass k:  (mu, t) = (mu_0 + dmu, t_0 + dt)
     in each pass                                               s = round(y - mu),  y_hat = s + mu,  s ~ Laplace(b_t)
 
-The channels of y are in four groups, its positions in blocks of 2 x 2. Pass k codes group g at the position PHASES[k][g]
-of every block, so that each pass codes a quarter of y, all positions are busy in each pass, and whatever is left to code
-at a position can look at other channels there and at all its neighbours. The passes are those of Li, Li, Lu, "Neural
-Video Compression with Diverse Contexts" (CVPR 2023). Folded to one position a block, a pass is M of 4 M channels at half
-the resolution of y, and c_k is three plain layers:
+Channel c of y is in group c mod 4, so that each group has its share of large and small channels; positions are in
+blocks of 2 x 2. Pass k codes group g at the position PHASES[k][g] of every block, so that each pass codes a quarter of
+y, all positions are busy in each pass, and whatever is left to code at a position can look at other channels there and
+at all its neighbours. The passes are those of Li, Li, Lu, "Neural Video Compression with Diverse Contexts" (CVPR 2023).
+Folded to one position a block, a pass is M of 4 M channels at half the resolution of y, and c_k is three plain layers:
 
     a = e_k(features, r)  1 x 1        b = l_k(a)  3 x 3        (d, dt) = o_k(a, b)  1 x 1
     r = (y_hat - mu_0) / spread(t_0), of what has been decoded      dmu = d * spread(t_0)
 
 spread(t) is the scale b_t of table t, but at least LEAST_SPREAD: c_k sees and gives means in units of what the
-hyperprior expects, so that large and small channels, at low and high rates, are one task. All of it is integer arithmetic (see `exact`): y_hat is fixed point, so the context is identical on every machine. c_k
-corrects what the hyperprior says, so training can start from a trained hyperprior and from its rate.
+hyperprior expects, so that large and small channels, at low and high rates, are one task. All of it is integer
+arithmetic (see `exact`): y_hat is fixed point, so the context is identical on every machine. c_k corrects what the
+hyperprior says, so training can start from a trained hyperprior and from its rate.
 
 `ContextHyperprior` is trained; `ContextCoding.from_trained` (in `context_coding`) freezes it.
 """
@@ -67,7 +68,7 @@ class ContextConfig:
 
 def pass_channels(latent: int, step: int) -> list[int]:
     """The channels of y folded by pixel_unshuffle that pass `step` codes: M of 4 M, in the order of y's channels."""
-    return [4 * c + PHASES[step][c * GROUPS // latent] for c in range(latent)]
+    return [4 * c + PHASES[step][c % GROUPS] for c in range(latent)]
 
 
 class _Step(nn.Module):

@@ -140,9 +140,7 @@ class ContextCoding(HyperpriorCoding):
         2, 4 M, *blocks] float64, both in units of 2^-MEAN_BITS.
         """
         features = self._tensors["h_s.2.weight"].shape[0]
-        seen = torch.empty(
-            len(z), features + (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device
-        )
+        seen = torch.empty(len(z), features + (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device)
         start = torch.empty(len(z), 2, 4 * self.latent, *blocks, dtype=torch.float64, device=device)
         for rows, band, out in self.bands(z, quality, device):
             own = slice(2 * rows.start, min(2 * rows.stop, blocks[0]))
@@ -152,9 +150,7 @@ class ContextCoding(HyperpriorCoding):
             start[:, :, :, own] = folded.unflatten(1, (2, 4 * self.latent))
         return seen, start
 
-    def _correction(
-        self, k: int, seen: Tensor, quality: Sequence[int], device: torch.device | str
-    ) -> Tensor:
+    def _correction(self, k: int, seen: Tensor, quality: Sequence[int], device: torch.device | str) -> Tensor:
         """c_k: seen [B, F + k M, *blocks] -> (d, dt) [B, 2, M, *blocks] float64; a tall plane in bands."""
         enter, look, leave = self.context_layers(device)[k - 1]
         gain = self._rows(self._step_gains[k - 1], quality, device)

@@ -111,7 +111,9 @@ class _Objective(nn.Module):
         self.features = FeatureDistance(recipe.features) if recipe.features else None
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x: pictures, or in training with objective rate latents. The loss, and for each picture bits a pixel, distortion and (0 without a feature term) feature distance."""
+        """x: pictures, or in training with objective rate latents -> the loss, and for each picture bits a pixel,
+        distortion and (0 without a feature term) feature distance.
+        """
         r = self.recipe
         lam = quality_lambda(index, r.lambda_low, r.lambda_high)
         weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
@@ -257,7 +259,6 @@ class _Run:
 
     def go(self) -> None:
         recipe, fabric = self.recipe, self.fabric
-        device = fabric.device
         checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
         losses, said = [], time.monotonic()
         mark, mark_step = time.monotonic(), self.step
