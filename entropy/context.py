@@ -10,12 +10,12 @@ y, all positions are busy in each pass, and whatever is left to code at a positi
 at all its neighbours. The passes are those of Li, Li, Lu, "Neural Video Compression with Diverse Contexts" (CVPR 2023).
 Folded to one position a block, a pass is M of 4 M channels at half the resolution of y, and c_k is three plain layers:
 
-    a = e_k(features, r)  1 x 1        b = l_k(a)  3 x 3        (d, dt) = o_k(a, b)  1 x 1
+    a = e_k(features, r, |r|)  1 x 1      b = l_k(a)  3 x 3      (d, dt) = o_k(a, b)  1 x 1
     r = (y_hat - mu_0) / spread(t_0), of what has been decoded      dmu = d * spread(t_0)
 
 spread(t) is the scale b_t of table t, but at least LEAST_SPREAD: c_k sees and gives means in units of what the
-hyperprior expects, so that large and small channels, at low and high rates, are one task. All of it is integer
-arithmetic (see `exact`): y_hat is fixed point, so the context is identical on every machine. c_k corrects what the
+hyperprior expects, so that large and small channels, at low and high rates, are one task; |r| says how much happens
+around a position, more than ReLUs of sums of r could. All of it is integer arithmetic (see `exact`): y_hat is fixed point, so the context is identical on every machine. c_k corrects what the
 hyperprior says, so training can start from a trained hyperprior and from its rate.
 
 `ContextHyperprior` is trained; `ContextCoding.from_trained` (in `context_coding`) freezes it.
@@ -72,7 +72,7 @@ def pass_channels(latent: int, step: int) -> list[int]:
 
 
 class _Step(nn.Module):
-    """c_k. features [B, F, h/2, w/2], r [B, k M, h/2, w/2], index [B] -> d, dt [B, M, h/2, w/2]."""
+    """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B] -> d, dt [B, M, h/2, w/2]."""
 
     def __init__(self, decoded: int, latent: int, features: int, width: int):
         super().__init__()
@@ -100,7 +100,7 @@ class ContextHyperprior(Hyperprior):
     def __init__(self, config: HyperConfig, context: ContextConfig):
         super().__init__(config)
         self.context = nn.ModuleList(
-            [_Step(k * config.latent, config.latent, config.middle, context.width) for k in range(1, PASSES)]
+            [_Step(2 * k * config.latent, config.latent, config.middle, context.width) for k in range(1, PASSES)]
         )
 
     def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
@@ -122,7 +122,8 @@ class ContextHyperprior(Hyperprior):
             part = mu + residual + (residual.round() - residual).detach()
             y_hat = y_hat.index_copy(1, torch.tensor(own, device=y.device), part)
             residual = part - mu_0[:, own]
-            decoded.append(_context(residual, narrow[:, own]))
+            r = _context(residual, narrow[:, own])
+            decoded += [r, r.abs()]
         return Likelihood(F.pixel_shuffle(y_hat, 2), bits_y, bits_z)
 
 

@@ -96,7 +96,7 @@ class ContextCoding(HyperpriorCoding):
         wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (SCALES,) for name in _SPREADS}
         for k in range(1, PASSES):
             width = t[f"context.{k}.0.weight"].shape[0]
-            sizes = (width, t["h_s.2.weight"].shape[0] + k * m), (width, 9 * width), (2 * m, 2 * width)
+            sizes = (width, t["h_s.2.weight"].shape[0] + 2 * k * m), (width, 9 * width), (2 * m, 2 * width)
             for n, size in enumerate(sizes):
                 wanted |= {f"context.{k}.{n}.weight": size, f"context.{k}.{n}.bias": size[:1]}
             wanted[f"context.{k}.gain"] = QUALITY_LEVELS, width
@@ -136,11 +136,11 @@ class ContextCoding(HyperpriorCoding):
     def _start(
         self, z: np.ndarray, quality: Sequence[int], blocks: tuple[int, int], device: torch.device | str
     ) -> tuple[Tensor, Tensor]:
-        """h_s -> what c_k sees [B, F + 3 M, *blocks] float64, its features filled in; (mu_0, t_0) folded to blocks, [B,
+        """h_s -> what c_k sees [B, F + 6 M, *blocks] float64, its features filled in; (mu_0, t_0) folded to blocks, [B,
         2, 4 M, *blocks] float64, both in units of 2^-MEAN_BITS.
         """
         features = self._tensors["h_s.2.weight"].shape[0]
-        seen = torch.empty(len(z), features + (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device)
+        seen = torch.empty(len(z), features + 2 * (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device)
         start = torch.empty(len(z), 2, 4 * self.latent, *blocks, dtype=torch.float64, device=device)
         for rows, band, out in self.bands(z, quality, device):
             own = slice(2 * rows.start, min(2 * rows.stop, blocks[0]))
@@ -151,7 +151,7 @@ class ContextCoding(HyperpriorCoding):
         return seen, start
 
     def _correction(self, k: int, seen: Tensor, quality: Sequence[int], device: torch.device | str) -> Tensor:
-        """c_k: seen [B, F + k M, *blocks] -> (d, dt) [B, 2, M, *blocks] float64; a tall plane in bands."""
+        """c_k: seen [B, F + 2 k M, *blocks] -> (d, dt) [B, 2, M, *blocks] float64; a tall plane in bands."""
         enter, look, leave = self.context_layers(device)[k - 1]
         gain = self._rows(self._step_gains[k - 1], quality, device)
         batch, height, width = len(seen), seen.shape[2], seen.shape[3]
@@ -187,7 +187,7 @@ class ContextCoding(HyperpriorCoding):
         y = None if source is None else _folded(source[0], blocks)
         y_hat = np.empty((len(z), 4 * self.latent, *blocks), np.int32)
         narrow, widen = self._narrow.to(device), self._widen.to(device)
-        filled = seen.shape[1] - (PASSES - 1) * self.latent
+        filled = seen.shape[1] - 2 * (PASSES - 1) * self.latent
         for k, own in enumerate(self._own):
             mu_0, t_0 = start[:, :, torch.from_numpy(own).to(device)].unbind(1)
             mu, t, table_0 = mu_0, t_0, _tables_of(t_0)
@@ -206,8 +206,10 @@ class ContextCoding(HyperpriorCoding):
             y_hat[:, own] = decoded
             if k + 1 < PASSES:
                 residual = torch.from_numpy(decoded).to(device, torch.float64) - mu_0
-                seen[:, filled : filled + self.latent] = narrowed(residual, narrow[table_0])
-                filled += self.latent
+                r = seen[:, filled : filled + self.latent]
+                r[:] = narrowed(residual, narrow[table_0])
+                torch.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
+                filled += 2 * self.latent
         whole = _unfolded(y_hat)[:, :, : size[0], : size[1]]
         return [Latents(z[b], np.ascontiguousarray(whole[b])) for b in range(len(z))]
 

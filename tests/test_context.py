@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import lecodec
 from lecodec.bitstream import frame, parse
@@ -20,8 +21,14 @@ from lecodec.entropy.context import PASSES, PHASES, ContextConfig, ContextHyperp
 from lecodec.entropy.context_coding import ContextCoding
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior, residual_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, Meter, Pass
-from lecodec.errors import CodecError, CorruptFile, ModelError
-from lecodec.train.freeze import freeze_network
+from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
+from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.freeze import freeze, freeze_network
+from lecodec.train.loop import train
+from lecodec.train.recipe import Recipe, load_as
+
+from . import reader
+from .context_reader import context_digest, context_latents
 
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
 QUALITY = [3 * 256, 62 * 256 + 100]
@@ -180,6 +187,21 @@ def test_hostile_values_stay_within_the_bound(coding):
 # -- model files and files
 
 
+@pytest.mark.parametrize("shape, quality", [((40, 52), 37.3), ((90, 17), 80), ((16, 16), 100)])
+def test_files_read_from_the_specification(model, shape, quality):
+    """Sections 20 and 21 of FORMAT.md, by an independent reader: the same latents and the same digest of the model."""
+    samples = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    codec, independent = lecodec.load(model=model), reader.Model(model)
+    assert context_digest(independent) == codec.parse_digest
+    data = codec.encode(samples, quality, tile=64)
+    file = reader.read_file(data)
+    for tile in range(len(file.boxes)):
+        z, y_hat = context_latents(independent, file, tile)
+        latents = codec.latents(data, tile)
+        np.testing.assert_array_equal(z, latents.z)
+        np.testing.assert_array_equal(y_hat, latents.y_hat)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     torch.manual_seed(1)
@@ -261,3 +283,68 @@ def test_channels_make_four_groups():
         tensors[name] = tensors[name][:-2] if n < 2 else tensors[name][:, :-2]
     with pytest.raises(ModelError, match="groups"):
         ContextCoding(tensors)
+
+
+# -- training
+
+
+def test_an_entropy_model_is_trained_on_frozen_transforms(tmp_path):
+    """Start from a run without context, train context alone on latents, freeze: fewer bits, the same transforms."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    (tmp_path / "photos").mkdir()
+    for n in range(4):
+        base = 120 + 70 * np.sin(x / (5 + n) + y / 11)[..., None] + rng.normal(0, 2, (256, 256, 3))
+        Image.fromarray(base.clip(0, 255).astype(np.uint8)).save(tmp_path / "photos" / f"{n}.png")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"""
+name: plain
+train: [{tmp_path / "photos"}]
+validation: [{tmp_path / "photos"}]
+steps: 60
+phases: [{{fraction: 1, crop: 64, batch: 4}}]
+transform: {{width8: 16, width16: 24, latent: 16, analysis8: 1, analysis16: 1, synthesis8: 1, synthesis16: 1}}
+hyper: {{width: 16, middle: 16, hyper: 8}}
+learning_rate: 2.0e-3
+warmup_steps: 5
+"""
+    )
+    options = {"runs": tmp_path / "runs", "accelerator": "cpu", "progress": lambda _: None}
+    plain = train(recipe, False, {}, **options)
+    on_latents = {
+        "start_from": str(plain / "weights.pt"),
+        "train_only": ["hyperprior"],
+        "objective": "rate",
+        "steps": 120,
+        "reuse": 2,
+    }
+    loaded = {n: w.float() for n, w in load_checkpoint(plain / "weights.pt")["ema"].items()}
+    bits = {}
+    for name, context in (("again", None), ("context", {"width": 12})):
+        run = train(recipe, False, {**on_latents, "name": name, "context": context}, **options)
+        state = load_checkpoint(run / "checkpoint.pt")["network"]
+        changed = {n for n in loaded if not torch.equal(loaded[n], state[n])}
+        assert changed and all(n.startswith("hyperprior.") for n in changed)
+        out = freeze(run, tmp_path / f"{name}.safetensors", calibrate=20)
+        codec = lecodec.load(model=out)
+        assert isinstance(codec.entropy, ContextCoding) == (context is not None)
+        picture = np.asarray(Image.open(tmp_path / "photos" / "1.png"))
+        bits[name] = sum(codec.estimate_bits(picture, quality) for quality in (20, 60, 90))
+        assert len(codec.encode(picture, 60)) > 0
+    assert bits["context"] < bits["again"]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"objective": "rate"}, "train_only"),
+        ({"context": {"depth": 3}}, "depth"),
+        ({"context": {}, "transform": {"latent": 18}}, "multiple of 4"),
+    ],
+)
+def test_recipes_are_checked(tmp_path, change, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("{name: x, train: [a], steps: 1, phases: [{fraction: 1, crop: 64, batch: 4}]}")
+    with pytest.raises(InputError, match=message):
+        load_as(Recipe, path, change)
