@@ -14,9 +14,10 @@ Folded to one position a block, a pass is M of 4 M channels at half the resoluti
     r = (y_hat - mu_0) / spread(t_0), of what has been decoded      dmu = d * spread(t_0)
 
 spread(t) is the scale b_t of table t, but at least LEAST_SPREAD: c_k sees and gives means in units of what the
-hyperprior expects, so that large and small channels, at low and high rates, are one task; |r| says how much happens
-around a position, more than ReLUs of sums of r could. All of it is integer arithmetic (see `exact`): y_hat is fixed point, so the context is identical on every machine. c_k corrects what the
-hyperprior says, so training can start from a trained hyperprior and from its rate.
+hyperprior expects, so that large and small channels, at low and high rates, are one task. |r| says how much happens
+around a position, more than ReLUs of sums of r could. All of it is integer arithmetic (see `exact`): y_hat is fixed
+point, so the context is identical on every machine. c_k corrects what the hyperprior says, so training can start from a
+trained hyperprior and from its rate.
 
 `ContextHyperprior` is trained; `ContextCoding.from_trained` (in `context_coding`) freezes it.
 """
@@ -72,7 +73,9 @@ def pass_channels(latent: int, step: int) -> list[int]:
 
 
 class _Step(nn.Module):
-    """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B] -> d, dt [B, M, h/2, w/2]."""
+    """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B]
+    -> d, dt [B, M, h/2, w/2].
+    """
 
     def __init__(self, decoded: int, latent: int, features: int, width: int):
         super().__init__()

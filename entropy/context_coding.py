@@ -140,7 +140,9 @@ class ContextCoding(HyperpriorCoding):
         2, 4 M, *blocks] float64, both in units of 2^-MEAN_BITS.
         """
         features = self._tensors["h_s.2.weight"].shape[0]
-        seen = torch.empty(len(z), features + 2 * (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device)
+        seen = torch.empty(
+            len(z), features + 2 * (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device
+        )
         start = torch.empty(len(z), 2, 4 * self.latent, *blocks, dtype=torch.float64, device=device)
         for rows, band, out in self.bands(z, quality, device):
             own = slice(2 * rows.start, min(2 * rows.stop, blocks[0]))

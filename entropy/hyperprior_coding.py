@@ -118,7 +118,7 @@ class HyperpriorCoding:
             frozen = layer.freeze()  # pyright: ignore[reportCallIssue]
             out |= layer_tensors(f"h_s.{n}", frozen)
         for n, gain in enumerate(model.h_s.gains):
-            out[f"gain.{n}"] = gain_table(gain)
+            out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
         out["offset"] = (model.h_s.offset.cpu()(index).double() * ONE).round().numpy().astype(np.int32)
         return out
 

@@ -1,4 +1,4 @@
-"""FORMAT.md, sections 20 and 21, read by themselves: latents of models with context. Beside `reader`, as independent."""
+"""FORMAT.md, sections 20 and 21, read by themselves: latents of models with context. As independent as `reader`."""
 
 from __future__ import annotations
 
