@@ -31,6 +31,7 @@ from . import reader
 from .context_reader import context_digest, context_latents
 
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
+GOLDEN = Path(__file__).parent / "golden"
 QUALITY = [3 * 256, 62 * 256 + 100]
 
 
@@ -185,6 +186,14 @@ def test_hostile_values_stay_within_the_bound(coding):
 
 
 # -- model files and files
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("model-context*.lec")))
+def test_golden_files_read_from_the_specification(name):
+    independent, data = reader.Model(GOLDEN / "tiny-context.safetensors"), (GOLDEN / name).read_bytes()
+    codec, file = lecodec.load(model=GOLDEN / "tiny-context.safetensors"), reader.read_file(data)
+    for tile in range(len(file.boxes)):
+        np.testing.assert_array_equal(context_latents(independent, file, tile)[1], codec.latents(data, tile).y_hat)
 
 
 @pytest.mark.parametrize("shape, quality", [((40, 52), 37.3), ((90, 17), 80), ((16, 16), 100)])
