@@ -77,7 +77,7 @@ def good(codec: lecodec.ImageCodec) -> dict[str, bytes]:
 
 
 def good_with_context(codec: lecodec.ImageCodec) -> dict[str, bytes]:
-    """By the model with context. Odd numbers of latents, tiles of several sizes, noise that takes escapes."""
+    """By the model with context. Odd numbers of latents, tiles of several sizes, noise at the highest quality."""
     noise = np.random.default_rng(8).integers(0, 256, (33, 18, 3), dtype=np.uint8)
     return {
         "model-context": codec.encode(pattern(75, 52, 3), 62.5),

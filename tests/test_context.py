@@ -310,8 +310,7 @@ def test_an_entropy_model_is_trained_on_frozen_transforms(tmp_path):
         f"""
 name: plain
 train: [{tmp_path / "photos"}]
-validation: [{tmp_path / "photos"}]
-steps: 60
+steps: 30
 phases: [{{fraction: 1, crop: 64, batch: 4}}]
 transform: {{width8: 16, width16: 24, latent: 16, analysis8: 1, analysis16: 1, synthesis8: 1, synthesis16: 1}}
 hyper: {{width: 16, middle: 16, hyper: 8}}
@@ -325,7 +324,7 @@ warmup_steps: 5
         "start_from": str(plain / "weights.pt"),
         "train_only": ["hyperprior"],
         "objective": "rate",
-        "steps": 120,
+        "steps": 80,
         "reuse": 2,
     }
     loaded = {n: w.float() for n, w in load_checkpoint(plain / "weights.pt")["ema"].items()}
@@ -335,7 +334,7 @@ warmup_steps: 5
         state = load_checkpoint(run / "checkpoint.pt")["network"]
         changed = {n for n in loaded if not torch.equal(loaded[n], state[n])}
         assert changed and all(n.startswith("hyperprior.") for n in changed)
-        out = freeze(run, tmp_path / f"{name}.safetensors", calibrate=20)
+        out = freeze(run, tmp_path / f"{name}.safetensors", calibrate=10)
         codec = lecodec.load(model=out)
         assert isinstance(codec.entropy, ContextCoding) == (context is not None)
         picture = np.asarray(Image.open(tmp_path / "photos" / "1.png"))
