@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
+from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
 from ..entropy.imported_coding import ImportedCoding
@@ -36,7 +37,7 @@ from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
-__all__ = ["LatentCoding", "Parts", "receptive_field", "synthesis_digest"]
+__all__ = ["LatentCoding", "Parts", "coding_kind", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
@@ -59,6 +60,11 @@ def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, 
 def receptive_field(config: TransformConfig) -> int:
     """How far in pixels, on each side, a decoded pixel depends on latents beyond its own 16 x 16 block."""
     return 8 * config.synthesis8 + 16 * config.synthesis16
+
+
+def coding_kind(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
+    """The entropy model of a model of the kind "image": with context if its card has the sizes of that."""
+    return HyperpriorCoding if card.get("context") is None else ContextCoding
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class LatentCoding:
             hyper = HyperConfig(**self.card["hyper"])
         except (KeyError, TypeError):
             raise ModelError("the model's card does not give the sizes of its networks") from None
-        entropy = HyperpriorCoding(parse_tensors(tensors))
+        entropy = coding_kind(self.card)(parse_tensors(tensors))
         if (entropy.latent, entropy.hyper) != (transform.latent, hyper.hyper):
             raise ModelError("the model's entropy model does not fit its transforms")
         # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.

@@ -1,6 +1,6 @@
 """The trainable image model: g_a, the hyperprior and g_s in one module.
 
-    x -> g_a -> y -> hyperprior (bits, y_hat) -> g_s -> x_hat
+    x -> g_a -> y -> hyperprior, with context or without (bits, y_hat) -> g_s -> x_hat
 
 Training runs `ImageNetwork.forward`; coding runs the frozen pieces (see `image`).
 """
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..entropy.context import ContextConfig, ContextHyperprior
 from ..entropy.hyperprior import HyperConfig, Hyperprior
 from .transforms import Analysis, Synthesis, TransformConfig
 
@@ -25,6 +26,8 @@ class NetworkConfig:
 
     transform: TransformConfig = field(default_factory=TransformConfig)
     hyper: HyperConfig = field(default_factory=HyperConfig)
+    context: ContextConfig | None = None
+    """Of the passes with context; None: a hyperprior without."""
 
 
 class ImageNetwork(nn.Module):
@@ -36,7 +39,8 @@ class ImageNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.g_a = Analysis(config.transform)
-        self.hyperprior = Hyperprior(config.hyper)
+        hyper, context = config.hyper, config.context
+        self.hyperprior = Hyperprior(hyper) if context is None else ContextHyperprior(hyper, context)
         self.g_s = Synthesis(config.transform)
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

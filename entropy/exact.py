@@ -13,7 +13,7 @@ Only kernels that are plain sums are used: k x k layers are unfold + matmul, nev
 transform its operands (Winograd is not exact). `verify_arithmetic` checks the machine against a known answer once in
 each process and device.
 
-Training uses the same function: `TrainableExact` computes its output with `ExactLayer` arithmetic and takes the
+Training uses the same function: `TrainableExact` computes its output with the arithmetic of `ExactLayer` and takes the
 gradient of the real-valued layer (straight-through), so that what is trained is what is coded.
 """
 
@@ -253,39 +253,74 @@ class TrainableExact(nn.Module):
         self.input_bits, self.output_bits = input_bits, output_bits
         self.input_range, self.output_range = input_range, output_range
 
-    def freeze(self) -> ExactLayer:
-        """The integer layer that forward() computes with. Weights are clamped, here as in training, to int16 and to
-        what keeps the bound if all of a row had that size: freezing cannot fail after hours.
+    def _integers(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the integer layer, float64. Weights are clamped, here as in training, to int16 and to what
+        keeps the bound if all of a row had that size: freezing cannot fail after hours.
         """
         reach = max(abs(self.input_range[0]), abs(self.input_range[1])) * self.weight.shape[1]
         top = min(2**15 - 1, int((FLOAT64_BOUND / (GAIN_MAX + 1) - 2**32) / reach))
-        weight = (self.weight.detach().double() * self.scale * 2**WEIGHT_BITS).round().clamp(-top, top)
+        weight = (self.weight.detach().float() * (self.scale * 2**WEIGHT_BITS)).round_().clamp_(-top, top)
         bias = self.bias.detach().double() * self.scale * 2 ** (WEIGHT_BITS + self.input_bits)
-        bias = bias.round().clamp(-(2**31), 2**31 - 1)
+        return weight.double(), bias.round_().clamp_(-(2**31), 2**31 - 1)
+
+    def freeze(self) -> ExactLayer:
+        """The integer layer that forward() computes with."""
         shift = WEIGHT_BITS + self.input_bits - self.output_bits + GAIN_BITS
         return ExactLayer.build(
-            weight, bias, kernel=self.kernel, shift=shift, input_range=self.input_range, output_range=self.output_range
+            *self._integers(),
+            kernel=self.kernel,
+            shift=shift,
+            input_range=self.input_range,
+            output_range=self.output_range,
         )
 
     def forward(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
         with torch.autocast(a.device.type, enabled=False):
-            a = a.float()
-            real = (torch.matmul(_patches(a, self.kernel), self.weight.t()) + self.bias) * self.scale
-            real = real.transpose(1, 2).unflatten(2, a.shape[2:])
-            if gain is not None:
-                real = real * gain[:, :, None, None]
-            if offset is not None:
-                real = real + offset[:, :, None, None]
-            scale = 2.0**self.output_bits
-            low, high = self.output_range[0] / scale, self.output_range[1] / scale
-            real = clamp_inward(real.relu(), low, high) if self.relu else clamp_inward(real, low, high)
-            with torch.no_grad():
-                exact = self.freeze()(
-                    (a.double() * 2.0**self.input_bits).round(),
-                    None if gain is None else integer_gain(gain),
-                    None if offset is None else (offset.double() * scale).round(),
-                )
-            return real + ((exact / scale).float() - real).detach()
+            return _Straight.apply(a.float(), self.weight, self.bias, gain, offset, self)
+
+
+class _Straight(torch.autograd.Function):
+    """The integer layer's output, with the gradient of the real-valued one at the integer layer's sums."""
+
+    @staticmethod
+    def forward(ctx, a, weight, bias, gain, offset, layer: TrainableExact):  # type: ignore[override]
+        w, b = layer._integers()
+        in_scale, out_scale = 2.0**layer.input_bits, 2.0**layer.output_bits
+        integers = (a.double() * in_scale).round_().clamp_(*layer.input_range)
+        sums = exact_sums(integers, w, b, layer.kernel)
+        real = (sums * (1 / (in_scale * 2**WEIGHT_BITS))).float()
+        shift = WEIGHT_BITS + layer.input_bits - layer.output_bits + GAIN_BITS
+        sums = sums.mul_(2.0**GAIN_BITS if gain is None else integer_gain(gain)[:, :, None, None])
+        sums = sums.add_(2.0 ** (shift - 1)).mul_(2.0**-shift).floor_()
+        if offset is not None:
+            sums.add_((offset.detach().double() * out_scale).round()[:, :, None, None])
+        out = sums.clamp_(*layer.output_range).mul_(1 / out_scale).float()
+        ctx.save_for_backward(a, weight, gain, offset, real)
+        ctx.layer = layer
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[override]
+        a, weight, gain, offset, real = ctx.saved_tensors
+        layer: TrainableExact = ctx.layer
+        value = real if gain is None else real * gain[:, :, None, None]
+        value = value if offset is None else value + offset[:, :, None, None]
+        low, high = (end / 2**layer.output_bits for end in layer.output_range)
+        below = value <= 0 if layer.relu else (value < low) & (grad > 0)
+        grad = grad.float().masked_fill(below | ((value > high) & (grad < 0)), 0)  # as clamp_inward
+        to_offset = None if offset is None else grad.sum((2, 3))
+        to_gain = None if gain is None else (grad * real).sum((2, 3))
+        grad = grad * (layer.scale if gain is None else (gain * layer.scale)[:, :, None, None])
+        rows = grad.flatten(2).transpose(1, 2)  # [B, H W, cout]
+        with torch.enable_grad():
+            inputs = a.detach().requires_grad_(ctx.needs_input_grad[0])
+            patches = _patches(inputs, layer.kernel)
+        flat = rows.reshape(-1, rows.shape[2])
+        to_weight = flat.t() @ patches.detach().reshape(flat.shape[0], -1)
+        to_a = None
+        if ctx.needs_input_grad[0]:
+            (to_a,) = torch.autograd.grad(patches, inputs, rows @ weight)
+        return to_a, to_weight, flat.sum(0), to_gain, to_offset, None
 
 
 def integer_gain(gain: Tensor) -> Tensor:

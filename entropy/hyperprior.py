@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import TrainableExact
+from .exact import TrainableExact, clamp_inward
 from .factorized import QUALITY_LEVELS, FactorizedPrior
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "HyperConfig",
     "Hyperprior",
     "Likelihood",
+    "residual_bits",
 ]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
@@ -165,17 +166,26 @@ class _HyperSynthesis(nn.Module):
         t = step * (deviation.clamp_min(1e-3).log() + log_gain - math.log(SCALE_LOW))
         self.offset.value[:, len(deviation) :] = t.clamp(1, SCALES - 2) / self.offset.scale
 
-    def forward(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def stages(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a context model builds on: features [B, middle, h/2, w/2], mu, t."""
         e1, e2, e3, e4, e5 = self.layers
         g1, g3, g5 = (gain(index).exp() for gain in self.gains)
         h = F.pixel_shuffle(e2(e1(z_hat, g1)), 2)
-        h = F.pixel_shuffle(e4(e3(h, g3)), 2)
+        features = e3(h, g3)
+        h = F.pixel_shuffle(e4(features), 2)
         mu, t = e5(h, g5, self.offset(index)).chunk(2, 1)
-        return mu, t
+        return features, mu, t
+
+    def forward(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return self.stages(z_hat, index)[1:]
 
 
 class Hyperprior(nn.Module):
-    """forward: y [B, M, h, w] (h, w multiples of 4), index [B] -> Likelihood."""
+    """forward: y [B, M, h, w] (h, w multiples of 4), index [B] -> Likelihood.
+
+    rounded: bits_y in training is that of the rounded residuals, which is what coding costs, not of residuals with
+    noise. For training with y given: a gradient to y needs the noise.
+    """
 
     def __init__(self, config: HyperConfig):
         super().__init__()
@@ -184,16 +194,39 @@ class Hyperprior(nn.Module):
         self.h_s = _HyperSynthesis(config)
         self.prior = FactorizedPrior(config.hyper)
 
-    def forward(self, y: Tensor, index: Tensor) -> Likelihood:
+    def hyper_latent(self, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """z_hat [B, Z, h/4, w/4] with straight-through gradient, bits_z [B]."""
         z = self.h_a(y, index)
         bits_z = self.prior(z + torch.rand_like(z) - 0.5 if self.training else z.round(), index)
-        z_hat = z + (z.round() - z).detach()
+        return z + (z.round() - z).detach(), bits_z
+
+    def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
+        z_hat, bits_z = self.hyper_latent(y, index)
         mu, t = self.h_s(z_hat, index)
         residual = y.float() - mu
-        rounded = residual.round()
-        y_hat = mu + residual + (rounded - residual).detach()
-        noisy = residual + torch.rand_like(residual) - 0.5 if self.training else rounded
-        return Likelihood(y_hat, laplace_bits(noisy, t).flatten(1).sum(1), bits_z)
+        y_hat = mu + residual + (residual.round() - residual).detach()
+        return Likelihood(y_hat, residual_bits(residual, t, self.training, rounded), bits_z)
+
+
+LEAST_SCALE = 18.0
+"""Means are trained as if no table number were below this (b = 0.44): where all residuals round to 0, moving the mean
+saves nothing, but a narrow Laplacian on noise would pull at it hardest."""
+
+
+def residual_bits(residual: Tensor, t: Tensor, training: bool, rounded: bool) -> Tensor:
+    """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t: of the rounded ones if not in training; else with
+    noise in place of rounding; or (`rounded`) of the rounded ones with the gradient to t, the gradient to mu being that
+    of the noisy ones.
+    """
+    noisy = residual + torch.rand_like(residual) - 0.5 if training else residual
+    if not training or rounded:
+        bits = laplace_bits(residual.detach().round(), clamp_inward(t, 0, SCALES - 1))
+        if training:
+            smooth = laplace_bits(noisy, t.detach().clamp_min(LEAST_SCALE))
+            bits = bits + (smooth - smooth.detach())
+    else:
+        bits = laplace_bits(noisy, t)
+    return bits.flatten(1).sum(1)
 
 
 def laplace_bits(s: Tensor, t: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from .hyperprior import (
     SCALES,
     Z_RANGE,
     Hyperprior,
+    IndexTable,
 )
 from .tables import TOTAL, TableSet, scale_levels
 
@@ -86,7 +88,7 @@ class HyperpriorCoding:
 
     def __init__(self, tensors: Mapping[str, np.ndarray]):
         try:
-            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in _names()}
+            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in self._names()}
         except KeyError as e:
             raise ModelError(f"the model lacks {e.args[0]}") from None
         t = self._tensors
@@ -114,16 +116,18 @@ class HyperpriorCoding:
         out = table_tensors(model.prior.freeze(), laplace_tables())
         for n, layer in enumerate(model.h_s.layers):
             frozen = layer.freeze()  # pyright: ignore[reportCallIssue]
-            out[f"h_s.{n}.weight"] = frozen.weight.cpu().numpy().astype(np.int16)
-            out[f"h_s.{n}.bias"] = frozen.bias.cpu().numpy().astype(np.int32)
+            out |= layer_tensors(f"h_s.{n}", frozen)
         for n, gain in enumerate(model.h_s.gains):
-            out[f"gain.{n}"] = integer_gain(gain.cpu()(index).exp()).numpy().astype(np.int16)
+            out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
         out["offset"] = (model.h_s.offset.cpu()(index).double() * ONE).round().numpy().astype(np.int32)
         return out
 
     def digest(self) -> bytes:
         """The parse digest: 8 bytes over everything integer that decoding latents depends on."""
-        constants = {
+        return parse_digest(self._constants(), self._tensors)
+
+    def _constants(self) -> dict[str, Any]:
+        return {
             "activation": [ACTIVATION_BITS, ACTIVATION_MAX],
             "banks": BANKS,
             "gain": [GAIN_BITS, GAIN_MAX],
@@ -133,7 +137,12 @@ class HyperpriorCoding:
             "weight": WEIGHT_BITS,
             "z": Z_RANGE,
         }
-        return parse_digest(constants, self._tensors)
+
+    @staticmethod
+    def _names() -> list[str]:
+        """The tensors that the parse digest is over."""
+        tables = [f"{name}.{part}" for name in "zy" for part in ("counts", "length", "low")]
+        return [*tables, *(f"h_s.{n}.{part}" for n in range(5) for part in ("weight", "bias")), *_TABLES]
 
     def _check_shapes(self) -> None:
         t, z, m = self._tensors, self.hyper, self.latent
@@ -193,6 +202,28 @@ class HyperpriorCoding:
         rows = (table[below] * (QUALITY_ONE - fraction) + table[below + 1] * fraction + QUALITY_ONE // 2) // QUALITY_ONE
         return torch.from_numpy(rows.astype(np.float64)).to(device)
 
+    def bands(
+        self, z: np.ndarray, quality: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """h_s, a tall plane in bands: the same integers, less memory. z [B, Z, h', w'] int32, quality: B fixed-point
+        indices -> rows of z, the features at twice their resolution [B, F, 2 rows, 2 w'], and what the last layer makes
+        of them at four times [B, 2 M, 4 rows, 4 w'], integers in float64.
+        """
+        e1, e2, e3, e4, e5 = self.layers(device)
+        g1, g3, g5 = (self._rows(table, quality, device) for table in self._gains)
+        offset = self._rows(self._offset, quality, device)
+        rows = max(BAND // (len(z) * z.shape[3]), 2 * REACH)
+        for top in range(0, z.shape[2], rows):
+            first, end = max(top - REACH, 0), min(top + rows, z.shape[2])
+            band = torch.from_numpy(z[:, :, first : top + rows + REACH].astype(np.float64)).to(device)
+            features = e3(F.pixel_shuffle(e2(e1(band, g1)), 2), g3)
+            out = e5(F.pixel_shuffle(e4(features), 2), g5, offset)
+            yield (
+                slice(top, end),
+                features[:, :, 2 * (top - first) : 2 * (end - first)],
+                out[:, :, 4 * (top - first) : 4 * (end - first)],
+            )
+
     @torch.inference_mode()
     def parameters(
         self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"
@@ -202,20 +233,11 @@ class HyperpriorCoding:
         """
         mu = np.empty((len(z), self.latent, *size), np.int32)
         t = np.empty(mu.shape, np.uint8)
-        e1, e2, e3, e4, e5 = self.layers(device)
-        g1, g3, g5 = (self._rows(table, quality, device) for table in self._gains)
-        offset = self._rows(self._offset, quality, device)
-        rows = max(BAND // (len(z) * z.shape[3]), 2 * REACH)
-        for top in range(0, z.shape[2], rows):  # a tall plane in bands: the same integers, less memory
-            first = max(top - REACH, 0)
-            band = torch.from_numpy(z[:, :, first : top + rows + REACH].astype(np.float64)).to(device)
-            h = F.pixel_shuffle(e2(e1(band, g1)), 2)
-            h = F.pixel_shuffle(e4(e3(h, g3)), 2)
-            out = e5(h, g5, offset)[:, :, 4 * (top - first) : 4 * (top - first + rows), : size[1]]
-            out = out.to(torch.int32).cpu().numpy()[:, :, : size[0] - 4 * top]
-            own = slice(4 * top, 4 * top + out.shape[2])
-            mu[:, :, own] = out[:, : self.latent]
-            t[:, :, own] = ((out[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1)
+        for rows, _, out in self.bands(z, quality, device):
+            own = slice(4 * rows.start, min(4 * rows.stop, size[0]))
+            part = out[:, :, : own.stop - own.start, : size[1]].to(torch.int32).cpu().numpy()
+            mu[:, :, own] = part[:, : self.latent]
+            t[:, :, own] = ((part[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1)
         return mu, t
 
     # -- the traversal, one for both directions
@@ -234,6 +256,23 @@ class HyperpriorCoding:
         zh, zw = self.z_size(size)
         return float(-np.log2(most / TOTAL).sum()) * zh * zw
 
+    def code_z(
+        self,
+        coders: Sequence[Coder],
+        quality: Sequence[int],
+        size: tuple[int, int],
+        source: tuple[np.ndarray, np.ndarray] | None,
+    ) -> np.ndarray:
+        """The first part of `traverse`: z [B, Z, h', w'] int32."""
+        zh, zw = self.z_size(size)
+        z = np.empty((len(coders), self.hyper, zh, zw), np.int32)
+        for b, coder in enumerate(coders):
+            bank = bank_of(quality[b] // QUALITY_ONE)
+            index = np.repeat(np.arange(self.hyper) + bank * self.hyper, zh * zw)
+            values = None if source is None else source[1][b].reshape(-1).clip(-Y_LIMIT, Y_LIMIT)
+            z[b] = coder.code(self.z_tables, index, values).reshape(z[b].shape)
+        return z
+
     def traverse(
         self,
         coders: Sequence[Coder],
@@ -247,13 +286,7 @@ class HyperpriorCoding:
         quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
         the coders write, None when they read. Returns the latents, the same in both directions.
         """
-        batch, (zh, zw) = len(coders), self.z_size(size)
-        z = np.empty((batch, self.hyper, zh, zw), np.int32)
-        for b, coder in enumerate(coders):
-            bank = bank_of(quality[b] // QUALITY_ONE)
-            index = np.repeat(np.arange(self.hyper) + bank * self.hyper, zh * zw)
-            values = None if source is None else source[1][b].reshape(-1).clip(-Y_LIMIT, Y_LIMIT)
-            z[b] = coder.code(self.z_tables, index, values).reshape(z[b].shape)
+        z = self.code_z(coders, quality, size, source)
         mu, t = self.parameters(z, quality, size, device)
         if source is not None:
             s = np.rint(source[0] - mu * np.float32(1 / ONE)).clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
@@ -302,6 +335,20 @@ def laplace_tables() -> TableSet:
     return TableSet.from_probabilities(tables)
 
 
+def layer_tensors(name: str, layer: ExactLayer) -> dict[str, np.ndarray]:
+    """A frozen layer as the tensors of a model file."""
+    return {
+        f"{name}.weight": layer.weight.cpu().numpy().astype(np.int16),
+        f"{name}.bias": layer.bias.cpu().numpy().astype(np.int32),
+    }
+
+
+def gain_table(log_gain: IndexTable) -> np.ndarray:
+    """[QUALITY_LEVELS, C] int16: the gains of all indices as integers."""
+    index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
+    return integer_gain(log_gain.cpu()(index).exp()).numpy().astype(np.int16)
+
+
 def table_tensors(z: TableSet, y: TableSet) -> dict[str, np.ndarray]:
     """The tables of z and y as the tensors of a model file."""
     out = {}
@@ -316,10 +363,5 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths.astype(np.int64))])
 
 
-def _names() -> list[str]:
-    tables = [f"{name}.{part}" for name in "zy" for part in ("counts", "length", "low")]
-    return [*tables, *(f"h_s.{n}.{part}" for n in range(5) for part in ("weight", "bias")), *_TABLES]
-
-
 def _dtype(name: str) -> np.dtype:
-    return np.dtype(np.int16 if name.endswith("weight") or name.startswith("gain") else np.int32)
+    return np.dtype(np.int16 if name.endswith("weight") or "gain" in name else np.int32)

@@ -76,6 +76,16 @@ def good(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def good_with_context(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By the model with context. Odd numbers of latents, tiles of several sizes, noise at the highest quality."""
+    noise = np.random.default_rng(8).integers(0, 256, (33, 18, 3), dtype=np.uint8)
+    return {
+        "model-context": codec.encode(pattern(75, 52, 3), 62.5),
+        "model-context-tiled": codec.encode(pattern(90, 150, 4), 40, tile=64),
+        "model-context-noise": codec.encode(noise, 100),
+    }
+
+
 def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
     """name -> samples, file."""
     codec = lecodec.LosslessCodec()
@@ -141,7 +151,7 @@ def good_by_model() -> dict[str, tuple[np.ndarray, bytes]]:
 def bad_by_model(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     """name -> error, content. made: the good files."""
     bad = {}
-    for kind in ("photo", "circuit"):
+    for kind in ("photo", "circuit", "context"):
         chunks = chunks_of(made[f"model-{kind}"])
         at = next(n for n, (name, _) in enumerate(chunks) if name == b"LDAT")
         payload = chunks[at][1]
@@ -351,11 +361,12 @@ def npy(samples: np.ndarray) -> bytes:
 def main() -> None:
     from .test_golden import latents_digest
 
-    codec = lecodec.load(model=FOLDER / "tiny.safetensors")
+    codec, context = (lecodec.load(model=FOLDER / f"{name}.safetensors") for name in ("tiny", "tiny-context"))
     record = FOLDER / "expected.json"
     expected = json.loads(record.read_text())
-    made = good(codec)
-    for name, data in made.items():
+    made = [(codec, *pair) for pair in good(codec).items()]
+    made += [(context, *pair) for pair in good_with_context(context).items()]
+    for codec, name, data in made:
         if (file := f"{name}.lec") not in expected["good"]:
             suffix, picture = picture_file(codec.decode(data))
             pictures = {
@@ -365,7 +376,8 @@ def main() -> None:
                 write_new(name + suffix, picture)
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
-            expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
+            entry = {"latents": latents_digest(codec, data), "picture": pictured}
+            expected["good"][file] = entry if codec is not context else {**entry, "model": "tiny-context"}
     if not (FOLDER / "tiny-circuit.safetensors").exists():
         tiny_circuit()
     for name, (samples, data) in {**good_without_loss(), **good_by_model()}.items():

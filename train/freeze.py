@@ -1,6 +1,6 @@
 """From a checkpoint to a model file: integers for what is coded with, float16 for the transforms, and a card.
 
-    runs/NAME/checkpoint.pt -> averaged weights -> HyperpriorCoding tensors + g_a, h_a, g_s
+    runs/NAME/checkpoint.pt -> averaged weights -> tensors of the entropy model + g_a, h_a, g_s
                             -> tables calibrated on training crops -> NAME.safetensors
 
 Freezing ends with loading the result, which recomputes every bound and digest: a file that is written can code.
@@ -18,10 +18,10 @@ import torch
 
 from ..bitstream import check_writable
 from ..codec.image import ImageCodec
-from ..codec.latent_coding import receptive_field, synthesis_digest
+from ..codec.latent_coding import coding_kind, receptive_field, synthesis_digest
 from ..codec.network import ImageNetwork
 from ..codec.registry import load_tensors, parse_tensors, read_card, save_model
-from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
+from ..entropy.hyperprior_coding import table_tensors
 from ..errors import InputError
 from .calibrate import calibrated_tables
 from .checkpoint import load_checkpoint
@@ -89,17 +89,18 @@ def freeze_network(
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
-    network = network.cpu().eval()
-    tensors = {f"parse.{n}": a for n, a in HyperpriorCoding.from_trained(network.hyperprior).items()}
+    network, config = network.cpu().eval(), network.config
+    context = {} if config.context is None else {"context": asdict(config.context)}
+    tensors = {f"parse.{n}": a for n, a in coding_kind(context).from_trained(network.hyperprior).items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
         for key, value in part.state_dict().items():
             tensors[f"{prefix}.{key}"] = value.detach().to(torch.float16).numpy()
-    config = network.config
     card = {
         "name": name,
         "kind": "image",
         "transform": asdict(config.transform),
         "hyper": asdict(config.hyper),
+        **context,
         "receptive_field": receptive_field(config.transform),
         **(card or {}),
     }
@@ -127,6 +128,6 @@ def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, over
 
 
 def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
-    parse = HyperpriorCoding(parse_tensors(tensors))
+    parse = coding_kind(card)(parse_tensors(tensors))
     synthesis = synthesis_digest(tensors, card["transform"])
     return {**card, "parse_digest": parse.digest().hex(), "synthesis_digest": synthesis.hex()}

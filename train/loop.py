@@ -12,15 +12,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import random
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..codec.network import ImageNetwork, start_from_statistics
+from ..codec.tiles import DOWN
 from ..entropy.hyperprior import QUALITY_LEVELS
 from ..errors import InputError, ModelError
 from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
@@ -33,6 +36,10 @@ from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
 
 __all__ = ["SCHEMAS", "load_checkpoint", "train", "weights_of"]
 
+ANEW = "hyperprior.context."
+"""What `start_from` may lack."""
+POOL = 2048
+"""Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
 SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
 """What each kind of recipe is checked against."""
@@ -104,15 +111,22 @@ class _Objective(nn.Module):
         self.features = FeatureDistance(recipe.features) if recipe.features else None
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The loss, and for each picture bits a pixel, distortion and (0 without a feature term) feature distance."""
+        """x: pictures, or in training with objective rate latents -> the loss, and for each picture bits a pixel,
+        distortion and (0 without a feature term) feature distance.
+        """
         r = self.recipe
+        lam = quality_lambda(index, r.lambda_low, r.lambda_high)
+        weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
+        if r.objective == "rate" and self.training:  # x is y
+            likelihood = self.network.hyperprior(x, index, rounded=True)
+            bpp = (likelihood.bits_y + likelihood.bits_z) / (DOWN * DOWN * x.shape[-1] * x.shape[-2])
+            zero = torch.zeros_like(bpp)
+            return lagrangian(bpp, zero, lam, weight), bpp, zero, zero
         x_hat, bits = self.network(x, index)
         if not self.training:
             x_hat = x_hat.clamp(0, 1)
         bpp = bits / (x.shape[-1] * x.shape[-2])
         distortion = distortion_of(r.distortion, x, x_hat)
-        lam = quality_lambda(index, r.lambda_low, r.lambda_high)
-        weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
         features = torch.zeros_like(bpp) if self.features is None else self.features(x, x_hat)
         total = distortion + (r.features.weight if r.features else 0) * features
         return lagrangian(bpp, total, lam, weight), bpp, distortion, features
@@ -147,8 +161,9 @@ class _Run:
             self.crops.batch = 64
             start_from_statistics(self.network, next(iter(self.crops)))
         if recipe.start_from is not None:
-            start = load_checkpoint(recipe.start_from)
-            self._load_weights(self.network, start.get("ema", {}), recipe.start_from)
+            weights = load_checkpoint(recipe.start_from).get("ema", {})
+            anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
+            self._load_weights(self.network, {**anew, **weights}, recipe.start_from)
         if recipe.train_only:
             for name, p in self.network.named_parameters():
                 p.requires_grad_(name.startswith(tuple(recipe.train_only)))
@@ -158,6 +173,7 @@ class _Run:
         self.model, self.optimisers = wrapped[0], list(wrapped[1:])
         self.ema = {n: p.detach().clone() for n, p in self.network.named_parameters()}
         self.step, self.seconds = 0, 0.0
+        self.fresh = recipe.reuse if recipe.objective == "rate" else 1
         if self.resumes:
             self._restore()
         self.held_out = _centre_crops(recipe.validation)
@@ -202,6 +218,27 @@ class _Run:
 
     # -- the loop
 
+    def _pictures(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of crops with random quality indices."""
+        for x in self.crops:
+            x = x.to(self.fabric.device, non_blocking=True)
+            yield x, torch.randint(0, QUALITY_LEVELS, (len(x),), device=x.device)
+
+    def _latents(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of latents of crops at random quality indices, each of them `reuse` times on average: what the frozen
+        analysis makes of a few new crops goes into a pool of the latest latents, from which a batch is drawn.
+        """
+        pool: deque[tuple[Tensor, Tensor]] = deque(maxlen=POOL)
+        for x, index in self._pictures():
+            with torch.no_grad(), self.fabric.autocast():
+                pool.extend(zip(self.network.g_a(x, index), index, strict=True))
+            if pool[0][0].shape != pool[-1][0].shape:  # a new phase
+                pool = deque((item for item in pool if item[0].shape == pool[-1][0].shape), POOL)
+            if len(pool) < self.recipe.reuse * len(x):
+                continue
+            chosen = random.Random(self.step).sample(range(len(pool)), self.recipe.reuse * len(x))
+            yield torch.stack([pool[n][0] for n in chosen]), torch.stack([pool[n][1] for n in chosen])
+
     @property
     def done(self) -> float:
         """Share of the run that is done, in [0, 1]."""
@@ -222,18 +259,16 @@ class _Run:
 
     def go(self) -> None:
         recipe, fabric = self.recipe, self.fabric
-        device = fabric.device
         checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
         losses, said = [], time.monotonic()
         mark, mark_step = time.monotonic(), self.step
         self.objective.train()
-        stream = iter(self.crops)
+        stream = self._latents() if recipe.objective == "rate" else self._pictures()
         while self.done < 1:
             begun = time.monotonic()
             phase = self.phase()
-            self.crops.crop, self.crops.batch = phase.crop, phase.batch
-            x = next(stream).to(device, non_blocking=True)
-            index = torch.randint(0, QUALITY_LEVELS, (len(x),), device=device)
+            self.crops.crop, self.crops.batch = phase.crop, max(1, phase.batch // self.fresh)
+            x, index = next(stream)
             rate = self.learning_rate()
             for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
                 group["lr"] = rate

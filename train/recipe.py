@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..codec.network import NetworkConfig
 from ..codec.transforms import TransformConfig
+from ..entropy.context import GROUPS, ContextConfig
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
@@ -93,7 +94,15 @@ class Recipe(Strict):
 
     transform: dict[str, int] = {}
     hyper: dict[str, int] = {}
+    context: dict[str, int] | None = None
+    """Sizes of the networks of passes with context ({}: the usual ones); none: a hyperprior without. A run may start
+    from weights without them: they begin anew."""
 
+    objective: Literal["rd", "rate"] = "rd"
+    """rd: bpp + lambda * distortion; rate: the bits of y alone, for an entropy model on frozen transforms. That runs no
+    synthesis: y_hat differs from y by a rounding, whatever the entropy model."""
+    reuse: int = Field(4, ge=1)
+    """objective rate: in how many steps, on average, a crop's latent is used."""
     distortion: Literal["mse", "ms-ssim"] = "mse"
     features: FeatureTerm | None = None
     """What is added to the distortion for the sake of machines that look at the pictures."""
@@ -125,6 +134,10 @@ class Recipe(Strict):
             raise ValueError("the fractions of the phases must sum to 1")
         if self.distortion == "ms-ssim" and min(p.crop for p in self.phases) < 192:
             raise ValueError("ms-ssim needs crops of at least 192 pixels")
+        if self.objective == "rate" and self.train_only != ["hyperprior"]:
+            raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
+        if self.context is not None and self.network().transform.latent % GROUPS:
+            raise ValueError(f"with context, the channels of the latent are a multiple of {GROUPS}")
         self.network()
         return self
 
@@ -133,9 +146,10 @@ class Recipe(Strict):
         try:
             transform = TransformConfig(**self.transform)
             hyper = HyperConfig(**{**asdict(HyperConfig()), **self.hyper, "latent": transform.latent})
+            context = None if self.context is None else ContextConfig(**self.context)
         except TypeError as e:
             raise ValueError(str(e).replace("__init__() got an", "has an")) from None
-        return NetworkConfig(transform, hyper)
+        return NetworkConfig(transform, hyper, context)
 
 
 class CircuitPhase(Strict):

@@ -1,0 +1,90 @@
+"""FORMAT.md, sections 20 and 21, read by themselves: latents of models with context. As independent as `reader`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .reader import LecFile, Model, RangeDecoder, blake, demand, layer, read_group, shuffle
+
+__all__ = ["context_digest", "context_latents"]
+
+PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
+
+
+def context_digest(model: Model) -> bytes:
+    constants = (
+        '{"activation": [8, 8191], "banks": 8, "context": [[1, 3, 1], [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], '
+        '[1, 0, 3, 2]], [32767, 14, 10]], "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
+        '"mean": [6, -32768, 32767], "model": "context hyperprior 0", "weight": 12, "z": [-255, 255]}'
+    )
+    text = constants.encode()
+    for name, tensor in sorted(model.tensors.items()):
+        text += f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode() + tensor.tobytes()
+    return blake(text)
+
+
+def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """z and y_hat of a tile, their digest compared."""
+    t, q = model.tensors, file.header["quality"]
+    _, _, width, height = file.boxes[tile]
+    h, w = -(-height // 16), -(-width // 16)
+    hb, wb = -(-h // 2), -(-w // 2)
+    count_z, m = t["h_s.0.weight"].shape[1] // 9, t["h_s.4.weight"].shape[0] // 2
+    shape_z = (count_z, -(-h // 4), -(-w // 4))
+    digest, coded = file.data[tile]
+    coder = RangeDecoder(coded)
+    numbers = np.repeat((q // 256) * 8 // 64 * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
+    z = read_group(coder, model.tables("z"), numbers).reshape(shape_z)
+
+    r = min(q // 256, 62)
+    e = q - 256 * r
+
+    def row(name: str) -> np.ndarray:
+        v = t[name].astype(np.int64)
+        return (v[r] * (256 - e) + v[r + 1] * e + 128) // 256
+
+    def run(name: str, a: np.ndarray, kernel: int, low: int, shift: int, gain=None, offset=None, wide=False):
+        n = len(t[f"{name}.weight"])
+        gain = np.full(n, 1024) if gain is None else gain
+        offset = np.zeros(n, np.int64) if offset is None else offset
+        span, out = (low, 255 if low == -255 else 8191), ((-32768, 32767) if wide else (0, 8191))
+        return layer(a, t[f"{name}.weight"], t[f"{name}.bias"], kernel, *span, shift, gain, offset, *out)
+
+    a = shuffle(run("h_s.1", run("h_s.0", z, 3, -255, 14, row("gain.0")), 1, 0, 22))
+    features = run("h_s.2", a, 3, 0, 22, row("gain.1"))
+    a = shuffle(run("h_s.3", features, 1, 0, 22))
+    v0 = run("h_s.4", a, 1, 0, 24, row("gain.2"), row("offset"), wide=True)
+
+    y_hat = np.zeros((m, 2 * hb, 2 * wb), np.int64)
+    seen = [features[:, :hb, :wb]]
+    for k in range(4):
+        if k:
+            name = f"context.{k}"
+            a = run(f"{name}.0", np.concatenate(seen), 1, -8191, 22, row(f"{name}.gain"))
+            b = run(f"{name}.1", a, 3, 0, 22)
+            change = run(f"{name}.2", np.concatenate([a, b]), 1, 0, 24, wide=True)
+        mu, mu_0, number, spread = (np.zeros((m, hb, wb), np.int64) for _ in range(4))
+        for c in range(m):
+            i, j = PLACES[k][c % 4] // 2, PLACES[k][c % 4] % 2
+            mu_0[c] = mu[c] = v0[c, i : 2 * hb : 2, j : 2 * wb : 2]
+            table = v0[m + c, i : 2 * hb : 2, j : 2 * wb : 2]
+            spread[c] = np.clip((table + 32) >> 6, 0, 63)
+            if k:
+                moved = mu[c] + ((change[c] * t["context.widen"].astype(np.int64)[spread[c]] + 512) >> 10)
+                mu[c] = np.clip(moved, -32768, 32767)
+                table = table + change[m + c]
+            number[c] = np.clip((table + 32) >> 6, 0, 63)
+            number[c, (h - i + 1) // 2 :] = 0
+            number[c, :, (w - j + 1) // 2 :] = 0
+        found = np.flatnonzero(number)
+        decoded = mu.copy()
+        decoded.reshape(-1)[found] += 64 * read_group(coder, model.tables("y"), number.reshape(-1)[found])
+        for c in range(m):
+            y_hat[c, PLACES[k][c % 4] // 2 :: 2, PLACES[k][c % 4] % 2 :: 2] = decoded[c]
+        narrow = t["context.narrow"].astype(np.int64)[spread]
+        residual = np.clip((np.clip(decoded - mu_0, -32767, 32767) * narrow + 2048) >> 12, -8191, 8191)
+        seen += [residual, abs(residual)]
+    y_hat = y_hat[:, :h, :w]
+    demand(blake(z.astype("<i4").tobytes() + y_hat.astype("<i4").tobytes()) == digest, "digest of latents")
+    demand(not coder.words, "data left over")
+    return z, y_hat
