@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,13 +29,15 @@ from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
-from ..entropy.imported_coding import ImportedCoding
 from ..errors import CorruptFile, InputError, ModelError
 from .registry import parse_tensors
 from .samples import planes_of, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
+
+if TYPE_CHECKING:
+    from ..entropy.imported_coding import ImportedCoding
 
 __all__ = ["LatentCoding", "Parts", "coding_kind", "receptive_field", "synthesis_digest"]
 

@@ -22,7 +22,21 @@ from .bd import Curve
 
 __all__ = ["Panel", "environment", "plot_curves", "write_tsv"]
 
-_PACKAGES = ("torch", "numpy", "pillow", "scipy", "pytorch-msssim", "constriction", "pillow-jxl-plugin", "compressai")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "av",
+    "scipy",
+    "pytorch-msssim",
+    "torchmetrics",
+    "constriction",
+    "pillow-jxl-plugin",
+    "compressai",
+    "onnxruntime",
+    "ai-edge-litert",
+)
 _RATE_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from lecodec.errors import InputError
+from lecodec.eval.machine import laboratory
 from lecodec.eval.machine.cache import Cache, key_of
 from lecodec.eval.machine.items import read_items
 from lecodec.eval.machine.run import TaskRun, run_tasks
@@ -114,6 +117,35 @@ def test_a_file_that_is_gone_or_cut_is_made_again(tmp_path: Path) -> None:
     again = measured(tmp_path, STEPS)
     assert again.measured == 2 and again.rows == first.rows
     assert (folder / "03.z").read_bytes() == whole and (folder / "04.z").exists()
+
+
+def test_a_file_that_was_damaged_is_made_again_when_it_is_needed(tmp_path: Path) -> None:
+    first = measured(tmp_path, STEPS)
+    file = tmp_path / "run" / "files" / "quarters" / "steps" / "16" / "03.z"
+    whole = file.read_bytes()
+    file.write_bytes(bytes(len(whole)))  # of the same size
+    more = run_tasks((TASK,), (STEPS,), tmp_path / "run", metrics=("psnr", "psnr_y"))
+    assert not more.skipped and file.read_bytes() == whole
+    assert [row.bytes for row in more.rows] == [row.bytes for row in first.rows]
+
+
+def test_a_full_disk_stops_the_run_and_blames_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, overwrite: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(laboratory, "atomic_write", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            measured(tmp_path, STEPS)
+    assert not isinstance(caught.value, InputError)
+    assert not measured(tmp_path, STEPS).skipped
+
+
+def test_a_cache_that_cannot_be_written_is_not_to_be_removed(tmp_path: Path) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    with Cache(tmp_path / "c.sqlite") as cache:
+        text = str(cache._unusable(error))
+    assert "disk is full" in text and "remove" not in text
 
 
 def test_processes_find_what_one_finds(tmp_path: Path) -> None:

@@ -74,4 +74,6 @@ class Cache:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> InputError:
+        if isinstance(error, sqlite3.OperationalError):  # full, locked, read-only: nothing is wrong with what is there
+            return InputError(f"{self.path}: cannot be written ({error}); what is kept there is whole: run again then")
         return InputError(f"{self.path}: the results kept there cannot be used ({error}): remove it to measure anew")

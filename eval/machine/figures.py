@@ -184,11 +184,14 @@ class Summary:
         metrics = list(dict.fromkeys(f"m.{metric}" for row in rows if isinstance(row, Point) for metric in row.metrics))
         return columns + metrics, [dict.fromkeys(metrics, "") | _cells(row) for row in rows]
 
-    def write(self, directory: Path, comments: Iterable[str]) -> list[Path]:
-        """Write all tables as TABLE.tsv, with the notes at their heads; the paths. Raises `OSError`."""
+    def write(self, directory: Path, comments: Iterable[str], only: Mapping[str, str] | None = None) -> list[Path]:
+        """Write the tables, with the notes at their heads, as TABLE.tsv; the paths, in the order of `TABLES`. only:
+        tables to write, with the names of their files. Raises `OSError`.
+        """
+        names = dict(zip(TABLES, TABLES, strict=True)) if only is None else only
         head: Sequence[str] = [*comments, f"intervals: 95%, {self.resamples} bootstrap resamples of items", *self.notes]
-        paths = [Path(directory) / f"{name}.tsv" for name in TABLES]
-        for name, path in zip(TABLES, paths, strict=True):
+        paths = [Path(directory) / f"{name}.tsv" for name in names.values()]
+        for name, path in zip(names, paths, strict=True):
             columns, rows = self.table(name)
             write_tsv(path, head, rows, columns)
         return paths

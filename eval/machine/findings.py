@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 
-from .figures import AtRate, Comparison, Correlation, Pair, Summary
+from .cells import BITS_A_PIXEL, Cell, Table, interval, markdown, words
+from .figures import Comparison, Correlation, Summary
+from .tables import at_equal_rate, correlations
 from .task import IDENTITY
 
 __all__ = ["MACHINE", "PLAIN", "page"]
@@ -39,12 +42,12 @@ def page(summary: Summary, machine: Summary, comments: Iterable[str]) -> str:
         *(_bullet(sentence) for sentence in _answers(summary, machine)),
         "\n## Accuracy at equal bytes\n\n" + _AT_RATE,
         *(_at_rate_table(summary, task) for task in _tasks(summary)),
-        "\n## Over all rates\n\n" + _OVER_ALL,
-        _comparison_table(summary, "machine/comparisons.tsv"),
+        "## Over all rates\n\n" + _OVER_ALL,
+        _comparison_table(summary, "Against JPEG", "comparisons.tsv"),
         "\n## A codec for machines\n\n" + _FOR_MACHINES,
-        _comparison_table(machine, "machine/machine-1.tsv"),
-        "\n## Which metric predicts accuracy\n\n" + _METRICS,
-        _correlation_table(summary),
+        _comparison_table(machine, "Against the plain model", "machine-1.tsv"),
+        "\n" + markdown(correlations(_sorted(summary)), 2),
+        "\n(correlations.tsv)\n",
         "\n## What these items cannot separate\n\n" + _PAIRS,
         _pair_table(summary),
         "\n## What was measured with\n\n",
@@ -57,6 +60,14 @@ def _tasks(summary: Summary) -> list[str]:
     known = list(TITLES)
     tasks = dict.fromkeys(row.task for row in summary.at_rates)
     return sorted(tasks, key=lambda task: known.index(task) if task in known else len(known))
+
+
+def _sorted(summary: Summary) -> list[Correlation]:
+    """By task, and by metric with the distances last."""
+    tasks = _tasks(summary)
+    return sorted(
+        summary.correlations, key=lambda row: (tasks.index(row.task), row.metric.startswith("d_"), row.metric)
+    )
 
 
 def _bullet(text: str) -> str:
@@ -89,9 +100,10 @@ def _least_hurt(summary: Summary, task: str, rate: float = 0.35) -> Iterable[str
     }
     unclear = [name for name, pair in others.items() if not pair.separated]
     clear = [name for name, pair in others.items() if pair.separated]
-    lost = f"{_signed(-100 * best.drop)} points against the originals, {_signed(-100 * best.drop_high)} to "
-    text = f"**{TITLES.get(task, task)}**, {rate:g} bits a pixel: `{best.codec}` keeps most, {_share(best)} "
-    text += f"({lost}{_signed(-100 * best.drop_low)})."
+    kept = interval(best.accuracy, best.accuracy_low, best.accuracy_high, scale=100).text
+    lost = interval(best.drop, best.drop_low, best.drop_high, scale=100).text
+    text = f"**{TITLES.get(task, task)}**, {rate:g} bits a pixel: `{best.codec}` keeps most, {kept} percent, "
+    text += f"{lost} points less than the originals."
     if clear:
         text += f" It is separated from {_names(clear)}"
         text += f", not from {_names(unclear)}." if unclear else "."
@@ -132,7 +144,7 @@ def _not_separated(summary: Summary) -> str:
 def _for_machines(machine: Summary) -> Iterable[str]:
     rows = [r for task in _tasks(machine) for r in machine.comparisons if (r.codec, r.task) == (MACHINE, task)]
     if rows:
-        parts = [f"{TITLES.get(r.task, r.task)}: {_points(r)} points, {_bytes(r)} bytes" for r in rows]
+        parts = [f"{TITLES.get(r.task, r.task)}: {_points(r)} points, {_bytes(r).text} percent bytes" for r in rows]
         yield (
             f"**`{MACHINE}` against `{PLAIN}`**, accuracy over the rates that both have and bytes at equal accuracy "
             f"(only MobileNetV2 took part in its training): {'; '.join(parts)}. (machine-1.tsv)"
@@ -144,87 +156,67 @@ def _for_machines(machine: Summary) -> Iterable[str]:
 
 def _at_rate_table(summary: Summary, task: str) -> str:
     rows = [row for row in summary.at_rates if row.task == task]
-    rates = sorted({row.rate for row in rows})
     identity = next(p for p in summary.points if p.task == task and p.codec == IDENTITY)
-    value, low, high = identity.accuracy
-    head = f"**{TITLES.get(task, task)}** ({identity.items} items; originals {100 * value:.1f}%, {100 * low:.1f} to "
-    lines = [f"{head}{100 * high:.1f}; {'agreement with the original' if identity.kind == 'agreement' else 'score'})\n"]
-    lines += ["| bits a pixel |" + "".join(f" {rate:g} |" for rate in rates), "|---|" + "---|" * len(rates)]
-    for codec in dict.fromkeys(row.codec for row in rows):
-        found = {row.rate: row for row in rows if row.codec == codec}
-        cells = [_share(found[rate]) if rate in found else "" for rate in rates]
-        lines.append(f"| `{codec}` |" + "".join(f" {cell} |" for cell in cells))
-    return "\n".join(lines) + f"\n\n(eval/results/machine/at-rate.tsv, `{task}`)\n\n"
+    kind = "agreement with the original" if identity.kind == "agreement" else "score"
+    originals = interval(*identity.accuracy, scale=100).text
+    caption = f"{identity.items} items; {kind}, originals {originals}; at-rate.tsv, {task}"
+    table = at_equal_rate(rows, [pair for pair in summary.pairs if pair.task == task], BITS_A_PIXEL)
+    return markdown(replace(table, title=TITLES.get(task, task), caption=caption)) + "\n"
 
 
-def _comparison_table(summary: Summary, table: str) -> str:
-    lines = [
-        "| task | codec | against | points | bytes at equal accuracy | bits a pixel |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in (row for task in _tasks(summary) for row in summary.comparisons if row.task == task):
-        rates = f"{r.rate_low:.2f} to {r.rate_high:.2f}" if not math.isnan(r.rate_low) else ""
-        title = TITLES.get(r.task, r.task)
-        lines.append(f"| {title} | `{r.codec}` | `{r.anchor}` | {_points(r)} | {_bytes(r)} | {rates} |")
-    return "\n".join(lines) + f"\n\n(eval/results/{table})\n"
-
-
-def _correlation_table(summary: Summary) -> str:
-    tasks = _tasks(summary)
-    by_place = {(row.metric, row.task): row for row in summary.correlations}
-    lines = ["| metric |" + "".join(f" {TITLES.get(t, t)} |" for t in tasks), "|---|" + "---|" * len(tasks)]
-    for metric in sorted({row.metric for row in summary.correlations}, key=lambda name: (name.startswith("d_"), name)):
-        cells = [_correlation(by_place[metric, t]) if (metric, t) in by_place else "" for t in tasks]
-        lines.append(f"| `{metric}` |" + "".join(f" {cell} |" for cell in cells))
-    return "\n".join(lines) + "\n\n(eval/results/machine/correlations.tsv)\n"
+def _comparison_table(summary: Summary, title: str, file: str) -> str:
+    return markdown(
+        Table(
+            title,
+            file,
+            ("task", "codec", "against", "points", "bytes, %", "bits a pixel"),
+            tuple(
+                (
+                    *map(words, (TITLES.get(row.task, row.task), row.codec, row.anchor)),
+                    interval(row.bd_points, row.bd_points_low, row.bd_points_high, signed=True),
+                    _bytes(row),
+                    words("" if math.isnan(row.rate_low) else f"{row.rate_low:.2f} to {row.rate_high:.2f}"),
+                )
+                for task in _tasks(summary)
+                for row in summary.comparisons
+                if row.task == task
+            ),
+        )
+    )
 
 
 def _pair_table(summary: Summary) -> str:
-    lines = ["| task | bits a pixel | not separated (points, 95% interval) |", "|---|---|---|"]
-    groups: dict[tuple[str, float], list[Pair]] = {}
+    groups: dict[tuple[str, float], list[str]] = {}
     for pair in summary.pairs:
         if not pair.separated and not math.isnan(pair.difference_points_low):
-            groups.setdefault((pair.task, pair.rate), []).append(pair)
-    for task, rate in sorted(groups, key=lambda place: (_tasks(summary).index(place[0]), place[1])):
-        pairs = groups[task, rate]
-        text = "; ".join(
-            f"`{p.codec}` and `{p.other}` ({_signed(p.difference_points_low)} to {_signed(p.difference_points_high)})"
-            for p in pairs
+            found = interval(
+                pair.difference_points, pair.difference_points_low, pair.difference_points_high, signed=True
+            )
+            groups.setdefault((pair.task, pair.rate), []).append(f"{pair.codec} less {pair.other} {found.text}")
+    order = sorted(groups, key=lambda place: (_tasks(summary).index(place[0]), place[1]))
+    return markdown(
+        Table(
+            "Pairs that are not separated",
+            "Differences in points; pairs.tsv.",
+            ("task", "bits a pixel", "pairs"),
+            tuple(
+                (words(TITLES.get(task, task)), words(f"{rate:g}"), words("; ".join(groups[task, rate])))
+                for task, rate in order
+            ),
         )
-        lines.append(f"| {TITLES.get(task, task)} | {rate:g} | {text} |")
-    return "\n".join(lines) + "\n\n(eval/results/machine/pairs.tsv)\n"
-
-
-def _share(row: AtRate) -> str:
-    if math.isnan(row.accuracy):
-        return ""
-    return f"{100 * row.accuracy:.1f}% ({100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f})"
+    )
 
 
 def _points(row: Comparison) -> str:
-    return _with_interval(row.bd_points, row.bd_points_low, row.bd_points_high)
+    return interval(row.bd_points, row.bd_points_low, row.bd_points_high, signed=True).text
 
 
-def _bytes(row: Comparison) -> str:
-    text = _with_interval(row.bd_rate, row.bd_rate_low, row.bd_rate_high, digits=0)
-    return f"{text} %" if text else ""
-
-
-def _with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    if math.isnan(value):
-        return ""
-    interval = "no interval" if math.isnan(low) else f"{_signed(low, digits)} to {_signed(high, digits)}"
-    return f"{_signed(value, digits)} ({interval})"
+def _bytes(row: Comparison) -> Cell:
+    return interval(row.bd_rate, row.bd_rate_low, row.bd_rate_high, digits=0, signed=True)
 
 
 def _correlation(row: Correlation) -> str:
-    if math.isnan(row.over_points):
-        return ""
-    return f"{row.over_points:.2f}, {row.over_points_low:.2f} to {row.over_points_high:.2f}"
-
-
-def _signed(value: float, digits: int = 1) -> str:
-    return f"{value:+.{digits}f}"
+    return interval(row.over_points, row.over_points_low, row.over_points_high, digits=2).text
 
 
 def _names(names: list[str]) -> str:
@@ -247,7 +239,8 @@ package, were chosen by what the networks said here.
 
 """
 _AT_RATE = """Each codec's curve (accuracy over the logarithm of the rate, made monotone, PCHIP) is read at five rates;
-an empty cell is outside the codec's rates. In brackets the 95% interval, from resampling items.
+an empty cell is outside the codec's rates. In percent; in brackets the 95% interval, from resampling items. Bold is the
+highest; ≈ marks those that these items cannot tell from it.
 
 """
 _OVER_ALL = """Points: the mean difference in accuracy over the rates that both codecs have, in percent points
@@ -259,12 +252,6 @@ _FOR_MACHINES = """`machine-1` is `image-2`, trained on with a feature term: the
 reconstruction what it saw in the picture (train/recipes/image-machine.yaml). EfficientNet-lite0, the text recogniser
 and the mask network took no part in that: their rows say whether it carries over. What it costs in PSNR stands in
 machine.tsv.
-
-"""
-_METRICS = """Spearman's rank correlation between a metric's mean and the accuracy over all points (codecs and
-settings). Distances in features (`d_…`) and other distances are negated, so that 1 is a metric that ranks the points as
-the task does. A metric that only follows the rate predicts as well as the row `rate`. Resampling blurs ranks, so that
-the intervals lean low.
 
 """
 _PAIRS = """Pairs of codecs at the same rate whose difference in accuracy has an interval around 0. Every pair is judged

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from ...errors import CodecError, InputError
 from ..metrics import SOUND_METRICS
+from .laboratory import file_of
 from .task import IDENTITY, Coded
 
 __all__ = ["Picture", "are_sounds", "choose", "embed"]
@@ -127,9 +127,8 @@ def _decoded(results: Path, row: Coded, decode: Decode) -> tuple[bytes, np.ndarr
 
 
 def _files(results: Path, row: Coded) -> Iterator[Path]:
-    """files/SOURCE/CODEC/SETTING/ITEM.suffix (see `laboratory.file_of`), whatever the suffix."""
-    *parts, stem = (quote(part, safe=" ") for part in (row.source, row.codec, f"{row.setting:g}", row.item))
-    folder = results.joinpath("files", *parts)
+    """Where `file_of` puts it, whatever the suffix."""
+    folder, stem = (path := file_of(results, row.source, row.codec, row.setting, row.item, "")).parent, path.name
     # Quoted names hold nothing that a pattern would take for itself; of a and a.b, a.* is only the first one's.
     return (path for path in folder.glob(f"{stem}.*") if "." not in path.name[len(stem) + 1 :])
 

@@ -46,6 +46,13 @@ class LabelledFolder:
     classes: int | None
     where: str
 
+    def truth(self, name: str, *, needed: bool) -> Any:
+        """What is true of an item, None where nobody knows. Raises InputError if it is needed."""
+        truth = self.truths.get(name)
+        if truth is None and needed:
+            raise InputError(f"{name}: its name begins with no class number")
+        return truth
+
 
 def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> LabelledFolder:
     """The files of a folder and what is known of them. labels: see the module's text; texts: whether they are texts.

@@ -54,10 +54,10 @@ class Equipment:
 
 @dataclass(frozen=True)
 class Todo:
-    """What is missing at one setting. encode: the file itself; otherwise it is read."""
+    """What is missing at one setting. digest: of the file that is there, None if it has to be made."""
 
     setting: float
-    encode: bool
+    digest: str | None
     metrics: tuple[str, ...]
     tasks: tuple[str, ...]
 
@@ -164,13 +164,12 @@ class Laboratory:
     def _measure(self, unit: Unit, todo: Todo, original: Original) -> Found:
         samples, codec = original.item.samples, self.codecs[unit.codec]
         path = self.file(unit.source, unit.codec, todo.setting, unit.item)
-        if todo.encode:
+        data = b"" if todo.digest is None else path.read_bytes()
+        if todo.digest is None or file_digest(data) != todo.digest:  # none yet, or damaged since
             data = codec.encode(samples, todo.setting)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path, overwrite=True) as file:
                 file.write(data)
-        else:
-            data = path.read_bytes()
         decoded = codec.decode(data)
         if decoded.shape != samples.shape or decoded.dtype != samples.dtype:
             found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (decoded, samples))

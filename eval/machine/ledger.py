@@ -107,7 +107,8 @@ class Ledger:
             metrics = tuple(name for name in self.laboratory.metrics if name not in entry.metrics)
             tasks = tuple(name for name in self.laboratory.tasks_of(entry.place[0]) if name not in entry.answers)
             if entry.coded is None or metrics or tasks:
-                todo.setdefault(entry.place, []).append(Todo(entry.setting, entry.coded is None, metrics, tasks))
+                digest = None if entry.coded is None else entry.coded["digest"]
+                todo.setdefault(entry.place, []).append(Todo(entry.setting, digest, metrics, tasks))
         return [Unit(*place, tuple(parts)) for place, parts in todo.items()]
 
     def take(self, unit: Unit, found: list[Found]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class TextOnPhotographs:
         """How the pictures were made."""
         size = f"short side {self.short_side} (Pillow LANCZOS)" if self.short_side else "as they are"
         letters = ", ".join(map(str, SIZES))
-        return f"{self.name}: RGB pictures, {size}, with lines of text in DejaVu Sans of {letters} pixels"
+        return f"RGB pictures, {size}, with lines of text in DejaVu Sans of {letters} pixels"
 
     def names(self) -> tuple[str, ...]:
         """Files, by name."""

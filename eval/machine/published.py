@@ -18,8 +18,6 @@ from pathlib import Path
 
 from ...bitstream import atomic_write
 from ...errors import CodecError
-from ..report import write_tsv
-from .figures import TABLES
 from .findings import MACHINE, PLAIN, page
 from .items import write_items
 from .run import TaskRun, run_tasks
@@ -50,14 +48,9 @@ def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int 
     machine = summarise([r for r in run.rows if r.codec in (IDENTITY, PLAIN, MACHINE)], PLAIN, RATES, resamples)
     results = root / "eval" / "results"
     (results / "machine").mkdir(parents=True, exist_ok=True)
-    head = [*run.comments, f"intervals: 95%, {resamples} bootstrap resamples of items", *summary.notes]
-    for name in TABLES:
-        columns, rows = summary.table(name)
-        write_tsv(
-            results / "machine.tsv" if name == "points" else results / "machine" / f"{name}.tsv", head, rows, columns
-        )
-    columns, rows = machine.table("comparisons")
-    write_tsv(results / "machine" / "machine-1.tsv", head, rows, columns)
+    points, *_ = summary.write(results / "machine", run.comments)
+    points.replace(results / "machine.tsv")
+    machine.write(results / "machine", run.comments, only={"comparisons": "machine-1"})
     write_items(results / "machine" / "items.tsv", run.comments, run.rows)
     (root / "docs").mkdir(exist_ok=True)
     with atomic_write(root / "docs" / "machine-perception.md", overwrite=True) as file:

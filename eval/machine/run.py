@@ -135,10 +135,7 @@ def _comments(laboratory: Laboratory, skipped: Sequence[tuple[str, str]]) -> lis
     return [
         "one row a coded file; bytes are those of the file",
         *environment(),
-        *(
-            f"source {source.name}: {source.description.removeprefix(f'{source.name}: ')}"
-            for source in laboratory.sources.values()
-        ),
+        *(f"source {source.name}: {source.description}" for source in laboratory.sources.values()),
         *(f"task {name}: {task.measure}; {task.description}" for name, task in laboratory.tasks.items()),
         *(f"codec {name}: {codec.description}" for name, codec in laboratory.codecs.items()),
         *(f"left out {name}: {why}" for name, why in skipped),

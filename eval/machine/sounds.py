@@ -46,7 +46,7 @@ class Sounds:
     @property
     def description(self) -> str:
         """How the sounds were made, and where their truths come from."""
-        return f"{self.name}: sounds of one channel at {self.sample_rate} Hz, {self._found.where}"
+        return f"sounds of one channel at {self.sample_rate} Hz, {self._found.where}"
 
     @property
     def classes(self) -> int | None:
@@ -59,9 +59,7 @@ class Sounds:
 
     def item(self, name: str) -> Item:
         """A sound, float32 [T], and what is known of it. Raises CodecError for a file that holds none."""
-        truth = self._found.truths.get(name)
-        if truth is None and self.labels == "prefix":
-            raise InputError(f"{name}: its name begins with no class number")
+        truth = self._found.truth(name, needed=self.labels == "prefix")
         return Item(name, read_sound(self.folder / name, self.sample_rate), truth)
 
 

@@ -52,7 +52,7 @@ class Photographs:
     def description(self) -> str:
         """How the pictures were made, and where their classes come from."""
         size = f"short side {self.short_side} (Pillow LANCZOS)" if self.short_side else "as they are"
-        return f"{self.name}: RGB pictures, {size}, {self._found.where}"
+        return f"RGB pictures, {size}, {self._found.where}"
 
     @property
     def classes(self) -> int | None:
@@ -67,9 +67,7 @@ class Photographs:
         """A picture, uint8 [H, W, 3], and its class. Raises CodecError of one sentence for a file that is none, one
         that is too small, and one that should have a class and has none.
         """
-        truth = self._found.truths.get(name)
-        if truth is None and self.labels == "prefix":
-            raise InputError(f"{name}: its name begins with no class number")
+        truth = self._found.truth(name, needed=self.labels == "prefix")
         try:
             samples = read_rgb(self.folder / name)
             samples = samples if self.short_side is None else shrink(samples, self.short_side)

@@ -8,6 +8,7 @@ flight end and keeps their results.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import threading
@@ -20,6 +21,7 @@ from .laboratory import Equipment, Found, Laboratory, Unit
 
 __all__ = ["measured"]
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Outcome = tuple[list[Found], str | None]
 
 
@@ -27,7 +29,7 @@ def measured(laboratory: Laboratory, todo: list[Unit], workers: int) -> Iterator
     """Each unit with its results, as they come, and why it failed if it did.
 
     workers: processes, 1 for none besides this one. Raises InputError when a process dies, and for equipment that
-    cannot be sent to one.
+    cannot be sent to one; OSError when the disk is full.
     """
     workers = min(workers, len(todo))
     if workers <= 1:
@@ -68,6 +70,8 @@ def _attempt(laboratory: Laboratory, unit: Unit) -> Outcome:
     try:
         return laboratory.measure(unit), None
     except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch's; CodecError is an OSError
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise  # no item's fault: all others would fail too
         return [], " ".join(str(error).split()) or type(error).__name__
 
 
