@@ -61,7 +61,7 @@ def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, 
 
 def receptive_field(config: TransformConfig) -> int:
     """How far in pixels, on each side, a decoded pixel depends on latents beyond its own 16 x 16 block."""
-    return 8 * config.synthesis8 + 16 * config.synthesis16
+    return (8 * config.synthesis8 + 16 * config.synthesis16) * (config.kernel // 2)
 
 
 def coding_kind(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
@@ -119,7 +119,7 @@ class LatentCoding:
         try:
             transform = TransformConfig(**self.card["transform"])
             hyper = HyperConfig(**self.card["hyper"])
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             raise ModelError("the model's card does not give the sizes of its networks") from None
         entropy = coding_kind(self.card)(parse_tensors(tensors))
         if (entropy.latent, entropy.hyper) != (transform.latent, hyper.hyper):
@@ -131,7 +131,7 @@ class LatentCoding:
             HyperAnalysis(hyper),
             Synthesis(transform),
             # As far as their depthwise layers reach.
-            analysis_reach=-(-(8 * transform.analysis8 + 16 * transform.analysis16) // DOWN),
+            analysis_reach=-(-(8 * transform.analysis8 + 16 * transform.analysis16) * (transform.kernel // 2) // DOWN),
             synthesis_reach=-(-receptive_field(transform) // DOWN),
             window=WINDOW,
         )

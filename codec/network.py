@@ -17,7 +17,7 @@ from ..entropy.context import ContextConfig, ContextHyperprior
 from ..entropy.hyperprior import HyperConfig, Hyperprior
 from .transforms import Analysis, Synthesis, TransformConfig
 
-__all__ = ["ImageNetwork", "NetworkConfig", "start_from_statistics"]
+__all__ = ["ImageNetwork", "NetworkConfig", "decoding_macs", "start_from_statistics"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,25 @@ class ImageNetwork(nn.Module):
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         likelihood = self.hyperprior(self.g_a(x, index), index)
         return self.g_s(likelihood.y_hat, index), likelihood.bits_y + likelihood.bits_z
+
+
+_SIDE = {
+    **{f"hyperprior.h_s.layers.{n}.": side for n, side in enumerate((64, 64, 32, 32, 16))},
+    "hyperprior.context.": 32,
+    **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up."), 16),
+    **dict.fromkeys(("g_s.blocks8.", "g_s.head."), 8),
+}
+"""Of the layers that decoding runs: each has one position for so many by so many pixels."""
+
+
+def decoding_macs(network: ImageNetwork) -> float:
+    """Multiplications a pixel to decode: h_s, the passes with context and g_s. Every weight counts once a position."""
+    return sum(
+        p.numel() / side**2
+        for name, p in network.named_parameters()
+        for prefix, side in _SIDE.items()
+        if name.startswith(prefix) and name.endswith(".weight")
+    )
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ All work is done at 1/8 and 1/16 of the resolution, after a pixel-unshuffle, by 
 which cost 3 N^2 + 9 N multiplications a position: an order of magnitude fewer for a pixel than the ladders of
 stride-2 5x5 convolutions with GDN (Ballé et al. 2018). There is no global operator, so that a region of the picture
 depends on a bounded neighbourhood only. The shape follows ConvNeXt (Liu et al. 2022) and the gated blocks of NAFNet
-(Chen et al. 2022) and DCVC-RT (Jia et al. 2025).
+(Chen et al. 2022) and DCVC-RT (Jia et al. 2025). Other blocks of the same cost can be trained for comparison
+(`TransformConfig.block`; results in eval/results/ablations.tsv).
 
 One model serves all rates: a quality index in [0, 63], fractional values allowed, selects per-channel gains inside both
 transforms and on the latent (Cui et al. 2021; DCVC-FM, Li et al. 2024).
@@ -20,7 +21,9 @@ the encoder, and pixels in the decoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,18 +32,27 @@ from torch import Tensor, nn
 from ..entropy.exact import clamp_inward
 from ..entropy.hyperprior import GAIN_LINE, IndexTable
 
-__all__ = ["Analysis", "Pointwise", "Synthesis", "TransformConfig"]
+__all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 
 LIMIT = 16.0
 """Features between blocks stay within +-LIMIT. A block is a product of its inputs, so that what is larger than anything
 in training would grow as a power of a power; photographs reach 7 (image-1 on the validation pictures)."""
 STRIP = 4096
 """Positions that a block works on at a time when it codes on the CPU: its widest tensor is then 5 to 10 MB."""
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "none": lambda x: x,
+}
+"""What a block's gate or hidden channels go through; none in a gated block leaves the product of a and b."""
 
 
 @dataclass(frozen=True)
 class TransformConfig:
-    """Sizes of g_a and g_s. Both are symmetric, but for the number of blocks."""
+    """Sizes of g_a and g_s. Both are symmetric, but for the number of blocks. Raises ValueError for sizes below 1, for
+    blocks and activations that there are not, and for even kernels.
+    """
 
     channels: int = 3
     """Colour channels of the picture: 3 (RGB; grey pictures are coded as RGB with equal channels)."""
@@ -58,6 +70,27 @@ class TransformConfig:
     """Blocks of g_s at 1/8 resolution."""
     synthesis16: int = 3
     """Blocks of g_s at 1/16 resolution."""
+    block: str = "gated"
+    """One of BLOCKS."""
+    activation: str = "silu"
+    """One of ACTIVATIONS."""
+    kernel: int = 3
+    """Side of the blocks' spatial convolution, odd."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            known = {"block": BLOCKS, "activation": ACTIVATIONS}.get(name)
+            if known is not None and value not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
+            if known is None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel is odd, not {self.kernel}")
+
+    def entries(self) -> dict[str, Any]:
+        """What a model's card says of them: the sizes, and of the blocks what is not as usual."""
+        usual = {f.name: f.default for f in fields(self) if f.name in ("block", "activation", "kernel")}
+        return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
 
 
 def _gained(x: Tensor, log_gain: Tensor) -> Tensor:
@@ -84,20 +117,20 @@ class Pointwise(nn.Module):
             return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
 
 
-class GatedBlock(nn.Module):
-    """x [B, N, H, W] -> clamp(x + W_o(DW3x3(a) * silu(b))), with a and b two pointwise projections of x."""
+class Block(nn.Module):
+    """x [B, N, H, W] -> clamp(x + W_o f(x)). What differs between blocks is f, `inner`, which looks at `reach` rows and
+    columns on each side. All but 3x3 gated blocks are here to be compared with them.
+    """
 
-    def __init__(self, width: int):
-        super().__init__()
-        self.project_in = Pointwise(width, 2 * width)
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.project_out = Pointwise(width, width, std=0.005)
-        with torch.no_grad():
-            self.depthwise.weight[:, :, 1, 1] += 0.5
+    reach: int
+    project_out: Pointwise
+
+    def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        """f(x) [B, K, H, W], or some rows of it."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        a, b = self.project_in(x).chunk(2, 1)
-        return clamp_inward(x + self.project_out(self.depthwise(a) * F.silu(b)), -LIMIT, LIMIT)
+        return clamp_inward(x + self.project_out(self.inner(x)), -LIMIT, LIMIT)
 
     def run_(self, x: Tensor) -> Tensor:
         """forward() for coding, written over x: a few rows at a time, so that what lies between stays in the cache.
@@ -107,24 +140,77 @@ class GatedBlock(nn.Module):
         """
         b, _, height, width = x.shape
         rows = max(4, STRIP // (b * width))
-        above = x[:, :, :0]  # the row above the strip, as it was before this block changed it
+        above = x[:, :, :0]  # the rows above the strip, as they were before this block changed them
         for top in range(0, height, rows):
             end = min(top + rows, height)
             first = above.shape[2]
-            strip = torch.cat([above, x[:, :, top : end + 1]], 2)
-            above = strip[:, :, first + end - top - 1 : first + end - top]
-            a, gate = self.project_in(strip).chunk(2, 1)
-            a = self.depthwise(a)[:, :, first : first + end - top]
+            strip = torch.cat([above, x[:, :, top : end + self.reach]], 2)
+            above = strip[:, :, max(0, first + end - top - self.reach) : first + end - top]
             own = x[:, :, top:end]
-            own.add_(self.project_out(a * F.silu(gate[:, :, first : first + end - top]))).clamp_(-LIMIT, LIMIT)
+            inner = self.inner(strip, slice(first, first + end - top))
+            own.add_(self.project_out(inner)).clamp_(-LIMIT, LIMIT)
         return x
 
 
-class _Blocks(nn.Sequential):
-    """A chain of gated blocks, x [B, N, H, W] -> the same shape. Without gradients x itself is overwritten."""
+class GatedBlock(Block):
+    """f(x) = DW(a) * act(b), with a and b two pointwise projections of x."""
 
-    def __init__(self, count: int, width: int):
-        super().__init__(*(GatedBlock(width) for _ in range(count)))
+    def __init__(self, width: int, activation: str, kernel: int):
+        super().__init__()
+        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
+        self.project_in = Pointwise(width, 2 * width)
+        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.project_out = Pointwise(width, width, std=0.005)
+        with torch.no_grad():
+            self.depthwise.weight[:, :, kernel // 2, kernel // 2] += 0.5
+
+    def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        a, b = self.project_in(x).chunk(2, 1)
+        return self.depthwise(a)[:, :, rows] * self.activation(b[:, :, rows])
+
+
+class PlainBlock(Block):
+    """f(x) = act(W_i DW(x)) with 3/2 N channels: the block of ConvNeXt, as narrow as costs what a gated one does."""
+
+    def __init__(self, width: int, activation: str, kernel: int):
+        super().__init__()
+        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
+        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.project_in = Pointwise(width, 3 * width // 2)
+        self.project_out = Pointwise(3 * width // 2, width, std=0.005)
+        with torch.no_grad():
+            self.depthwise.weight[:, :, kernel // 2, kernel // 2] += 0.5
+
+    def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        return self.activation(self.project_in(self.depthwise(x)[:, :, rows]))
+
+
+class ResidualBlock(Block):
+    """f(x) = act(conv(act(W_i x))) with 19/40 N channels: the residual bottleneck block of ELIC (He et al. 2022), as
+    narrow as costs with 3x3 what a gated one does.
+    """
+
+    def __init__(self, width: int, activation: str, kernel: int):
+        super().__init__()
+        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
+        middle = max(1, 19 * width // 40)
+        self.project_in = Pointwise(width, middle)
+        self.spatial = nn.Conv2d(middle, middle, kernel, padding=kernel // 2)
+        self.project_out = Pointwise(middle, width, std=0.005)
+
+    def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        return self.activation(self.spatial(self.activation(self.project_in(x)))[:, :, rows])
+
+
+BLOCKS: dict[str, type[Block]] = {"gated": GatedBlock, "plain": PlainBlock, "residual": ResidualBlock}
+
+
+class _Blocks(nn.Sequential):
+    """A chain of blocks, x [B, N, H, W] -> the same shape. Without gradients x itself is overwritten."""
+
+    def __init__(self, count: int, width: int, config: TransformConfig):
+        block = BLOCKS[config.block]
+        super().__init__(*(block(width, config.activation, config.kernel) for _ in range(count)))
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu":
@@ -147,10 +233,10 @@ class Analysis(nn.Module):
         super().__init__()
         c = config
         self.stem = Pointwise(64 * c.channels, c.width8)
-        self.blocks8 = _Blocks(c.analysis8, c.width8)
+        self.blocks8 = _Blocks(c.analysis8, c.width8, c)
         self.gain8 = IndexTable(c.width8)
         self.down = Pointwise(4 * c.width8, c.width16)
-        self.blocks16 = _Blocks(c.analysis16, c.width16)
+        self.blocks16 = _Blocks(c.analysis16, c.width16, c)
         self.head = Pointwise(c.width16, c.latent, full=True)
         self.gain_y = IndexTable(c.latent, GAIN_LINE)
 
@@ -179,10 +265,10 @@ class Synthesis(nn.Module):
         c = config
         self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]))
         self.stem = Pointwise(c.latent, c.width16, full=True)
-        self.blocks16 = _Blocks(c.synthesis16, c.width16)
+        self.blocks16 = _Blocks(c.synthesis16, c.width16, c)
         self.up = Pointwise(c.width16, 4 * c.width8)
         self.gain8 = IndexTable(c.width8)
-        self.blocks8 = _Blocks(c.synthesis8, c.width8)
+        self.blocks8 = _Blocks(c.synthesis8, c.width8, c)
         self.head = Pointwise(c.width8, 64 * c.channels)
 
     def forward(self, y_hat: Tensor, index: Tensor) -> Tensor:

@@ -121,8 +121,9 @@ class ContextHyperprior(Hyperprior):
                 mu = _mean(mu, d, widen[:, own])
                 t = clamp_inward(t + dt, 0, SCALES - 1)
             residual = y[:, own] - mu
-            bits_y = bits_y + residual_bits(residual, t, self.training, rounded)
-            part = mu + residual + (residual.round() - residual).detach()
+            seen, change = self.quantise(residual)
+            bits_y = bits_y + residual_bits(residual, t, self.training, rounded, seen)
+            part = mu + residual + change
             y_hat = y_hat.index_copy(1, torch.tensor(own, device=y.device), part)
             residual = part - mu_0[:, own]
             r = _context(residual, narrow[:, own])

@@ -15,6 +15,7 @@ Laplacians take the place of their Gaussians: what the trained transform really 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -187,6 +188,11 @@ class Hyperprior(nn.Module):
     noise. For training with y given: a gradient to y needs the noise.
     """
 
+    rounding: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    """What training puts in the place of rounding: residuals -> what bits_y is counted on, what is added to mu for
+    y_hat. None: noise for the one, the rounded residuals for the other.
+    """
+
     def __init__(self, config: HyperConfig):
         super().__init__()
         self.config = config
@@ -204,8 +210,15 @@ class Hyperprior(nn.Module):
         z_hat, bits_z = self.hyper_latent(y, index)
         mu, t = self.h_s(z_hat, index)
         residual = y.float() - mu
-        y_hat = mu + residual + (residual.round() - residual).detach()
-        return Likelihood(y_hat, residual_bits(residual, t, self.training, rounded), bits_z)
+        seen, change = self.quantise(residual)
+        return Likelihood(mu + residual + change, residual_bits(residual, t, self.training, rounded, seen), bits_z)
+
+    def quantise(self, residual: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Residuals -> what bits are counted on (None: as `residual_bits` does), and y_hat - mu - residual."""
+        if self.rounding is None or not self.training:
+            return None, (residual.round() - residual).detach()
+        seen, rounded = self.rounding(residual)
+        return seen, rounded - residual
 
 
 LEAST_SCALE = 18.0
@@ -213,19 +226,19 @@ LEAST_SCALE = 18.0
 saves nothing, but a narrow Laplacian on noise would pull at it hardest."""
 
 
-def residual_bits(residual: Tensor, t: Tensor, training: bool, rounded: bool) -> Tensor:
+def residual_bits(residual: Tensor, t: Tensor, training: bool, rounded: bool, seen: Tensor | None = None) -> Tensor:
     """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t: of the rounded ones if not in training; else with
-    noise in place of rounding; or (`rounded`) of the rounded ones with the gradient to t, the gradient to mu being that
-    of the noisy ones.
+    noise in place of rounding, or as they are `seen`; or (`rounded`) of the rounded ones with the gradient to t, the
+    gradient to mu being that of the noisy ones.
     """
-    noisy = residual + torch.rand_like(residual) - 0.5 if training else residual
+    noisy = residual + torch.rand_like(residual) - 0.5 if training and seen is None else residual
     if not training or rounded:
         bits = laplace_bits(residual.detach().round(), clamp_inward(t, 0, SCALES - 1))
         if training:
             smooth = laplace_bits(noisy, t.detach().clamp_min(LEAST_SCALE))
             bits = bits + (smooth - smooth.detach())
     else:
-        bits = laplace_bits(noisy, t)
+        bits = laplace_bits(noisy if seen is None else seen, t)
     return bits.flatten(1).sum(1)
 
 

@@ -98,7 +98,7 @@ def freeze_network(
     card = {
         "name": name,
         "kind": "image",
-        "transform": asdict(config.transform),
+        "transform": config.transform.entries(),
         "hyper": asdict(config.hyper),
         **context,
         "receptive_field": receptive_field(config.transform),

@@ -22,17 +22,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..codec.network import ImageNetwork, start_from_statistics
+from ..codec.network import ImageNetwork, decoding_macs, start_from_statistics
 from ..codec.tiles import DOWN
-from ..entropy.hyperprior import QUALITY_LEVELS
 from ..errors import InputError, ModelError
 from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .features import FeatureDistance
-from .objectives import balance_weight, distortion_of, lagrangian, quality_lambda
+from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .photo import PhotoRecipe, train_photo
 from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
+from .rounding import rounding_of
 
 __all__ = ["SCHEMAS", "load_checkpoint", "train", "weights_of"]
 
@@ -41,6 +41,8 @@ ANEW = "hyperprior.context."
 POOL = 2048
 """Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
+TAIL_RATE = 0.03
+"""The learning rate of a recipe's `tail`, against the highest."""
 SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
 """What each kind of recipe is checked against."""
 
@@ -155,6 +157,8 @@ class _Run:
         torch.manual_seed(recipe.seed + self.rank)
         seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
         self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers, recipe.synthetic)
+        # Of its own, as the crops' is: runs with one seed see the same crops at the same indices, whatever they train.
+        self.indices = torch.Generator().manual_seed(seed)
         self.network = ImageNetwork(recipe.network())
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if not self.resumes:
@@ -178,7 +182,10 @@ class _Run:
             self._restore()
         self.held_out = _centre_crops(recipe.validation)
         pictures = self.crops.pictures
-        self.say(f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels")
+        self.say(
+            f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels; to decode takes "
+            f"{decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel"
+        )
 
     # -- state on disk
 
@@ -222,7 +229,7 @@ class _Run:
         """Batches of crops with random quality indices."""
         for x in self.crops:
             x = x.to(self.fabric.device, non_blocking=True)
-            yield x, torch.randint(0, QUALITY_LEVELS, (len(x),), device=x.device)
+            yield x, draw_indices(self.recipe.indices, len(x), self.indices).to(x.device)
 
     def _latents(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of latents of crops at random quality indices, each of them `reuse` times on average: what the frozen
@@ -254,8 +261,10 @@ class _Run:
         return self.recipe.phases[-1]
 
     def learning_rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
-        return self.recipe.learning_rate * warm * max(0.5 * (1 + math.cos(math.pi * self.done)), 1e-3)
+        r = self.recipe
+        warm = min(1.0, (self.step + 1) / r.warmup_steps)
+        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, self.done / (1 - r.tail))))
+        return r.learning_rate * warm * max(falling, TAIL_RATE if r.tail else 1e-3)
 
     def go(self) -> None:
         recipe, fabric = self.recipe, self.fabric
@@ -272,6 +281,7 @@ class _Run:
             rate = self.learning_rate()
             for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
                 group["lr"] = rate
+            self.network.hyperprior.rounding = rounding_of(recipe.rounding, self.done)
             loss, _, _, _ = self.model(x, index)
             fabric.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)

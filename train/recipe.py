@@ -92,7 +92,7 @@ class Recipe(Strict):
     train_only: list[str] = []
     """Prefixes of the parameters to train, the others frozen; empty: all."""
 
-    transform: dict[str, int] = {}
+    transform: dict[str, int | str] = {}
     hyper: dict[str, int] = {}
     context: dict[str, int] | None = None
     """Sizes of the networks of passes with context ({}: the usual ones); none: a hyperprior without. A run may start
@@ -102,7 +102,12 @@ class Recipe(Strict):
     """rd: bpp + lambda * distortion; rate: the bits of y alone, for an entropy model on frozen transforms. That runs no
     synthesis: y_hat differs from y by a rounding, whatever the entropy model."""
     reuse: int = Field(4, ge=1)
-    """objective rate: in how many steps, on average, a crop's latent is used."""
+    """objective rate: in how many steps, on average, a crop's latent is used. Latents are kept in memory only: after
+    `--resume` they are collected anew, from new crops, before the first step."""
+    rounding: Literal["noise", "straight-through", "soft"] = "noise"
+    """What training puts in the place of rounding the latent (see train/rounding.py)."""
+    indices: Literal["uniform", "stratified"] = "uniform"
+    """How the quality indices of a batch are drawn: each by itself, or one from each of as many equal ranges."""
     distortion: Literal["mse", "ms-ssim"] = "mse"
     features: FeatureTerm | None = None
     """What is added to the distortion for the sake of machines that look at the pictures."""
@@ -119,7 +124,10 @@ class Recipe(Strict):
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon: matrices with Muon (Jordan et al. 2024), the rest with AdamW."""
     learning_rate: float = 1e-3
+    """The highest: it rises over `warmup_steps` and falls along a half cosine, to a thousandth."""
     warmup_steps: int = 300
+    tail: float = Field(0.0, ge=0, lt=1)
+    """Share of the run, at its end, with a constant learning rate of 3% of the highest; the cosine ends before."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
@@ -136,6 +144,8 @@ class Recipe(Strict):
             raise ValueError("ms-ssim needs crops of at least 192 pixels")
         if self.objective == "rate" and self.train_only != ["hyperprior"]:
             raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
+        if self.objective == "rate" and self.rounding != "noise":
+            raise ValueError("objective rate counts rounded latents: `rounding` is of objective rd")
         if self.context is not None and self.network().transform.latent % GROUPS:
             raise ValueError(f"with context, the channels of the latent are a multiple of {GROUPS}")
         self.network()
@@ -144,7 +154,7 @@ class Recipe(Strict):
     def network(self) -> NetworkConfig:
         """The sizes of the network that this recipe trains."""
         try:
-            transform = TransformConfig(**self.transform)
+            transform = TransformConfig(**self.transform)  # pyright: ignore[reportArgumentType]
             hyper = HyperConfig(**{**asdict(HyperConfig()), **self.hyper, "latent": transform.latent})
             context = None if self.context is None else ContextConfig(**self.context)
         except TypeError as e:
