@@ -25,7 +25,14 @@ def rd_command(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
     codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")] = Path("rd"),
-    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD-rates refer to.")] = None,
+    anchors: Annotated[
+        str | None,
+        typer.Option("--anchor", help="Codecs or published curves that BD-rates refer to: names, with commas."),
+    ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option("--curves", help="Table of published curves to compare with (codec, bpp, psnr, ms_ssim)."),
+    ] = None,
     low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
     high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
     limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
@@ -37,7 +44,15 @@ def rd_command(
 
         with counting("measuring", quiet) as tick:
             result = run_rd(
-                folder, _names(codecs), output, anchor=anchor, low=low, high=high, limit=limit, progress=tick
+                folder,
+                _names(codecs),
+                output,
+                anchors=_names(anchors or ""),
+                curves=curves,
+                low=low,
+                high=high,
+                limit=limit,
+                progress=tick,
             )
         print_table(result.summary_table())
         print()

@@ -8,7 +8,8 @@ Conventions, so that figures can be compared:
 - PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
 - Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM.
 - BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
-  (only pictures whose curves cover at least half of the range asked for; how many is stated).
+  (only pictures whose curves cover at least half of the range asked for; how many is stated). Against published curves
+  (see `curves`) there is only the first.
 - Seconds are wall-clock for one call each, without reading the picture, after one call that is not timed.
 
 Every picture counts for all codecs or for none: a picture that cannot be read, that has an alpha channel or 16 bits, or
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,6 +33,7 @@ from ..bitstream import check_writable
 from ..errors import CodecError, InputError
 from . import metrics, report
 from ._extras import extra
+from .curves import Curves, read_curves
 from .peers import Codec, codec_by_name, unique_name
 from .pictures import picture_paths, read_rgb
 from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
@@ -75,7 +78,8 @@ def run_rd(
     codecs: Sequence[str | Codec],
     out: Path,
     *,
-    anchor: str | None = None,
+    anchors: Sequence[str] = (),
+    curves: Path | None = None,
     low: float = 26,
     high: float = 36,
     limit: int | None = None,
@@ -83,10 +87,10 @@ def run_rd(
 ) -> RDResult:
     """Measure codecs on the pictures of a directory (not of its subdirectories) and write the four files of `OUTPUTS`.
 
-    codecs: specs as in `peers`, or objects with the `Codec` interface; anchor: the codec that BD-rates refer to, by
-    default jpeg if it takes part, else the first; low, high: range of PSNR in dB for BD-rates; limit: only the first
-    files by name; progress(done, total) is called after every file written, and a skipped picture counts as done.
-    Older results in `out` are replaced.
+    codecs: specs as in `peers`, or objects with the `Codec` interface; anchors: the codecs that BD-rates refer to, by
+    default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
+    pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; progress(done, total) is
+    called after every file written, and a skipped picture counts as done. Older results in `out` are replaced.
 
     Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
     packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
@@ -101,7 +105,10 @@ def run_rd(
     for module, package in _NEEDED:
         extra(module, package)
     contestants = _contestants(codecs)
-    reference = _anchor(contestants, codecs, anchor)
+    published = {} if curves is None else read_curves(curves)
+    if clash := sorted(published.keys() & contestants.keys()):
+        raise InputError(f"{curves}: {clash[0]} is also the name of a codec that is measured")
+    references = _anchors(contestants, codecs, published, anchors)
     out.mkdir(parents=True, exist_ok=True)
     for name in OUTPUTS:
         check_writable(out / name, overwrite=True)
@@ -112,19 +119,21 @@ def run_rd(
         raise InputError(f"{directory}: no picture could be measured ({reasons})")
     points = tuple(points_of(items))
     comparisons = []
-    for name in contestants:
-        if name != reference:
-            comparisons.append(compare(items, name, reference, "psnr", float(low), float(high)))
-            comparisons.append(compare(items, name, reference, "ms_ssim_db", MS_SSIM_LOW, MS_SSIM_HIGH))
+    for reference, name in product(references, contestants):
+        known = published.get(reference)
+        for metric, ends in (("psnr", (float(low), float(high))), ("ms_ssim_db", (MS_SSIM_LOW, MS_SSIM_HIGH))):
+            if name != reference and (known is None or metric in known):
+                comparisons.append(compare(items, name, reference, metric, *ends, published=known))
     title = f"{directory.resolve().name}: {len({item.item for item in items})} pictures"
     comments = [
         f"{title}; rates are those of whole files",
         *report.environment(),
         *(f"{name}: {codec.description}" for name, codec in contestants.items()),
+        *([f"{', '.join(published)}: published curves"] if published else []),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
     ]
     result = RDResult(tuple(items), points, tuple(comparisons), tuple(skipped), tuple(comments))
-    _write(result, out, title, list(contestants), float(low), float(high))
+    _write(result, out, title, list(contestants), published, float(low), float(high))
     return result
 
 
@@ -139,14 +148,17 @@ def _contestants(codecs: Sequence[str | Codec]) -> dict[str, Codec]:
     return named
 
 
-def _anchor(contestants: dict[str, Codec], codecs: Sequence[str | Codec], anchor: str | None) -> str:
-    if anchor is None:
-        return "jpeg" if "jpeg" in contestants else next(iter(contestants))
+def _anchors(
+    contestants: dict[str, Codec], codecs: Sequence[str | Codec], published: Curves, anchors: Sequence[str]
+) -> list[str]:
+    if not anchors:
+        return ["jpeg" if "jpeg" in contestants else next(iter(contestants)), *published]
     by_spec = dict(zip(dict.fromkeys(codecs), contestants, strict=True))
-    name = by_spec.get(anchor, anchor)
-    if name not in contestants:
-        raise InputError(f"the anchor {anchor!r} is not among the codecs: {', '.join(contestants)}")
-    return name
+    names = [by_spec.get(anchor, anchor) for anchor in dict.fromkeys(anchors)]
+    for name in names:
+        if name not in contestants and name not in published:
+            raise InputError(f"the anchor {name!r} is not among the codecs: {', '.join([*contestants, *published])}")
+    return names
 
 
 def _measure(
@@ -202,7 +214,9 @@ def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: f
     )
 
 
-def _write(result: RDResult, out: Path, title: str, codecs: list[str], low: float, high: float) -> None:
+def _write(
+    result: RDResult, out: Path, title: str, codecs: list[str], published: Curves, low: float, high: float
+) -> None:
     for name, rows, kind in (
         (OUTPUTS[0], result.items, Item),
         (OUTPUTS[1], result.points, Point),
@@ -210,12 +224,17 @@ def _write(result: RDResult, out: Path, title: str, codecs: list[str], low: floa
     ):
         columns = [column.name for column in fields(kind)]
         report.write_tsv(out / name, result.comments, [asdict(row) for row in rows], columns)
-    psnr, similarity = (
-        {name: curve_of(result.items, name, metric) for name in codecs} for metric in ("psnr", "ms_ssim_db")
-    )
     panels = [
-        report.Panel("PSNR (dB, RGB)", psnr, low, high),
-        report.Panel("MS-SSIM (dB)", similarity, MS_SSIM_LOW, MS_SSIM_HIGH),
+        report.Panel(
+            label,
+            {name: curve_of(result.items, name, metric) for name in codecs},
+            *ends,
+            published={name: known[metric] for name, known in published.items() if metric in known},
+        )
+        for label, metric, *ends in (
+            ("PSNR (dB, RGB)", "psnr", low, high),
+            ("MS-SSIM (dB)", "ms_ssim_db", MS_SSIM_LOW, MS_SSIM_HIGH),
+        )
     ]
     report.plot_curves(out / OUTPUTS[3], title, panels)
 

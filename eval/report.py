@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,15 @@ _RATE_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a curve for each codec, and the range of quality (dB) that its BD-rates ask for, which is shaded."""
+    """One plot: a curve for each codec, and the range of quality (dB) that its BD-rates ask for, which is shaded.
+    published: curves by others, dashed.
+    """
 
     label: str
     curves: Mapping[str, Curve]
     low: float
     high: float
+    published: Mapping[str, Curve] = field(default_factory=dict)
 
 
 def environment() -> list[str]:
@@ -95,15 +98,16 @@ def plot_curves(path: Path, title: str, panels: Sequence[Panel]) -> None:
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.axhspan(panel.low, panel.high, color="0.95", zorder=0)
         rates = []
-        for name, curve in panel.curves.items():
+        for name, curve in {**panel.curves, **panel.published}.items():
             points = [p for p in zip(curve.rates, curve.qualities, strict=True) if math.isfinite(p[1])]
             rates.extend(rate for rate, _ in points)
             axes.plot(
                 [rate for rate, _ in points],
                 [quality for _, quality in points],
                 marker="o",
-                markersize=3.5,
-                linewidth=1.4,
+                markersize=2.5 if name in panel.published else 3.5,
+                linewidth=1.0 if name in panel.published else 1.4,
+                linestyle="--" if name in panel.published else "-",
                 label=name,
             )
         axes.set_xscale("log")
@@ -112,7 +116,7 @@ def plot_curves(path: Path, title: str, panels: Sequence[Panel]) -> None:
             axes.set_xlim(low, high)
             ticks = [tick for tick in _RATE_TICKS if low <= tick <= high]
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axes.legend(loc="lower right", frameon=False)
+            axes.legend(loc="lower right", frameon=False, fontsize="small")
         axes.minorticks_off()
         axes.grid(True, color="0.85", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,7 +9,7 @@ with a note that says why; nothing is extrapolated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -117,12 +117,24 @@ def curve_of(items: Iterable[Item], codec: str, metric: str) -> Curve:
     return Curve.of([(point.bpp, getattr(point, metric)) for point in points_of(counted)])
 
 
-def compare(items: Iterable[Item], codec: str, anchor: str, metric: str, low: float, high: float) -> Comparison:
-    """BD-rates of `codec` against `anchor` in a metric (`psnr` or `ms_ssim_db`) over low..high dB. Raises nothing."""
+def compare(
+    items: Iterable[Item],
+    codec: str,
+    anchor: str,
+    metric: str,
+    low: float,
+    high: float,
+    published: Mapping[str, Curve] | None = None,
+) -> Comparison:
+    """BD-rates of `codec` against `anchor` in a metric (`psnr` or `ms_ssim_db`) over low..high dB. Raises nothing.
+
+    published: the anchor's mean curves by metric, when it has no items.
+    """
     items = list(items)
     notes = []
     try:
-        mean = bd_rate(curve_of(items, anchor, metric), curve_of(items, codec, metric), low, high)
+        reference = published[metric] if published else curve_of(items, anchor, metric)
+        mean = bd_rate(reference, curve_of(items, codec, metric), low, high)
         overall, low_used, high_used = mean.percent, mean.low_used, mean.high_used
     except InputError as error:
         overall = low_used = high_used = math.nan
@@ -132,7 +144,7 @@ def compare(items: Iterable[Item], codec: str, anchor: str, metric: str, low: fl
     for item in items:
         pictures.setdefault(item.item, []).append(item)
     singles = []
-    for of_picture in pictures.values():
+    for of_picture in () if published else pictures.values():
         try:
             single = bd_rate(curve_of(of_picture, anchor, metric), curve_of(of_picture, codec, metric), low, high)
         except InputError:
@@ -140,7 +152,8 @@ def compare(items: Iterable[Item], codec: str, anchor: str, metric: str, low: fl
         if single.coverage >= _MIN_COVERAGE:
             singles.append(single.percent)
     if not singles:
-        notes.append("no picture has both curves over half of the range")
+        why = "published means only" if published else "no picture has both curves over half of the range"
+        notes.append(why)
     return Comparison(
         codec=codec,
         anchor=anchor,

@@ -244,7 +244,7 @@ def test_lecodec_is_measured_through_the_public_interface(tmp_path, tiny_model, 
     folder.mkdir()
     Image.fromarray(photo(64, 80)).save(folder / "a.png")
     specs = [f"lecodec@{copy}" for copy in copies]
-    result = run_rd(folder, specs, tmp_path / "out", anchor=specs[1], low=10)
+    result = run_rd(folder, specs, tmp_path / "out", anchors=[specs[1]], low=10)
     assert {row["codec"] for row in result.bd_table()} == {"lecodec@m.safetensors"}
     first = result.bd_table()[0]
     assert first["anchor"] == "lecodec@m.safetensors#2" and first["bd_rate"] == pytest.approx(0)
@@ -369,7 +369,7 @@ def test_bd_table_states_ranges_pictures_and_reasons(run):
 
 def test_small_pictures_have_psnr_but_no_ms_ssim_and_anchor_can_be_chosen(tmp_path):
     Image.fromarray(photo(48, 40)).save(tmp_path / "small.png")
-    result = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "out", anchor="webp", limit=1)
+    result = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "out", anchors=["webp"], limit=1)
     assert all(math.isfinite(item.psnr) and math.isnan(item.ms_ssim) for item in result.items)
     rows = {row["metric"]: row for row in result.bd_table()}
     assert {(row["codec"], row["anchor"]) for row in rows.values()} == {("jpeg", "webp")}
@@ -403,7 +403,7 @@ def test_runs_that_cannot_be_meant_are_refused_before_any_work(pictures, tmp_pat
         (pictures / "a.png", ["jpeg"], {}),
         (pictures, [], {}),
         (pictures, ["jpeg", "gif"], {}),
-        (pictures, ["jpeg"], {"anchor": "webp"}),
+        (pictures, ["jpeg"], {"anchors": ["webp"]}),
         (pictures, ["jpeg"], {"limit": 0}),
         (pictures, ["jpeg"], {"low": 36, "high": 26}),
     ):
@@ -412,6 +412,42 @@ def test_runs_that_cannot_be_meant_are_refused_before_any_work(pictures, tmp_pat
     with pytest.raises(InputError, match="among the pictures"):
         run_rd(pictures, ["jpeg"], pictures)
     assert not (tmp_path / "out").exists()
+
+
+def test_published_curves_are_anchors_by_their_means(pictures, tmp_path):
+    own = run_rd(pictures, ["jpeg"], tmp_path / "own", limit=1)
+    table = tmp_path / "published.tsv"
+    rows = [f"theirs\t{1.25 * point.bpp}\t{point.psnr}\t" for point in own.points]
+    table.write_text("\n".join(["# from a paper", "codec\tbpp\tpsnr\tms_ssim", *rows]) + "\n")
+    result = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, limit=1)
+    rows = {(row["codec"], row["anchor"], row["metric"]): row for row in result.bd_table()}
+    against = rows["jpeg", "theirs", "psnr"]
+    assert against["bd_rate"] == pytest.approx(-20) and math.isnan(against["bd_rate_pictures"])
+    assert against["pictures"] == 0 and against["note"] == "published means only"
+    assert set(rows) == {
+        ("webp", "jpeg", "psnr"),
+        ("webp", "jpeg", "ms_ssim_db"),
+        ("jpeg", "theirs", "psnr"),
+        ("webp", "theirs", "psnr"),
+    }
+    several = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, anchors=["webp", "theirs"], limit=1)
+    assert {row["anchor"] for row in several.bd_table()} == {"webp", "theirs"}
+
+
+def test_published_curves_that_are_none_are_refused(pictures, tmp_path):
+    table = tmp_path / "published.tsv"
+    for text, said in (
+        ("codec\tbpp\nx\t1\n", "columns codec, bpp, psnr"),
+        ("", "columns codec, bpp, psnr"),
+        ("codec\tbpp\tpsnr\nx\t-1\t30\n", "point 1"),
+        ("codec\tbpp\tpsnr\nx\t1\t30\nx\t2\tfair\n", "point 2"),
+        ("codec\tbpp\tpsnr\njpeg\t1\t30\n", "also the name of a codec"),
+    ):
+        table.write_text(text)
+        with pytest.raises(InputError, match=said):
+            run_rd(pictures, ["jpeg"], tmp_path / "out", curves=table)
+    with pytest.raises(InputError, match="cannot read"):
+        run_rd(pictures, ["jpeg"], tmp_path / "out", curves=tmp_path / "absent.tsv")
 
 
 def test_models_of_the_same_file_name_stay_apart(pictures, tmp_path):
