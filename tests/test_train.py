@@ -19,6 +19,7 @@ from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.errors import InputError, ModelError, OutputExists
+from lecodec.train import loop
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
 from lecodec.train.loop import SCHEMAS, load_checkpoint, train
@@ -116,6 +117,34 @@ def test_part_of_the_network_can_be_trained_from_another_run(recipe, tmp_path):
     after = load_checkpoint(folder / "checkpoint.pt")["network"]
     changed = {n for n in before if not torch.equal(before[n], after[n])}
     assert changed and all(n.startswith("g_s.") for n in changed)
+
+
+def test_weights_of_other_sizes_are_refused(recipe, tmp_path):
+    folder, _ = run(recipe, tmp_path, steps=1)
+    wider = {"width8": 20, "width16": 24, "latent": 16}
+    with pytest.raises(ModelError, match=r"weights\.pt: its weights do not fit the network of recipe wider") as error:
+        run(recipe, tmp_path, name="wider", transform=wider, start_from=str(folder / "weights.pt"))
+    assert "\n" not in str(error.value)
+
+
+def test_runs_of_one_seed_see_the_same(recipe, tmp_path, monkeypatch):
+    """The same crops at the same indices, whatever the network is: comparisons of runs are fair."""
+    seen: dict[str, list] = {}
+
+    def forward(self, x, index):
+        if self.training:
+            seen[self.recipe.name].append((x.clone(), index.clone()))
+        return original(self, x, index)
+
+    original = loop._Objective.forward
+    monkeypatch.setattr(loop._Objective, "forward", forward)
+    sizes = {"width8": 8, "width16": 8, "latent": 8, "analysis8": 1, "analysis16": 1, "synthesis8": 1, "synthesis16": 1}
+    for name, change in (("a", {}), ("b", {"transform": sizes, "rounding": "straight-through"}), ("c", {"seed": 2})):
+        seen[name] = []
+        run(recipe, tmp_path, name=name, steps=4, **change)
+    for (x, index), (same_x, same_index) in zip(seen["a"], seen["b"], strict=True):
+        assert torch.equal(x, same_x) and torch.equal(index, same_index)
+    assert not any(torch.equal(x, other) for (x, _), (other, _) in zip(seen["a"], seen["c"], strict=True))
 
 
 def test_ms_ssim_objective_runs(recipe, tmp_path):
