@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,9 +36,15 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.nda
     return out[..., 0] if channels == 1 else out
 
 
+@pytest.fixture(scope="module", params=["tiny", "tiny-context"])
+def model(request, tiny_model) -> Path:
+    """One of each entropy model."""
+    return tiny_model.with_stem(request.param)
+
+
 @pytest.fixture(scope="module")
-def codec(tiny_model) -> ImageCodec:
-    return lecodec.load(model=tiny_model)
+def codec(model) -> ImageCodec:
+    return lecodec.load(model=model)
 
 
 SIZES = [(1, 1), (1, 200), (77, 1), (15, 17), (16, 16), (64, 64), (65, 63), (130, 201)]
@@ -448,9 +455,9 @@ def test_threads_may_share_a_codec(codec):
     assert all(np.array_equal(a, codec.decode(b)) for a, b in zip(decoded, alone, strict=True))
 
 
-def test_noise_on_every_float_changes_no_latent(codec, files, tiny_model):
+def test_noise_on_every_float_changes_no_latent(codec, files, model):
     """A few ulp on the output of every float layer: what it encodes decodes elsewhere, what it decodes is the same."""
-    noisy = ImageCodec(load_tensors(tiny_model), read_card(tiny_model).card)
+    noisy = ImageCodec(load_tensors(model), read_card(model).card)
     generator = torch.Generator().manual_seed(0)
 
     def disturb(_module, _inputs, output):
@@ -477,8 +484,8 @@ def test_a_machine_with_wrong_sums_is_noticed(codec, files, monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_cpu_and_gpu_decode_each_other(codec, files, tiny_model):
-    gpu = lecodec.load(model=tiny_model, device="cuda")
+def test_cpu_and_gpu_decode_each_other(codec, files, model):
+    gpu = lecodec.load(model=model, device="cuda")
     assert all(same(gpu.latents(d), codec.latents(d)) for d in files)
     for data in gpu.encode_batch([picture(96, 112, 3, seed) for seed in range(32)], 55):
         codec.test(data)
@@ -542,8 +549,8 @@ def test_a_header_of_2_to_the_40_pixels_is_refused_first(codec):
         codec.decode(data[:8] + frame(b"LHDR", bytes(header)) + data[60:])
 
 
-def test_a_file_of_another_model_is_refused(codec, tiny_model):
-    other = ImageCodec(load_tensors(tiny_model), read_card(tiny_model).card)
+def test_a_file_of_another_model_is_refused(codec, model):
+    other = ImageCodec(load_tensors(model), read_card(model).card)
     other.parse_digest = bytes(8)
     with pytest.raises(UnknownModel, match="needs the model with parse digest 00"):
         codec.decode(other.encode(picture(8, 8)))
