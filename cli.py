@@ -191,6 +191,12 @@ def encode_command(
         int | None,
         typer.Option("--tile", help="Side of tiles in pixels, a multiple of 64; 0 for none.", callback=_tile),
     ] = None,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            "--effort", help="1 (fast, the default) to 9 (about 17 times as long): smaller files.", min=1, max=9
+        ),
+    ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every sample. Sets always are.")] = False,
     as_set: Annotated[
@@ -223,16 +229,19 @@ def encode_command(
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     inputs = collect(pictures, PICTURES, recursive, folders=as_set)
     inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
-    if lossless and target:
-        raise typer.BadParameter("--lossless keeps every sample: -q, --bpp, --psnr and --size do not go with it")
+    if lossless and (target or effort is not None):
+        options = "-q, --bpp, --psnr, --size and --effort do not go with it"
+        raise typer.BadParameter(f"--lossless keeps every sample: {options}")
     first = next((shown(i.source) for i in inputs if i.is_set), None)
-    if first is not None and (target or tile is not None):
-        options = "-q, --bpp, --psnr, --size and --tile do not go with it"
+    if first is not None and (target or tile is not None or effort is not None):
+        options = "-q, --bpp, --psnr, --size, --tile and --effort do not go with it"
         raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     target = {} if lossless else target or {"quality": 60.0}
+    if effort is not None:
+        target["effort"] = effort
     task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force, block)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 

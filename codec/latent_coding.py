@@ -30,6 +30,7 @@ from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
 from ..errors import CorruptFile, InputError, ModelError
+from .refine import refined
 from .registry import parse_tensors
 from .samples import planes_of, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
@@ -138,23 +139,52 @@ class LatentCoding:
 
     @torch.inference_mode()
     def _write(
-        self, headers: Sequence[Header], colours: list[np.ndarray], q: Sequence[int], coder: Callable[[], Coder] = Pass
+        self,
+        headers: Sequence[Header],
+        colours: list[np.ndarray],
+        q: Sequence[int],
+        coder: Callable[[], Coder] = Pass,
+        steps: int = 0,
     ) -> Iterator[tuple[Box, Latents, Any]]:
-        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols."""
+        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols. steps:
+        of refinement (see `refine`), if all are of one quality.
+        """
         y = self._analyse(colours, self._index(q))
+        tiles = self._tiles(y, headers, q)
+        if steps:
+            tiles = list(tiles)
+            y = refined(self, y, tiles, headers, colours, q[0], steps)
+        yield from self.traversed(y, tiles, q, coder)
+
+    def _tiles(self, y: Tensor, headers: Sequence[Header], q: Sequence[int]) -> Iterator[tuple[list[Box], np.ndarray]]:
+        """Groups of tiles of one size, each with its z [B, Z, h/4, w/4] int32."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
         for group in equal_boxes(boxes, self._group):
             part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
             h, w = part.shape[-2:]
-            indices = [q[b.picture] for b in group]
-            z = self.h_a(F.pad(part, (0, -w % 4, 0, -h % 4), mode="replicate"), self._index(indices)).round()
+            index = self._index([q[b.picture] for b in group])
+            z = self.h_a(F.pad(part, (0, -w % 4, 0, -h % 4), mode="replicate"), index).round()
             if not bool(torch.isfinite(part).all() & torch.isfinite(z).all()):
                 raise ModelError("the model's analysis gave a number that is not finite")
-            source = part.cpu().numpy(), z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
-            coders = [coder() for _ in group]
-            yield from zip(
-                group, self.entropy.traverse(coders, indices, (h, w), source, self.device), coders, strict=True
-            )
+            yield group, z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
+
+    def traversed(
+        self,
+        y: Tensor,
+        tiles: Iterable[tuple[list[Box], np.ndarray]],
+        q: Sequence[int],
+        coder: Callable[[], Coder],
+        lean: np.ndarray | None = None,
+    ) -> Iterator[tuple[Box, Latents, Any]]:
+        """The entropy model on y [B, M, h, w], each tile with a coder of its own. lean: how y is rounded (see
+        `hyperprior_coding.rounded`), other than to the nearest integer.
+        """
+        how = {} if lean is None else {"lean": lean}  # which not every entropy model knows
+        for group, z in tiles:
+            source = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group]).cpu().numpy(), z
+            coders, indices = [coder() for _ in group], [q[b.picture] for b in group]
+            latents = self.entropy.traverse(coders, indices, group[0].size, source, self.device, **how)
+            yield from zip(group, latents, coders, strict=True)
 
     def _analyse(self, pictures: list[np.ndarray], index: Tensor) -> Tensor:
         """Colour samples of one shape -> y [B, M, h, w] float32; borders are replicated to multiples of 16."""
@@ -242,6 +272,7 @@ def _device(name: str) -> torch.device:
         raise InputError(f"device {name!r} is not available here") from None
 
 
+@torch.inference_mode(False)  # whoever loads a model: the encoder takes gradients through it
 def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: torch.device) -> None:
     """Give a network its weights, as float32."""
     state = {}

@@ -35,7 +35,7 @@ from .context import (
 )
 from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, verify_arithmetic
 from .hyperprior import MEAN_BITS, MEAN_RANGE, QUALITY_LEVELS, SCALES, Hyperprior
-from .hyperprior_coding import ONE, Y_LIMIT, HyperpriorCoding, Latents, gain_table, layer_tensors
+from .hyperprior_coding import ONE, HyperpriorCoding, Latents, gain_table, layer_tensors, rounded
 
 __all__ = ["ContextCoding"]
 
@@ -178,6 +178,7 @@ class ContextCoding(HyperpriorCoding):
         size: tuple[int, int],
         source: tuple[np.ndarray, np.ndarray] | None = None,
         device: torch.device | str = "cpu",
+        lean: np.ndarray | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
         `HyperpriorCoding.traverse`.
@@ -199,7 +200,7 @@ class ContextCoding(HyperpriorCoding):
             index = _tables_of(t).to(torch.uint8).cpu().numpy() * inside[own % 4]
             decoded = mu.to(torch.int32).cpu().numpy()
             if y is not None:
-                s = np.rint(y[:, own] - decoded * np.float32(1 / ONE)).clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
+                s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, lean)
             for b, coder in enumerate(coders):
                 coded = np.flatnonzero(index[b])  # table 0 stands for s = 0, as beyond the edge: nothing is coded
                 values = None if y is None else s[b].reshape(-1)[coded]

@@ -48,7 +48,7 @@ from .hyperprior import (
 )
 from .tables import TOTAL, TableSet, scale_levels
 
-__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "table_tensors"]
+__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "rounded", "table_tensors"]
 
 QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
@@ -280,16 +280,18 @@ class HyperpriorCoding:
         size: tuple[int, int],
         source: tuple[np.ndarray, np.ndarray] | None = None,
         device: torch.device | str = "cpu",
+        lean: np.ndarray | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder.
 
         quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
-        the coders write, None when they read. Returns the latents, the same in both directions.
+        the coders write, None when they read. lean: how y is rounded then, see `rounded`. Returns the latents, the same
+        in both directions.
         """
         z = self.code_z(coders, quality, size, source)
         mu, t = self.parameters(z, quality, size, device)
         if source is not None:
-            s = np.rint(source[0] - mu * np.float32(1 / ONE)).clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
+            s = rounded(source[0] - mu * np.float32(1 / ONE), t, lean)
         latents = []
         for b, coder in enumerate(coders):
             coded = np.flatnonzero(t[b])  # table 0 stands for s = 0: nothing is coded, on either side
@@ -333,6 +335,29 @@ def laplace_tables() -> TableSet:
         p = np.concatenate([side[::-1], [1 - 2 * tail[0]], side])
         tables.append((-reach, np.append(p, max(2 * tail[-1], 2.0**-20))))
     return TableSet.from_probabilities(tables)
+
+
+def lean_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
+    """How far beyond 1/2 rounding goes towards zero: [2, SCALES] float32, between 0 and 1 and between further integers.
+
+    Where an error e costs curvature / 2 e^2 bits, the smaller of two symbols is the better choice up to 1/2 plus the
+    bits that it saves over the curvature. share: of that.
+    """
+    numbers = np.arange(len(tables))
+    zero, one, three = (tables.bits(np.full(len(tables), s, np.int32), numbers) for s in (0, 1, 3))
+    saved = np.stack([one - zero, (three - one) / 2])
+    return (share / curvature * saved).clip(0, 0.5).astype(np.float32)
+
+
+def rounded(residual: np.ndarray, t: np.ndarray, lean: np.ndarray | None) -> np.ndarray:
+    """y - mu float32, table numbers of the same shape -> s int32: rounded, by `lean` (see `lean_of`) towards zero."""
+    if lean is None:
+        s = np.rint(residual)
+    else:
+        size = np.abs(residual)
+        s = np.maximum(np.floor(size + (np.float32(0.5) - lean[1][t])), 1)
+        s = np.copysign(np.where(size < np.float32(0.5) + lean[0][t], 0, s), residual)
+    return s.clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
 
 
 def layer_tensors(name: str, layer: ExactLayer) -> dict[str, np.ndarray]:

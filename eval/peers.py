@@ -12,6 +12,7 @@ their ends and spacing were chosen, the other options are the ones below. Each l
 | `lecodec`            | the shipped image model                                                                 |
 | `lecodec:NAME`       | another model of the registry                                                           |
 | `lecodec@PATH`       | a model file                                                                            |
+| `…:effort=N`         | one of these three at effort N, 1 to 9: `lecodec:effort=9`                              |
 | `jpeg`               | libjpeg-turbo, optimised Huffman tables, 4:2:0: what users get                          |
 | `jpeg2000`           | OpenJPEG, 9-7 wavelet; the setting is the ratio to 24 bits a pixel, so 240 is 0.1 bpp   |
 | `webp`               | libwebp, lossy, method 6 (its slowest); the format is always 4:2:0                      |
@@ -132,36 +133,42 @@ class LecodecCodec:
     suffix = ".lec"
     ladder: tuple[float, ...] = (1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0)
 
-    def __init__(self, model: str | Path | None = None, device: str = "cpu") -> None:
-        """model: None for the shipped one, a registry name, or the path of a model file.
+    def __init__(self, model: str | Path | None = None, device: str = "cpu", effort: int | None = None) -> None:
+        """model: None for the shipped one, a registry name, or the path of a model file. effort: 1 to 9, or None for
+        the default, which the name does not tell then.
 
-        Raises `UnknownModel`, `ModelError` or `InputError` (device) as `lecodec.load` does.
+        Raises `UnknownModel`, `ModelError` or `InputError` (device, effort) as `lecodec.load` and `encode` do.
         """
         if isinstance(model, Path):
             # Only the file's own name is told: results are published, and where a file lay is nobody's business.
             self.name = f"lecodec@{model.name}"
         else:
             self.name = "lecodec" if model is None else f"lecodec:{model}"
+        if effort is not None:
+            self.name += f":effort={effort}"
+        self._effort = 1 if effort is None else effort
         from ..codec.image import load
 
         self._codec = load("image", device=device, model=model)
         if self._codec.card.get("kind") == "compressai":  # has one rate, whatever the quality
             self.ladder = (1.0,)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
-        header = read_header(self._codec.encode(np.zeros((16, 16, 3), np.uint8), quality=self.ladder[0]))
+        header = read_header(self.encode(np.zeros((16, 16, 3), np.uint8), self.ladder[0]))
         digests = f"parse digest {header.parse_digest.hex()}, synthesis digest {header.synthesis_digest.hex()}"
         self.description = f"lecodec image codec on {device}, {digests}"
+        if effort is not None:
+            self.description += f", effort {effort}"
 
     def encode(self, rgb: np.ndarray, setting: float) -> bytes:
         """A whole `.lec` file at quality 1..100."""
-        return self._codec.encode(rgb, quality=setting)
+        return self._codec.encode(rgb, quality=setting, effort=self._effort)
 
     def decode(self, data: bytes) -> np.ndarray:
         """The picture, uint8 [H, W, 3]."""
         return self._codec.decode(data)
 
     def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """Bytes that the entropy model expects of the coder, container excluded."""
+        """Bytes that the entropy model expects of the coder, container excluded, at the default effort."""
         return self._codec.estimate_bits(rgb, quality=setting) / 8
 
 
@@ -172,14 +179,8 @@ def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> 
     Raises `InputError` for an unknown spec, a format whose library is missing, a device that is not there or a plug-in
     that lacks something, `UnknownModel` or `ModelError` for a model that cannot be loaded.
     """
-    if spec == "lecodec":
-        return LecodecCodec(device=device)
-    for separator in ("@", ":"):
-        name, found, model = spec.partition(separator)
-        if found and name == "lecodec":
-            if not model:
-                raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
-            return LecodecCodec(Path(model) if separator == "@" else model, device)
+    if (own := _own_codec(spec, device)) is not None:
+        return own
     if spec.startswith("compressai:"):
         network = spec.partition(":")[2]
         from . import compressai_peer
@@ -200,6 +201,20 @@ def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> 
         return plugin_codec(spec)
     known = ", ".join(["lecodec", "lecodec:NAME", "lecodec@PATH", *_PEERS, "compressai:NAME[@CHECKPOINT]"])
     raise InputError(f"unknown codec {spec!r}; there are {known}, and your own as MODULE:NAME or FILE.py:NAME")
+
+
+def _own_codec(spec: str, device: str) -> LecodecCodec | None:
+    """The codec of this package that a spec names, if it names one. Raises as `codec_by_name`."""
+    which, found, effort = spec.partition(":effort=")
+    name, separator = which[: len("lecodec")], which[len("lecodec") :][:1]
+    if name != "lecodec" or separator not in ("", "@", ":"):
+        return None
+    if found and not (effort.isascii() and effort.isdecimal()):
+        raise InputError(f"{spec!r}: effort is a whole number from 1 to 9")
+    model = which[len("lecodec@") :]
+    if separator and not model:
+        raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
+    return LecodecCodec(Path(model) if separator == "@" else model or None, device, int(effort) if found else None)
 
 
 def unique_name(name: str, taken: Container[str]) -> str:

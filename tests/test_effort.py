@@ -1,0 +1,236 @@
+"""Encoder effort: files that cost less for what they show, and that any decoder reads."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lecodec
+from lecodec.bitstream import read_header
+from lecodec.cli import main
+from lecodec.codec import refine, targets
+from lecodec.codec.image import ImageCodec, fixed_quality
+from lecodec.codec.refine import EFFORTS, multiplier
+from lecodec.codec.registry import find_model
+from lecodec.codec.samples import psnr_of
+from lecodec.entropy.hyperprior_coding import lean_of, rounded
+from lecodec.errors import InputError
+from lecodec.eval.peers import codec_by_name
+from lecodec.eval.pictures import bundled
+
+
+@pytest.fixture(scope="module")
+def codec() -> ImageCodec:
+    codec = lecodec.load("image")
+    assert isinstance(codec, ImageCodec)
+    return codec
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """A part of a photograph of odd sides: uint8 [150, 183, 3]."""
+    from lecodec.codec.media import read_picture
+
+    return np.ascontiguousarray(read_picture(bundled("coffee.png"))[100:250, 200:383])
+
+
+def cost(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float:
+    """J of a file, in bits."""
+    peak = 255 if samples.dtype == np.uint8 else 65535
+    error = ((codec.decode(data) / peak - samples / peak) ** 2).mean() * samples.shape[0] * samples.shape[1]
+    return 8 * len(data) + refine.EMPHASIS * multiplier(codec.card, read_header(data).quality) * float(error)
+
+
+def test_the_default_is_no_effort(codec, photo):
+    assert codec.encode(photo, 50) == codec.encode(photo, 50, effort=1) == lecodec.encode(photo, 50)
+
+
+@pytest.mark.parametrize("quality", [10, 60, 95])
+def test_more_effort_costs_less(codec, photo, quality):
+    costs = [cost(codec, photo, codec.encode(photo, quality, effort=effort)) for effort in (1, 2, 4, 9)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < 0.98 * costs[0]
+
+
+def test_efforts_are_deterministic_and_independent_of_gradient_modes(codec, photo):
+    data = codec.encode(photo[:64, :64], 50, effort=3)
+    for mode in (torch.no_grad(), torch.inference_mode(), torch.enable_grad()):
+        with mode:
+            assert codec.encode(photo[:64, :64], 50, effort=3) == data
+
+
+def test_a_model_loaded_in_inference_mode_has_effort_too(photo, tmp_path):
+    from shutil import copy
+
+    with torch.inference_mode():
+        codec = lecodec.load(model=copy(find_model("image").path, tmp_path / "copy.safetensors"))
+    assert codec.decode(codec.encode(photo[:32, :32], 50, effort=2)).shape == (32, 32, 3)
+
+
+KINDS = {
+    "grey": lambda x: x[:, :, 1],
+    "one pixel": lambda x: x[:1, :1],
+    "a line": lambda x: x[:1],
+    "16 bits": lambda x: x.astype(np.uint16) * 257,
+    "grey, 16 bits": lambda x: x[:, :, 0].astype(np.uint16) * 257,
+    "RGBA": lambda x: np.dstack([x, x[:, :, 0]]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_picture(codec, photo, kind):
+    samples = np.ascontiguousarray(KINDS[kind](photo))
+    plain, data = (codec.encode(samples, 60, effort=effort) for effort in (1, 4))
+    codec.test(data)
+    back = codec.decode(data)
+    assert back.shape == samples.shape and back.dtype == samples.dtype
+    if kind == "RGBA":
+        assert (back[..., 3] == samples[..., 3]).all()
+    else:
+        assert cost(codec, samples, data) <= cost(codec, samples, plain) + 64  # bits: data comes in words
+
+
+def test_what_lies_beyond_the_edge_does_not_count(codec, photo, monkeypatch):
+    """A picture of 17 x 17 pixels has 3 times as many beyond its edge."""
+    seen = []
+    real = refine._squared
+
+    def spy(coding, part, x, weight, q):
+        seen.append(float(weight.sum()))
+        return real(coding, part, x, weight, q)
+
+    monkeypatch.setattr(refine, "_squared", spy)
+    codec.encode(photo[:17, :17], 60, effort=2)
+    assert seen == pytest.approx([17 * 17 / 3] * 2)
+
+
+def test_tiles_and_windows(codec, photo, monkeypatch):
+    whole = codec.encode(photo, 60, effort=4)
+    tiled = codec.encode(photo, 60, effort=4, tile=64)
+    assert read_header(tiled).tiles == 9
+    assert cost(codec, photo, tiled) < cost(codec, photo, codec.encode(photo, 60, tile=64))
+    x = codec.decode_region(tiled, (70, 50, 40, 30)).astype(int)
+    assert np.abs(x - codec.decode(tiled)[50:80, 70:110]).max() <= 1
+    monkeypatch.setitem(refine.WINDOW, "cpu", 1)
+    monkeypatch.setattr(refine, "MARGIN", 2)  # windows of 8 x 8 positions
+    monkeypatch.setattr(refine, "SEEN", 1)
+    windowed = codec.encode(photo, 60, effort=4)
+    assert windowed != whole
+    assert cost(codec, photo, windowed) < cost(codec, photo, whole) * 1.01
+
+
+def test_batches(codec, photo):
+    parts = [np.ascontiguousarray(photo[n : n + 64, n : n + 70]) for n in (0, 20, 50)]
+    together = codec.encode_batch(parts, 60, effort=3)
+    for samples, data in zip(parts, together, strict=True):
+        alone = cost(codec, samples, codec.encode(samples, 60, effort=3))
+        assert cost(codec, samples, data) == pytest.approx(alone, rel=0.01)
+
+
+def test_what_does_not_get_better_stays(codec, photo, monkeypatch):
+    monkeypatch.setattr(refine, "CURVATURE", -15.0)  # uphill
+    assert codec.encode(photo, 60, effort=4) == codec.encode(photo, 60)
+
+
+def test_targets_are_met(codec, photo):
+    pixels = photo.shape[0] * photo.shape[1]
+    plain = codec.encode(photo, bpp=0.6)
+    data = codec.encode(photo, bpp=0.6, effort=3)
+    assert abs(8 * len(data) / pixels - 0.6) <= max(0.6 * 0.015, 32 / pixels)
+    assert psnr_of(photo, codec.decode(data)) > psnr_of(photo, codec.decode(plain)) + 0.1
+    data = codec.encode(photo, psnr=30, effort=3)
+    assert abs(psnr_of(photo, codec.decode(data)) - 30) <= 0.1
+    assert len(data) < 0.98 * len(codec.encode(photo, psnr=30))
+    assert 0.97 * 2000 - 4 <= len(codec.encode(photo, size=2000, effort=3)) <= 2000
+    with pytest.raises(InputError, match="out of reach"):
+        codec.encode(photo[:32, :32], psnr=70, effort=2)
+
+
+def test_a_psnr_is_found_with_few_slow_calls():
+    calls = []
+
+    def slow(q: int) -> float:
+        calls.append(q)
+        return 24 + q / 1300 + 0.4 * q / 16000 + 0.2
+
+    q = targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 30)
+    assert abs(slow(q) - 30) <= 0.1 and len(set(calls)) <= 3
+    assert abs(slow(targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 24.1)) - 24.1) <= 0.1
+
+
+def test_rounding_leans_towards_zero(codec):
+    lean = lean_of(codec.entropy.y_tables, 15.5, 0.5)
+    assert lean.shape == (2, 64) and lean.min() >= 0 and lean.max() <= 0.5
+    residual = np.linspace(-4, 4, 4001, dtype=np.float32)
+    for t in (1, 20, 40, 63):
+        index = np.full(residual.shape, t, np.uint8)
+        s = rounded(residual, index, lean)
+        assert (np.abs(s) <= np.abs(np.rint(residual))).all() and np.abs(s - residual).max() <= 1
+        assert (s == -s[::-1]).all() and (np.diff(s) >= 0).all()
+    zero = np.zeros_like(lean)
+    off = residual[np.abs(np.abs(residual) % 1 - 0.5) > 1e-3]
+    index = np.full(off.shape, 30, np.uint8)
+    assert (rounded(off, index, zero) == rounded(off, index, None)).all()
+
+
+def test_models_for_something_else_refuse(photo, tiny_model):
+    machine = lecodec.load(model="machine-1")
+    with pytest.raises(InputError, match="machine-1 was not trained for that alone: leave the effort at 1"):
+        machine.encode(photo, 60, effort=2)
+    assert machine.encode(photo[:32, :32], 60, effort=1)
+    for card in ({}, {"training": {"recipe": {"distortion": "ms-ssim", "lambda_low": 1, "lambda_high": 2}}}):
+        with pytest.raises(InputError, match="leave the effort"):
+            multiplier(card, 0)
+
+
+def test_lambda_is_that_of_the_training():
+    card = {"training": {"recipe": {"distortion": "mse", "features": None, "lambda_low": 20, "lambda_high": 8000}}}
+    assert [round(multiplier(card, fixed_quality(q)), 3) for q in (1, 50.5, 100)] == [20, 400, 8000]
+
+
+@pytest.mark.parametrize("effort", [0, 10, 2.5, True, "9", None])
+def test_efforts_outside_the_scale_are_one_sentence(codec, photo, effort):
+    with pytest.raises(InputError, match="is not a whole number from 1 to 9"):
+        codec.encode(photo, 60, effort=effort)
+
+
+def test_the_public_ways_take_effort(photo, tmp_path):
+    part = np.ascontiguousarray(photo[:48, :64])
+    data = lecodec.encode(part, 50, effort=EFFORTS[-1])
+    buffer = io.BytesIO()
+    Image.fromarray(part).save(buffer, "LEC", quality=50, effort=9)
+    assert buffer.getvalue() == data
+    peer = codec_by_name("lecodec:effort=9")
+    assert peer.name == "lecodec:effort=9" and peer.description.endswith("effort 9")
+    assert peer.encode(part, 50) == data
+    assert codec_by_name("lecodec:image-2:effort=3").name == "lecodec:image-2:effort=3"
+    with pytest.raises(InputError, match="effort is a whole number from 1 to 9"):
+        codec_by_name("lecodec:effort=fast")
+    with pytest.raises(InputError, match="from 1 to 9"):
+        codec_by_name("lecodec:effort=10")
+    for wrong in ({"effort": 9}, {"effort": 2, "quality": 50}):
+        with pytest.raises(InputError, match="lossless keeps every sample"):
+            lecodec.encode(part, lossless=True, **wrong)
+
+
+def test_the_command_line(photo, tmp_path, capfd):
+    Image.fromarray(photo[:48, :64]).save(tmp_path / "a.png")
+
+    def call(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as exit:
+            main(["encode", str(tmp_path / "a.png"), "-f", "-q", "50", *arguments])
+        return int(exit.value.code or 0), capfd.readouterr().err
+
+    assert call("--effort", "9")[0] == 0
+    assert (tmp_path / "a.png.lec").read_bytes() == lecodec.encode(photo[:48, :64], 50, effort=9)
+    for wrong in ("0", "10", "much"):
+        assert call("--effort", wrong)[0] == 2
+    code, said = call("--effort", "2", "--model", "machine-1")
+    assert code == 1 and "leave the effort at 1" in said and "Traceback" not in said
+    with pytest.raises(SystemExit) as exit:
+        main(["encode", str(tmp_path / "a.png"), "-f", "--lossless", "--effort", "2"])
+    assert exit.value.code == 2 and "--effort" in capfd.readouterr().err
