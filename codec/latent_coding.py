@@ -175,12 +175,14 @@ class LatentCoding:
         q: Sequence[int],
         coder: Callable[[], Coder],
         lean: np.ndarray | None = None,
+        memos: Sequence[list[Any]] | None = None,
     ) -> Iterator[tuple[Box, Latents, Any]]:
         """The entropy model on y [B, M, h, w], each tile with a coder of its own. lean: how y is rounded (see
-        `hyperprior_coding.rounded`), other than to the nearest integer.
+        `hyperprior_coding.rounded`), other than to the nearest integer. memos: one for each group of tiles.
         """
-        how = {} if lean is None else {"lean": lean}  # which not every entropy model knows
-        for group, z in tiles:
+        for n, (group, z) in enumerate(tiles):
+            # Not every entropy model knows these.
+            how = {} if lean is None and memos is None else {"lean": lean, "memo": memos[n] if memos else None}
             source = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group]).cpu().numpy(), z
             coders, indices = [coder() for _ in group], [q[b.picture] for b in group]
             latents = self.entropy.traverse(coders, indices, group[0].size, source, self.device, **how)

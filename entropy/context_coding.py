@@ -35,7 +35,7 @@ from .context import (
 )
 from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, verify_arithmetic
 from .hyperprior import MEAN_BITS, MEAN_RANGE, QUALITY_LEVELS, SCALES, Hyperprior
-from .hyperprior_coding import ONE, HyperpriorCoding, Latents, gain_table, layer_tensors, rounded
+from .hyperprior_coding import ONE, HyperpriorCoding, Latents, gain_table, layer_tensors, once, rounded
 
 __all__ = ["ContextCoding"]
 
@@ -179,13 +179,14 @@ class ContextCoding(HyperpriorCoding):
         source: tuple[np.ndarray, np.ndarray] | None = None,
         device: torch.device | str = "cpu",
         lean: np.ndarray | None = None,
+        memo: list[Any] | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
         `HyperpriorCoding.traverse`.
         """
         z = self.code_z(coders, quality, size, source)
         blocks = -(-size[0] // 2), -(-size[1] // 2)
-        seen, start = self._start(z, quality, blocks, device)
+        seen, start = once(memo, lambda: self._start(z, quality, blocks, device))
         inside = _inside(size)
         y = None if source is None else _folded(source[0], blocks)
         y_hat = np.empty((len(z), 4 * self.latent, *blocks), np.int32)

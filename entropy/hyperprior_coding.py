@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ from .hyperprior import (
 )
 from .tables import TOTAL, TableSet, scale_levels
 
-__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "rounded", "table_tensors"]
+__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
 
 QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
@@ -281,15 +281,17 @@ class HyperpriorCoding:
         source: tuple[np.ndarray, np.ndarray] | None = None,
         device: torch.device | str = "cpu",
         lean: np.ndarray | None = None,
+        memo: list[Any] | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder.
 
         quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
-        the coders write, None when they read. lean: how y is rounded then, see `rounded`. Returns the latents, the same
-        in both directions.
+        the coders write, None when they read. lean: how y is rounded then, see `rounded`. memo: a list, empty at
+        first, that keeps what depends on z alone, for other y with the same z. Returns the latents, the same in both
+        directions.
         """
         z = self.code_z(coders, quality, size, source)
-        mu, t = self.parameters(z, quality, size, device)
+        mu, t = once(memo, lambda: self.parameters(z, quality, size, device))
         if source is not None:
             s = rounded(source[0] - mu * np.float32(1 / ONE), t, lean)
         latents = []
@@ -347,6 +349,15 @@ def lean_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
     zero, one, three = (tables.bits(np.full(len(tables), s, np.int32), numbers) for s in (0, 1, 3))
     saved = np.stack([one - zero, (three - one) / 2])
     return (share / curvature * saved).clip(0, 0.5).astype(np.float32)
+
+
+def once(memo: list[Any] | None, make: Callable[[], Any]) -> Any:
+    """What `make` gives, from the memo if it is there."""
+    if memo is None:
+        return make()
+    if not memo:
+        memo.append(make())
+    return memo[0]
 
 
 def rounded(residual: np.ndarray, t: np.ndarray, lean: np.ndarray | None) -> np.ndarray:
