@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..entropy.context import ContextConfig, ContextHyperprior
 from ..entropy.hyperprior import HyperConfig, Hyperprior
-from .transforms import Analysis, Synthesis, TransformConfig
+from .transforms import Analysis, Pointwise, Synthesis, TransformConfig
 
 __all__ = ["ImageNetwork", "NetworkConfig", "decoding_macs", "start_from_statistics"]
 
@@ -78,17 +78,25 @@ def start_from_statistics(network: ImageNetwork, x: Tensor) -> None:
     g_a, g_s, c = network.g_a, network.g_s, network.config.transform
     basis, deviation = _components(F.pixel_unshuffle(x - 0.5, 8), c.width8)
     half = deviation.sqrt()[:, None]
-    g_a.stem.weight.copy_(basis / half)
-    g_s.head.weight.copy_((basis * half).t())
+    _fill(g_a.stem, basis / half)
+    _fill(g_s.head, (basis * half).t())
     h = F.conv2d(F.pixel_unshuffle(x - 0.5, 8), basis[:, :, None, None])
     h, spread = F.pixel_unshuffle(h, 2), half.repeat_interleave(4, 0).t()  # [1, 4 * width8]
     basis, deviation = _components(h, c.width16)
     half = deviation.sqrt()[:, None]
-    g_a.down.weight.copy_(basis * spread / half)
-    g_s.up.weight.copy_((basis * half / spread).t())
-    g_a.head.weight.copy_(torch.eye(c.latent, c.width16) * half.t())
-    g_s.stem.weight.copy_(torch.eye(c.width16, c.latent) / half)
+    # What is wider than there are components starts from nothing between the stages, from noise at the pictures.
+    for layer in (g_a.down, g_s.up, g_a.head, g_s.stem):
+        layer.weight.zero_()
+    _fill(g_a.down, basis * spread / half)
+    _fill(g_s.up, (basis * half / spread).t())
+    _fill(g_a.head, torch.eye(c.latent, len(basis)) * half.t())
+    _fill(g_s.stem, torch.eye(len(basis), c.latent) / half)
     network.hyperprior.h_s.set_scales(0.5 * deviation[: c.latent])
+
+
+def _fill(layer: Pointwise, weight: Tensor) -> None:
+    """Set the first rows and columns of a layer's weight."""
+    layer.weight[: weight.shape[0], : weight.shape[1]] = weight
 
 
 def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:

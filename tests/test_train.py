@@ -212,10 +212,11 @@ def test_lambda_is_geometric_and_balance_is_one_in_the_middle():
     torch.testing.assert_close(balance_weight(lam, 20, 8000, 0.5)[1], torch.tensor(1.0))
 
 
-def test_the_start_is_a_transform_that_inverts(pictures):
+@pytest.mark.parametrize("width8", [160, 224])  # fewer and more than an 8 x 8 block has samples
+def test_the_start_is_a_transform_that_inverts(pictures, width8):
     """Before any training the linear path reconstructs what its components span: here all of a smooth picture."""
     torch.manual_seed(0)
-    network = ImageNetwork(NetworkConfig()).eval()
+    network = ImageNetwork(NetworkConfig(TransformConfig(width8=width8))).eval()
     x = torch.from_numpy(np.stack([p[:192, :192] for p in load_pictures([pictures])])).permute(0, 3, 1, 2) / 255
     random_psnr = _psnr(network, x)
     start_from_statistics(network, x)
