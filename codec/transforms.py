@@ -9,8 +9,8 @@ All work is done at 1/8 and 1/16 of the resolution, after a pixel-unshuffle, by 
 which cost 3 N^2 + 9 N multiplications a position: an order of magnitude fewer for a pixel than the ladders of
 stride-2 5x5 convolutions with GDN (Ballé et al. 2018). There is no global operator, so that a region of the picture
 depends on a bounded neighbourhood only. The shape follows ConvNeXt (Liu et al. 2022) and the gated blocks of NAFNet
-(Chen et al. 2022) and DCVC-RT (Jia et al. 2025). Other blocks of the same cost can be trained for comparison
-(`TransformConfig.block`; results in eval/results/ablations.tsv).
+(Chen et al. 2022) and DCVC-RT (Jia et al. 2025). Other blocks of about the same cost can be chosen
+(`TransformConfig.block`; compared in eval/results/ablations.tsv).
 
 One model serves all rates: a quality index in [0, 63], fractional values allowed, selects per-channel gains inside both
 transforms and on the latent (Cui et al. 2021; DCVC-FM, Li et al. 2024).
@@ -119,7 +119,7 @@ class Pointwise(nn.Module):
 
 class Block(nn.Module):
     """x [B, N, H, W] -> clamp(x + W_o f(x)). What differs between blocks is f, `inner`, which looks at `reach` rows and
-    columns on each side. All but 3x3 gated blocks are here to be compared with them.
+    columns on each side.
     """
 
     reach: int
