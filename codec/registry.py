@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SHIPPED = Path(__file__).parent / "models"
-ALIASES = {"image": "image-2", "photo": "photo-1"}
+ALIASES = {"image": "image-3", "photo": "photo-1"}
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 MAX_CARD = 1 << 20
 MAX_MODEL = 1 << 30

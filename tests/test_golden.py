@@ -56,9 +56,12 @@ def test_every_golden_file_is_expected_to_do_something():
 @pytest.mark.parametrize("name", LOSSY)
 def test_good_files_decode_as_they_did(name):
     """Latents and alpha to the bit; colour within one grey level, since the synthesis is float."""
-    expected = EXPECTED["good"][name]
-    codec = lecodec.load(model=FOLDER / f"{expected.get('model', 'tiny')}.safetensors")
-    data = (FOLDER / name).read_bytes()
+    expected, data = EXPECTED["good"][name], (FOLDER / name).read_bytes()
+    if name.startswith("released"):
+        codec = load_for(parse(data).header)
+        assert name == f"released-{codec.card['name']}.lec"
+    else:
+        codec = lecodec.load(model=FOLDER / f"{expected.get('model', 'tiny')}.safetensors")
     assert latents_digest(codec, data) == expected["latents"]
     decoded, picture = codec.decode(data), load_expected(expected["picture"])
     assert difference(decoded, picture) <= 1

@@ -17,9 +17,10 @@ from .figures import Comparison, Correlation, Summary
 from .tables import at_equal_rate, correlations
 from .task import IDENTITY
 
-__all__ = ["MACHINE", "PLAIN", "page"]
+__all__ = ["MACHINE", "PARENT", "page"]
 
-PLAIN, MACHINE = "lecodec", "lecodec:machine-1"
+PARENT, MACHINE = "lecodec:image-2", "lecodec:machine-1"
+"""The model for machines, and the one whose weights its training began with."""
 TITLES = {
     "imagenet-mobilenetv2": "ImageNet class, MobileNetV2",
     "imagenet-efficientnet-lite0": "ImageNet class, EfficientNet-lite0",
@@ -30,7 +31,8 @@ TITLES = {
 
 
 def page(summary: Summary, machine: Summary, comments: Iterable[str]) -> str:
-    """The text of docs/machine-perception.md. machine: the summary with the plain model as the anchor."""
+    """The text of docs/machine-perception.md. summary: without the model for machines' parent; machine: of
+    these two, the parent as the anchor."""
     comments = list(comments)
     described = [line for line in comments if line.startswith(("source", "task", "codec", "versions"))]
     left_out = [line for line in comments if line.startswith("left out")]
@@ -45,7 +47,7 @@ def page(summary: Summary, machine: Summary, comments: Iterable[str]) -> str:
         "## Over all rates\n\n" + _OVER_ALL,
         _comparison_table(summary, "Against JPEG", "comparisons.tsv"),
         "\n## A codec for machines\n\n" + _FOR_MACHINES,
-        _comparison_table(machine, "Against the plain model", "machine-1.tsv"),
+        _comparison_table(machine, "Against the model that it comes from", "machine-1.tsv"),
         "\n" + markdown(correlations(_sorted(summary)), 2),
         "\n(correlations.tsv)\n",
         "\n## What these items cannot separate\n\n" + _PAIRS,
@@ -146,7 +148,7 @@ def _for_machines(machine: Summary) -> Iterable[str]:
     if rows:
         parts = [f"{TITLES.get(r.task, r.task)}: {_points(r)} points, {_bytes(r).text} percent bytes" for r in rows]
         yield (
-            f"**`{MACHINE}` against `{PLAIN}`**, accuracy over the rates that both have and bytes at equal accuracy "
+            f"**`{MACHINE}` against `{PARENT}`**, accuracy over the rates that both have and bytes at equal accuracy "
             f"(only MobileNetV2 took part in its training): {'; '.join(parts)}. (machine-1.tsv)"
         )
 
@@ -250,8 +252,8 @@ negative is fewer.
 """
 _FOR_MACHINES = """`machine-1` is `image-2`, trained on with a feature term: the frozen MobileNetV2 shall see in the
 reconstruction what it saw in the picture (train/recipes/image-machine.yaml). EfficientNet-lite0, the text recogniser
-and the mask network took no part in that: their rows say whether it carries over. What it costs in PSNR stands in
-machine.tsv.
+and the mask network took no part in that: their rows say whether it carries over. The two differ in nothing else;
+`lecodec` above is a later model, whose entropy model has a context. What it costs in PSNR stands in items.tsv.
 
 """
 _PAIRS = """Pairs of codecs at the same rate whose difference in accuracy has an interval around 0. Every pair is judged
