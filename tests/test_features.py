@@ -98,7 +98,7 @@ def test_a_run_with_a_feature_term_lowers_it(tmp_path: Path) -> None:
     small = {
         "train": [folder],
         "validation": [],
-        "steps": 60,
+        "steps": 120,
         "minutes": None,
         "phases": [{"fraction": 1.0, "crop": 64, "batch": 2}],
         "precision": "32-true",
@@ -127,4 +127,4 @@ def test_a_run_with_a_feature_term_lowers_it(tmp_path: Path) -> None:
         x = torch.stack([wave, wave.T, 255 - wave])[None, :, :64, :64].float() / 255
         with torch.no_grad():
             distances[name] = float(distance(x, network.eval()(x, torch.tensor([20]))[0]))
-    assert distances["machine"] < 0.9 * distances["plain"], distances
+    assert distances["machine"] < 0.8 * distances["plain"], distances

@@ -129,8 +129,10 @@ def test_hard_content_degrades_gracefully(codec, coffee, name):
         assert psnr(samples, codec.decode(data)) > psnr(samples, flat) - 1.5
 
 
-def test_the_model_for_machines_keeps_more_of_what_a_network_sees(codec, coffee):
-    """EfficientNet-lite0, which took no part in its training, at equal bytes; half of the gain measured here."""
+def test_the_model_for_machines_keeps_more_of_what_a_network_sees(coffee):
+    """EfficientNet-lite0, which took no part in its training, at equal bytes; half of the gain measured here, against
+    the model that its training went on from.
+    """
     from lecodec.errors import InputError
     from lecodec.eval.machine.networks import ImageNetwork, feature_distance
 
@@ -138,12 +140,12 @@ def test_the_model_for_machines_keeps_more_of_what_a_network_sees(codec, coffee)
         network = ImageNetwork("efficientnet-lite0")
     except InputError as missing:
         pytest.skip(str(missing))
-    machine = lecodec.load("machine-1")
+    parent, machine = lecodec.load("image-2"), lecodec.load("machine-1")
     ratios = []
     for quality in (20, 40, 60):
-        data = codec.encode(coffee, quality)
+        data = parent.encode(coffee, quality)
         other = machine.encode(coffee, size=len(data))
         assert len(other) <= len(data)
-        plain, tuned = (feature_distance(network, coffee, c.decode(d)) for c, d in ((codec, data), (machine, other)))
+        plain, tuned = (feature_distance(network, coffee, c.decode(d)) for c, d in ((parent, data), (machine, other)))
         ratios.append(tuned / plain)
     assert math.prod(ratios) ** (1 / 3) < 0.94, ratios
