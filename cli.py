@@ -194,7 +194,7 @@ def encode_command(
     effort: Annotated[
         int | None,
         typer.Option(
-            "--effort", help="1 (fast, the default) to 9 (up to 20 times as long): smaller files.", min=1, max=9
+            "--effort", help="1 (fast, the default) to 9 (about 14 times as long): smaller files.", min=1, max=9
         ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
