@@ -126,7 +126,7 @@ def encode(
     `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default; bpp, bits
     a pixel; psnr, dB; size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the
     picture. strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality, bpp,
-    psnr, size or effort then. effort: 1, as fast as it goes, to 9, up to 20 times as long and the smallest file for its
+    psnr, size or effort then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest file for its
     PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
     `ImageCodec.encode` for how near the targets are met.
 

@@ -28,10 +28,10 @@ from lecodec.train.loop import train
 from lecodec.train.recipe import Recipe, load_as
 
 from . import reader
-from .context_reader import context_digest, context_latents
+from .context_reader import context_digest
+from .test_format import agree_on_latents
 
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
-GOLDEN = Path(__file__).parent / "golden"
 QUALITY = [3 * 256, 62 * 256 + 100]
 
 
@@ -188,27 +188,13 @@ def test_hostile_values_stay_within_the_bound(coding):
 # -- model files and files
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("model-context*.lec")))
-def test_golden_files_read_from_the_specification(name):
-    independent, data = reader.Model(GOLDEN / "tiny-context.safetensors"), (GOLDEN / name).read_bytes()
-    codec, file = lecodec.load(model=GOLDEN / "tiny-context.safetensors"), reader.read_file(data)
-    for tile in range(len(file.boxes)):
-        np.testing.assert_array_equal(context_latents(independent, file, tile)[1], codec.latents(data, tile).y_hat)
-
-
 @pytest.mark.parametrize("shape, quality", [((40, 52), 37.3), ((90, 17), 80), ((16, 16), 100)])
 def test_files_read_from_the_specification(model, shape, quality):
     """Sections 20 and 21 of FORMAT.md, by an independent reader: the same latents and the same digest of the model."""
     samples = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     codec, independent = lecodec.load(model=model), reader.Model(model)
     assert context_digest(independent) == codec.parse_digest
-    data = codec.encode(samples, quality, tile=64)
-    file = reader.read_file(data)
-    for tile in range(len(file.boxes)):
-        z, y_hat = context_latents(independent, file, tile)
-        latents = codec.latents(data, tile)
-        np.testing.assert_array_equal(z, latents.z)
-        np.testing.assert_array_equal(y_hat, latents.y_hat)
+    agree_on_latents(independent, codec, codec.encode(samples, quality, tile=64))
 
 
 @pytest.fixture(scope="module")
