@@ -17,7 +17,7 @@ from ..entropy.context import ContextConfig, ContextHyperprior
 from ..entropy.hyperprior import HyperConfig, Hyperprior
 from .transforms import Analysis, Pointwise, Synthesis, TransformConfig
 
-__all__ = ["ImageNetwork", "NetworkConfig", "decoding_macs", "start_from_statistics"]
+__all__ = ["ImageNetwork", "NetworkConfig", "decoding_macs", "principal_components", "start_from_statistics"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ImageNetwork(nn.Module):
 _SIDE = {
     **{f"hyperprior.h_s.layers.{n}.": side for n, side in enumerate((64, 64, 32, 32, 16))},
     "hyperprior.context.": 32,
-    **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up."), 16),
+    **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up.", "g_s.linear."), 16),
     **dict.fromkeys(("g_s.blocks8.", "g_s.head."), 8),
 }
 """Of the layers that decoding runs: each has one position for so many by so many pixels."""
@@ -76,13 +76,13 @@ def start_from_statistics(network: ImageNetwork, x: Tensor) -> None:
     square root of their deviation, a compromise between the transform's own units and whitened ones.
     """
     g_a, g_s, c = network.g_a, network.g_s, network.config.transform
-    basis, deviation = _components(F.pixel_unshuffle(x - 0.5, 8), c.width8)
+    basis, deviation = principal_components(F.pixel_unshuffle(x - 0.5, 8), c.width8)
     half = deviation.sqrt()[:, None]
     _fill(g_a.stem, basis / half)
     _fill(g_s.head, (basis * half).t())
     h = F.conv2d(F.pixel_unshuffle(x - 0.5, 8), basis[:, :, None, None])
     h, spread = F.pixel_unshuffle(h, 2), half.repeat_interleave(4, 0).t()  # [1, 4 * width8]
-    basis, deviation = _components(h, c.width16)
+    basis, deviation = principal_components(h, c.width16)
     half = deviation.sqrt()[:, None]
     # What is wider than there are components starts from nothing between the stages, from noise at the pictures.
     for layer in (g_a.down, g_s.up, g_a.head, g_s.stem):
@@ -99,7 +99,7 @@ def _fill(layer: Pointwise, weight: Tensor) -> None:
     layer.weight[: weight.shape[0], : weight.shape[1]] = weight
 
 
-def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def principal_components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """x [N, C, H, W] -> the first `count` principal directions [count, C] and deviations [count], largest first."""
     flat = x.transpose(0, 1).flatten(1).double()
     variance, basis = torch.linalg.eigh(flat @ flat.t() / flat.shape[1])

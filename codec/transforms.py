@@ -48,6 +48,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """What a block's gate or hidden channels go through; none in a gated block leaves the product of a and b."""
 
 
+_UNUSUAL = ("block", "activation", "kernel", "linear", "knots")
+"""Fields that a card has only where they are not as usual."""
+
+
 @dataclass(frozen=True)
 class TransformConfig:
     """Sizes of g_a and g_s. Both are symmetric, but for the number of blocks. Raises ValueError for sizes below 1, for
@@ -76,20 +80,25 @@ class TransformConfig:
     """One of ACTIVATIONS."""
     kernel: int = 3
     """Side of the blocks' spatial convolution, odd."""
+    linear: int = 0
+    """1: a linear path beside each transform, between blocks of 16 x 16 pixels and y; 0: none."""
+    knots: int = 16
+    """Rows of the tables of gains that depend on the quality index."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             known = {"block": BLOCKS, "activation": ACTIVATIONS}.get(name)
             if known is not None and value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
-            if known is None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+            least = 0 if name == "linear" else 1
+            if known is None and (not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel is odd, not {self.kernel}")
 
     def entries(self) -> dict[str, Any]:
         """What a model's card says of them: the sizes, and of the blocks what is not as usual."""
-        usual = {f.name: f.default for f in fields(self) if f.name in ("block", "activation", "kernel")}
+        usual = {f.name: f.default for f in fields(self) if f.name in _UNUSUAL}
         return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
 
 
@@ -112,9 +121,16 @@ class Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.full:
-            return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+            return _pointwise(x, self.weight, self.bias)
         with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
+            return _pointwise(x.float(), self.weight, self.bias)
+
+
+def _pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 1x1 convolution. With gradients it is a product of matrices, whose gradients take less than a convolution's."""
+    if torch.is_grad_enabled():
+        return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+    return F.conv2d(x, weight[:, :, None, None], bias)
 
 
 class Block(nn.Module):
@@ -234,27 +250,34 @@ class Analysis(nn.Module):
         c = config
         self.stem = Pointwise(64 * c.channels, c.width8)
         self.blocks8 = _Blocks(c.analysis8, c.width8, c)
-        self.gain8 = IndexTable(c.width8)
+        self.gain8 = IndexTable(c.width8, knots=c.knots)
         self.down = Pointwise(4 * c.width8, c.width16)
         self.blocks16 = _Blocks(c.analysis16, c.width16, c)
         self.head = Pointwise(c.width16, c.latent, full=True)
-        self.gain_y = IndexTable(c.latent, GAIN_LINE)
+        self.gain_y = IndexTable(c.latent, GAIN_LINE, knots=c.knots)
+        self.linear = Pointwise(256 * c.channels, c.latent, std=0.0, full=True) if c.linear else None
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        return self._from(self.stem(F.pixel_unshuffle(x - 0.5, 8)), index)
+        x = F.pixel_unshuffle(x - 0.5, 8)
+        return self._from(self.stem(x), None if self.linear is None else self.linear(F.pixel_unshuffle(x, 2)), index)
 
     def of_planes(self, x: Tensor, index: Tensor) -> Tensor:
         """The same for x - 1/2 as planes [B, 64 C, H/8, W/8]: plane (8 i + j) C + c is colour c at (8 row + i, 8 column
         + j). In channels-last memory they are the picture's own samples, in runs of 8 pixels: cheap to come by.
         """
-        weight = self.stem.weight[:, _interleaved(x.shape[1])]
-        return self._from(F.conv2d(x, weight[:, :, None, None], self.stem.bias), index)
+        order = _interleaved(x.shape[1])
+        h, beside = F.conv2d(x, self.stem.weight[:, order][:, :, None, None], self.stem.bias), None
+        if self.linear is not None:
+            weight = self.linear.weight.unflatten(1, (-1, 2, 2))[:, order]  # a convolution with kernel 2
+            beside = F.conv2d(x, weight, self.linear.bias, stride=2)
+        return self._from(h, beside, index)
 
-    def _from(self, h: Tensor, index: Tensor) -> Tensor:
-        """h: [B, N8, H/8, W/8], from the stem."""
+    def _from(self, h: Tensor, beside: Tensor | None, index: Tensor) -> Tensor:
+        """h: [B, N8, H/8, W/8], from the stem; beside: [B, M, H/16, W/16], from the linear path."""
         h = _gained(self.blocks8(h), self.gain8(index))
         h = self.down(F.pixel_unshuffle(h, 2))  # [B, N16, H/16, W/16]
-        return _gained(self.head(self.blocks16(h)), self.gain_y(index))
+        y = self.head(self.blocks16(h))
+        return _gained(y if beside is None else y + beside, self.gain_y(index))
 
 
 class Synthesis(nn.Module):
@@ -263,23 +286,36 @@ class Synthesis(nn.Module):
     def __init__(self, config: TransformConfig):
         super().__init__()
         c = config
-        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]))
+        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]), knots=c.knots)
         self.stem = Pointwise(c.latent, c.width16, full=True)
         self.blocks16 = _Blocks(c.synthesis16, c.width16, c)
         self.up = Pointwise(c.width16, 4 * c.width8)
-        self.gain8 = IndexTable(c.width8)
+        self.gain8 = IndexTable(c.width8, knots=c.knots)
         self.blocks8 = _Blocks(c.synthesis8, c.width8, c)
         self.head = Pointwise(c.width8, 64 * c.channels)
+        self.linear = Pointwise(c.latent, 256 * c.channels, std=0.0, full=True) if c.linear else None
 
     def forward(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.head(self._before_head(y_hat, index)).float(), 8) + 0.5
+        y_hat = _gained(y_hat, self.gain_y(index))
+        out = self.head(self._before_head(y_hat, index)).float()
+        if self.linear is not None:
+            out = out + F.pixel_shuffle(self.linear(y_hat), 2)
+        return F.pixel_shuffle(out, 8) + 0.5
 
     def planes(self, y_hat: Tensor, index: Tensor) -> Tensor:
         """x_hat - 1/2 as planes [B, 64 C, 2h, 2w], in the order of `Analysis.of_planes`."""
+        y_hat = _gained(y_hat, self.gain_y(index))
         h, order = self._before_head(y_hat, index), _interleaved(self.head.weight.shape[0])
-        return F.conv2d(h, self.head.weight[order][:, :, None, None], self.head.bias[order])
+        out = F.conv2d(h, self.head.weight[order][:, :, None, None], self.head.bias[order])
+        if self.linear is not None:
+            weight, bias = (
+                p.unflatten(0, (-1, 4))[order].flatten(0, 1) for p in (self.linear.weight, self.linear.bias)
+            )
+            out += F.pixel_shuffle(F.conv2d(y_hat, weight[:, :, None, None], bias), 2)
+        return out
 
     def _before_head(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        h = self.blocks16(self.stem(_gained(y_hat, self.gain_y(index))))  # [B, N16, h, w]
+        """y_hat without the rate's gain -> what the head sees, [B, N8, 2h, 2w]."""
+        h = self.blocks16(self.stem(y_hat))  # [B, N16, h, w]
         h = _gained(F.pixel_shuffle(self.up(h), 2), self.gain8(index))  # [B, N8, 2h, 2w]
         return self.blocks8(h)

@@ -30,28 +30,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import ACTIVATION_BITS, ACTIVATION_MAX, TrainableExact, clamp_inward
+from .exact import ACTIVATION_BITS, ACTIVATION_MAX, TrainableExact, clamp_inward, straight_through
 from .hyperprior import (
     MEAN_BITS,
-    MEAN_RANGE,
-    SCALE_HIGH,
     SCALE_LOW,
-    SCALES,
+    SCALE_STEP,
     HyperConfig,
     Hyperprior,
     IndexTable,
     Likelihood,
-    residual_bits,
 )
-from .tables import scale_levels
 
-__all__ = ["GROUPS", "PASSES", "PHASES", "RESIDUAL_MAX", "ContextConfig", "ContextHyperprior", "pass_channels"]
+__all__ = ["GROUPS", "PASSES", "PHASES", "ContextConfig", "ContextHyperprior", "pass_channels"]
 
 GROUPS = PASSES = 4
 PHASES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 """PHASES[k][g]: where in its 2 x 2 block (0 1 / 2 3) pass k codes channel group g."""
-RESIDUAL_MAX = 2**15 - 1
-"""y_hat - mu_0, in units of 2^-MEAN_BITS, is clamped to +-RESIDUAL_MAX before it becomes context."""
 NARROW_BITS, WIDEN_BITS = 14, 10
 """Fractional bits of the integer tables of 1 / spread and of spread."""
 NARROW_SHIFT = NARROW_BITS + MEAN_BITS - ACTIVATION_BITS
@@ -77,17 +71,17 @@ class _Step(nn.Module):
     -> d, dt [B, M, h/2, w/2].
     """
 
-    def __init__(self, decoded: int, latent: int, features: int, width: int):
+    def __init__(self, decoded: int, c: HyperConfig, width: int):
         super().__init__()
         leave = TrainableExact(
-            2 * width, 2 * latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False, scale=2.0
+            2 * width, 2 * c.latent, output_bits=MEAN_BITS, output_range=c.mean_range, relu=False, scale=2.0
         )
         with torch.no_grad():
             leave.weight.mul_(0.01)
         self.layers = nn.ModuleList(
-            [TrainableExact(features + decoded, width, input_range=SIGNED), TrainableExact(width, width, 3), leave]
+            [TrainableExact(c.middle + decoded, width, input_range=SIGNED), TrainableExact(width, width, 3), leave]
         )
-        self.gain = IndexTable(width)
+        self.gain = IndexTable(width, knots=c.knots)
         """log gain after the first layer."""
 
     def forward(self, features: Tensor, r: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,53 +96,68 @@ class ContextHyperprior(Hyperprior):
 
     def __init__(self, config: HyperConfig, context: ContextConfig):
         super().__init__(config)
-        self.context = nn.ModuleList(
-            [_Step(2 * k * config.latent, config.latent, config.middle, context.width) for k in range(1, PASSES)]
-        )
+        self.context = nn.ModuleList([_Step(2 * k * config.latent, config, context.width) for k in range(1, PASSES)])
+        self.narrow: Tensor
+        self.widen: Tensor
+        for name, table in zip(("narrow", "widen"), spread_tables(config.tables), strict=True):
+            self.register_buffer(name, table, persistent=False)
 
     def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
         z_hat, bits_z = self.hyper_latent(y, index)
         features, mu_0, t_0 = self.h_s.stages(z_hat, index)
         mu_0, t_0, y = (F.pixel_unshuffle(a, 2) for a in (mu_0, t_0, y.float()))
-        narrow, widen = (a.to(y.device)[table_of(t_0.detach())] for a in spread_tables())
-        y_hat, decoded = torch.empty_like(y), []
+        top = self.config.tables - 1
+        table_0 = table_of(t_0.detach(), top)
+        parts, decoded = [], []
         bits_y = torch.zeros_like(bits_z)
         for k in range(PASSES):
-            own = pass_channels(self.config.latent, k)
-            mu, t = mu_0[:, own], t_0[:, own]
+            start, t, spread = (_of_pass(a, k) for a in (mu_0, t_0, table_0))
+            mu = start
             if k:
                 d, dt = self.context[k - 1](features, torch.cat(decoded, 1), index)
-                mu = _mean(mu, d, widen[:, own])
-                t = clamp_inward(t + dt, 0, SCALES - 1)
-            residual = y[:, own] - mu
-            seen, change = self.quantise(residual)
-            bits_y = bits_y + residual_bits(residual, t, self.training, rounded, seen)
-            part = mu + residual + change
-            y_hat = y_hat.index_copy(1, torch.tensor(own, device=y.device), part)
-            residual = part - mu_0[:, own]
-            r = _context(residual, narrow[:, own])
+                mu = _mean(start, d, self.widen[spread], self.config.mean_range, self.training)
+                t = clamp_inward(t + dt, 0, top)
+            part, bits = self.code(_of_pass(y, k), mu, t, rounded)
+            parts.append(part)
+            bits_y = bits_y + bits
+            r = _context(parts[k] - start, self.narrow[spread], self.config.reach, self.training)
             decoded += [r, r.abs()]
-        return Likelihood(F.pixel_shuffle(y_hat, 2), bits_y, bits_z)
+        return Likelihood(F.pixel_shuffle(_of_all_passes(parts), 2), bits_y, bits_z)
 
 
-def spread_tables() -> tuple[Tensor, Tensor]:
-    """1 / spread and spread of the tables: [SCALES] integers in float64, in units of 2^-NARROW_BITS and 2^-WIDEN_BITS.
+def _of_pass(folded: Tensor, k: int) -> Tensor:
+    """[B, 4 M, h, w] -> [B, M, h, w]: the channels that `pass_channels` names, taken as views."""
+    places = folded.unflatten(1, (-1, GROUPS, PASSES))
+    return torch.stack([places[:, :, g, PHASES[k][g]] for g in range(GROUPS)], 2).flatten(1, 2)
+
+
+def _of_all_passes(parts: list[Tensor]) -> Tensor:
+    """What `_of_pass` took of each pass [B, M, h, w] -> [B, 4 M, h, w]."""
+    own = [part.unflatten(1, (-1, GROUPS)) for part in parts]
+    where = [[PHASES[k][g] for k in range(PASSES)] for g in range(GROUPS)]  # a group's place in each pass
+    places = [torch.stack([own[where[g].index(p)][:, :, g] for p in range(PASSES)], 2) for g in range(GROUPS)]
+    return torch.stack(places, 2).flatten(1, 3)
+
+
+def spread_tables(tables: int) -> tuple[Tensor, Tensor]:
+    """1 / spread and spread of the tables: [tables] integers in float64, in units of 2^-NARROW_BITS and 2^-WIDEN_BITS.
     A frozen model holds them as data.
     """
-    spread = torch.from_numpy(scale_levels(SCALES, SCALE_LOW, SCALE_HIGH)).clamp_min(LEAST_SPREAD)
+    spread = (SCALE_LOW * torch.exp(torch.arange(tables, dtype=torch.float64) * SCALE_STEP)).clamp_min(LEAST_SPREAD)
     return (2**NARROW_BITS / spread).round(), (2**WIDEN_BITS * spread).round()
 
 
-def table_of(t: Tensor) -> Tensor:
-    """Real-valued table numbers -> integers in [0, SCALES - 1], int64, as coding rounds them."""
-    return ((t * 2**MEAN_BITS).round() * 2.0**-MEAN_BITS + 0.5).floor().clamp(0, SCALES - 1).long()
+def table_of(t: Tensor, top: int) -> Tensor:
+    """Real-valued table numbers -> integers in [0, top], int64, as coding rounds them."""
+    return ((t * 2**MEAN_BITS).round() * 2.0**-MEAN_BITS + 0.5).floor().clamp(0, top).long()
 
 
-def narrowed(residual: Tensor, narrow: Tensor) -> Tensor:
-    """r: y_hat - mu_0 in units of 2^-MEAN_BITS, and 1 / spread of the same shape, integers in float64 -> in units of
-    2^-ACTIVATION_BITS, integers in [-ACTIVATION_MAX, ACTIVATION_MAX].
+def narrowed(residual: Tensor, narrow: Tensor, reach: int) -> Tensor:
+    """r: y_hat - mu_0 in units of 2^-MEAN_BITS, clamped to less than +-2^reach, and 1 / spread of the same shape,
+    integers in float64 -> in units of 2^-ACTIVATION_BITS, integers in [-ACTIVATION_MAX, ACTIVATION_MAX].
     """
-    out = residual.clamp(-RESIDUAL_MAX, RESIDUAL_MAX).mul_(narrow)
+    most = 2.0**reach - 1
+    out = residual.clamp(-most, most).mul_(narrow)
     out.add_(2.0 ** (NARROW_SHIFT - 1)).mul_(2.0**-NARROW_SHIFT).floor_()
     return out.clamp_(*SIGNED)
 
@@ -158,21 +167,24 @@ def widened(d: Tensor, widen: Tensor) -> Tensor:
     return (d * widen).add_(2.0 ** (WIDEN_BITS - 1)).mul_(2.0**-WIDEN_BITS).floor_()
 
 
-# -- the same with gradients: real numbers in and out, the values those of the integers
+# -- the same with gradients, on real numbers; in training in float32: the integers' values but for a rare last bit
 
 
-def _context(residual: Tensor, narrow: Tensor) -> Tensor:
-    with torch.autocast(residual.device.type, enabled=False):
-        top = ACTIVATION_MAX / 2**ACTIVATION_BITS
-        real = clamp_inward(residual * (narrow * 2.0**-NARROW_BITS).float(), -top, top)
-        exact = narrowed((residual.detach().double() * 2**MEAN_BITS).round(), narrow) * 2.0**-ACTIVATION_BITS
-        return real + (exact.float() - real).detach()
+def _context(residual: Tensor, narrow: Tensor, reach: int, training: bool) -> Tensor:
+    if not training:
+        units = (residual.double() * 2**MEAN_BITS).round()
+        return (narrowed(units, narrow, reach) * 2.0**-ACTIVATION_BITS).float()
+    one = 2.0**ACTIVATION_BITS
+    real = residual * (narrow * 2.0**-NARROW_BITS).float()
+    top = ACTIVATION_MAX / one
+    return clamp_inward(straight_through(real, (real * one + 0.5).floor() * (1 / one)), -top, top)
 
 
-def _mean(mu_0: Tensor, d: Tensor, widen: Tensor) -> Tensor:
-    with torch.autocast(d.device.type, enabled=False):
-        low, high = (end / 2**MEAN_BITS for end in MEAN_RANGE)
-        real = clamp_inward(mu_0 + d * (widen * 2.0**-WIDEN_BITS).float(), low, high)
-        start, change = ((a.detach().double() * 2**MEAN_BITS).round() for a in (mu_0, d))
-        exact = (start + widened(change, widen)).clamp_(*MEAN_RANGE) * 2.0**-MEAN_BITS
-        return real + (exact.float() - real).detach()
+def _mean(mu_0: Tensor, d: Tensor, widen: Tensor, within: tuple[int, int], training: bool) -> Tensor:
+    one = 2.0**MEAN_BITS
+    if not training:
+        start, change = ((a.double() * one).round() for a in (mu_0, d))
+        return ((start + widened(change, widen)).clamp_(*within) * (1 / one)).float()
+    low, high = (end / one for end in within)
+    change = d * (widen * 2.0**-WIDEN_BITS).float()
+    return clamp_inward(mu_0 + straight_through(change, (change * one + 0.5).floor() * (1 / one)), low, high)

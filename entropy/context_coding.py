@@ -25,7 +25,6 @@ from .context import (
     NARROW_BITS,
     PASSES,
     PHASES,
-    RESIDUAL_MAX,
     WIDEN_BITS,
     ContextHyperprior,
     narrowed,
@@ -34,7 +33,7 @@ from .context import (
     widened,
 )
 from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, verify_arithmetic
-from .hyperprior import MEAN_BITS, MEAN_RANGE, QUALITY_LEVELS, SCALES, Hyperprior
+from .hyperprior import MEAN_BITS, QUALITY_LEVELS, Hyperprior
 from .hyperprior_coding import ONE, HyperpriorCoding, Latents, gain_table, layer_tensors, once, rounded
 
 __all__ = ["ContextCoding"]
@@ -74,11 +73,11 @@ class ContextCoding(HyperpriorCoding):
             for n, layer in enumerate(step.layers):  # pyright: ignore[reportArgumentType]
                 out |= layer_tensors(f"context.{k}.{n}", layer.freeze())
             out[f"context.{k}.gain"] = gain_table(step.gain)  # pyright: ignore[reportArgumentType]
-        spreads = (a.numpy().astype(np.int32) for a in spread_tables())
+        spreads = (a.numpy().astype(np.int32) for a in spread_tables(model.config.tables))
         return out | {f"context.{name}": a for name, a in zip(_SPREADS, spreads, strict=True)}
 
     def _constants(self) -> dict[str, Any]:
-        spread = [RESIDUAL_MAX, NARROW_BITS, WIDEN_BITS]
+        spread = [2**self.reach - 1, NARROW_BITS, WIDEN_BITS]
         return {**super()._constants(), "model": "context hyperprior 0", "context": [_KERNELS, PHASES, spread]}
 
     @staticmethod
@@ -93,7 +92,7 @@ class ContextCoding(HyperpriorCoding):
         t, m = self._tensors, self.latent
         if m % PASSES:
             raise ModelError(f"the model's {m} channels do not make {PASSES} groups")
-        wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (SCALES,) for name in _SPREADS}
+        wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (self.top + 1,) for name in _SPREADS}
         for k in range(1, PASSES):
             width = t[f"context.{k}.0.weight"].shape[0]
             sizes = (width, t["h_s.2.weight"].shape[0] + 2 * k * m), (width, 9 * width), (2 * m, 2 * width)
@@ -115,7 +114,7 @@ class ContextCoding(HyperpriorCoding):
             kernel=_KERNELS[n],
             shift=WEIGHT_BITS + ACTIVATION_BITS - (MEAN_BITS if n == 2 else ACTIVATION_BITS) + GAIN_BITS,
             input_range=(0 if n else -ACTIVATION_MAX, ACTIVATION_MAX),
-            output_range=MEAN_RANGE if n == 2 else (0, ACTIVATION_MAX),
+            output_range=self.mean_range if n == 2 else (0, ACTIVATION_MAX),
         )
 
     def context_layers(self, device: torch.device | str) -> tuple[tuple[ExactLayer, ...], ...]:
@@ -194,11 +193,11 @@ class ContextCoding(HyperpriorCoding):
         filled = seen.shape[1] - 2 * (PASSES - 1) * self.latent
         for k, own in enumerate(self._own):
             mu_0, t_0 = start[:, :, torch.from_numpy(own).to(device)].unbind(1)
-            mu, t, table_0 = mu_0, t_0, _tables_of(t_0)
+            mu, t, table_0 = mu_0, t_0, _tables_of(t_0, self.top)
             if k:
                 d, dt = self._correction(k, seen[:, :filled], quality, device).unbind(1)
-                mu, t = (mu_0 + widened(d, widen[table_0])).clamp_(*MEAN_RANGE), t_0 + dt
-            index = _tables_of(t).to(torch.uint8).cpu().numpy() * inside[own % 4]
+                mu, t = (mu_0 + widened(d, widen[table_0])).clamp_(*self.mean_range), t_0 + dt
+            index = _tables_of(t, self.top).to(torch.uint8).cpu().numpy() * inside[own % 4]
             decoded = mu.to(torch.int32).cpu().numpy()
             if y is not None:
                 s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, lean)
@@ -211,16 +210,16 @@ class ContextCoding(HyperpriorCoding):
             if k + 1 < PASSES:
                 residual = torch.from_numpy(decoded).to(device, torch.float64) - mu_0
                 r = seen[:, filled : filled + self.latent]
-                r[:] = narrowed(residual, narrow[table_0])
+                r[:] = narrowed(residual, narrow[table_0], self.reach)
                 torch.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
                 filled += 2 * self.latent
         whole = _unfolded(y_hat)[:, :, : size[0], : size[1]]
         return [Latents(z[b], np.ascontiguousarray(whole[b])) for b in range(len(z))]
 
 
-def _tables_of(t: Tensor) -> Tensor:
-    """Table numbers in units of 2^-MEAN_BITS, integers in float64 -> int64 in [0, SCALES - 1]."""
-    return t.add(ONE // 2).mul_(1 / ONE).floor_().clamp_(0, SCALES - 1).long()
+def _tables_of(t: Tensor, top: int) -> Tensor:
+    """Table numbers in units of 2^-MEAN_BITS, integers in float64 -> int64 in [0, top]."""
+    return t.add(ONE // 2).mul_(1 / ONE).floor_().clamp_(0, top).long()
 
 
 def _folded(y: np.ndarray, blocks: tuple[int, int]) -> np.ndarray:

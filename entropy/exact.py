@@ -13,8 +13,9 @@ Only kernels that are plain sums are used: k x k layers are unfold + matmul, nev
 transform its operands (Winograd is not exact). `verify_arithmetic` checks the machine against a known answer once in
 each process and device.
 
-Training uses the same function: `TrainableExact` computes its output with the arithmetic of `ExactLayer` and takes the
-gradient of the real-valued layer (straight-through), so that what is trained is what is coded.
+Training uses the same function: `TrainableExact` computes the integers of `ExactLayer` in float32, where a rare last
+bit does no harm, with the gradient of the real-valued layer (straight-through), so that what is trained is what is
+coded. In evaluation it computes what is frozen, bit for bit.
 """
 
 from __future__ import annotations
@@ -265,62 +266,69 @@ class TrainableExact(nn.Module):
 
     def freeze(self) -> ExactLayer:
         """The integer layer that forward() computes with."""
-        shift = WEIGHT_BITS + self.input_bits - self.output_bits + GAIN_BITS
         return ExactLayer.build(
             *self._integers(),
             kernel=self.kernel,
-            shift=shift,
+            shift=self.shift,
             input_range=self.input_range,
             output_range=self.output_range,
         )
 
+    @property
+    def shift(self) -> int:
+        """Bits that requantising drops after the multiplier."""
+        return WEIGHT_BITS + self.input_bits - self.output_bits + GAIN_BITS
+
     def forward(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
         with torch.autocast(a.device.type, enabled=False):
-            return _Straight.apply(a.float(), self.weight, self.bias, gain, offset, self)
+            return (self._in_float32 if self.training else self._in_integers)(a.float(), gain, offset)
 
-
-class _Straight(torch.autograd.Function):
-    """The integer layer's output, with the gradient of the real-valued one at the integer layer's sums."""
-
-    @staticmethod
-    def forward(ctx, a, weight, bias, gain, offset, layer: TrainableExact):  # type: ignore[override]
-        w, b = layer._integers()
-        in_scale, out_scale = 2.0**layer.input_bits, 2.0**layer.output_bits
-        integers = (a.double() * in_scale).round_().clamp_(*layer.input_range)
-        sums = exact_sums(integers, w, b, layer.kernel)
-        real = (sums * (1 / (in_scale * 2**WEIGHT_BITS))).float()
-        shift = WEIGHT_BITS + layer.input_bits - layer.output_bits + GAIN_BITS
-        sums = sums.mul_(2.0**GAIN_BITS if gain is None else integer_gain(gain)[:, :, None, None])
-        sums = sums.add_(2.0 ** (shift - 1)).mul_(2.0**-shift).floor_()
+    @torch.no_grad()
+    def _in_integers(self, a: Tensor, gain: Tensor | None, offset: Tensor | None) -> Tensor:
+        """What the frozen layer computes."""
+        integers = (a.double() * 2.0**self.input_bits).round_().clamp_(*self.input_range)
+        out = exact_sums(integers, *self._integers(), self.kernel)
+        out.mul_(2.0**GAIN_BITS if gain is None else integer_gain(gain)[:, :, None, None])
+        out.add_(2.0 ** (self.shift - 1)).mul_(2.0**-self.shift).floor_()
         if offset is not None:
-            sums.add_((offset.detach().double() * out_scale).round()[:, :, None, None])
-        out = sums.clamp_(*layer.output_range).mul_(1 / out_scale).float()
-        ctx.save_for_backward(a, weight, gain, offset, real)
-        ctx.layer = layer
-        return out
+            out.add_((offset.double() * 2.0**self.output_bits).round()[:, :, None, None])
+        return out.clamp_(*self.output_range).mul_(2.0**-self.output_bits).float()
 
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
-        a, weight, gain, offset, real = ctx.saved_tensors
-        layer: TrainableExact = ctx.layer
-        value = real if gain is None else real * gain[:, :, None, None]
-        value = value if offset is None else value + offset[:, :, None, None]
-        low, high = (end / 2**layer.output_bits for end in layer.output_range)
-        below = value <= 0 if layer.relu else (value < low) & (grad > 0)
-        grad = grad.float().masked_fill(below | ((value > high) & (grad < 0)), 0)  # as clamp_inward
-        to_offset = None if offset is None else grad.sum((2, 3))
-        to_gain = None if gain is None else (grad * real).sum((2, 3))
-        grad = grad * (layer.scale if gain is None else (gain * layer.scale)[:, :, None, None])
-        rows = grad.flatten(2).transpose(1, 2)  # [B, H W, cout]
-        with torch.enable_grad():
-            inputs = a.detach().requires_grad_(ctx.needs_input_grad[0])
-            patches = _patches(inputs, layer.kernel)
-        flat = rows.reshape(-1, rows.shape[2])
-        to_weight = flat.t() @ patches.detach().reshape(flat.shape[0], -1)
-        to_a = None
-        if ctx.needs_input_grad[0]:
-            (to_a,) = torch.autograd.grad(patches, inputs, rows @ weight)
-        return to_a, to_weight, flat.sum(0), to_gain, to_offset, None
+    def _in_float32(self, a: Tensor, gain: Tensor | None, offset: Tensor | None) -> Tensor:
+        """The same but for a rare last bit, with the gradient of the real-valued layer; nothing that a compiler cannot
+        see through.
+        """
+        one_weight, one_out = self.scale * 2.0**WEIGHT_BITS, 2.0**self.output_bits
+        weight = straight_through(self.weight, (self.weight * one_weight).round() * (1 / one_weight))
+        rows = _patch_rows(a.permute(0, 2, 3, 1), self.kernel)
+        out = F.linear(rows, weight, self.bias)
+        factor = None if gain is None else straight_through(gain, (gain * 2.0**GAIN_BITS).round() * 2.0**-GAIN_BITS)
+        if factor is not None:
+            out = out * (factor * self.scale)[:, None, None]
+        elif self.scale != 1:
+            out = out * self.scale
+        if offset is not None:
+            out = out + straight_through(offset, (offset * one_out).round() * (1 / one_out))[:, None, None]
+        low, high = (end / one_out for end in self.output_range)
+        if self.relu:
+            out = F.relu(out)
+        out = straight_through(out, (out * one_out + 0.5).floor() * (1 / one_out))
+        return clamp_inward(out, low, high).permute(0, 3, 1, 2)
+
+
+def straight_through(real: Tensor, value: Tensor) -> Tensor:
+    """`value` with the gradient of `real`."""
+    return real + (value - real).detach()
+
+
+def _patch_rows(a: Tensor, kernel: int) -> Tensor:
+    """[B, H, W, C] -> [B, H, W, C*k*k], borders replicated, in the order of `_patches`."""
+    if kernel == 1:
+        return a
+    r, (h, w) = kernel // 2, a.shape[1:3]
+    a = torch.cat([a[:, :1]] * r + [a] + [a[:, -1:]] * r, 1)
+    a = torch.cat([a[:, :, :1]] * r + [a] + [a[:, :, -1:]] * r, 2)
+    return torch.stack([a[:, i : i + h, j : j + w] for i in range(kernel) for j in range(kernel)], 4).flatten(3)
 
 
 def integer_gain(gain: Tensor) -> Tensor:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import TrainableExact, clamp_inward
+from .exact import TrainableExact, clamp_inward, straight_through
 from .factorized import QUALITY_LEVELS, FactorizedPrior
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "HyperAnalysis",
     "IndexTable",
     "SCALES",
-    "SCALE_HIGH",
     "SCALE_LOW",
+    "SCALE_STEP",
     "HyperConfig",
     "Hyperprior",
     "Likelihood",
@@ -40,10 +40,12 @@ __all__ = [
 ]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
-"""The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero."""
+"""The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero. A model may have more
+tables, which go on in the same ratio."""
+SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
+"""The logarithm of that ratio."""
 MEAN_BITS = 6
 """Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
-MEAN_RANGE = (-(2**15), 2**15 - 1)
 Z_RANGE = (-255, 255)
 """h_s clamps its input to this range."""
 
@@ -60,6 +62,22 @@ class HyperConfig:
     """Channels of h_s at 1/32."""
     hyper: int = 96
     """Channels of z at 1/64."""
+    tables: int = SCALES
+    """Laplacian tables."""
+    reach: int = 15
+    """mu and what context sees of y_hat - mu_0 stay within +-2^reach, in units of 2^-MEAN_BITS."""
+    knots: int = 16
+    """Rows of the tables of values that depend on the quality index."""
+
+    def entries(self) -> dict[str, int]:
+        """What a model's card says of them: the sizes, and of the rest what is not as usual."""
+        usual = {f.name: f.default for f in fields(self) if f.name in ("tables", "reach", "knots")}
+        return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
+
+    @property
+    def mean_range(self) -> tuple[int, int]:
+        """The range of mu, in units of 2^-MEAN_BITS."""
+        return -(2**self.reach), 2**self.reach - 1
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ class HyperAnalysis(nn.Module):
 
     def __init__(self, c: HyperConfig):
         super().__init__()
-        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]))
+        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]), knots=c.knots)
         self.stem = nn.Conv2d(4 * c.latent, c.width, 1)
         self.mix2 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide2 = nn.Conv2d(c.width, c.width, 1)
@@ -110,7 +128,7 @@ class HyperAnalysis(nn.Module):
         self.mix4 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide4 = nn.Conv2d(c.width, c.width, 1)
         self.head = nn.Conv2d(c.width, c.hyper, 1)
-        self.gain_z = IndexTable(c.hyper, (-0.3, 0.7))
+        self.gain_z = IndexTable(c.hyper, (-0.3, 0.7), knots=c.knots)
 
     def forward(self, y: Tensor, index: Tensor) -> Tensor:
         # Undo the gain of the rate, then compress: the channels of y span three orders of magnitude.
@@ -134,7 +152,7 @@ class _HyperSynthesis(nn.Module):
         super().__init__()
         first = TrainableExact(c.hyper, c.width, 3, input_bits=0, input_range=Z_RANGE)
         last = TrainableExact(
-            c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=MEAN_RANGE, relu=False, scale=4.0
+            c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=c.mean_range, relu=False, scale=4.0
         )
         with torch.no_grad():
             first.weight.mul_(0.5)
@@ -148,10 +166,12 @@ class _HyperSynthesis(nn.Module):
                 last,
             ]
         )
-        mean = IndexTable(2 * c.latent)
-        self.gains = nn.ModuleList([IndexTable(c.width, (0.3, -0.7)), IndexTable(c.middle), mean])
+        mean = IndexTable(2 * c.latent, knots=c.knots)
+        first = IndexTable(c.width, (0.3, -0.7), knots=c.knots)
+        self.gains = nn.ModuleList([first, IndexTable(c.middle, knots=c.knots), mean])
         """log gains after the two 3 x 3 layers and the last one."""
-        self.offset = IndexTable(2 * c.latent, scale=10.0)
+        self.offset = IndexTable(2 * c.latent, scale=10.0, knots=c.knots)
+        self.top = c.tables - 1
         with torch.no_grad():
             knots = self.offset.value.shape[0]
             middle = sum(GAIN_LINE) / 2
@@ -162,10 +182,9 @@ class _HyperSynthesis(nn.Module):
     @torch.no_grad()
     def set_scales(self, deviation: Tensor) -> None:
         """Start from scales that fit channels of y with these standard deviations [M], before the rate's gain."""
-        step = (SCALES - 1) / math.log(SCALE_HIGH / SCALE_LOW)
         log_gain = torch.linspace(*GAIN_LINE, self.offset.value.shape[0])[:, None]
-        t = step * (deviation.clamp_min(1e-3).log() + log_gain - math.log(SCALE_LOW))
-        self.offset.value[:, len(deviation) :] = t.clamp(1, SCALES - 2) / self.offset.scale
+        t = (deviation.clamp_min(1e-3).log() + log_gain - math.log(SCALE_LOW)) / SCALE_STEP
+        self.offset.value[:, len(deviation) :] = t.clamp(1, self.top - 1) / self.offset.scale
 
     def stages(self, z_hat: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What a context model builds on: features [B, middle, h/2, w/2], mu, t."""
@@ -209,16 +228,23 @@ class Hyperprior(nn.Module):
     def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
         z_hat, bits_z = self.hyper_latent(y, index)
         mu, t = self.h_s(z_hat, index)
-        residual = y.float() - mu
-        seen, change = self.quantise(residual)
-        return Likelihood(mu + residual + change, residual_bits(residual, t, self.training, rounded, seen), bits_z)
+        y_hat, bits_y = self.code(y.float(), mu, t, rounded)
+        return Likelihood(y_hat, bits_y, bits_z)
 
-    def quantise(self, residual: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Residuals -> what bits are counted on (None: as `residual_bits` does), and y_hat - mu - residual."""
-        if self.rounding is None or not self.training:
-            return None, (residual.round() - residual).detach()
-        seen, rounded = self.rounding(residual)
-        return seen, rounded - residual
+    def code(self, y: Tensor, mu: Tensor, t: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
+        """y, means and table numbers of one shape [B, C, h, w] -> y_hat of that shape, bits [B]."""
+        residual = y - mu
+        seen, change = None, (residual.round() - residual).detach()
+        if self.rounding is not None and self.training:
+            seen, values = self.rounding(residual)
+            change = values - residual
+        y_hat = torch.where(is_coded(t), mu + residual + change, mu)
+        return y_hat, residual_bits(residual, t, self.h_s.top, self.training, rounded, seen)
+
+
+def is_coded(t: Tensor) -> Tensor:
+    """Which elements, by their table numbers, are coded at all: what rounds to table 0 is not, y_hat is the mean."""
+    return t.detach() >= 0.5
 
 
 LEAST_SCALE = 18.0
@@ -226,29 +252,34 @@ LEAST_SCALE = 18.0
 saves nothing, but a narrow Laplacian on noise would pull at it hardest."""
 
 
-def residual_bits(residual: Tensor, t: Tensor, training: bool, rounded: bool, seen: Tensor | None = None) -> Tensor:
-    """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t: of the rounded ones if not in training; else with
+def residual_bits(
+    residual: Tensor, t: Tensor, top: int, training: bool, rounded: bool, seen: Tensor | None = None
+) -> Tensor:
+    """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t in [0, top]: of the rounded ones if not in training; else with
     noise in place of rounding, or as they are `seen`; or (`rounded`) of the rounded ones with the gradient to t, the
-    gradient to mu being that of the noisy ones.
+    gradient to mu being that of the noisy ones. What is not coded has no bits; its gradient is as if it were coded, so
+    that a table number can leave 0.
     """
     noisy = residual + torch.rand_like(residual) - 0.5 if training and seen is None else residual
     if not training or rounded:
-        bits = laplace_bits(residual.detach().round(), clamp_inward(t, 0, SCALES - 1))
+        bits = laplace_bits(residual.detach().round(), clamp_inward(t, 0, top), top)
         if training:
-            smooth = laplace_bits(noisy, t.detach().clamp_min(LEAST_SCALE))
+            smooth = laplace_bits(noisy, t.detach().clamp_min(LEAST_SCALE), top)
             bits = bits + (smooth - smooth.detach())
     else:
-        bits = laplace_bits(noisy if seen is None else seen, t)
+        bits = laplace_bits(noisy if seen is None else seen, t, top)
+    bits = straight_through(bits, bits * is_coded(t))
     return bits.flatten(1).sum(1)
 
 
-def laplace_bits(s: Tensor, t: Tensor) -> Tensor:
-    """Bits of s under the discretised zero-mean Laplacian with (real-valued) table number t, gradient to both.
+def laplace_bits(s: Tensor, t: Tensor, top: int = SCALES - 1) -> Tensor:
+    """Bits of s under the discretised zero-mean Laplacian with (real-valued) table number t in [0, top], gradient to
+    both.
 
     -log2 of the mass of [|s| - 1/2, |s| + 1/2]; the tail is taken in the logarithm, so that no outlier is too far off
     to pull its scale up.
     """
-    b = SCALE_LOW * torch.exp(t.clamp(0, SCALES - 1) * (math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)))
+    b = SCALE_LOW * torch.exp(t.clamp(0, top) * SCALE_STEP)
     x = s.abs()
     tail = (x.clamp_min(0.5) - 0.5) / b - torch.log(-0.5 * torch.expm1(-1 / b))
     x = x.clamp_max(0.5)

@@ -37,16 +37,16 @@ from .exact import (
 from .factorized import BANKS, bank_of
 from .hyperprior import (
     MEAN_BITS,
-    MEAN_RANGE,
     QUALITY_LEVELS,
-    SCALE_HIGH,
     SCALE_LOW,
+    SCALE_STEP,
     SCALES,
     Z_RANGE,
+    HyperConfig,
     Hyperprior,
     IndexTable,
 )
-from .tables import TOTAL, TableSet, scale_levels
+from .tables import TOTAL, TableSet
 
 __all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
 
@@ -54,6 +54,9 @@ QUALITY_ONE = 256
 """Quality indices are fixed point here: QUALITY_ONE stands for 1."""
 ONE = 1 << MEAN_BITS
 _KERNELS = (3, 1, 3, 1, 1)
+USUAL_REACH, MAX_REACH = HyperConfig.reach, 20
+"""What a model's means are bounded by unless its tensors say otherwise, and the most that they can say."""
+MAX_TABLES = 255
 BAND = 2**10
 """Positions of z that h_s works on at a time."""
 REACH = 2
@@ -88,7 +91,8 @@ class HyperpriorCoding:
 
     def __init__(self, tensors: Mapping[str, np.ndarray]):
         try:
-            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in self._names()}
+            names = [*self._names(), *(["reach"] if "reach" in tensors else [])]
+            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in names}
         except KeyError as e:
             raise ModelError(f"the model lacks {e.args[0]}") from None
         t = self._tensors
@@ -100,6 +104,10 @@ class HyperpriorCoding:
         self.y_tables = TableSet(t["y.counts"], _starts(t["y.length"]), t["y.low"])
         self.hyper = t["h_s.0.weight"].shape[-1] // 9
         self.latent = t["h_s.4.weight"].shape[0] // 2
+        self.top = len(self.y_tables) - 1
+        """The last table of y."""
+        self.reach = int(t["reach"].item()) if "reach" in t else USUAL_REACH
+        """Means are within +-2^reach, in units of 2^-MEAN_BITS."""
         self._check_shapes()
         self._layers = tuple(self._layer(n) for n in range(5))
         self._gains = tuple(t[f"gain.{n}"].astype(np.int64) for n in range(3))
@@ -113,7 +121,9 @@ class HyperpriorCoding:
     def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
         """The tensors of a trained hyperprior, with the tables that training fitted."""
         index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
-        out = table_tensors(model.prior.freeze(), laplace_tables())
+        out = table_tensors(model.prior.freeze(), laplace_tables(model.config.tables))
+        if model.config.reach != USUAL_REACH:
+            out["reach"] = np.array([model.config.reach], np.int32)
         for n, layer in enumerate(model.h_s.layers):
             frozen = layer.freeze()  # pyright: ignore[reportCallIssue]
             out |= layer_tensors(f"h_s.{n}", frozen)
@@ -132,7 +142,7 @@ class HyperpriorCoding:
             "banks": BANKS,
             "gain": [GAIN_BITS, GAIN_MAX],
             "kernels": _KERNELS,
-            "mean": [MEAN_BITS, *MEAN_RANGE],
+            "mean": [MEAN_BITS, *self.mean_range],
             "model": "mean-scale hyperprior 0",
             "weight": WEIGHT_BITS,
             "z": Z_RANGE,
@@ -146,6 +156,8 @@ class HyperpriorCoding:
 
     def _check_shapes(self) -> None:
         t, z, m = self._tensors, self.hyper, self.latent
+        if not USUAL_REACH <= self.reach <= MAX_REACH:
+            raise ModelError(f"the model's means reach to 2^{self.reach}, not from 2^{USUAL_REACH} to 2^{MAX_REACH}")
         w = t["h_s.0.weight"].shape[0]
         middle = t["h_s.2.weight"].shape[0]
         wanted = {
@@ -163,7 +175,7 @@ class HyperpriorCoding:
         for name, shape in wanted.items():
             if t[name].shape != shape or 0 in shape:
                 raise ModelError(f"the model's {name} has shape {t[name].shape}, not {shape}")
-        if len(self.z_tables) != BANKS * z or len(self.y_tables) != SCALES:
+        if len(self.z_tables) != BANKS * z or not 2 <= len(self.y_tables) <= MAX_TABLES:
             raise ModelError("the model's number of probability tables does not fit its networks")
         if any(t[f"gain.{n}"].min() < 0 or t[f"gain.{n}"].max() > GAIN_MAX for n in range(3)):
             raise ModelError("the model's integer gains are out of range")
@@ -179,7 +191,7 @@ class HyperpriorCoding:
             kernel=_KERNELS[n],
             shift=WEIGHT_BITS + input_bits - output_bits + GAIN_BITS,
             input_range=Z_RANGE if first else (0, ACTIVATION_MAX),
-            output_range=MEAN_RANGE if last else (0, ACTIVATION_MAX),
+            output_range=self.mean_range if last else (0, ACTIVATION_MAX),
         )
 
     def layers(self, device: torch.device | str) -> tuple[ExactLayer, ...]:
@@ -191,6 +203,11 @@ class HyperpriorCoding:
                 layer.to(device, layer.carrier if layer.carrier in exact else torch.float64) for layer in self._layers
             )
         return self._on[key]
+
+    @property
+    def mean_range(self) -> tuple[int, int]:
+        """The range of mu, in units of 2^-MEAN_BITS."""
+        return -(2**self.reach), 2**self.reach - 1
 
     # -- the integer hyper-decoder
 
@@ -237,7 +254,7 @@ class HyperpriorCoding:
             own = slice(4 * rows.start, min(4 * rows.stop, size[0]))
             part = out[:, :, : own.stop - own.start, : size[1]].to(torch.int32).cpu().numpy()
             mu[:, :, own] = part[:, : self.latent]
-            t[:, :, own] = ((part[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, SCALES - 1)
+            t[:, :, own] = ((part[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, self.top)
         return mu, t
 
     # -- the traversal, one for both directions
@@ -327,10 +344,10 @@ class Meter:
         return values
 
 
-def laplace_tables() -> TableSet:
-    """The discretised zero-mean Laplacians of the 64 scales, one scale's table after the other."""
+def laplace_tables(count: int = SCALES) -> TableSet:
+    """The discretised zero-mean Laplacians of the first `count` scales, one scale's table after the other."""
     tables = []
-    for scale in scale_levels(SCALES, SCALE_LOW, SCALE_HIGH):
+    for scale in SCALE_LOW * np.exp(np.arange(count) * SCALE_STEP):
         reach = max(1, math.ceil(9 * scale))
         tail = 0.5 * np.exp((0.5 - np.arange(1, reach + 2)) / scale)  # beyond 1/2, 3/2, ...
         side = tail[:-1] - tail[1:]
@@ -340,7 +357,7 @@ def laplace_tables() -> TableSet:
 
 
 def lean_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
-    """How far beyond 1/2 rounding goes towards zero: [2, SCALES] float32, between 0 and 1 and between further integers.
+    """How far beyond 1/2 rounding goes towards zero: [2, tables] float32, between 0 and 1 and between further integers.
 
     Where an error e costs curvature / 2 e^2 bits, the smaller of two symbols is the better choice up to 1/2 plus the
     bits that it saves over the curvature. share: of that.

@@ -113,8 +113,8 @@ def test_context_matters(coding):
 def test_bits_of_rounded_residuals_train_the_scale_alone():
     residual = torch.tensor([[0.2, -1.4, 3.0]], requires_grad=True)
     t = torch.tensor([[10.0, 30.0, -5.0]], requires_grad=True)
-    bits = residual_bits(residual, t, training=True, rounded=True)
-    assert bits.item() == pytest.approx(residual_bits(residual, t, training=False, rounded=False).item())
+    bits = residual_bits(residual, t, 63, training=True, rounded=True)
+    assert bits.item() == pytest.approx(residual_bits(residual, t, 63, training=False, rounded=False).item())
     bits.backward()
     assert (residual.grad != 0).any() and (t.grad != 0).all()
     assert t.grad[0, 2] < 0  # a table below the first one is pulled back into the range

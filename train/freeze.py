@@ -99,7 +99,7 @@ def freeze_network(
         "name": name,
         "kind": "image",
         "transform": config.transform.entries(),
-        "hyper": asdict(config.hyper),
+        "hyper": config.hyper.entries(),
         **context,
         "receptive_field": receptive_field(config.transform),
         **(card or {}),

@@ -29,6 +29,7 @@ from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .features import FeatureDistance
+from .grow import grow
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .photo import PhotoRecipe, train_photo
 from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
@@ -163,7 +164,10 @@ class _Run:
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if not self.resumes:
             self.crops.batch = 64
-            start_from_statistics(self.network, next(iter(self.crops)))
+            if recipe.grow_from is None:
+                start_from_statistics(self.network, next(iter(self.crops)))
+            else:
+                self._grow(recipe.grow_from, next(iter(self.crops)))
         if recipe.start_from is not None:
             weights = load_checkpoint(recipe.start_from).get("ema", {})
             anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
@@ -186,6 +190,17 @@ class _Run:
             f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels; to decode takes "
             f"{decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel"
         )
+
+    def _grow(self, path: Path, crops: Tensor) -> None:
+        state = load_checkpoint(path)
+        try:
+            origin = Recipe(**state["recipe"])
+            old = ImageNetwork(origin.network())
+            old.load_state_dict(state["ema"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as e:
+            raise InputError(f"{path} is not a checkpoint of an image model: {e}") from None
+        ranges = ((r.lambda_low, r.lambda_high) for r in (origin, self.recipe))
+        grow(old, self.network, *ranges, crops)
 
     # -- state on disk
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -89,6 +88,8 @@ class Recipe(Strict):
     """Share of the crops that get noise, patterns, dither or text (see train/synthetic.py)."""
     start_from: Path | None = None
     """A checkpoint whose weights (not whose optimiser) the run starts with."""
+    grow_from: Path | None = None
+    """A checkpoint of a narrower model that the run's network grows from (see train/grow.py)."""
     train_only: list[str] = []
     """Prefixes of the parameters to train, the others frozen; empty: all."""
 
@@ -146,6 +147,8 @@ class Recipe(Strict):
             raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
         if self.objective == "rate" and self.rounding != "noise":
             raise ValueError("objective rate counts rounded latents: `rounding` is of objective rd")
+        if self.grow_from is not None and self.start_from is not None:
+            raise ValueError("a run starts from a checkpoint or grows from one, not both")
         if self.context is not None and self.network().transform.latent % GROUPS:
             raise ValueError(f"with context, the channels of the latent are a multiple of {GROUPS}")
         self.network()
@@ -155,7 +158,7 @@ class Recipe(Strict):
         """The sizes of the network that this recipe trains."""
         try:
             transform = TransformConfig(**self.transform)  # pyright: ignore[reportArgumentType]
-            hyper = HyperConfig(**{**asdict(HyperConfig()), **self.hyper, "latent": transform.latent})
+            hyper = HyperConfig(**{**self.hyper, "latent": transform.latent, "knots": transform.knots})
             context = None if self.context is None else ContextConfig(**self.context)
         except TypeError as e:
             raise ValueError(str(e).replace("__init__() got an", "has an")) from None
