@@ -255,10 +255,10 @@ saves nothing, but a narrow Laplacian on noise would pull at it hardest."""
 def residual_bits(
     residual: Tensor, t: Tensor, top: int, training: bool, rounded: bool, seen: Tensor | None = None
 ) -> Tensor:
-    """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t in [0, top]: of the rounded ones if not in training; else with
-    noise in place of rounding, or as they are `seen`; or (`rounded`) of the rounded ones with the gradient to t, the
-    gradient to mu being that of the noisy ones. What is not coded has no bits; its gradient is as if it were coded, so
-    that a table number can leave 0.
+    """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t in [0, top]: of the rounded ones if not in
+    training; else with noise in place of rounding, or as they are `seen`; or (`rounded`) of the rounded ones with the
+    gradient to t, the gradient to mu being that of the noisy ones. What is not coded has no bits; its gradient is as if
+    it were coded, so that a table number can leave 0.
     """
     noisy = residual + torch.rand_like(residual) - 0.5 if training and seen is None else residual
     if not training or rounded:

@@ -42,6 +42,9 @@ ANEW = "hyperprior.context."
 POOL = 2048
 """Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
+LINEAR_SHARE = 0.05
+"""Linear paths learn this share as fast as the rest: what a step adds to a weight is multiplied by y, which is a
+thousand times larger than the error that the highest rates allow."""
 TAIL_RATE = 0.03
 """The learning rate of a recipe's `tail`, against the highest."""
 SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
@@ -136,16 +139,24 @@ class _Objective(nn.Module):
 
 
 def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Each group of parameters has a `share` of the recipe's learning rate."""
     named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    linear = [p for n, p in named if ".linear." in n]
+    named = [(n, p) for n, p in named if ".linear." not in n]
+    fine = [{"params": linear, "share": LINEAR_SHARE}] if linear else []
     matrix = [p for n, p in named if p.ndim == 2 and n.startswith(("g_a", "g_s")) and "gain" not in n]
     if recipe.optimiser == "adamw" or not matrix:
-        return [torch.optim.AdamW([p for _, p in named], lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
+        return [_adamw([{"params": [p for _, p in named]}, *fine], recipe)]
     if not hasattr(torch.optim, "Muon"):
         raise InputError(f"optimiser muon needs torch 2.9 or later, this is {torch.__version__}")
     chosen = {id(p) for p in matrix}
     rest = [p for _, p in named if id(p) not in chosen]
     muon = torch.optim.Muon(matrix, lr=recipe.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
+    return [muon, _adamw([{"params": rest}, *fine], recipe)]
+
+
+def _adamw(groups: list[dict], recipe: Recipe) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=0.0, fused=True)
 
 
 class _Run:
@@ -295,7 +306,7 @@ class _Run:
             x, index = next(stream)
             rate = self.learning_rate()
             for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1)
             self.network.hyperprior.rounding = rounding_of(recipe.rounding, self.done)
             loss, _, _, _ = self.model(x, index)
             fabric.backward(loss)
