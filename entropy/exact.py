@@ -203,20 +203,22 @@ def _known_answer(device: str, dtype: torch.dtype, bound: float, batch: int, ker
 
 
 class _ClampInward(torch.autograd.Function):
-    """clamp whose gradient still passes where it would move the value back into the range."""
+    """clamp whose gradient still passes where it would move the value back into the range. What backward needs is the
+    output, which the next layer keeps as well.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(x)
+        out = x.clamp(low, high)
+        ctx.save_for_backward(out)
         ctx.range = (low, high)
-        return x.clamp(low, high)
+        return out
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # type: ignore[override]
-        (x,) = ctx.saved_tensors
+        (out,) = ctx.saved_tensors
         low, high = ctx.range
-        blocked = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
-        return grad.masked_fill(blocked, 0), None, None
+        return torch.where(((out > low) | (grad < 0)) & ((out < high) | (grad > 0)), grad, 0), None, None
 
 
 def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:

@@ -188,7 +188,10 @@ class _Run:
                 p.requires_grad_(name.startswith(tuple(recipe.train_only)))
         self.objective = _Objective(self.network, recipe)
         self.optimisers = _optimisers(self.network, recipe)
-        wrapped = fabric.setup(self.objective, *self.optimisers)
+        stepped = self.objective
+        if recipe.compile:
+            stepped = torch.compile(self.objective, dynamic=False, options={"cpp_wrapper": fabric.device.type == "cpu"})
+        wrapped = fabric.setup(stepped, *self.optimisers)
         self.model, self.optimisers = wrapped[0], list(wrapped[1:])
         self.ema = {n: p.detach().clone() for n, p in self.network.named_parameters()}
         self.step, self.seconds = 0, 0.0

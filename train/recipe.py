@@ -133,6 +133,9 @@ class Recipe(Strict):
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    compile: bool = False
+    """Compile the step with torch.compile: a third less time, after some minutes of compiling for each size of crop. It
+    needs a C++ compiler on a CPU."""
     workers: int = 1
     """Threads that prepare crops."""
     checkpoint_minutes: float = 5.0
