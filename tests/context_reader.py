@@ -12,10 +12,11 @@ PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
 
 def context_digest(model: Model) -> bytes:
+    edge = 2**model.reach
     constants = (
         '{"activation": [8, 8191], "banks": 8, "context": [[1, 3, 1], [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], '
-        '[1, 0, 3, 2]], [32767, 14, 10]], "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
-        '"mean": [6, -32768, 32767], "model": "context hyperprior 0", "weight": 12, "z": [-255, 255]}'
+        f'[1, 0, 3, 2]], [{edge - 1}, 14, 10]], "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
+        f'"mean": [6, {-edge}, {edge - 1}], "model": "context hyperprior 0", "weight": 12, "z": [-255, 255]}}'
     )
     text = constants.encode()
     for name, tensor in sorted(model.tensors.items()):
@@ -31,6 +32,7 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
     hb, wb = -(-h // 2), -(-w // 2)
     count_z, m = t["h_s.0.weight"].shape[1] // 9, t["h_s.4.weight"].shape[0] // 2
     shape_z = (count_z, -(-h // 4), -(-w // 4))
+    edge, last = 2**model.reach, model.last_table
     digest, coded = file.data[tile]
     coder = RangeDecoder(coded)
     numbers = np.repeat((q // 256) * 8 // 64 * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
@@ -47,7 +49,7 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
         n = len(t[f"{name}.weight"])
         gain = np.full(n, 1024) if gain is None else gain
         offset = np.zeros(n, np.int64) if offset is None else offset
-        span, out = (low, 255 if low == -255 else 8191), ((-32768, 32767) if wide else (0, 8191))
+        span, out = (low, 255 if low == -255 else 8191), ((-edge, edge - 1) if wide else (0, 8191))
         return layer(a, t[f"{name}.weight"], t[f"{name}.bias"], kernel, *span, shift, gain, offset, *out)
 
     a = shuffle(run("h_s.1", run("h_s.0", z, 3, -255, 14, row("gain.0")), 1, 0, 22))
@@ -68,12 +70,12 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
             i, j = PLACES[k][c % 4] // 2, PLACES[k][c % 4] % 2
             mu_0[c] = mu[c] = v0[c, i : 2 * hb : 2, j : 2 * wb : 2]
             table = v0[m + c, i : 2 * hb : 2, j : 2 * wb : 2]
-            spread[c] = np.clip((table + 32) >> 6, 0, 63)
+            spread[c] = np.clip((table + 32) >> 6, 0, last)
             if k:
                 moved = mu[c] + ((change[c] * t["context.widen"].astype(np.int64)[spread[c]] + 512) >> 10)
-                mu[c] = np.clip(moved, -32768, 32767)
+                mu[c] = np.clip(moved, -edge, edge - 1)
                 table = table + change[m + c]
-            number[c] = np.clip((table + 32) >> 6, 0, 63)
+            number[c] = np.clip((table + 32) >> 6, 0, last)
             number[c, (h - i + 1) // 2 :] = 0
             number[c, :, (w - j + 1) // 2 :] = 0
         found = np.flatnonzero(number)
@@ -82,7 +84,7 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
         for c in range(m):
             y_hat[c, PLACES[k][c % 4] // 2 :: 2, PLACES[k][c % 4] % 2 :: 2] = decoded[c]
         narrow = t["context.narrow"].astype(np.int64)[spread]
-        residual = np.clip((np.clip(decoded - mu_0, -32767, 32767) * narrow + 2048) >> 12, -8191, 8191)
+        residual = np.clip((np.clip(decoded - mu_0, 1 - edge, edge - 1) * narrow + 2048) >> 12, -8191, 8191)
         seen += [residual, abs(residual)]
     y_hat = y_hat[:, :h, :w]
     demand(blake(z.astype("<i4").tobytes() + y_hat.astype("<i4").tobytes()) == digest, "digest of latents")

@@ -87,6 +87,14 @@ def good_with_context(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def good_wide(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By the model whose means reach further and that has more tables."""
+    return {
+        "model-context-wide": codec.encode(pattern(75, 52, 3), 100),
+        "model-context-wide-white": codec.encode(np.full((64, 70, 3), 255, np.uint8), 99),
+    }
+
+
 def released() -> list[tuple[lecodec.ImageCodec, str, bytes]]:
     """codec, name, file: of each shipped image model, part of a photograph in two tiles."""
     photo = np.asarray(Image.open(bundled("coffee.png")).convert("RGB"))[180:260, 300:420]
@@ -372,11 +380,14 @@ def npy(samples: np.ndarray) -> bytes:
 def main() -> None:
     from .test_golden import latents_digest
 
-    codec, context = (lecodec.load(model=FOLDER / f"{name}.safetensors") for name in ("tiny", "tiny-context"))
+    codec, context, wide = (
+        lecodec.load(model=FOLDER / f"{name}.safetensors") for name in ("tiny", "tiny-context", "tiny-wide")
+    )
     record = FOLDER / "expected.json"
     expected = json.loads(record.read_text())
     made = [(codec, *pair) for pair in good(codec).items()]
     made += [(context, *pair) for pair in good_with_context(context).items()]
+    made += [(wide, *pair) for pair in good_wide(wide).items()]
     made += released()
     for codec, name, data in made:
         if (file := f"{name}.lec") not in expected["good"]:
@@ -389,8 +400,8 @@ def main() -> None:
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
             expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
-            if codec is context:
-                expected["good"][file]["model"] = "tiny-context"
+            if codec in (context, wide):
+                expected["good"][file]["model"] = codec.card["name"]
     if not (FOLDER / "tiny-circuit.safetensors").exists():
         tiny_circuit()
     for name, (samples, data) in {**good_without_loss(), **good_by_model()}.items():

@@ -375,10 +375,21 @@ class Model:
         lows = t[f"{name}.low"].tolist()
         return [(low, t[f"{name}.counts"][a:b].tolist()) for low, a, b in zip(lows, starts, ends, strict=True)]
 
+    @property
+    def reach(self) -> int:
+        """R of section 12."""
+        return int(self.tensors.get("reach", np.array([15]))[0])
+
+    @property
+    def last_table(self) -> int:
+        """T - 1 of section 9."""
+        return len(self.tensors["y.length"]) - 1
+
     def parse_digest(self) -> bytes:
         constants = (
             '{"activation": [8, 8191], "banks": 8, "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
-            '"mean": [6, -32768, 32767], "model": "mean-scale hyperprior 0", "weight": 12, "z": [-255, 255]}'
+            f'"mean": [6, {-(2**self.reach)}, {2**self.reach - 1}], "model": "mean-scale hyperprior 0", '
+            '"weight": 12, "z": [-255, 255]}'
         )
         text = constants.encode()
         for name, tensor in sorted(self.tensors.items()):
@@ -405,8 +416,9 @@ def layer(a: np.ndarray, weight, bias, kernel, low, high, shift, gain, offset, o
     return np.clip(out, out_low, out_high)
 
 
-def hyper_decode(t: dict[str, np.ndarray], z: np.ndarray, q: int) -> np.ndarray:
+def hyper_decode(model: Model, z: np.ndarray, q: int) -> np.ndarray:
     """Section 12: the 2 M planes that follow from z."""
+    t = model.tensors
     r = min(q // 256, 62)
     e = q - 256 * r
 
@@ -420,7 +432,7 @@ def hyper_decode(t: dict[str, np.ndarray], z: np.ndarray, q: int) -> np.ndarray:
         gain = row(f"gain.{n // 2}") if n % 2 == 0 else np.full(len(weight), 1024)
         offset = row("offset") if n == 4 else np.zeros(len(weight), np.int64)
         span = (-255, 255) if n == 0 else (0, 8191)
-        out_span = (-32768, 32767) if n == 4 else (0, 8191)
+        out_span = (-(2**model.reach), 2**model.reach - 1) if n == 4 else (0, 8191)
         shift = (14, 22, 22, 22, 24)[n]
         a = layer(a, weight, t[f"h_s.{n}.bias"], (3, 1, 3, 1, 1)[n], *span, shift, gain, offset, *out_span)
         if n in (1, 3):
@@ -441,9 +453,9 @@ def tile_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray, np
     bank = (q // 256) * 8 // 64
     numbers = np.repeat(bank * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
     z = read_group(coder, model.tables("z"), numbers).reshape(shape_z)
-    a = hyper_decode(t, z, q)
+    a = hyper_decode(model, z, q)
     mu, v = a[:m, :h, :w], a[m:, :h, :w]
-    number = np.clip((v + 32) >> 6, 0, 63).reshape(-1)
+    number = np.clip((v + 32) >> 6, 0, model.last_table).reshape(-1)
     y_hat = mu.reshape(-1).copy()
     found = np.flatnonzero(number)
     y_hat[found] += 64 * read_group(coder, model.tables("y"), number[found])

@@ -99,7 +99,7 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
 def test_golden_files_read_from_the_specification(tiny_model, model, name):
     data = (GOLDEN / name).read_bytes()
     if name.startswith("model-context"):
-        with_context = GOLDEN / "tiny-context.safetensors"
+        with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
         return
     if name.startswith("model-"):

@@ -36,7 +36,7 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.nda
     return out[..., 0] if channels == 1 else out
 
 
-@pytest.fixture(scope="module", params=["tiny", "tiny-context"])
+@pytest.fixture(scope="module", params=["tiny", "tiny-context", "tiny-wide"])
 def model(request, tiny_model) -> Path:
     """One of each entropy model."""
     return tiny_model.with_stem(request.param)
