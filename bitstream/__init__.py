@@ -26,6 +26,7 @@ from .fields import (
     Field,
     Header,
 )
+from .layouts.set import ItemSet, geometry
 from .limits import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -40,7 +41,6 @@ from .limits import (
 )
 from .metadata import Metadata
 from .random_access import TileReader
-from .sets import ItemSet, geometry
 
 __all__ = [
     "DIGEST_BYTES",

@@ -41,6 +41,7 @@ from .chunks import (
     read_rest,
 )
 from .fields import DIGEST_BYTES, METHODS, SET, VERSION, Header
+from .layouts.set import ItemSet
 from .limits import (
     MAX_ANCILLARY,
     MAX_ANCILLARY_CHUNKS,
@@ -52,7 +53,6 @@ from .limits import (
     max_lossless_bytes,
 )
 from .metadata import METADATA_TYPES, Metadata
-from .sets import ItemSet
 
 __all__ = [
     "DataChunk",

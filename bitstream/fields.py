@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import CodecError, CorruptFile, InputError, LimitExceeded, UnsupportedFile
+from .layouts.set import ItemSet, geometry
 from .limits import MAX_SIDE, MAX_TILE, TILE_STEP, check_picture_size, check_set_size, check_tile_size
-from .sets import ItemSet, geometry
 
 __all__ = [
     "DIGEST_BYTES",

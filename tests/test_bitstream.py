@@ -38,6 +38,7 @@ from lecodec.bitstream import (
     read_header,
     walk,
 )
+from lecodec.bitstream.layouts.set import MAX_DIMENSIONS
 from lecodec.bitstream.limits import (
     MAX_ANCILLARY,
     MAX_ANCILLARY_CHUNKS,
@@ -48,7 +49,6 @@ from lecodec.bitstream.limits import (
     MAX_SIDE,
     MAX_TILE,
 )
-from lecodec.bitstream.sets import MAX_DIMENSIONS
 from lecodec.errors import (
     CodecError,
     CorruptFile,

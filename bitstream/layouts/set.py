@@ -16,8 +16,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import CorruptFile, InputError, LimitExceeded
-from .limits import MAX_SIDE
+from ...errors import CorruptFile, InputError, LimitExceeded
+from ..limits import MAX_SIDE
 
 __all__ = ["MAX_DIMENSIONS", "ItemSet", "geometry"]
 
