@@ -94,11 +94,16 @@ class Reader:
             self.size = None
             self._stream = source
         self.offset = 0
+        self._start = self._stream.tell() if self.seekable() else 0
+        """Where the file begins in the source."""
         self._ahead = b""
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes; fewer only at the end of the source. Pipes may deliver less than asked for."""
-        found, self._ahead = self._ahead[:count], self._ahead[count:]
+        if self._ahead:
+            found, self._ahead = self._ahead[:count], self._ahead[count:]
+        else:
+            found = self._stream.read(count)
         while len(found) < count and (more := self._stream.read(count - len(found))):
             found += more
         self.offset += len(found)
@@ -116,15 +121,15 @@ class Reader:
         return seekable is not None and seekable()
 
     def seek(self, offset: int) -> None:
-        """Go on at another place of the file, which may be beyond its end."""
-        self._stream.seek(offset - self.offset - len(self._ahead), io.SEEK_CUR)
+        """Go on at another place of the file, which may be beyond its end. The source may have been moved meanwhile."""
+        self._stream.seek(self._start + offset)
         self._ahead = b""
         self.offset = offset
 
     def measure(self) -> int:
         """Bytes of the whole file, of a source that seeks; the place is kept."""
         at = self._stream.tell()
-        size = self._stream.seek(0, io.SEEK_END) - at + self.offset + len(self._ahead)
+        size = self._stream.seek(0, io.SEEK_END) - self._start
         self._stream.seek(at)
         return size
 

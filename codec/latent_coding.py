@@ -33,7 +33,7 @@ from ..errors import CorruptFile, InputError, ModelError
 from .refine import refined
 from .registry import parse_tensors
 from .samples import planes_of, to_numpy
-from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
+from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, layout_of, paste
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
@@ -242,15 +242,16 @@ class LatentCoding:
     def _synthesise(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> Tensor:
         """y_hat [B, M, h, w] -> colour samples [B, 16 h, 16 w, C], uint8 or uint16 as the header says."""
         b, _, h, w = y_hat.shape
-        peak, dtype = (255, torch.uint8) if header.bit_depth == 8 else (65535, torch.uint16)
+        layout = layout_of(header)
+        peak, dtype = (255, torch.uint8) if layout.bit_depth == 8 else (65535, torch.uint16)
         with torch.inference_mode(False):  # what leaves the codec may be written to
-            out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
+            out = torch.empty(b, DOWN * h, DOWN * w, layout.channels, dtype=dtype, device=self.device)
         index = self._index(q)
         for window in windows(h, w, self._reach_s, self._window // b):
             part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)
             planes = self.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float()
             planes = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [b, h8, w8, 64, 3]
-            if header.channels == 1:
+            if layout.channels == 1:
                 planes = planes.mean(4, keepdim=True)
             planes = planes.add_(0.5).mul_(peak).round_().clamp_(0, peak).to(dtype)
             rows, columns = (slice(2 * s.start, 2 * s.stop) for s in window.keep)
@@ -261,8 +262,9 @@ class LatentCoding:
 
     def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
         """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
-        out = self._synthesise(y_hat, q, header)[:, : header.height, : header.width]
-        return [to_numpy(samples, header) for samples in out]
+        layout = layout_of(header)
+        out = self._synthesise(y_hat, q, header)[:, : layout.height, : layout.width]
+        return [to_numpy(samples, layout) for samples in out]
 
 
 def _device(name: str) -> torch.device:

@@ -58,8 +58,8 @@ def test_round_trip_of_every_shape(codec, size, channels):
     back = codec.decode(data)
     assert back.shape == samples.shape and back.dtype == np.uint8
     codec.test(data)
-    header = read_header(data)
-    assert (header.height, header.width, header.channels) == (*size, channels)
+    layout = read_header(data).layout
+    assert (layout.height, layout.width, layout.channels) == (*size, channels)
 
 
 @pytest.mark.parametrize("value", [0, 255, 130])
@@ -149,8 +149,8 @@ def test_alpha_comes_back_bit_for_bit(codec, channels, tile):
         assert np.array_equal(
             codec.decode(codec.encode(samples[:, :, :-1].squeeze(), 50, tile=tile)), back[:, :, :-1].squeeze()
         )
-        header = read_header(data)
-        assert (header.alpha, header.channels, header.bit_depth) == (1, channels, 8 * samples.itemsize)
+        layout = read_header(data).layout
+        assert (layout.alpha, layout.channels, layout.bit_depth) == (1, channels, 8 * samples.itemsize)
 
 
 def test_damaged_alpha_is_noticed(codec):
@@ -192,7 +192,7 @@ def test_tiles_and_the_whole_give_the_same_picture(codec, size, monkeypatch):
     """However the synthesis is divided, pixels are within one grey level of those of the plane in one piece."""
     for channels in (1, 3):
         data = codec.encode(picture(*size, channels), 80, tile=64)
-        assert read_header(data).tiles == -(-size[0] // 64) * -(-size[1] // 64)
+        assert read_header(data).layout.units == -(-size[0] // 64) * -(-size[1] // 64)
         whole = codec.decode(data).astype(int)
         monkeypatch.setattr(codec, "_window", 100)  # 10 x 10 blocks of 16 pixels at a time, margins included
         parts = codec.decode(data)
@@ -255,11 +255,11 @@ def test_pictures_are_cut_when_large_or_asked_for(codec):
     for tile in (-64, 1, 100, 2**16):
         with pytest.raises(InputError, match="tile"):
             codec.encode(picture(9, 9), tile=tile)
-    assert read_header(codec.encode(picture(64, 64), tile=64)).tile_width == 0  # nothing to cut
+    assert read_header(codec.encode(picture(64, 64), tile=64)).layout.tile_width == 0  # nothing to cut
     large = np.zeros((2049, 2048), np.uint8)
-    assert read_header(codec.encode(large, 1)).tile_width == 1024
-    assert read_header(codec.encode(large[:2048], 1)).tile_width == 0
-    assert read_header(codec.encode(large, 1, tile=0)).tile_width == 0
+    assert read_header(codec.encode(large, 1)).layout.tile_width == 1024
+    assert read_header(codec.encode(large[:2048], 1)).layout.tile_width == 0
+    assert read_header(codec.encode(large, 1, tile=0)).layout.tile_width == 0
 
 
 @settings(deadline=None)
