@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,8 @@ WINDOW = {"cpu": 2**14, "cuda": 2**16}
 GROUP = {"cpu": 2**12, "cuda": 2**16}
 """Positions of y whose tiles go through the entropy model together. On the CPU one tile of 1024 x 1024 fills it: larger
 tensors would come from the system, and go back to it, for every layer."""
+SPARE_BITS = 64
+"""Bits by which data may be shorter than the least that holds its symbols: what the coder's last words leave out."""
 
 
 def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, Any]) -> bytes:
@@ -212,12 +215,18 @@ class LatentCoding:
     ) -> Iterator[tuple[Box, Latents]]:
         """Decode the tiles whose chunks are given (by number, for each file) and compare their digests."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n) if box.tile in chunks[n]]
-        for box in boxes:
-            quality = headers[box.picture].quality
-            bits, least = 8 * len(chunks[box.picture][box.tile].payload), self.entropy.least_bits(quality, box.size)
-            if bits + 64 < least:  # 64: what the coder's last words may leave out
-                height, width = DOWN * box.size[0], DOWN * box.size[1]
-                raise CorruptFile(f"{bits} bits cannot hold {width} x {height} pixels: {least:.0f} or more do")
+        for picture, of_picture in groupby(boxes, lambda box: box.picture):
+            bits = least = tiles = 0
+            for box in of_picture:
+                coded = 8 * len(chunks[picture][box.tile].payload)
+                needed = self.entropy.least_bits(headers[picture].quality, box.size)
+                if coded + SPARE_BITS < needed:
+                    height, width = DOWN * box.size[0], DOWN * box.size[1]
+                    raise CorruptFile(f"{coded} bits cannot hold {width} x {height} pixels: {needed:.0f} or more do")
+                bits, least, tiles = bits + coded, least + needed, tiles + 1
+            # Each tile alone may be short by what it could never be: no writer's tiles are short all together.
+            if bits + SPARE_BITS < least:
+                raise CorruptFile(f"{bits} bits cannot hold {tiles} tiles: {least:.0f} or more do")
         for group in equal_boxes(boxes, self._group):
             data = [chunks[box.picture][box.tile] for box in group]
             readers = [Reader(chunk.payload) for chunk in data]

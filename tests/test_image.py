@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -590,3 +591,21 @@ def test_damaged_model_files_are_refused(tiny_model, tmp_path):
 
 def test_the_tiny_model_is_tiny(tiny_model):
     assert tiny_model.stat().st_size <= 200_000
+
+
+def test_many_tiles_that_hold_nothing_are_refused_together(codec, monkeypatch):
+    """Each is 64 bits short at most, and 98 kB of such tiles were decoded for 26 seconds."""
+    header = read_header(codec.encode(picture(64, 64), 10))
+    layout = replace(header.layout, width=64 * 70, height=64 * 70, tile_width=64, tile_height=64)
+    data = bitstream.pack(replace(header, layout=layout), [(bytes(8), b"")] * 4900)
+    assert 0 < codec.entropy.least_bits(header.quality, (4, 4)) < 64
+    monkeypatch.setattr(codec.entropy, "traverse", None)  # nothing is decoded
+    for read in (codec.decode, codec.test, lambda data: codec.decode_region(data, (0, 0, 64 * 70, 64 * 70))):
+        with pytest.raises(CorruptFile, match="0 bits cannot hold 4900 tiles: [0-9]+ or more do"):
+            read(data)
+
+
+def test_tiles_at_their_cheapest_are_not_refused(codec):
+    for quality in (1, 50, 100):
+        data = codec.encode(np.full((64 * 12, 64 * 12), 128, np.uint8), quality, tile=64)
+        assert codec.decode(data).shape == (64 * 12, 64 * 12)
