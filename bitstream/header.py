@@ -36,11 +36,11 @@ __all__ = [
     "QUALITY_ONE",
     "VERSION",
     "Header",
-    "fields_of",
 ]
 
 VERSION: Final = 1
 """The version of pictures and sets. Version 0 has the same layout and is read like it: its files use less of it."""
+_VERSIONS: Final = {0: "experimental", 1: "stable", 2: "layout in a chunk"}
 QUALITY_ONE: Final = 256
 """One quality index in the fixed point of the quality field (8 fractional bits)."""
 QUALITY_MAX: Final = 63 * QUALITY_ONE
@@ -59,7 +59,7 @@ class Header:
     the layout's. The constructor raises InputError for a value that no file may have.
     """
 
-    version: int = declare("u8", "Version of the format.", names={0: "experimental", 1: "stable"}, default=VERSION)
+    version: int = declare("u8", "Version of the format.", names={0: _VERSIONS[0], 1: _VERSIONS[1]}, default=VERSION)
     media: int = declare("u8", "Kind of medium.", names={n: LAYOUTS[n].name for n in (0, 1)}, init=False)
     codec: int = declare("u8", "Codec that wrote the data chunks.", names=CODECS, default=HYPERPRIOR)
     parse_digest: bytes = declare("digest", "Digest of the model's integer part: needed to read the data chunks.")
@@ -73,8 +73,7 @@ class Header:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "media", self.layout.media)
-        fields = fields_of(self.version) if type(self.version) is int else FIELDS
-        check_values((f for f in fields if f.name in _IDENTITY), vars(self))
+        check_values(_checked(type(self.layout)), vars(self))
         for _, wrong in _contradictions(type(self.layout), self._values):
             raise InputError(f"header: {wrong}")
 
@@ -98,7 +97,7 @@ class Header:
 
     def pack(self) -> bytes:
         """The LHDR payload; that of the layout's chunk is `layout.pack()`."""
-        return pack_values(fields_of(self.version), self._values)
+        return pack_values(_fields_of(self.version), self._values)
 
     @classmethod
     def unpack(
@@ -112,8 +111,11 @@ class Header:
         LimitExceeded.
         """
         version = payload[0] if payload else VERSION
-        fields = fields_of(version)
-        fields[0].check(version, f"byte {offset}: ")  # the version first: a newer header may have another length
+        later = {number: layout.name for number, layout in LAYOUTS.items() if layout.versions[-1] > VERSION}
+        known = _VERSIONS if later else {0: _VERSIONS[0], 1: _VERSIONS[1]}
+        # The version first: a newer header may have another length.
+        dataclasses.replace(FIELDS[0], names=known).check(version, f"byte {offset}: ")
+        fields = _fields_of(version, later)
         values = unpack_values(fields, payload, offset, "a header")
         layout = LAYOUTS[values["media"]]
         wrongs = chain(_contradictions(layout, values), layout.contradictions(values) if version <= VERSION else ())
@@ -130,52 +132,50 @@ class Header:
 
     def as_dict(self) -> dict[str, int | float | str]:
         """Every declared field by name, ready for JSON: digests in hexadecimal, quality as the index 0 to 63."""
-        return {field.name: field.plain(self._values[field.name]) for field in self._fields}
+        values = self._values
+        return {field.name: field.plain(values[field.name]) for field in self._fields}
 
     def describe(self) -> dict[str, str]:
         """Every declared field by name, as text for people: `{"channels": "3 (RGB)", …}`."""
-        return {field.name: field.text(self._values[field.name]) for field in self._fields}
+        values = self._values
+        return {field.name: field.text(values[field.name]) for field in self._fields}
 
     @property
     def _values(self) -> dict[str, Any]:
-        return {**vars(self), **vars(self.layout)}
+        return {**vars(self.layout), **vars(self)}
 
     @property
     def _fields(self) -> tuple[Field, ...]:
         """Of the header and its layout, in the order of the file."""
-        known = fields_of(self.version)
-        return known if self.version <= VERSION else (*known, *declared(type(self.layout)))
+        if self.version <= VERSION:
+            return FIELDS
+        return *_fields_of(self.version, {self.media: self.layout.name}), *declared(type(self.layout))
 
 
-def fields_of(version: int) -> tuple[Field, ...]:
-    """The fields of LHDR in the order in which they lie in a file of this version; of one that there is not, those of
-    version 1, whose first field says so.
+def _fields_of(version: int, media: Mapping[int, str] | None = None) -> tuple[Field, ...]:
+    """The fields of LHDR of a version in the order in which they lie in the file. media: names of those of version 2,
+    if they matter.
     """
-    later = {number: layout.name for number, layout in LAYOUTS.items() if layout.versions[-1] > VERSION}
-    if version <= VERSION or not later:
+    if version <= VERSION:
         return FIELDS
-    names = {"version": {**dict(FIELDS[0].names or {}), 2: "layout in a chunk"}, "media": later}
+    names = {"version": {2: _VERSIONS[2]}, "media": media}
     return tuple(dataclasses.replace(f, names=names.get(f.name, f.names)) for f in declared(Header))
+
+
+def _checked(layout: type[Layout]) -> Iterator[Field]:
+    """The fields of a header with such a layout, but for the medium, which is the layout's."""
+    for field in declared(Header):
+        if field.name == "version":
+            yield dataclasses.replace(field, names={version: _VERSIONS[version] for version in layout.versions})
+        elif field.name != "media":
+            yield field
 
 
 def _contradictions(layout: type[Layout], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What fields, each allowed by itself, may not say together: the name of one of them, and a clause."""
-    if values["version"] not in layout.versions:
-        yield (
-            "version",
-            (
-                f"version is {values['version']} and media is {layout.media} ({layout.name}), expected "
-                f"{' or '.join(map(str, layout.versions))}"
-            ),
-        )
     if layout.lossless_only and values["codec"] != LOSSLESS:
-        yield (
-            "codec",
-            (
-                f"codec is {values['codec']} and media is {layout.media} ({layout.name}), expected {LOSSLESS} "
-                f"({CODECS[LOSSLESS]})"
-            ),
-        )
+        found = f"codec is {values['codec']} and media is {layout.media} ({layout.name})"
+        yield "codec", f"{found}, expected {LOSSLESS} ({CODECS[LOSSLESS]})"
     if values["codec"] == LOSSLESS:
         if values["synthesis_digest"] != NO_DIGEST:
             yield "synthesis_digest", f"synthesis_digest is {values['synthesis_digest'].hex()} without loss, expected 0"

@@ -4,7 +4,7 @@
 
 A *unit* is what is decoded alone: a tile of a picture, a block of items of a set. What lists, checks, limits, indexes,
 tests and reads units is written once, in these terms. A medium has one layout, a frozen dataclass whose fields are
-declared with `fields.declare`; `layouts` lists them by number.
+declared with `fields.declare` and not named as those of `Header`; `layouts` lists them by number.
 
 On disk the media 0 and 1 are version 1: their fields lie in LHDR. Every later medium is version 2: LHDR has the fields
 of `Header` alone, and the layout has a critical chunk of its own behind it.
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from ..errors import CorruptFile, InputError
 from .fields import declared, pack_values, unpack_values
 
-__all__ = ["ALPHA", "DATA", "Layout"]
+__all__ = ["ALPHA", "DATA", "UNSPECIFIED", "Layout"]
 
 DATA: Final = b"LDAT"
 ALPHA: Final = b"LALP"

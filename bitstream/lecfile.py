@@ -83,7 +83,7 @@ class LecFile:
         self._path, self._was = path, was
         """A regular file, which is opened again whenever more of it is needed, and what it was at first; pipe: to be
         closed when it has been read."""
-        self._reader, self._pipe = reader, pipe
+        self._reader, self._pipe = (reader if path is None else None), pipe
         self._after = reader.offset
         self._front_read: _Front | None = None
         self._units: UnitReader | None = None
@@ -127,7 +127,7 @@ class LecFile:
         """Bytes of the file; of a pipe all of it is read."""
         if self._checked is not None:
             return self._checked[0]
-        if self._path is not None:
+        if self._reader is None:
             return self._was[0]
         return self._reader.measure() if self._reader.seekable() else self.load().size
 
@@ -189,9 +189,9 @@ class LecFile:
         front = self._front
         kept: dict[bytes, list[DataChunk]] = {part: [] for part in self.layout.parts}
         unknown, methods, size, lossless = list(front.unknown), Counter[int](), 0, self.header.lossless
-        if self._path is None and (self._checked or (self._units and self._units.passed)):
-            if not self._reader.seekable():
-                raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
+        gone = self._checked or (self._units is not None and self._units.passed)
+        if gone and self._reader is not None and not self._reader.seekable():
+            raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
         with self._open(front.end) as reader:
             for chunk in read_from_data(reader, self.header, front.bytes_left, front.chunks_left):
                 if chunk.type in kept:
@@ -212,11 +212,12 @@ class LecFile:
     @contextmanager
     def _open(self, offset: int | None = None) -> Iterator[Reader]:
         """A reader of the file, at this place if it is given."""
-        if self._path is None:
+        if self._reader is not None:
             if offset is not None and self._reader.seekable():
                 self._reader.seek(offset)
             yield self._reader
             return
+        assert self._path is not None
         with open(self._path, "rb") as stream:
             if _identity(os.fstat(stream.fileno())) != self._was:
                 raise CorruptFile("the file has been changed since its header was read")

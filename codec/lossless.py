@@ -34,6 +34,7 @@ from ..bitstream import (
     SetLayout,
     pack,
 )
+from ..bitstream.layout import UNSPECIFIED
 from ..errors import InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
@@ -51,8 +52,6 @@ BLOCK = 512
 BLOCK_SAMPLES = 2**16, 2**22
 """Samples that a block has at least and at most if nothing is said: so that blocks of tiny items do not consist of
 their framing, and that one item can be had without decoding many large ones."""
-UNSPECIFIED = 2
-"""The code point of what is not known to be a colour."""
 
 
 class LosslessCodec(BlockCoding):
