@@ -27,7 +27,6 @@ For many pictures, load the model once: `codec = lecodec.load("image")`, then `c
 from __future__ import annotations
 
 import os
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from .codec import pillow as _pillow  # noqa: F401 - importing it registers the plug-in
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from .bitstream import LecFile
     from .codec.dataset import LecDataset, RandomCompression
     from .codec.image import ImageCodec
     from .codec.lossless import LosslessCodec
@@ -221,28 +221,25 @@ def decode(
     >>> decode(data).shape, decode(data, region=(1, 1, 4, 2)).shape
     ((5, 7), (2, 4))
     """
-    from .bitstream import read_header
+    from .bitstream import LecFile
     from .codec.lossless import LosslessCodec
     from .codec.registry import load_for
     from .errors import InputError
 
+    file = LecFile.open(source)
     if region is None and items is None:
-        data = _bytes_of(source)
-        return load_for(read_header(data), device, model=model).decode(data)
-    with open(source, "rb") if isinstance(source, (str, os.PathLike)) else BytesIO(source) as file:
-        codec = load_for(read_header(file), device, model=model)
-        file.seek(0)
-        if items is None:
-            assert region is not None
-            return codec.decode_region(file, region)
-        if region is not None:
-            raise InputError("a region is of a picture, items are of a set: ask for one of them")
-        if not isinstance(codec, LosslessCodec):
-            raise InputError("a picture, not a set of samples: it has no items")
-        return codec.decode_items(file, items)
+        file.load()  # what is wrong with the file is said before a model is looked for
+    codec = load_for(file.header, device, model=model)
+    if items is None:
+        return codec.decode(file) if region is None else codec.decode_region(file, region)
+    if region is not None:
+        raise InputError("a region is of a picture, items are of a set: ask for one of them")
+    if not isinstance(codec, LosslessCodec):
+        raise InputError("a picture, not a set of samples: it has no items")
+    return codec.decode_items(file, items)
 
 
-def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
+def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
     """What a `.lec` file says of itself, without decoding it and without torch.
 
     Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `user_quality` (1 to
@@ -254,37 +251,25 @@ def info(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, and OSError for a path.
     """
-    from .bitstream import parse
+    from .bitstream import LecFile
     from .codec.registry import find_by_digest
     from .errors import UnknownModel
 
-    if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
-            parsed = parse(file)
-    else:
-        parsed = parse(source)
-    header, metadata = parsed.header, parsed.metadata
+    file = LecFile.open(source)
+    file.check()
+    header, metadata = file.header, file.metadata
     try:
         model = find_by_digest(header.parse_digest, header.synthesis_digest).name
     except UnknownModel:
         model = None
     return {
         **header.as_dict(),
-        **header.facts(parsed.size),
-        "tiles": header.tiles,
-        "methods": parsed.methods(),
+        **header.facts(file.size),
+        "tiles": header.layout.units,
+        "methods": file.methods(),
         "icc_bytes": len(metadata.icc),
         "exif_bytes": len(metadata.exif),
         "xmp_bytes": len(metadata.xmp),
-        "bytes": parsed.size,
+        "bytes": file.size,
         "model": model,
     }
-
-
-def _bytes_of(source: bytes | str | os.PathLike[str]) -> bytes:
-    if isinstance(source, (str, os.PathLike)):
-        from .bitstream import read_checked
-
-        with open(source, "rb") as file:
-            return read_checked(file)
-    return bytes(source)

@@ -31,7 +31,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
+from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP, SetLayout
 from .cli_eval import eval_app
 from .console import (
     Report,
@@ -50,7 +50,7 @@ from .jobs import Job, Task, cores, promptly_interrupted, run
 from .loaded import Codecs, NoCodec
 from .options import SETTINGS, Device, Force, Quiet
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_set_name, plan
-from .tasks import Decoding, Encoding, Testing, holds_set, read_lec
+from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
 
@@ -281,12 +281,15 @@ def decode_command(
     if box is not None and item:
         raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
     numbers = _numbers(item) if item else None
-    inputs = [replace(i, is_set=holds_set(i.source)) for i in collect(files, LEC, recursive)]
+    found = collect(files, LEC, recursive)
+    headers = opened(i.source for i in found)
+    sets = {source for source, file in headers.items() if isinstance(file.layout, SetLayout)}
+    inputs = [replace(i, is_set=i.source in sets) for i in found]
     if len(inputs) == 1 and inputs[0].is_set and output and is_folder(output) and not (recursive or stdout):
         todo = [Job(inputs[0].source, Path(output), is_set=True, pictures=True)]
     else:
         todo = plan(inputs, output, stdout, decoded_name, recursive)
-    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force, numbers)
+    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force, numbers, headers)
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -300,8 +303,8 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
         try:
             if input.error is not None:
                 raise input.error
-            file = read_lec(input.source)
-            facts = info(file.data)
+            file = open_lec(input.source)
+            facts = info(file)
         except (OSError, MemoryError) as error:
             complain(input.source, error)
             failed = True

@@ -9,24 +9,15 @@ that a mistyped name is told before torch is loaded.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import sys
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from .bitstream import (
-    Header,
-    Metadata,
-    TileReader,
-    atomic_write,
-    check_writable,
-    read_checked,
-    read_header,
-)
+from .bitstream import LecFile, Metadata, PictureLayout, SetLayout, atomic_write, check_writable
 from .errors import CorruptFile, InputError, OutputExists
 from .jobs import Job
 from .loaded import Codecs
@@ -40,7 +31,7 @@ if TYPE_CHECKING:
     from .codec.media import Picture
     from .codec.sets import SampleSet
 
-__all__ = ["Decoding", "Encoding", "LecFile", "Testing", "holds_set", "read_lec"]
+__all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
 BUNCH_PIXELS = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of small pictures that are coded together: on a CPU larger batches gain nothing (measured)."""
@@ -116,17 +107,17 @@ class Encoding(_CodecTask):
         return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **self.target)
 
     def finish(self, job: Job, input: Any, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
-        header = read_header(result)
-        facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(header, len(result))}
-        if self.verify or (self.verify is None and header.lossless):
-            facts["psnr"] = _verified(self.codecs.named_by(header), input.samples, result)
+        file = LecFile.open(result)
+        facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
+        if self.verify or (self.verify is None and file.header.lossless):
+            facts["psnr"] = _verified(self.codecs.named_by(file.header), input.samples, file)
         if job.destination is None:
             sys.stdout.buffer.write(result)
             sys.stdout.buffer.flush()
         else:
             _make_folder(job)
-            with atomic_write(job.destination, overwrite=self.force) as file:
-                file.write(result)
+            with atomic_write(job.destination, overwrite=self.force) as output:
+                output.write(result)
         return facts, input.notes
 
     def _codec(self, input: Picture | SampleSet) -> ImageCodec | LosslessCodec:
@@ -139,7 +130,7 @@ class Encoding(_CodecTask):
 class Decoding(_CodecTask):
     """region: x, y, width, height in pixels of a picture; None is all. depth: 8 or 16 bits a sample of a picture; None
     is the file's. strip: do not write the file's EXIF, XMP and ICC. force: overwrite. items: numbers of items of a set;
-    None is all.
+    None is all. opened: files whose headers are read already, by source; they are taken out of it.
     """
 
     region: tuple[int, int, int, int] | None = None
@@ -147,21 +138,28 @@ class Decoding(_CodecTask):
     strip: bool = False
     force: bool = False
     items: Sequence[int] | None = None
+    opened: dict[str, LecFile] = field(default_factory=dict)
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        return _lec_kind(job) if self._whole and not job.is_set else None
+        file = self.opened.get(job.source)
+        if not self._whole or file is None or not isinstance(file.layout, PictureLayout):
+            return None
+        return replace(file.header, quality=0), file.layout.width * file.layout.height
 
     def read(self, job: Job) -> LecFile:
         _check_output(job, self.force)
         if job.source != "-":
             self._check_suffix(job, job.is_set)
-        file = read_lec(job.source, all_of_it=self._whole)
-        if file.header.items is None and self.items is not None:
+        file = self.opened.pop(job.source, None) or open_lec(job.source)
+        if self._whole or not os.path.isfile(job.source):  # what is read from a pipe does not come again
+            file.load()
+        is_set = isinstance(file.layout, SetLayout)
+        if not is_set and self.items is not None:
             raise InputError("a picture, not a set of samples: it has no items")
-        if file.header.items is not None and (self.region is not None or self.depth is not None):
+        if is_set and (self.region is not None or self.depth is not None):
             raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
         if job.source == "-":
-            self._check_suffix(job, file.header.items is not None)
+            self._check_suffix(job, is_set)
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
@@ -170,25 +168,19 @@ class Decoding(_CodecTask):
     def code(self, inputs: Sequence[LecFile]) -> list[np.ndarray]:
         codec: Any = self.codecs.named_by(inputs[0].header)
         if not self._whole:
-            with inputs[0].open() as file:
-                part = codec.decode_items(file, self.items) if self.items else codec.decode_region(file, self.region)
-                return [part]
-        if len(inputs) == 1:
-            return [codec.decode(inputs[0].data)]
-        return codec.decode_batch([file.data for file in inputs])
+            file = inputs[0]
+            return [codec.decode_items(file, self.items) if self.items else codec.decode_region(file, self.region)]
+        return codec.decode_batch(inputs)
 
     def finish(self, job: Job, input: LecFile, result: np.ndarray) -> tuple[dict[str, Any], tuple[str, ...]]:
-        facts = {"bytes_in": input.size, **_facts(input.header, input.size)}
+        facts = {"bytes_in": input.size, **_facts(input)}
         _make_folder(job)
-        if input.header.items is not None:
+        if isinstance(input.layout, SetLayout):
             return facts | self._write_set(job, result), ()
         from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
 
         samples = result if self.depth is None else fit_depth(result, self.depth)
-        with input.open() as file:
-            metadata = TileReader(file).metadata
-        if self.strip:
-            metadata = _stripped(metadata)
+        metadata = _stripped(input.metadata) if self.strip else input.metadata
         facts |= {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
         if job.destination is None:
             write_picture(samples, sys.stdout.buffer, metadata=metadata)
@@ -249,74 +241,44 @@ class Testing(_CodecTask):
         return None  # the codec tests one file at a time
 
     def read(self, job: Job) -> LecFile:
-        return read_lec(job.source)
+        file = open_lec(job.source)
+        file.load()
+        return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.named_by(inputs[0].header)
 
     def code(self, inputs: Sequence[LecFile]) -> list[None]:
         for file in inputs:
-            self.codecs.named_by(file.header).test(file.data)
+            self.codecs.named_by(file.header).test(file)
         return [None] * len(inputs)
 
     def finish(self, job: Job, input: LecFile, result: None) -> tuple[dict[str, Any], tuple[str, ...]]:
-        return {"bytes_in": input.size, **_facts(input.header, input.size)}, ()
+        return {"bytes_in": input.size, **_facts(input)}, ()
 
 
-@dataclass(frozen=True)
-class LecFile:
-    """source: its path, or "-". header: as read. size: bytes. data: all of it, or nothing if parts will do."""
-
-    source: str
-    header: Header
-    size: int
-    data: bytes = field(default=b"", repr=False)
-
-    def open(self) -> BinaryIO:
-        """The file from its start."""
-        return io.BytesIO(self.data) if self.data else open(self.source, "rb")
+def open_lec(source: str) -> LecFile:
+    """The `.lec` file at a path, or on standard input ("-"). Raises as `LecFile.open`."""
+    return LecFile.open(sys.stdin.buffer if source == "-" else source)
 
 
-def read_lec(source: str, all_of_it: bool = True) -> LecFile:
-    """A `.lec` file, each chunk checked before the next one is taken into memory: reading ends at the first byte that
-    is wrong, however long the source goes on.
-
-    all_of_it: without it, all but the header of a regular file is left on the disk, unchecked. Of a pipe everything is
-    read: what is read from one does not come again. Raises NotLecFile, TruncatedFile, CorruptFile, UnsupportedFile,
-    LimitExceeded, OSError.
+def opened(sources: Iterable[str]) -> dict[str, LecFile]:
+    """Those of them that are regular files and begin as `.lec` files, opened; what is wrong with the others shows when
+    they are read.
     """
-    with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
-        if not all_of_it and source != "-" and os.path.isfile(source):
-            return LecFile(source, read_header(file), os.path.getsize(source))
-        data = read_checked(file)
-    return LecFile(source, read_header(data), len(data), data)
+    found = {}
+    for source in sources:
+        if os.path.isfile(source):
+            with suppress(OSError):
+                found[source] = LecFile.open(source)
+    return found
 
 
-def _lec_kind(job: Job) -> tuple[Hashable, int] | None:
-    """What files must have in common to be decoded together, and the pixels of this one."""
-    if not os.path.isfile(job.source):
-        return None
-    try:
-        header = read_lec(job.source, all_of_it=False).header
-    except OSError:  # reading it again will say what it is
-        return None
-    return replace(header, quality=0), header.width * header.height
-
-
-def _facts(header: Header, size: int) -> dict[str, Any]:
-    """What `--json` says of a `.lec` file of `size` bytes. quality: the index, as `info` has it."""
+def _facts(file: LecFile) -> dict[str, Any]:
+    """What `--json` says of a `.lec` file. quality: the index, as `info` has it."""
     names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
-    return {**{name: header.as_dict()[name] for name in names}, **header.facts(size)}
-
-
-def holds_set(source: str) -> bool:
-    """Whether a path leads to a `.lec` file that holds a set; what is wrong with it shows when it is read."""
-    if not os.path.isfile(source):
-        return False
-    try:
-        return read_lec(source, all_of_it=False).header.items is not None
-    except OSError:
-        return False
+    fields = file.header.as_dict()
+    return {**{name: fields[name] for name in names if name in fields}, **file.header.facts(file.size)}
 
 
 def _is_set(input: Picture | SampleSet) -> bool:
@@ -344,7 +306,7 @@ def _make_folder(job: Job) -> None:
         os.makedirs(job.destination.parent, exist_ok=True)
 
 
-def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, data: bytes) -> float | None:
+def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, file: LecFile) -> float | None:
     """Decode what was encoded -> its PSNR in dB (None: equal). Raises CorruptFile unless it comes back in its shape
     and depth, with its latents (the codec's digests say so) and with its alpha bit for bit; without loss with
     every sample.
@@ -353,11 +315,11 @@ def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, data: byte
 
     from .codec.samples import psnr_of
 
-    back = codec.decode(data)
+    back = codec.decode(file)
     if back.shape != samples.shape or back.dtype != samples.dtype:
         found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (back, samples))
         raise CorruptFile(f"verification: the file decodes to {found}, expected {wanted}")
-    if read_header(data).lossless:
+    if file.header.lossless:
         if not np.array_equal(back, samples):
             raise CorruptFile("verification: samples do not come back as they were")
         return None

@@ -2,8 +2,8 @@
 
     codec -> bitstream -> file -> bitstream -> codec
 
-`chunks` frames, `fields` declares the header, `sets` what is said of a set beside it, `container` puts all in order,
-`random_access` finds single tiles.
+`chunks` frames, `fields` declares records, `header` says which model made a file, `layouts` what it holds and in which
+units, `container` puts all in order, `lecfile` opens, `random_access` finds single units.
 Standard library only, imported in milliseconds, so that `lecodec info` is quick. Knows nothing of probabilities or
 pictures: the arithmetic coder's bytes and the digests pass through as they are. The specification is FORMAT.md.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from .atomic import atomic_write, check_writable, discard_temporaries
 from .chunks import SIGNATURE, Chunk, frame
-from .container import DataChunk, Parsed, pack, parse, read_checked, read_header, walk
-from .fields import (
-    DIGEST_BYTES,
+from .container import DataChunk, pack
+from .fields import DIGEST_BYTES, Field
+from .header import (
     FIELDS,
     HEADER_BYTES,
     LOSSLESS,
@@ -22,10 +22,12 @@ from .fields import (
     NO_DIGEST,
     QUALITY_MAX,
     QUALITY_ONE,
-    SET,
-    Field,
     Header,
 )
+from .layout import Layout
+from .layouts.picture import PictureLayout
+from .layouts.set import SetLayout, geometry
+from .lecfile import LecFile, Parsed, parse, read_header
 from .limits import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -39,8 +41,6 @@ from .limits import (
     max_pixels,
 )
 from .metadata import Metadata
-from .random_access import TileReader
-from .sets import ItemSet, geometry
 
 __all__ = [
     "DIGEST_BYTES",
@@ -54,17 +54,18 @@ __all__ = [
     "NO_DIGEST",
     "QUALITY_MAX",
     "QUALITY_ONE",
-    "SET",
     "SIGNATURE",
     "TILE_STEP",
     "Chunk",
     "DataChunk",
     "Field",
     "Header",
-    "ItemSet",
+    "Layout",
+    "LecFile",
+    "PictureLayout",
+    "SetLayout",
     "Metadata",
     "Parsed",
-    "TileReader",
     "atomic_write",
     "check_picture_size",
     "check_set_size",
@@ -78,7 +79,5 @@ __all__ = [
     "max_pixels",
     "pack",
     "parse",
-    "read_checked",
     "read_header",
-    "walk",
 ]

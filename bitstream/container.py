@@ -1,21 +1,19 @@
 """The `.lec` container: which chunks a file has, in which order, and how long they may be.
 
-    codec -> Header, Metadata, (digest, bytes) of each tile -> pack -> file -> parse -> the same -> codec
+    codec -> Header, Metadata, (digest, bytes) of each unit -> pack -> file -> LecFile -> the same -> codec
 
-    file = signature LHDR [LSET] {ancillary} data {data} {ancillary} [iNDX] LEND
-    data = LDAT [LALP]                    one for each tile; LALP is there if the header says that there is alpha
+    file = signature LHDR [the layout's chunk] {ancillary} data {data} {ancillary} [iNDX] LEND
+    data = LDAT [LALP]                    one for each unit; LALP is there if the layout says that there is alpha
 
-Of a set of samples LSET says what it holds, and there is an LDAT for each block of items. The code says tiles for both.
-
-`chunks` frames, this module orders, `random_access` reads single tiles. FORMAT.md is the specification.
+A unit (see `layout`) is a tile of a picture or a block of items of a set. `chunks` frames, this module orders,
+`lecfile` reads whole files and `random_access` single units. FORMAT.md is the specification.
 
 Guarantees:
 - Any bytes at all give a result or a `CodecError`, never a wrong result: the arithmetic coder does not notice damage,
   so every byte of a file is under the signature, a CRC or an equality check, and nothing is given out unchecked.
 - Memory follows what the source holds, not what it claims: lengths are compared with their limits, and with the bytes
   that remain where that is known; streams are read in small pieces. Only metadata grows, to at most `MAX_ANCILLARY`.
-- Reading is sequential and never seeks, so pipes work. `read_header` takes 60 bytes from its source, of a set
-  LSET too, and no more.
+- Reading is sequential and never seeks, so pipes work.
 - Messages name the byte offset, what was expected and what was found; the caller puts the file's name in front.
 """
 
@@ -23,10 +21,10 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections import Counter
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, NoReturn
+from typing import Final, NoReturn
 
 from ..errors import CorruptFile, InputError, LimitExceeded, UnsupportedFile
 from .chunks import (
@@ -40,45 +38,33 @@ from .chunks import (
     read_head,
     read_rest,
 )
-from .fields import DIGEST_BYTES, METHODS, SET, VERSION, Header
-from .limits import (
-    MAX_ANCILLARY,
-    MAX_ANCILLARY_CHUNKS,
-    MAX_CHUNK,
-    MAX_HEADER,
-    MAX_SET,
-    max_alpha_bytes,
-    max_data_bytes,
-    max_lossless_bytes,
-)
+from .fields import DIGEST_BYTES
+from .header import LOSSLESS, Header
+from .layout import ALPHA, DATA, Layout
+from .layouts import LAYOUTS
+from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS, MAX_CHUNK, MAX_HEADER
 from .metadata import METADATA_TYPES, Metadata
-from .sets import ItemSet
 
 __all__ = [
     "DataChunk",
-    "Parsed",
     "data_chunk",
+    "data_chunks",
     "pack",
-    "parse",
     "read_ancillary",
     "read_data",
+    "read_data_head",
     "read_first",
-    "read_header",
-    "walk",
+    "read_from_data",
 ]
 
 HEADER: Final = b"LHDR"
-ITEMS: Final = b"LSET"
-DATA: Final = b"LDAT"
-ALPHA: Final = b"LALP"
 INDEX: Final = b"iNDX"
 END: Final = b"LEND"
-_KNOWN: Final = frozenset((HEADER, ITEMS, DATA, ALPHA, INDEX, END))
 
 
 @dataclass(frozen=True, slots=True)
 class DataChunk:
-    """A data chunk of a tile.
+    """A data chunk of a unit.
 
     digest: 8 bytes, BLAKE2b-64 of what the payload decodes to; carried here, computed and compared by the codec.
     payload: the arithmetic coder's bytes, a method and what it made of samples without loss, or the rows of the alpha
@@ -88,27 +74,6 @@ class DataChunk:
     digest: bytes
     payload: bytes = field(repr=False)
     offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A whole file. data: one for each tile; alpha: one for each tile, or none. size: bytes of the file.
-
-    ancillary: (type, payload) of the ancillary chunks that this version does not know, in the order of the file.
-    """
-
-    header: Header
-    data: tuple[DataChunk, ...]
-    alpha: tuple[DataChunk, ...]
-    metadata: Metadata
-    ancillary: tuple[tuple[bytes, bytes], ...]
-    size: int
-
-    def methods(self) -> dict[str, int] | None:
-        """Without loss: how many data chunks were coded by which method. With loss None."""
-        if not self.header.lossless:
-            return None
-        return dict(Counter(METHODS.get(chunk.payload[0], str(chunk.payload[0])) for chunk in self.data))
 
 
 # -- writing
@@ -122,28 +87,31 @@ def pack(
 ) -> bytes:
     """A whole `.lec` file of the newest version; 92 bytes more than the coder's bytes for one tile and nothing else.
 
-    data: (digest of 8 bytes, the coder's bytes) for each tile, in the order of `header.tile_box`. alpha: (digest, rows
-    or nothing) for each tile if `header.alpha`, otherwise none. metadata: goes before the data so that a reader of a
-    stream has it first; its code points must be the header's. A file of several tiles gets an index. Raises InputError
-    for arguments that would not make a valid file, LimitExceeded for a payload beyond its limit.
+    data: (digest of 8 bytes, the coder's bytes) for each unit, in order. alpha: (digest, rows or nothing) for each unit
+    if the layout has alpha, otherwise none. metadata: goes before the data so that a reader of a stream has it first;
+    its code points must be the layout's. A file of several units gets an index. Raises InputError for arguments that
+    would not make a valid file, LimitExceeded for a payload beyond its limit.
     """
-    for name, given, expected in (("data", data, header.tiles), ("alpha", alpha, header.tiles * header.alpha)):
-        if len(given) != expected:
-            raise InputError(f"{len(given)} {name} chunks, expected {expected} ({header.tiles} {header.part}s)")
-    parts = [SIGNATURE, frame(HEADER, dataclasses.replace(header, version=VERSION).pack())]
-    if header.items is not None:
-        parts.append(frame(ITEMS, header.items.pack()))
+    layout = header.layout
+    expected = {"data": layout.units, "alpha": layout.units * (ALPHA in layout.parts)}
+    for name, given in (("data", data), ("alpha", alpha)):
+        if len(given) != expected[name]:
+            raise InputError(f"{len(given)} {name} chunks, expected {expected[name]} ({layout.units} {layout.noun}s)")
+    parts = [SIGNATURE, frame(HEADER, dataclasses.replace(header, version=layout.versions[-1]).pack())]
+    if layout.chunk is not None:
+        parts.append(frame(layout.chunk, layout.pack()))
     if metadata is not None:
-        if (metadata.primaries, metadata.transfer) != (header.colour_primaries, header.transfer):
+        primaries, transfer = layout.code_points
+        if (metadata.primaries, metadata.transfer) != (primaries, transfer):
             raise InputError(
                 f"code points {metadata.primaries}/{metadata.transfer} in the metadata, "
-                f"{header.colour_primaries}/{header.transfer} in the header, expected the same"
+                f"{primaries}/{transfer} in the header, expected the same"
             )
         ancillary = metadata.chunks()
         if (total := sum(len(payload) for _, payload in ancillary)) > MAX_ANCILLARY:
             raise LimitExceeded(f"metadata of {total} bytes: the limit is {MAX_ANCILLARY}")
         parts += [frame(type, payload) for type, payload in ancillary]
-    ordered = [chunk for tile in zip(data, alpha, strict=True) for chunk in tile] if header.alpha else data
+    ordered = [chunk for unit in zip(data, alpha, strict=True) for chunk in unit] if alpha else data
     for number, (digest, payload) in enumerate(ordered):
         type, least, limit = _data_rule(header, number)
         if len(digest) != DIGEST_BYTES:
@@ -153,56 +121,27 @@ def pack(
         if DIGEST_BYTES + len(payload) > limit:
             raise LimitExceeded(f"{type.decode()} of {DIGEST_BYTES + len(payload)} bytes: the limit is {limit}")
         parts.append(frame(type, digest + payload))
-    if header.tiles > 1:
+    if layout.units > 1:
         lengths = (DIGEST_BYTES + len(payload) for _, payload in ordered)
         parts.append(frame(INDEX, struct.pack(f"<{len(ordered)}I", *lengths)))
     parts.append(frame(END, b""))
     return b"".join(parts)
 
 
-def data_chunks(header: Header) -> int:
+def data_chunks(layout: Layout) -> int:
     """Number of data chunks, LDAT and LALP, in a file."""
-    return header.tiles * (1 + header.alpha)
+    return layout.units * len(layout.parts)
 
 
 def _data_rule(header: Header, number: int) -> tuple[bytes, int, int]:
     """Type, smallest and largest payload of data chunk `number`, counted from 0 in the order of the file."""
-    tile, is_alpha = divmod(number, 1 + header.alpha)
-    _, _, width, height = header.tile_box(tile)
-    if is_alpha:
-        return ALPHA, DIGEST_BYTES, max_alpha_bytes(width, height, header.bit_depth)
-    if header.lossless:
-        raw = width * height * header.channels * header.bit_depth // 8
-        return DATA, DIGEST_BYTES + 1, max_lossless_bytes(raw)
-    return DATA, DIGEST_BYTES, max_data_bytes(width, height)
+    parts = header.layout.parts
+    unit, part = divmod(number, len(parts))
+    type, lossless = parts[part], header.codec == LOSSLESS
+    return type, DIGEST_BYTES + (lossless and type == DATA), header.layout.limit(unit, type, lossless)
 
 
 # -- reading
-
-
-def parse(source: bytes | BinaryIO) -> Parsed:
-    """Read and check a whole file.
-
-    source: the bytes, or a binary stream that is read to its end. Raises NotLecFile, TruncatedFile, CorruptFile,
-    UnsupportedFile, LimitExceeded.
-    """
-    reader = Reader(source)
-    header, _ = read_first(reader)
-    data: dict[bytes, list[DataChunk]] = {DATA: [], ALPHA: []}
-    known: list[Chunk] = []
-    unknown: list[tuple[bytes, bytes]] = []
-    size = 0
-    for chunk in _walk_on(reader, header):
-        if chunk.type in data:
-            data[chunk.type].append(data_chunk(chunk))
-        elif chunk.type in METADATA_TYPES.values():
-            known.append(chunk)
-        elif chunk.type == END:
-            size = chunk.offset + 12
-        elif chunk.type != INDEX:
-            unknown.append((chunk.type, chunk.payload))
-    metadata = Metadata.of_chunks(known, header.colour_primaries, header.transfer)
-    return Parsed(header, tuple(data[DATA]), tuple(data[ALPHA]), metadata, tuple(unknown), size)
 
 
 def data_chunk(chunk: Chunk) -> DataChunk:
@@ -210,47 +149,37 @@ def data_chunk(chunk: Chunk) -> DataChunk:
     return DataChunk(chunk.payload[:DIGEST_BYTES], chunk.payload[DIGEST_BYTES:], chunk.offset + 8 + DIGEST_BYTES)
 
 
-def read_checked(source: BinaryIO) -> bytes:
-    """The bytes of a whole file, each chunk checked before the next one is taken into memory: reading ends at the first
-    byte that is wrong, however long the source goes on. Raises as `parse` does.
+def read_first(reader: Reader) -> Header:
+    """Signature, LHDR and the layout's chunk: 60 bytes of a picture. Raises NotLecFile, TruncatedFile, CorruptFile,
+    UnsupportedFile, LimitExceeded.
     """
-    # Chunks that are right leave no byte open, so that framing them again gives the file as it was.
-    return b"".join((SIGNATURE, *(frame(chunk.type, chunk.payload) for chunk in walk(source))))
+
+    def more(type: bytes, limit: int) -> tuple[bytes, int]:
+        head = read_head(reader)
+        if head.type != type:
+            _refuse(reader, head, type.decode())
+        check_length(head, limit)
+        return read_rest(reader, head).payload, head.offset + 8
+
+    check_signature(reader.take(len(SIGNATURE)))
+    head = read_head(reader)
+    if head.type != HEADER:
+        raise CorruptFile(f"byte {head.offset + 4}: chunk type {head.type.decode()}, expected LHDR")
+    check_length(head, MAX_HEADER)
+    return Header.unpack(read_rest(reader, head).payload, head.offset + 8, more)
 
 
-def read_header(source: bytes | BinaryIO) -> Header:
-    """The header alone, from the first 60 bytes (and the LSET chunk of a set): what follows is neither read nor
-    checked. Raises as `parse` does.
+def read_from_data(reader: Reader, header: Header, bytes_left: int, chunks_left: int) -> Iterator[Chunk]:
+    """The chunks from the first data chunk to LEND one after the other, each checked before it is given out. Bytes are
+    taken only as far as needed for the next chunk. After LEND the source has been read to its end.
+
+    bytes_left, chunks_left: see `read_ancillary`. Raises as `read_first` does, at the first thing that is wrong.
     """
-    return read_first(Reader(source))[0]
-
-
-def walk(source: bytes | BinaryIO) -> Iterator[Chunk]:
-    """The chunks of a file one after the other, each checked before it is given out: LHDR first, LEND last.
-
-    Bytes are taken from the source only as far as needed for the next chunk. After LEND the source has been read to
-    its end. Raises as `parse` does, at the first thing that is wrong; only that metadata inflates is not tried.
-    """
-    reader = Reader(source)
-    header, first = read_first(reader)
-    yield from first
-    yield from _walk_on(reader, header)
-
-
-def _walk_on(reader: Reader, header: Header) -> Iterator[Chunk]:
-    """The chunks behind those of `read_first`."""
-    bytes_left, chunks_left = MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
-    for chunk in read_ancillary(reader, bytes_left, chunks_left, before_data=True):
-        bytes_left -= len(chunk.payload)
-        chunks_left -= 1
-        yield chunk
-
-    lengths: list[int] = []
-    for number in range(data_chunks(header)):
+    lengths = array("I")
+    for number in range(data_chunks(header.layout)):
         chunk = read_data(reader, header, number)
         lengths.append(len(chunk.payload))
         yield chunk
-
     yield from read_ancillary(reader, bytes_left, chunks_left, before_data=False)
     head = read_head(reader)
     if head.type == INDEX:
@@ -265,29 +194,10 @@ def _walk_on(reader: Reader, header: Header) -> Iterator[Chunk]:
         raise CorruptFile(f"byte {reader.offset - 1}: more bytes, expected the end of the file after LEND")
 
 
-def read_first(reader: Reader) -> tuple[Header, list[Chunk]]:
-    """Signature and LHDR, 60 bytes, and LSET of a set. Raises as `parse` does."""
-    check_signature(reader.take(len(SIGNATURE)))
-    head = read_head(reader)
-    if head.type != HEADER:
-        raise CorruptFile(f"byte {head.offset + 4}: chunk type {head.type.decode()}, expected LHDR")
-    check_length(head, MAX_HEADER)
-    first = read_rest(reader, head)
-    header = Header.unpack(first.payload, head.offset + 8)
-    if header.media != SET:
-        return header, [first]
-    head = read_head(reader)
-    if head.type != ITEMS:
-        _refuse(reader, head, "LSET")
-    check_length(head, MAX_SET)
-    second = read_rest(reader, head)
-    return header.with_items(ItemSet.unpack(second.payload, head.offset + 8), head.offset + 8), [first, second]
-
-
 def read_ancillary(reader: Reader, bytes_left: int, chunks_left: int, *, before_data: bool) -> Iterator[Chunk]:
     """The ancillary chunks that come next, up to anything else, whose head is left to be read.
 
-    bytes_left, chunks_left: what their payloads together and their number may be. Raises as `parse` does.
+    bytes_left, chunks_left: what their payloads together and their number may be. Raises as `read_first` does.
     """
     seen: set[bytes] = set()
     while (head := read_head(reader, peek=True)).ancillary and head.type != INDEX:
@@ -306,7 +216,7 @@ def read_ancillary(reader: Reader, bytes_left: int, chunks_left: int, *, before_
 
 
 def read_data(reader: Reader, header: Header, number: int, *, keep: bool = True) -> Chunk:
-    """Data chunk `number` of a file, counted from 0, which must come next. Raises as `parse` does."""
+    """Data chunk `number` of a file, counted from 0, which must come next. Raises as `read_first` does."""
     head = read_data_head(reader, header, number)
     return read_rest(reader, head, keep=keep)
 
@@ -316,7 +226,9 @@ def read_data_head(reader: Reader, header: Header, number: int) -> Head:
     head = read_head(reader)
     type, least, limit = _data_rule(header, number)
     if head.type != type:
-        _refuse(reader, head, f"{type.decode()} of {header.part} {number // (1 + header.alpha)} of {header.tiles}")
+        layout = header.layout
+        unit = f"{layout.noun} {number // len(layout.parts)} of {layout.units}"
+        _refuse(reader, head, f"{type.decode()} of {unit}")
     if head.length < least:
         raise CorruptFile(f"byte {head.offset}: {type.decode()} of {head.length} bytes, expected at least {least}")
     check_length(head, limit)
@@ -328,6 +240,8 @@ def read_index(reader: Reader, head: Head, lengths: Sequence[int]) -> Chunk:
     if head.length != 4 * len(lengths):
         raise CorruptFile(f"byte {head.offset}: iNDX of {head.length} bytes, expected {4 * len(lengths)}")
     chunk = read_rest(reader, head)
+    if chunk.payload == struct.pack(f"<{len(lengths)}I", *lengths):
+        return chunk
     for number, (found, expected) in enumerate(zip(struct.iter_unpack("<I", chunk.payload), lengths, strict=True)):
         if found[0] != expected:
             raise CorruptFile(
@@ -343,7 +257,8 @@ def _refuse(reader: Reader, head: Head, expected: str) -> NoReturn:
     Only a right CRC tells an unknown type from a damaged one; the payload is of no use, so it is not kept.
     """
     name = head.type.decode()
-    if head.type in _KNOWN or (head.ancillary and not head.reserved):
+    known = head.type in (HEADER, DATA, ALPHA, INDEX, END, *(layout.chunk for layout in LAYOUTS.values()))
+    if known or (head.ancillary and not head.reserved):
         raise CorruptFile(f"byte {head.offset}: {name}, expected {expected}")
     check_length(head, MAX_CHUNK)
     read_rest(reader, head, keep=False)

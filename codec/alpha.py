@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..bitstream import DataChunk, Header
+from ..bitstream import DataChunk, PictureLayout
 from ..errors import CorruptFile
 from .blocks import samples_digest
 from .png_rows import best_rows, inflate_rows
@@ -40,26 +40,26 @@ def decode_alpha(chunk: DataChunk, width: int, height: int, dtype: np.dtype) -> 
     return plane
 
 
-def alpha_chunks(alpha: np.ndarray | None, header: Header) -> list[tuple[bytes, bytes]]:
+def alpha_chunks(alpha: np.ndarray | None, layout: PictureLayout) -> list[tuple[bytes, bytes]]:
     """A whole plane, or None if there is none -> what `encode_alpha` makes of each tile."""
     if alpha is None:
         return []
-    boxes = [header.tile_box(n) for n in range(header.tiles)]
-    return [encode_alpha(alpha[y : y + h, x : x + w]) for x, y, w, h in boxes]
+    return [encode_alpha(alpha[layout.unit(n)]) for n in range(layout.units)]
 
 
 def alpha_of(
-    header: Header, chunks: Mapping[int, DataChunk], region: tuple[int, int, int, int] | None = None
+    layout: PictureLayout, chunks: Mapping[int, DataChunk], region: tuple[int, int, int, int] | None = None
 ) -> np.ndarray | None:
     """The alpha plane, or a region (x, y, width, height) of it, from the chunks of its tiles by number; None if there
     is none. Raises CorruptFile.
     """
-    if not header.alpha:
+    if not layout.alpha:
         return None
-    left, top, width, height = region or (0, 0, header.width, header.height)
-    dtype = np.dtype(f"u{header.bit_depth // 8}")
+    left, top, width, height = region or (0, 0, layout.width, layout.height)
+    dtype = np.dtype(f"u{layout.bit_depth // 8}")
     out = np.empty((height, width), dtype)
     for tile, chunk in chunks.items():
-        x, y, w, h = header.tile_box(tile)
-        paste_samples(decode_alpha(chunk, w, h, dtype), out, x - left, y - top)
+        rows, columns = layout.unit(tile)
+        height, width = layout.extent(tile)
+        paste_samples(decode_alpha(chunk, width, height, dtype), out, columns.start - left, rows.start - top)
     return out

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header
+from ..bitstream import LOSSLESS, NO_DIGEST, Header, PictureLayout, SetLayout
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
 from .registry import check_digest
 
-__all__ = ["PORTION", "Block", "BlockCoding", "codes"]
+__all__ = ["PORTION", "Block", "BlockCoding", "codes", "raster_of"]
 
 PORTION = 2**23
 """Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
@@ -36,22 +36,25 @@ class Block:
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(f"u{self.header.bit_depth // 8}")
+        return np.dtype(f"u{raster_of(self.header).bit_depth // 8}")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As rows of a picture: [rows, width] or [rows, width, 3]."""
-        _, _, width, height = self.header.tile_box(self.number)
-        return (height, width) if self.header.channels == 1 else (height, width, 3)
-
-    @property
-    def items(self) -> int:
-        """Of a set: how many there are."""
-        return self.shape[0] // self.header.height
+        layout = raster_of(self.header)
+        extent = layout.extent(self.number)
+        return extent if layout.channels == 1 else (*extent, 3)
 
 
-def codes(card: Mapping[str, Any], header: Header) -> bool:
-    """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
+def raster_of(header: Header) -> PictureLayout | SetLayout:
+    """The layout of a picture or a set. Raises InputError for a file that holds something else."""
+    if not isinstance(header.layout, PictureLayout | SetLayout):
+        raise InputError(f"the file holds a {header.layout.name}, neither a picture nor a set of samples")
+    return header.layout
+
+
+def codes(card: Mapping[str, Any], layout: PictureLayout | SetLayout) -> bool:
+    """Whether the model with this card codes the units of such a file: its kind of samples, their depth, their shape.
 
     A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have, 256
     if a circuit's does not say; a photo model's that does not say codes any depth.
@@ -59,15 +62,15 @@ def codes(card: Mapping[str, Any], header: Header) -> bool:
     kind = card.get("kind")
     if kind == "photo":
         levels = card.get("levels", 2**16)
-        return header.media != SET and isinstance(levels, int) and levels >= 2**header.bit_depth
+        return isinstance(layout, PictureLayout) and isinstance(levels, int) and levels >= 2**layout.bit_depth
     if kind != "circuit":
         return True  # a coder of the caller's own
-    if card.get("levels", 256) != 2**header.bit_depth:
+    if card.get("levels", 256) != 2**layout.bit_depth:
         return False
-    if header.items is None:
+    if isinstance(layout, PictureLayout):
         return "patch" in card
     shape = card.get("item_shape")
-    return "patch" not in card and isinstance(shape, list) and _squeezed(shape) == _squeezed(header.items.shape)
+    return "patch" not in card and isinstance(shape, list) and _squeezed(shape) == _squeezed(layout.shape)
 
 
 class BlockCoding:
@@ -91,10 +94,11 @@ class BlockCoding:
 
     def _shape(self, block: Block) -> tuple[int, ...]:
         """The shape in which a coder gets a block: items as the model knows them."""
-        if block.header.items is None:
+        layout = block.header.layout
+        if not isinstance(layout, SetLayout):
             return block.shape
-        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else block.header.items.shape
-        return (block.items, *shape)
+        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else layout.shape
+        return (block.shape[0] // layout.height, *shape)
 
     def _read(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The samples of each block as rows, in order, their digests compared."""
@@ -113,8 +117,9 @@ class BlockCoding:
             where = f"byte {block.content.offset}"
             if self.coder is None or block.header.parse_digest == NO_DIGEST:
                 raise CorruptFile(f"{where}: coding method {MODEL} (model), but the header names no model")
-            if not codes(self.card, block.header):
-                raise CorruptFile(f"{where}: {_contents(block.header)}, but {self._name} codes {_domain(self.card)}")
+            layout = raster_of(block.header)
+            if not codes(self.card, layout):
+                raise CorruptFile(f"{where}: {_contents(layout)}, but {self._name} codes {_domain(self.card)}")
         assert self.coder is not None
         payloads = [b.content.payload[1:] for b in blocks]
         return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
@@ -125,10 +130,10 @@ class BlockCoding:
         if header.parse_digest != NO_DIGEST:
             check_digest(header, self.parse_digest, {"name": self._name})
 
-    def _check_domain(self, header: Header) -> None:
+    def _check_domain(self, layout: PictureLayout | SetLayout) -> None:
         """Whether the model codes the samples of a file that is to be written. Raises InputError."""
-        if self.coder is not None and not codes(self.card, header):
-            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(header)}")
+        if self.coder is not None and not codes(self.card, layout):
+            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(layout)}")
 
     @property
     def _name(self) -> str:
@@ -154,10 +159,10 @@ def _squeezed(shape: Sequence[int]) -> list[int]:
     return [n for n in shape if n != 1]
 
 
-def _contents(header: Header) -> str:
+def _contents(layout: PictureLayout | SetLayout) -> str:
     """What a file holds, for messages."""
-    kind = "pictures" if header.items is None else f"items of the shape {list(header.items.shape)}"
-    return f"{kind} of {header.bit_depth} bits"
+    kind = "pictures" if isinstance(layout, PictureLayout) else f"items of the shape {list(layout.shape)}"
+    return f"{kind} of {layout.bit_depth} bits"
 
 
 def _domain(card: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header, ItemSet, geometry
+from ..bitstream import PictureLayout, SetLayout
 from ..errors import InputError, UnknownModel
 from .block_coding import codes
 from .lossless import BLOCK, LosslessCodec, checked_set
@@ -39,7 +39,7 @@ def lossless_for_pictures(
         card = find_model("photo")
     except UnknownModel:
         card = None
-    if card is not None and codes(card.card, _header(width=1, height=1, channels=3, bit_depth=bit_depth)):
+    if card is not None and codes(card.card, PictureLayout(width=1, height=1, channels=3, bit_depth=bit_depth)):
         return named_lossless(card.path, device)
     return LosslessCodec(device=device)
 
@@ -63,18 +63,6 @@ def lossless_for_set(
 def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
     """The codecs of all circuits at hand that code the items of a set [N, ...]. Raises InputError (no set)."""
     samples = checked_set(samples)
-    width, height, channels = geometry(samples.shape[1:])
-    header = _header(
-        media=SET,
-        width=width,
-        height=height,
-        channels=channels,
-        bit_depth=8 * samples.itemsize,
-        items=ItemSet(samples.shape[1:], len(samples), 1),
-    )
+    layout = SetLayout.of(samples.shape[1:], len(samples), 1, bit_depth=8 * samples.itemsize)
     cards = [card for card in list_models() if card.card.get("kind") == "circuit"]
-    return [named_lossless(card.path, device) for card in cards if codes(card.card, header)]
-
-
-def _header(**fields: int | ItemSet) -> Header:
-    return Header(codec=LOSSLESS, parse_digest=NO_DIGEST, synthesis_digest=NO_DIGEST, quality=0, **fields)  # type: ignore[arg-type]
+    return [named_lossless(card.path, device) for card in cards if codes(card.card, layout)]

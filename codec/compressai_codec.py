@@ -29,6 +29,7 @@ from .latent_coding import Parts
 from .registry import parse_tensors
 from .samples import psnr_of
 from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
+from .tiles import layout_of
 
 __all__ = ["KIND", "ImportedCodec"]
 
@@ -69,12 +70,13 @@ class ImportedCodec(ImageCodec):
         0.1 dB, size at most. Raises InputError with what it has instead.
         """
         data = self._encode_run([picture], 0)[0]
-        header = picture.header
-        bpp = 8 * len(data) / (header.width * header.height)
+        header, layout = picture.header, layout_of(picture.header)
+        pixels = layout.width * layout.height
+        bpp = 8 * len(data) / pixels
         if kind == "size":
             met, wanted, found = len(data) <= target, f"at most {target:.0f} bytes", f"{len(data)} bytes"
         elif kind == "bpp":
-            slack = max(BPP_TOLERANCE * target, 32 * header.tiles / (header.width * header.height))
+            slack = max(BPP_TOLERANCE * target, 32 * layout.units / pixels)
             met, wanted, found = abs(bpp - target) <= slack, f"{target:g} bpp", f"{bpp:.4f} bpp"
         else:
             y_hat = self._y_hat([header], ((box, latents) for box, latents, _ in self._code([picture], [0])))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..bitstream import read_checked, read_header
+from ..bitstream import LecFile
 from ..errors import InputError
 from .image import load
 from .registry import load_for
@@ -70,9 +70,9 @@ class LecDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         path = self.files[index]
         try:
-            with open(path, "rb") as file:
-                data = read_checked(file)
-            item: Any = load_for(read_header(data), self.device, model=self.model).decode_tensor(data)
+            file = LecFile.open(path)
+            file.load()  # what is wrong with the file is said before a model is looked for
+            item: Any = load_for(file.header, self.device, model=self.model).decode_tensor(file)
         except OSError as error:
             raise type(error)(f"{path}: {error}") from None
         if self.transform is not None:

@@ -31,11 +31,11 @@ from torch import Tensor
 from ..bitstream import (
     QUALITY_MAX,
     Header,
+    LecFile,
     Metadata,
     Parsed,
-    TileReader,
+    PictureLayout,
     pack,
-    parse,
 )
 from ..entropy.coder import Coder, Writer
 from ..entropy.hyperprior_coding import Latents, Meter, Pass
@@ -45,8 +45,8 @@ from .alpha import alpha_chunks, alpha_of
 from .latent_coding import LatentCoding
 from .refine import DEFAULT_EFFORT, multiplier, steps_of
 from .registry import check_digest
-from .samples import check_region, join, picture_fields, psnr_of, split, to_numpy
-from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach
+from .samples import check_region, join, picture_layout, psnr_of, split, to_numpy
+from .tiles import DOWN, Box, boxes_of, latent_size, layout_of, meet, paste, reach
 
 __all__ = ["ImageCodec", "fixed_quality", "load"]
 
@@ -65,6 +65,7 @@ class _Picture:
     """
 
     header: Header
+    layout: PictureLayout
     colour: np.ndarray
     alpha: list[tuple[bytes, bytes]]
     metadata: Metadata
@@ -114,9 +115,9 @@ class ImageCodec(LatentCoding):
 
     def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
         """The file that meets a target of the kind "bpp", "psnr" or "size". Raises InputError."""
-        colour, pixels = picture.colour, picture.header.width * picture.header.height
+        colour, pixels, tiles = picture.colour, picture.layout.width * picture.layout.height, picture.layout.units
         quick = replace(picture, steps=0)
-        fixed = len(pack(picture.header, [(bytes(8), b"")] * picture.header.tiles, picture.alpha, picture.metadata))
+        fixed = len(pack(picture.header, [(bytes(8), b"")] * tiles, picture.alpha, picture.metadata))
 
         def estimate(q: int) -> float:
             meter = Meter()
@@ -136,7 +137,7 @@ class ImageCodec(LatentCoding):
                 return real(targets.index_for_psnr(fidelity, target))
             return real(targets.index_for_psnr_near(fidelity, lambda q: fidelity(q, picture), target))
         if kind == "bpp":
-            return targets.encode_to_bpp(estimate, real, target, pixels, 4 * picture.header.tiles)
+            return targets.encode_to_bpp(estimate, real, target, pixels, 4 * tiles)
         return targets.encode_to_size(estimate, real, target)
 
     def encode_batch(
@@ -196,13 +197,11 @@ class ImageCodec(LatentCoding):
             multiplier(self.card, 0)  # is there one?
         colour, alpha = split(samples)
         metadata = metadata or Metadata()
+        layout = picture_layout(colour, alpha, metadata, tile)
         header = Header(
-            **picture_fields(colour, alpha, metadata, tile),
-            quality=0,
-            parse_digest=self.parse_digest,
-            synthesis_digest=self.synthesis_digest,
+            layout=layout, quality=0, parse_digest=self.parse_digest, synthesis_digest=self.synthesis_digest
         )
-        return _Picture(header, colour, alpha_chunks(alpha, header), metadata, steps)
+        return _Picture(header, layout, colour, alpha_chunks(alpha, layout), metadata, steps)
 
     def _code(
         self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
@@ -215,17 +214,19 @@ class ImageCodec(LatentCoding):
         for box, latents, writer in self._code(pictures, [q] * len(pictures), Writer):
             coded[box.picture][box.tile] = latents.digest(), writer.finish()
         return [
-            pack(replace(p.header, quality=q), [chunks[n] for n in range(p.header.tiles)], p.alpha, p.metadata)
+            pack(replace(p.header, quality=q), [chunks[n] for n in range(p.layout.units)], p.alpha, p.metadata)
             for p, chunks in zip(pictures, coded, strict=True)
         ]
 
     # -- decoding
 
-    def decode(self, data: bytes) -> np.ndarray:
-        """The bytes of a `.lec` file -> its samples (see the module's text). Raises a CodecError for anything else."""
+    def decode(self, data: bytes | LecFile) -> np.ndarray:
+        """A `.lec` file, its bytes or opened -> its samples (see the module's text). Raises a CodecError for anything
+        else.
+        """
         return self.decode_batch([data])[0]
 
-    def decode_batch(self, batch: Sequence[bytes]) -> list[np.ndarray]:
+    def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
         """Several files, neighbours of one kind together. Same results and errors as `decode`."""
         pictures: list[np.ndarray] = []
         files = [self._parse(data) for data in batch]
@@ -234,39 +235,40 @@ class ImageCodec(LatentCoding):
             y_hat = self._y_hat(headers, self._read(headers, [dict(enumerate(f.data)) for f in run]))
             colour = self._samples(y_hat, [f.header.quality for f in run], headers[0])
             for file, samples in zip(run, colour, strict=True):
-                pictures.append(join(samples, alpha_of(file.header, dict(enumerate(file.alpha)))))
+                pictures.append(join(samples, alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))))
         return pictures
 
-    def decode_tensor(self, data: bytes) -> Tensor:
+    def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """The same as a tensor on the codec's device: [C, H, W] (C = 1 to 4) of uint8 or uint16, in channels-last
         memory. Same errors as `decode`.
         """
         file = self._parse(data)
-        header = file.header
+        header, layout = file.header, layout_of(file.header)
         y_hat = self._y_hat([header], self._read([header], [dict(enumerate(file.data))]))
-        out = self._synthesise(y_hat, [header.quality], header)[0, : header.height, : header.width]
-        alpha = alpha_of(header, dict(enumerate(file.alpha)))
+        out = self._synthesise(y_hat, [header.quality], header)[0, : layout.height, : layout.width]
+        alpha = alpha_of(layout, dict(enumerate(file.alpha)))
         if alpha is not None:
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
         return out.permute(2, 0, 1)
 
-    def decode_region(self, source: bytes | BinaryIO, region: tuple[int, int, int, int]) -> np.ndarray:
+    def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
         """A part of a picture: the samples at region = (x, y, width, height) in pixels, within one grey level of those
         of the whole. Only the tiles that it depends on are read, if the source can seek, and decoded.
 
         Raises InputError for a region that is not inside the picture, otherwise as `decode`.
         """
-        reader = TileReader(source)
-        header = reader.header
+        file = LecFile.open(source)
+        header = file.header
         self._check_model(header)
         x, y, width, height = region
-        check_region(header, region)
+        layout = layout_of(header)
+        check_region(layout, region)
         # The part of y that the region depends on, and the tiles that hold it.
         height_y, width_y = latent_size(header)
         rows = reach(y, height, height_y, self._reach_s)
         columns = reach(x, width, width_y, self._reach_s)
         boxes = [box for box in boxes_of(header, 0) if meet(box.rows, rows) and meet(box.columns, columns)]
-        chunks = dict(zip((box.tile for box in boxes), reader.read([box.tile for box in boxes]), strict=True))
+        chunks = dict(zip((box.tile for box in boxes), file.read([box.tile for box in boxes]), strict=True))
         data = {tile: chunk for tile, (chunk, _) in chunks.items()}
         y_hat = np.empty((1, self.entropy.latent, rows.stop - rows.start, columns.stop - columns.start), np.int32)
         for box, latents in self._read([header], [data]):
@@ -274,24 +276,24 @@ class ImageCodec(LatentCoding):
         top, left = y - DOWN * rows.start, x - DOWN * columns.start
         colour = self._synthesise(y_hat, [header.quality], header)[0, top : top + height, left : left + width]
         alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
-        return join(to_numpy(colour, header), alpha_of(header, alpha, (x, y, width, height)))
+        return join(to_numpy(colour, layout), alpha_of(layout, alpha, (x, y, width, height)))
 
-    def test(self, data: bytes) -> None:
+    def test(self, data: bytes | LecFile) -> None:
         """Decode latents and alpha and compare their digests, without making a picture. Raises a CodecError."""
         file = self._parse(data)
         for _ in self._read([file.header], [dict(enumerate(file.data))]):
             pass
-        alpha_of(file.header, dict(enumerate(file.alpha)))
+        alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))
 
-    def latents(self, data: bytes, tile: int = 0) -> Latents:
+    def latents(self, data: bytes | LecFile, tile: int = 0) -> Latents:
         """The latents that a tile of a file decodes to: the part that is the same on every machine."""
         file = self._parse(data)
-        file.header.tile_box(tile)  # is there such a tile?
+        file.header.layout.check_number(tile)
         ((_, latents),) = self._read([file.header], [{tile: file.data[tile]}])
         return latents
 
-    def _parse(self, data: bytes) -> Parsed:
-        file = parse(data)
+    def _parse(self, data: bytes | LecFile) -> Parsed:
+        file = LecFile.open(data).load()
         self._check_model(file.header)
         return file
 
@@ -313,9 +315,9 @@ def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[s
 def _runs(items: Sequence[Any], most: int) -> Iterator[list[Any]]:
     """Neighbours of one kind together, at most `most` positions of y at a time. items: with a header each."""
 
-    def kind(item: Any) -> tuple[int, ...]:
-        h: Header = item.header
-        return h.width, h.height, h.channels, h.bit_depth, h.tile_width, h.tile_height
+    def kind(item: Any) -> PictureLayout:
+        layout = layout_of(item.header)
+        return replace(layout, colour_primaries=1, transfer=13, alpha=0)
 
     for _, group in groupby(items, kind):
         run = list(group)

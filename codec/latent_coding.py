@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from ..errors import CorruptFile, InputError, ModelError
 from .refine import refined
 from .registry import parse_tensors
 from .samples import planes_of, to_numpy
-from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
+from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, layout_of, paste
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
@@ -47,6 +48,8 @@ WINDOW = {"cpu": 2**14, "cuda": 2**16}
 GROUP = {"cpu": 2**12, "cuda": 2**16}
 """Positions of y whose tiles go through the entropy model together. On the CPU one tile of 1024 x 1024 fills it: larger
 tensors would come from the system, and go back to it, for every layer."""
+SPARE_BITS = 64
+"""Bits by which data may be shorter than the least that holds its symbols: what the coder's last words leave out."""
 
 
 def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, Any]) -> bytes:
@@ -212,12 +215,18 @@ class LatentCoding:
     ) -> Iterator[tuple[Box, Latents]]:
         """Decode the tiles whose chunks are given (by number, for each file) and compare their digests."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n) if box.tile in chunks[n]]
-        for box in boxes:
-            quality = headers[box.picture].quality
-            bits, least = 8 * len(chunks[box.picture][box.tile].payload), self.entropy.least_bits(quality, box.size)
-            if bits + 64 < least:  # 64: what the coder's last words may leave out
-                height, width = DOWN * box.size[0], DOWN * box.size[1]
-                raise CorruptFile(f"{bits} bits cannot hold {width} x {height} pixels: {least:.0f} or more do")
+        for picture, of_picture in groupby(boxes, lambda box: box.picture):
+            bits = least = tiles = 0
+            for box in of_picture:
+                coded = 8 * len(chunks[picture][box.tile].payload)
+                needed = self.entropy.least_bits(headers[picture].quality, box.size)
+                if coded + SPARE_BITS < needed:
+                    height, width = DOWN * box.size[0], DOWN * box.size[1]
+                    raise CorruptFile(f"{coded} bits cannot hold {width} x {height} pixels: {needed:.0f} or more do")
+                bits, least, tiles = bits + coded, least + needed, tiles + 1
+            # Each tile alone may be short by what it could never be: no writer's tiles are short all together.
+            if bits + SPARE_BITS < least:
+                raise CorruptFile(f"{bits} bits cannot hold {tiles} tiles: {least:.0f} or more do")
         for group in equal_boxes(boxes, self._group):
             data = [chunks[box.picture][box.tile] for box in group]
             readers = [Reader(chunk.payload) for chunk in data]
@@ -242,15 +251,16 @@ class LatentCoding:
     def _synthesise(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> Tensor:
         """y_hat [B, M, h, w] -> colour samples [B, 16 h, 16 w, C], uint8 or uint16 as the header says."""
         b, _, h, w = y_hat.shape
-        peak, dtype = (255, torch.uint8) if header.bit_depth == 8 else (65535, torch.uint16)
+        layout = layout_of(header)
+        peak, dtype = (255, torch.uint8) if layout.bit_depth == 8 else (65535, torch.uint16)
         with torch.inference_mode(False):  # what leaves the codec may be written to
-            out = torch.empty(b, DOWN * h, DOWN * w, header.channels, dtype=dtype, device=self.device)
+            out = torch.empty(b, DOWN * h, DOWN * w, layout.channels, dtype=dtype, device=self.device)
         index = self._index(q)
         for window in windows(h, w, self._reach_s, self._window // b):
             part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)
             planes = self.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float()
             planes = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [b, h8, w8, 64, 3]
-            if header.channels == 1:
+            if layout.channels == 1:
                 planes = planes.mean(4, keepdim=True)
             planes = planes.add_(0.5).mul_(peak).round_().clamp_(0, peak).to(dtype)
             rows, columns = (slice(2 * s.start, 2 * s.stop) for s in window.keep)
@@ -261,8 +271,9 @@ class LatentCoding:
 
     def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
         """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
-        out = self._synthesise(y_hat, q, header)[:, : header.height, : header.width]
-        return [to_numpy(samples, header) for samples in out]
+        layout = layout_of(header)
+        out = self._synthesise(y_hat, q, header)[:, : layout.height, : layout.width]
+        return [to_numpy(samples, layout) for samples in out]
 
 
 def _device(name: str) -> torch.device:

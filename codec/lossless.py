@@ -19,28 +19,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ..bitstream import (
     LOSSLESS,
     NO_DIGEST,
-    SET,
     Header,
-    ItemSet,
+    LecFile,
     Metadata,
     Parsed,
-    TileReader,
-    geometry,
+    PictureLayout,
+    SetLayout,
     pack,
-    parse,
 )
+from ..bitstream.layout import UNSPECIFIED
 from ..errors import InputError
 from .alpha import alpha_chunks, alpha_of
-from .block_coding import Block, BlockCoding
+from .block_coding import Block, BlockCoding, raster_of
 from .blocks import MODEL
-from .samples import check_region, join, paste_samples, picture_fields, split
+from .samples import check_region, join, paste_samples, picture_layout, split
+from .tiles import layout_of, meet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,8 +52,6 @@ BLOCK = 512
 BLOCK_SAMPLES = 2**16, 2**22
 """Samples that a block has at least and at most if nothing is said: so that blocks of tiny items do not consist of
 their framing, and that one item can be had without decoding many large ones."""
-UNSPECIFIED = 2
-"""The code point of what is not known to be a colour."""
 
 
 class LosslessCodec(BlockCoding):
@@ -85,13 +83,12 @@ class LosslessCodec(BlockCoding):
         for samples, given in zip(batch, with_each, strict=True):
             colour, alpha = split(samples)
             data = given or Metadata()
-            header = self._header(**picture_fields(colour, alpha, data, tile))
-            for n in range(header.tiles):
-                x, y, w, h = header.tile_box(n)
-                blocks.append(Block(header, n, colour[y : y + h, x : x + w]))
-            rest.append((header, alpha_chunks(alpha, header), data))
+            layout = picture_layout(colour, alpha, data, tile)
+            header = self._header(layout)
+            blocks += [Block(header, n, colour[layout.unit(n)]) for n in range(layout.units)]
+            rest.append((header, alpha_chunks(alpha, layout), data))
         coded = self._write(blocks)
-        return [_packed(h, [next(coded) for _ in range(h.tiles)], alpha, data) for h, alpha, data in rest]
+        return [_packed(h, [next(coded) for _ in range(h.layout.units)], alpha, data) for h, alpha, data in rest]
 
     def encode_set(self, samples: np.ndarray, items: int | None = None) -> bytes:
         """samples: uint8 or uint16 [N, ...], N >= 1 items of one shape -> the bytes of a `.lec` file.
@@ -101,131 +98,126 @@ class LosslessCodec(BlockCoding):
         shape that the model codes), LimitExceeded.
         """
         samples = checked_set(samples)
-        width, height, channels = geometry(samples.shape[1:])
         if items is None:
             least, most = (limit // math.prod(samples.shape[1:]) for limit in BLOCK_SAMPLES)
             items = max(1, min(max(BLOCK, least), most))
         elif items < 1:
             raise InputError(f"{items} items a block, expected at least 1")
-        header = self._header(
-            media=SET,
-            width=width,
-            height=height,
-            channels=channels,
+        layout = SetLayout.of(
+            samples.shape[1:],
+            len(samples),
+            min(items, len(samples)),
             bit_depth=8 * samples.itemsize,
             colour_primaries=UNSPECIFIED,
             transfer=UNSPECIFIED,
-            items=ItemSet(samples.shape[1:], len(samples), min(items, len(samples))),
         )
-        assert header.items is not None
-        spans = [header.items.span(n) for n in range(header.tiles)]
-        blocks = [Block(header, n, samples[a:b]) for n, (a, b) in enumerate(spans)]
+        header = self._header(layout)
+        blocks = [Block(header, n, samples[layout.unit(n)]) for n in range(layout.units)]
         return _packed(header, list(self._write(blocks)), [], None)
 
-    def _header(self, **fields: Any) -> Header:
-        header = Header(codec=LOSSLESS, parse_digest=self.parse_digest, synthesis_digest=NO_DIGEST, quality=0, **fields)
-        self._check_domain(header)
-        return header
+    def _header(self, layout: PictureLayout | SetLayout) -> Header:
+        self._check_domain(layout)
+        return Header(
+            layout=layout, codec=LOSSLESS, parse_digest=self.parse_digest, synthesis_digest=NO_DIGEST, quality=0
+        )
 
     # -- decoding
 
-    def decode(self, data: bytes) -> np.ndarray:
-        """The bytes of a `.lec` file -> the picture, or the set [N, ...]. Raises a CodecError for anything else."""
+    def decode(self, data: bytes | LecFile) -> np.ndarray:
+        """A `.lec` file, its bytes or opened -> the picture, or the set [N, ...]. Raises a CodecError for anything
+        else.
+        """
         return self.decode_batch([data])[0]
 
-    def decode_batch(self, batch: Sequence[bytes]) -> list[np.ndarray]:
+    def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
         """Several files together. Same results and errors as `decode`."""
         files = [self._parse(data) for data in batch]
         chunks = (Block(f.header, n, chunk) for f in files for n, chunk in enumerate(f.data))
         decoded = self._read(chunks)
         return [self._assembled(file, decoded) for file in files]
 
-    def decode_tensor(self, data: bytes) -> Tensor:
+    def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """A picture as a tensor on the codec's device, as `ImageCodec.decode_tensor` gives it. Same errors as `decode`,
         and InputError for a set.
         """
         import torch
 
-        file = self._parse(data)
-        if file.header.items is not None:
+        file = LecFile.open(data)
+        self._parse(file)
+        if isinstance(file.layout, SetLayout):
             raise InputError("a set of samples, not a picture: decode reads it")
-        samples = self.decode(data)
+        samples = self.decode(file)
         planes = samples[:, :, None] if samples.ndim == 2 else samples
         return torch.from_numpy(planes).to(self.device).permute(2, 0, 1)
 
-    def decode_region(self, source: bytes | BinaryIO, region: tuple[int, int, int, int]) -> np.ndarray:
+    def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
         """A part of a picture: the samples at region = (x, y, width, height) in pixels. Only the tiles that it meets
         are read, if the source can seek, and decoded.
 
         Raises InputError for a set and for a region that is not inside the picture, otherwise as `decode`.
         """
-        reader = TileReader(source)
-        header = reader.header
+        file = LecFile.open(source)
+        header = file.header
         self._check_model(header)
-        if header.items is not None:
+        if isinstance(header.layout, SetLayout):
             raise InputError("a set of samples has no regions: its items can be asked for")
-        check_region(header, region)
+        layout = layout_of(header)
+        check_region(layout, region)
         left, top, width, height = region
-        boxes = {n: header.tile_box(n) for n in range(header.tiles)}
-        needed = [
-            n
-            for n, (x, y, w, h) in boxes.items()
-            if x < left + width and left < x + w and y < top + height and top < y + h
-        ]
-        chunks = dict(zip(needed, reader.read(needed), strict=True))
-        first = Block(header, 0, None)
-        out = np.empty((height, width, *first.shape[2:]), first.dtype)
+        boxes = {n: layout.unit(n) for n in range(layout.units)}
+        wanted = slice(top, top + height), slice(left, left + width)
+        needed = [n for n, box in boxes.items() if meet(box[0], wanted[0]) and meet(box[1], wanted[1])]
+        chunks = dict(zip(needed, file.read(needed), strict=True))
+        out = np.empty((height, width, *layout.sample_shape[2:]), f"u{layout.bit_depth // 8}")
         for n, rows in zip(needed, self._read(Block(header, n, chunks[n][0]) for n in needed), strict=True):
-            paste_samples(rows, out, boxes[n][0] - left, boxes[n][1] - top)
+            paste_samples(rows, out, boxes[n][1].start - left, boxes[n][0].start - top)
         planes = {n: plane for n, (_, plane) in chunks.items() if plane is not None}
-        return join(out, alpha_of(header, planes, region))
+        return join(out, alpha_of(layout, planes, region))
 
-    def decode_items(self, source: bytes | BinaryIO, numbers: Sequence[int]) -> np.ndarray:
+    def decode_items(self, source: bytes | BinaryIO | LecFile, numbers: Sequence[int]) -> np.ndarray:
         """Items of a set: [len(numbers), ...], in the order of `numbers`, which count from 0 and may repeat. Only the
         blocks that hold them are read, if the source can seek, and decoded.
 
         Raises InputError for a picture and for a number that is not in the set, otherwise as `decode`.
         """
-        reader = TileReader(source)
-        header, items = reader.header, reader.header.items
+        file = LecFile.open(source)
+        header, layout = file.header, file.layout
         self._check_model(header)
-        if items is None:
+        if not isinstance(layout, SetLayout):
             raise InputError("a picture, not a set of samples: it has no items")
-        if wrong := [n for n in numbers if not 0 <= n < items.count]:
-            raise InputError(f"item {wrong[0]}, expected 0 to {items.count - 1}")
+        if wrong := [n for n in numbers if not 0 <= n < layout.count]:
+            raise InputError(f"item {wrong[0]}, expected 0 to {layout.count - 1}")
         wanted: dict[int, list[tuple[int, int]]] = {}
         for place, number in enumerate(numbers):
-            wanted.setdefault(number // items.block, []).append((place, number % items.block))
+            wanted.setdefault(number // layout.block, []).append((place, number % layout.block))
         needed = sorted(wanted)
-        out = np.empty((len(numbers), *items.shape), f"u{header.bit_depth // 8}")
-        blocks = (Block(header, n, chunk) for n, (chunk, _) in zip(needed, reader.read(needed), strict=True))
+        out = np.empty((len(numbers), *layout.shape), f"u{layout.bit_depth // 8}")
+        blocks = (Block(header, n, chunk) for n, (chunk, _) in zip(needed, file.read(needed), strict=True))
         for n, rows in zip(needed, self._read(blocks), strict=True):
-            block = rows.reshape(-1, *items.shape)
+            block = rows.reshape(-1, *layout.shape)
             for place, within in wanted[n]:
                 out[place] = block[within]
         return out
 
-    def test(self, data: bytes) -> None:
+    def test(self, data: bytes | LecFile) -> None:
         """Decode everything and compare the digests. Raises a CodecError."""
         file = self._parse(data)
         for _ in self._read(Block(file.header, n, chunk) for n, chunk in enumerate(file.data)):
             pass
-        alpha_of(file.header, dict(enumerate(file.alpha)))
+        if isinstance(file.header.layout, PictureLayout):
+            alpha_of(file.header.layout, dict(enumerate(file.alpha)))
 
     def _assembled(self, file: Parsed, decoded: Iterator[np.ndarray]) -> np.ndarray:
         """The picture or the set whose blocks come next."""
-        header, items = file.header, file.header.items
-        shape = (header.height * (1 if items is None else items.count), header.width, header.channels)
-        out = np.empty(shape if header.channels == 3 else shape[:2], f"u{header.bit_depth // 8}")
-        for n in range(header.tiles):
-            x, y, _, _ = header.tile_box(n)
-            paste_samples(next(decoded), out, x, y)
-        if items is not None:
-            return out.reshape(items.count, *items.shape)
-        return join(out, alpha_of(header, dict(enumerate(file.alpha))))
+        layout = raster_of(file.header)
+        out = np.empty(layout.sample_shape, f"u{layout.bit_depth // 8}")
+        for n in range(layout.units):
+            part = out[layout.unit(n)]
+            part[...] = next(decoded).reshape(part.shape)
+        return join(out, alpha_of(layout, dict(enumerate(file.alpha)))) if isinstance(layout, PictureLayout) else out
 
-    def _parse(self, data: bytes) -> Parsed:
-        file = parse(data)
+    def _parse(self, data: bytes | LecFile) -> Parsed:
+        file = LecFile.open(data).load()
         self._check_model(file.header)
         return file
 

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..bitstream import SIGNATURE, Header, TileReader, parse, read_checked, read_header
+from ..bitstream import SIGNATURE, Header, LecFile, PictureLayout, SetLayout
 from ..errors import InputError, UnsupportedFile
 
 __all__ = ["LecImageFile"]
@@ -47,10 +47,9 @@ class LecImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        reader = TileReader(self.fp)  # type: ignore[arg-type]
-        header, metadata = reader.header, reader.metadata
-        self._mode = _mode(header)
-        self._size = header.width, header.height
+        self._file = LecFile.open(self.fp)  # type: ignore[arg-type]
+        header, metadata = self._file.header, self._file.metadata
+        self._mode, self._size = _seen(header)
         if header.lossless:
             self.info["lossless"] = True
         else:
@@ -72,35 +71,37 @@ class LecImageFile(ImageFile.ImageFile):
         if self._im is None and self.fp is not None:
             from .registry import load_for
 
-            self.fp.seek(0)
-            data = read_checked(self.fp)  # type: ignore[arg-type]
-            samples = load_for(read_header(data)).decode(data)
+            self._file.load()  # what is wrong with the file is said before a model is looked for
+            samples = load_for(self._file.header).decode(self._file)
             # Not as a "raw" tile, for which Pillow would map the file that it has opened, which is this one.
             self.im = Image.frombytes(self.mode, self.size, samples.tobytes()).im
             self.readonly = 0
             if self._exclusive_fp:
                 self.fp.close()
             self.fp = None
+            del self._file
 
     def verify(self) -> None:
         """Look at every checksum of the file, decoding nothing. To be called right after opening; closes the file."""
         if self.fp is not None:
-            self.fp.seek(0)
-            parse(self.fp)  # type: ignore[arg-type]
+            self._file.check()
         super().verify()
 
 
-def _mode(header: Header) -> str:
-    """Raises UnsupportedFile where Pillow has none."""
-    if header.items is not None:
-        count, shape = header.items.count, list(header.items.shape)
+def _seen(header: Header) -> tuple[str, tuple[int, int]]:
+    """Mode and size. Raises UnsupportedFile for what Pillow has no mode for."""
+    layout = header.layout
+    if isinstance(layout, SetLayout):
+        count, shape = layout.count, list(layout.shape)
         raise UnsupportedFile(f"a set of {count} items of the shape {shape}, not a picture: lecodec.decode reads it")
+    if not isinstance(layout, PictureLayout):
+        raise UnsupportedFile(f"a {layout.name}, not a picture: lecodec.decode reads it")
     try:
-        return MODES[header.channels, header.bit_depth, header.alpha]
+        return MODES[layout.channels, layout.bit_depth, layout.alpha], (layout.width, layout.height)
     except KeyError:
-        kind = ("grey" if header.channels == 1 else "RGB") + (" and alpha" if header.alpha else "")
+        kind = ("grey" if layout.channels == 1 else "RGB") + (" and alpha" if layout.alpha else "")
         raise UnsupportedFile(
-            f"{header.bit_depth}-bit {kind}, for which Pillow has no mode: lecodec.decode reads it"
+            f"{layout.bit_depth}-bit {kind}, for which Pillow has no mode: lecodec.decode reads it"
         ) from None
 
 

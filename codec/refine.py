@@ -38,7 +38,7 @@ from ..entropy.hyperprior import MEAN_BITS
 from ..entropy.hyperprior_coding import Meter, lean_of
 from ..errors import InputError
 from .samples import planes_of
-from .tiles import DOWN, Box, latent_size, paste
+from .tiles import DOWN, Box, latent_size, layout_of, paste
 from .windows import Window, windows
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def _windows(
     """Parts of pictures that fit into memory: which pictures; the window; its y_hat [b, M, h, w] float32; the samples
     - 1/2 [b, 2 h, 2 w, 64, C] that it should show; their weights in D [2 h, 2 w, 64, 1], 0 where they do not count.
     """
+    channels = layout_of(header).channels
     height, width = latent_size(header)
     most = WINDOW.get(coding.device.type, WINDOW["cpu"])
     group = max(1, most // (height * width))
@@ -179,9 +180,9 @@ def _windows(
             )
             missing = rows.stop - rows.start - x.shape[1], columns.stop - columns.start - x.shape[2]
             inside = torch.zeros(x.shape[1] + missing[0], x.shape[2] + missing[1])
-            inside[: x.shape[1], : x.shape[2]] = 1 / header.channels
+            inside[: x.shape[1], : x.shape[2]] = 1 / channels
             x = np.pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-            planes = _shown(planes_of(torch.from_numpy(x).to(coding.device)), header.channels)
+            planes = _shown(planes_of(torch.from_numpy(x).to(coding.device)), channels)
             weight = inside.unflatten(1, (-1, 8)).unflatten(0, (-1, 8)).transpose(1, 2).flatten(2)[..., None]
             yield some, window, part, planes, weight.to(coding.device)
 

@@ -7,18 +7,18 @@ torch is imported only by what is given tensors of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..bitstream import Header, Metadata, check_picture_size
+from ..bitstream import Metadata, PictureLayout, check_picture_size
 from ..errors import InputError
 from .tiles import tile_side
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_region", "join", "paste_samples", "picture_fields", "planes_of", "psnr_of", "split", "to_numpy"]
+__all__ = ["check_region", "join", "paste_samples", "picture_layout", "planes_of", "psnr_of", "split", "to_numpy"]
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -49,35 +49,33 @@ def paste_samples(part: np.ndarray, whole: np.ndarray, x: int, y: int) -> None:
         whole[y0:y1, x0:x1] = part[y0 - y : y1 - y, x0 - x : x1 - x]
 
 
-def picture_fields(
-    colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None
-) -> dict[str, Any]:
-    """What the header says of a picture, as `split` gives it, whatever the codec. tile: see `tile_side`.
+def picture_layout(colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None) -> PictureLayout:
+    """What a file says of a picture, as `split` gives it, whatever the codec. tile: see `tile_side`.
 
-    Raises InputError (tile).
+    Raises InputError (tile), LimitExceeded.
     """
     height, width = colour.shape[:2]
     side = tile_side(tile, width, height)
-    return {
-        "width": width,
-        "height": height,
-        "channels": 1 if colour.ndim == 2 else 3,
-        "bit_depth": 8 * colour.itemsize,
-        "alpha": 0 if alpha is None else 1,
-        "colour_primaries": metadata.primaries,
-        "transfer": metadata.transfer,
-        "tile_width": side,
-        "tile_height": side,
-    }
+    return PictureLayout(
+        width=width,
+        height=height,
+        channels=1 if colour.ndim == 2 else 3,
+        bit_depth=8 * colour.itemsize,
+        alpha=0 if alpha is None else 1,
+        colour_primaries=metadata.primaries,
+        transfer=metadata.transfer,
+        tile_width=side,
+        tile_height=side,
+    )
 
 
-def check_region(header: Header, region: tuple[int, int, int, int]) -> None:
+def check_region(layout: PictureLayout, region: tuple[int, int, int, int]) -> None:
     """Refuse a region (x, y, width, height) that is not inside a picture. Raises InputError."""
     x, y, width, height = region
-    if not (0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height):
+    if not (0 <= x < x + width <= layout.width and 0 <= y < y + height <= layout.height):
         raise InputError(
             f"region {x},{y},{width},{height} (x, y, width, height) is not inside the picture of "
-            f"{header.width} x {header.height}"
+            f"{layout.width} x {layout.height}"
         )
 
 
@@ -89,10 +87,10 @@ def planes_of(x: Tensor) -> Tensor:
     return x.float().mul_(1 / peak).sub_(0.5).permute(0, 3, 1, 2)
 
 
-def to_numpy(samples: Tensor, header: Header) -> np.ndarray:
+def to_numpy(samples: Tensor, layout: PictureLayout) -> np.ndarray:
     """[H, W, C] -> a numpy array of its own, [H, W] for grey."""
     array = samples.cpu().numpy()
-    return np.ascontiguousarray(array[:, :, 0] if header.channels == 1 else array)
+    return np.ascontiguousarray(array[:, :, 0] if layout.channels == 1 else array)
 
 
 def psnr_of(reference: np.ndarray, found: np.ndarray) -> float:

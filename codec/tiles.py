@@ -12,10 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bitstream import MAX_TILE, Header
+from ..bitstream import MAX_TILE, Header, PictureLayout
 from ..errors import InputError
 
-__all__ = ["DOWN", "UNTILED", "Box", "boxes_of", "equal_boxes", "latent_size", "meet", "paste", "reach", "tile_side"]
+__all__ = [
+    "DOWN",
+    "UNTILED",
+    "Box",
+    "boxes_of",
+    "equal_boxes",
+    "latent_size",
+    "layout_of",
+    "meet",
+    "paste",
+    "reach",
+    "tile_side",
+]
 
 DOWN = 16
 """The latent y is at 1/DOWN of the resolution."""
@@ -48,16 +60,24 @@ def tile_side(tile: int | None, width: int, height: int) -> int:
     return tile if tile < max(width, height) else 0
 
 
+def layout_of(header: Header) -> PictureLayout:
+    """The layout of a picture. Raises InputError for a file that holds something else."""
+    if not isinstance(header.layout, PictureLayout):
+        raise InputError(f"the file holds a {header.layout.name}, not a picture")
+    return header.layout
+
+
 def latent_size(header: Header) -> tuple[int, int]:
     """Rows and columns of y."""
-    return -(-header.height // DOWN), -(-header.width // DOWN)
+    layout = layout_of(header)
+    return -(-layout.height // DOWN), -(-layout.width // DOWN)
 
 
 def boxes_of(header: Header, picture: int) -> Iterator[Box]:
     """Where the tiles lie in y."""
-    for tile in range(header.tiles):
-        x, y, w, h = header.tile_box(tile)
-        rows, columns = slice(y // DOWN, -(-(y + h) // DOWN)), slice(x // DOWN, -(-(x + w) // DOWN))
+    layout = layout_of(header)
+    for tile in range(layout.units):
+        rows, columns = (slice(s.start // DOWN, -(-s.stop // DOWN)) for s in layout.unit(tile))
         yield Box(picture, tile, rows, columns)
 
 

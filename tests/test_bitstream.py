@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import re
@@ -25,9 +24,9 @@ from lecodec.bitstream import (
     QUALITY_MAX,
     SIGNATURE,
     Header,
-    ItemSet,
+    LecFile,
     Metadata,
-    TileReader,
+    SetLayout,
     frame,
     geometry,
     max_alpha_bytes,
@@ -36,8 +35,8 @@ from lecodec.bitstream import (
     pack,
     parse,
     read_header,
-    walk,
 )
+from lecodec.bitstream.layouts.set import MAX_DIMENSIONS
 from lecodec.bitstream.limits import (
     MAX_ANCILLARY,
     MAX_ANCILLARY_CHUNKS,
@@ -48,7 +47,6 @@ from lecodec.bitstream.limits import (
     MAX_SIDE,
     MAX_TILE,
 )
-from lecodec.bitstream.sets import MAX_DIMENSIONS
 from lecodec.errors import (
     CodecError,
     CorruptFile,
@@ -77,8 +75,10 @@ from .container_examples import (
     Contents,
     Trickle,
     any_chunks,
+    changed,
     chunks_of,
     contents,
+    contents_of,
     headers,
     index_of,
     set_header,
@@ -112,6 +112,10 @@ def header_bytes(**changes: int | bytes) -> bytes:
 
 def file_with_header(payload: bytes) -> bytes:
     return SIGNATURE + frame(b"LHDR", payload) + LDAT + LEND
+
+
+def metadata_of(source: bytes) -> Metadata:
+    return LecFile.open(source).metadata
 
 
 def long_chunk(type: bytes, length: int) -> bytes:
@@ -170,7 +174,7 @@ def test_limits_of_the_specification() -> None:
 def test_methods_of_the_specification() -> None:
     section = FORMAT[FORMAT.index("## 5 ") : FORMAT.index("## 6 ")]
     assert dict(re.findall(r"^\| (\d) +\| \*(\w+)\*:", section, re.M)) == {str(n): name for n, name in METHODS.items()}
-    assert len(ItemSet((1,) * MAX_DIMENSIONS, 1, 1).pack()) == MAX_SET == 41
+    assert len(SetLayout.of((1,) * MAX_DIMENSIONS, 1, 1).pack()) == MAX_SET == 41
 
 
 def test_golden_bytes() -> None:
@@ -181,13 +185,13 @@ def test_overhead_is_92_bytes_without_an_index() -> None:
     assert HEADER_BYTES == 40
     assert len(pack(HEADER, [(DIGEST, b"")])) == 92
     assert len(pack(HEADER, [(DIGEST, bytes(1000))], metadata=Metadata())) == 1092
-    assert len(pack(dataclasses.replace(HEADER, tile_width=64, tile_height=64), [(DIGEST, b"")])) == 92
-    assert len(pack(dataclasses.replace(HEADER, alpha=1), [(DIGEST, b"")], [OPAQUE[0]])) == 112
+    assert len(pack(changed(HEADER, tile_width=64, tile_height=64), [(DIGEST, b"")])) == 92
+    assert len(pack(changed(HEADER, alpha=1), [(DIGEST, b"")], [OPAQUE[0]])) == 112
 
 
 def test_version_1_is_written_whatever_was_read() -> None:
     old = Header.unpack(header_bytes(version=0))
-    assert old.version == 0 and dataclasses.replace(old, version=1) == HEADER
+    assert old.version == 0 and changed(old, version=1) == HEADER
     assert parse(pack(old, [(DIGEST, b"")])).header == HEADER
 
 
@@ -231,7 +235,7 @@ def test_file_round_trip(given: Contents, at_once: int) -> None:
 
 
 def test_payloads_larger_than_a_piece() -> None:
-    header = dataclasses.replace(HEADER, width=1000, height=1000)
+    header = changed(HEADER, width=1000, height=1000)
     payload = bytes(range(256)) * 10_000
     packed = pack(header, [(DIGEST, payload)])
     assert parse(packed).data[0].payload == parse(io.BytesIO(packed)).data[0].payload == payload
@@ -248,7 +252,7 @@ def test_header_for_people_and_for_programs() -> None:
 @pytest.mark.parametrize("quality", [1, 12.34, 60, 99.99, 100])
 def test_quality_comes_back_to_two_decimals(quality: float) -> None:
     index = round((quality - 1) / 99 * QUALITY_MAX)
-    assert dataclasses.replace(HEADER, quality=index).user_quality == quality
+    assert changed(HEADER, quality=index).user_quality == quality
 
 
 def test_read_header_takes_60_bytes() -> None:
@@ -260,15 +264,16 @@ def test_read_header_takes_60_bytes() -> None:
         read_header(EXAMPLE[:59])
 
 
-def test_walk_gives_each_chunk_as_soon_as_it_is_read() -> None:
+def test_a_stream_is_read_only_as_far_as_needed() -> None:
     source = Trickle(EXAMPLE, at_once=1000)
-    chunks = walk(source)
-    ends = []
-    for _ in range(4):
-        next(chunks)
-        ends.append(source.taken)
-    assert ends == [60, 74, 98, 110]
-    assert [(c.type, c.offset) for c in walk(EXAMPLE)] == [(b"LHDR", 8), (b"exMp", 60), (b"LDAT", 74), (b"LEND", 98)]
+    file = LecFile.open(source)
+    assert source.taken == 60
+    assert file.metadata == Metadata()
+    assert source.taken == 74 + 8  # the head of the first data chunk ends the front
+    file.read([0])
+    assert source.taken == 98
+    with pytest.raises(InputError, match="gone by"):
+        file.load()
 
 
 # --- damage ------------------------------------------------------------------------------------------------------
@@ -418,8 +423,9 @@ def test_reserved_and_impossible_values(changes: dict[str, int], error: type[Cod
     for read in (parse, read_header):
         with pytest.raises(error, match=says):
             read(data)
-    with pytest.raises(LimitExceeded if error is LimitExceeded else InputError):
-        dataclasses.replace(HEADER, **changes)
+    if "media" not in changes:  # that follows from the layout
+        with pytest.raises(LimitExceeded if error is LimitExceeded else InputError):
+            changed(HEADER, **changes)
 
 
 def test_a_newer_version_is_named_whatever_the_length_of_its_header() -> None:
@@ -434,7 +440,7 @@ def test_a_newer_version_is_named_whatever_the_length_of_its_header() -> None:
 )
 def test_header_of_wrong_types_cannot_be_made(changes: dict[str, object]) -> None:
     with pytest.raises(InputError, match=f"header: {next(iter(changes))} "):
-        dataclasses.replace(HEADER, **changes)
+        changed(HEADER, **changes)
 
 
 @given(st.integers(0, len(FIELDS) - 1), st.binary(min_size=8, max_size=8))
@@ -550,7 +556,7 @@ def test_environment_moves_the_limit_on_pixels(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(LimitExceeded, match="LECODEC_MAX_PIXELS"):
         read_header(data)
     monkeypatch.setenv("LECODEC_MAX_PIXELS", str(2**29))
-    assert read_header(data).width == 2**15
+    assert read_header(data).layout.width == 2**15
     untiled = file_with_header(header_bytes(width=2**14, height=2**13))
     with pytest.raises(LimitExceeded, match="a tile of 16384 x 8192"):
         read_header(untiled)
@@ -583,7 +589,7 @@ def test_pack_wants_a_chunk_for_each_tile_and_whole_digests() -> None:
 def test_pack_wants_one_truth_about_the_code_points() -> None:
     with pytest.raises(InputError, match="code points 9/16 in the metadata, 1/13 in the header"):
         pack(HEADER, CODED[:1], metadata=Metadata(primaries=9, transfer=16))
-    header = dataclasses.replace(HEADER, colour_primaries=9, transfer=16)
+    header = changed(HEADER, colour_primaries=9, transfer=16)
     metadata = parse(pack(header, CODED[:1])).metadata
     assert metadata == Metadata(primaries=9, transfer=16)
     assert pack(header, CODED[:1], metadata=metadata) == pack(header, CODED[:1])
@@ -593,7 +599,7 @@ def test_pack_wants_one_truth_about_the_code_points() -> None:
 
 
 def test_chunks_of_a_tiled_file() -> None:
-    types = [chunk.type for chunk in walk(EXAMPLE_2)]
+    types = [type for type, _ in contents_of(EXAMPLE_2)]
     assert types == [b"LHDR", b"LDAT", b"LALP", b"LDAT", b"LALP", b"iNDX", b"LEND"]
     assert struct.unpack("<4I", EXAMPLE_2[-32:-16]) == (12, 8, 9, 8)
 
@@ -666,13 +672,13 @@ def test_many_tiles_that_are_not_there_take_no_memory() -> None:
 # --- metadata ----------------------------------------------------------------------------------------------------
 
 FULL = Metadata(icc=b"profile" * 100, exif=b"II*\0" + bytes(200), xmp=b"<x:xmpmeta/>", primaries=9, transfer=16)
-WIDE = dataclasses.replace(HEADER, colour_primaries=9, transfer=16)
+WIDE = changed(HEADER, colour_primaries=9, transfer=16)
 
 
 def test_metadata_is_carried_before_the_data() -> None:
     packed = pack(WIDE, CODED[:1], metadata=FULL)
-    assert [c.type for c in walk(packed)] == [b"LHDR", b"iCCP", b"eXIf", b"xMPd", b"LDAT", b"LEND"]
-    assert parse(packed).metadata == TileReader(packed).metadata == FULL
+    assert [type for type, _ in contents_of(packed)] == [b"LHDR", b"iCCP", b"eXIf", b"xMPd", b"LDAT", b"LEND"]
+    assert parse(packed).metadata == LecFile.open(packed).metadata == FULL
     assert parse(packed).ancillary == ()
     assert len(packed) < 92 + 3 * 12 + 150
     for type in (b"iCCP", b"eXIf", b"xMPd", b"iNDX"):  # ancillary, public, not reserved
@@ -690,7 +696,7 @@ def test_metadata_is_carried_before_the_data() -> None:
     ],
 )
 def test_damaged_metadata(chunks: bytes, error: type[CodecError], says: str) -> None:
-    for read in (parse, TileReader):
+    for read in (parse, metadata_of):
         with pytest.raises(error, match=says):
             read(SIGNATURE + LHDR + chunks + LDAT + LEND)
 
@@ -720,14 +726,20 @@ LOSSLESS_FILE = pack(LOSSLESS_HEADER, [(DIGEST, b"\0" + bytes(105))])
 
 @given(set_headers())
 def test_set_round_trip(header: Header) -> None:
-    items = header.items
-    assert items is not None and ItemSet.unpack(items.pack()) == items
-    assert Header.unpack(header.pack()) == dataclasses.replace(header, items=None)
-    assert Header.unpack(header.pack()).with_items(items, 0) == header
-    assert math.prod(items.shape) == header.width * header.height * header.channels
-    boxes = [header.tile_box(n) for n in range(header.tiles)]
-    assert sum(height for *_, height in boxes) == items.count * header.height
-    assert all(y == n * items.block * header.height for n, (_, y, _, _) in enumerate(boxes))
+    layout = header.layout
+    assert isinstance(layout, SetLayout)
+    asked = []
+
+    def more(type: bytes, limit: int) -> tuple[bytes, int]:
+        asked.append((type, limit))
+        return layout.pack(), 0
+
+    assert Header.unpack(header.pack(), more=more) == header
+    assert asked == [(b"LSET", MAX_SET)]
+    assert math.prod(layout.shape) == layout.width * layout.height * layout.channels
+    blocks = [layout.unit(n)[0] for n in range(layout.units)]
+    assert [n for block in blocks for n in range(layout.count)[block]] == list(range(layout.count))
+    assert all(layout.extent(n) == ((b.stop - b.start) * layout.height, layout.width) for n, b in enumerate(blocks))
 
 
 @pytest.mark.parametrize(
@@ -752,7 +764,7 @@ def test_read_header_of_a_set_takes_lset_too() -> None:
     source = Trickle(EXAMPLE_3, at_once=1000)
     assert read_header(source) == SCALARS
     assert source.taken == 81
-    assert [chunk.type for chunk in walk(EXAMPLE_3)] == [b"LHDR", b"LSET", b"LDAT", b"LDAT", b"iNDX", b"LEND"]
+    assert [type for type, _ in contents_of(EXAMPLE_3)] == [b"LHDR", b"LSET", b"LDAT", b"LDAT", b"iNDX", b"LEND"]
 
 
 def test_every_bit_flip_and_truncation_of_a_set_is_an_error() -> None:
@@ -794,7 +806,7 @@ def test_fields_that_contradict_each_other(changes: dict[str, int | bytes], says
     with pytest.raises(CorruptFile, match=says):
         read_header(file_with_header(header_bytes(**changes)))
     with pytest.raises(InputError, match=says.partition(": ")[2]):
-        dataclasses.replace(HEADER, **changes)
+        changed(HEADER, **changes)
 
 
 def lset(*dimensions: int, count: int = 3, block: int = 2, claim: int | None = None) -> bytes:
@@ -822,7 +834,7 @@ def lset(*dimensions: int, count: int = 3, block: int = 2, claim: int | None = N
 )
 def test_damaged_lset(payload: bytes, error: type[CodecError], says: str) -> None:
     parts = chunks_of(EXAMPLE_3)
-    for read in (parse, TileReader, read_header):
+    for read in (parse, metadata_of, read_header):
         with pytest.raises(error, match=says):
             read(b"".join([*parts[:2], frame(b"LSET", payload), *parts[3:]]))
 
@@ -874,11 +886,11 @@ def test_what_sets_cannot_be_made() -> None:
         (((), 5, 6), "6 items a block"),
     ):
         with pytest.raises(InputError, match=says):
-            ItemSet(*arguments)
-    with pytest.raises(InputError, match=r"items of the shape \[2\]"):
-        dataclasses.replace(SCALARS, items=ItemSet((2,), 3, 2))
-    with pytest.raises(InputError, match=r"items of the shape \[\]"):
-        dataclasses.replace(LOSSLESS_HEADER, items=ItemSet((), 3, 2))
+            SetLayout.of(*arguments)
+    with pytest.raises(
+        InputError, match=r"header: items of the shape \[2\], that is 2 x 1 x 1, and a header of 1 x 1 x 1"
+    ):
+        changed(SCALARS, shape=(2,))
     with pytest.raises(LimitExceeded, match="a block of"):
         set_header((2**10, 2**10), 100, 65)
     with pytest.raises(LimitExceeded, match="the limit is"):

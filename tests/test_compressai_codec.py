@@ -90,7 +90,7 @@ def test_tiles_windows_and_the_whole_give_the_same_picture(codec, monkeypatch):
     """However transforms are divided, pixels are within one grey level; and margins matter."""
     samples = picture(210, 150)
     data = codec.encode(samples, tile=64)
-    assert read_header(data).tiles == 12
+    assert read_header(data).layout.units == 12
     whole = codec.decode(data).astype(int)
     index = codec._index([0])
     y = codec._analyse([samples], index)

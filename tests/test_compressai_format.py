@@ -128,7 +128,7 @@ def test_golden_files_decode_as_they_did(name, monkeypatch):
         picture = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
     decoded = lecodec.decode(data)
     assert difference(decoded, picture) <= 1
-    if parse(data).header.alpha:
+    if parse(data).header.layout.alpha:
         np.testing.assert_array_equal(decoded[:, :, -1], picture[:, :, -1])
 
 

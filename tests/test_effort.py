@@ -111,7 +111,7 @@ def test_what_lies_beyond_the_edge_does_not_count(codec, photo, monkeypatch):
 def test_tiles_and_windows(codec, photo, monkeypatch):
     whole = codec.encode(photo, 60, effort=4)
     tiled = codec.encode(photo, 60, effort=4, tile=64)
-    assert read_header(tiled).tiles == 9
+    assert read_header(tiled).layout.units == 9
     assert cost(codec, photo, tiled) < cost(codec, photo, codec.encode(photo, 60, tile=64))
     x = codec.decode_region(tiled, (70, 50, 40, 30)).astype(int)
     assert np.abs(x - codec.decode(tiled)[50:80, 70:110]).max() <= 1

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 import lecodec
-from lecodec.bitstream import LOSSLESS, SIGNATURE, Metadata, frame, pack, parse
+from lecodec.bitstream import LOSSLESS, SIGNATURE, Metadata, SetLayout, frame, pack, parse
 from lecodec.codec.registry import find_by_digest, load_for
 from lecodec.errors import CodecError
 
 from . import reader
+from .container_examples import box_of
 from .context_reader import context_latents
 from .test_fuzz import candidate
 from .test_golden import difference, load_expected
@@ -38,8 +39,10 @@ def agree_on_container(data: bytes) -> reader.LecFile:
     """Hold everything that the reader finds in a file against what the package finds, but for what is coded."""
     file, parsed = reader.read_file(data), parse(data)
     header = parsed.header
-    assert file.header == {name: getattr(header, name) for name in file.header}
-    assert file.boxes == [header.tile_box(n) for n in range(header.tiles)]
+    layout = header.layout
+    assert file.header == {name: getattr(header if hasattr(header, name) else layout, name) for name in file.header}
+    if header.media == 0:
+        assert file.boxes == [box_of(header, n) for n in range(layout.units)]
     assert file.data == [(c.digest, c.payload) for c in parsed.data]
     assert file.alpha == [(c.digest, c.payload) for c in parsed.alpha]
     assert file.private == list(parsed.ancillary)
@@ -48,13 +51,12 @@ def agree_on_container(data: bytes) -> reader.LecFile:
     assert found == [metadata.icc, metadata.exif, metadata.xmp]
     assert (metadata.primaries, metadata.transfer) == (file.header["colour_primaries"], file.header["transfer"])
     if file.index is not None:
-        kinds = (b"LDAT", b"LALP")[: 1 + header.alpha]
+        kinds = (b"LDAT", b"LALP")[: 1 + layout.alpha]
         chunks = [c for tile in zip(file.data, file.alpha or file.data, strict=True) for c in tile[: len(kinds)]]
         for n, (digest, payload) in enumerate(chunks):
             assert reader.indexed_chunk(data, n) == (kinds[n % len(kinds)], digest + payload)
-    items = header.items
     assert (file.shape, file.count, file.block) == (
-        (None, 0, 0) if items is None else (items.shape, items.count, items.block)
+        (layout.shape, layout.count, layout.block) if isinstance(layout, SetLayout) else (None, 0, 0)
     )
     return file
 

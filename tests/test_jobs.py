@@ -22,13 +22,14 @@ import pytest
 from PIL import Image
 
 import lecodec
+from lecodec.bitstream import LecFile, parse
 from lecodec.cli import main
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError, OutputExists
 from lecodec.jobs import Job, Record, run
 from lecodec.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
-from lecodec.tasks import read_lec
+from lecodec.tasks import open_lec
 
 
 @pytest.fixture(autouse=True)
@@ -484,9 +485,9 @@ def test_a_pipe_is_read_whole_and_as_it_is(cli: Callable, monkeypatch: pytest.Mo
     cli("encode", "a.png", "--tile", "64")
     whole = Path("a.png.lec").read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(whole)))
-    file = read_lec("-", all_of_it=False)
-    assert file.data == whole and file.size == len(whole) and file.open().read() == whole
-    assert read_lec("a.png.lec").data == whole
+    piped, named = open_lec("-"), open_lec("a.png.lec")
+    assert piped.load() == named.load() == parse(whole) and piped.size == named.size == len(whole)
+    assert piped.read([1, 0]) == named.read([1, 0]) == LecFile.open(whole).read([1, 0])
 
 
 def test_a_region_reads_only_its_chunks(cli: Callable) -> None:

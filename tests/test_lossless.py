@@ -16,12 +16,13 @@ from safetensors.numpy import save_file
 
 import lecodec
 from lecodec import LosslessCodec
-from lecodec.bitstream import Metadata, frame, parse, walk
+from lecodec.bitstream import LecFile, Metadata, frame, parse
 from lecodec.codec import block_coding, choice, registry
 from lecodec.codec.png_rows import best_rows, deflate_rows, inflate_rows
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel, UnsupportedFile
 
 from .block_coders import DeltaCoder
+from .container_examples import contents_of
 from .test_random_access import Counted
 
 SHAPES = [
@@ -85,9 +86,9 @@ def test_pictures_come_back(shape, dtype, content, coder):
         assert same(codec.decode(data), picture)
         codec.test(data)
         header = parse(data).header
-        colour = picture.size // (shape[2] if len(shape) == 3 else 1) * header.channels * picture.itemsize
+        colour = picture.size // (shape[2] if len(shape) == 3 else 1) * header.layout.channels * picture.itemsize
         alpha = sum(12 + 8 + len(chunk.payload) for chunk in parse(data).alpha)
-        assert len(data) <= colour + alpha + 140 + (25 + 4 * header.alpha) * header.tiles
+        assert len(data) <= colour + alpha + 140 + (25 + 4 * header.layout.alpha) * header.layout.units
         assert header.lossless and header.quality == 0
 
 
@@ -102,7 +103,7 @@ def test_sets_come_back(shape, dtype, content, coder):
         assert same(codec.decode(data), given)
         codec.test(data)
         header = parse(data).header
-        assert len(data) <= given.nbytes + 140 + 25 * header.tiles
+        assert len(data) <= given.nbytes + 140 + 25 * header.layout.units
         numbers = [len(given) - 1, 0, len(given) // 2, 0]
         assert same(codec.decode_items(data, numbers), given[numbers])
     assert codec.decode_items(data, []).shape == (0, *shape[1:])
@@ -137,21 +138,21 @@ def test_large_pictures_are_cut_by_themselves(monkeypatch):
 
     monkeypatch.setattr(tiles, "UNTILED", 1000)
     header = parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8))).header
-    assert (header.tile_width, header.tiles) == (1024, 2)
-    assert parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8), tile=0)).header.tiles == 1
+    assert (header.layout.tile_width, header.layout.units) == (1024, 2)
+    assert parse(LosslessCodec().encode(np.zeros((10, 1100), np.uint8), tile=0)).header.layout.units == 1
 
 
 def test_tiny_items_make_large_blocks_and_large_ones_small_blocks():
-    assert parse(LosslessCodec().encode_set(np.zeros((600, 128), np.uint8))).header.items.block == 512
-    assert parse(LosslessCodec().encode_set(np.zeros((70000,), np.uint8))).header.items.block == 2**16
-    assert parse(LosslessCodec().encode_set(np.zeros((5, 1500, 1500), np.uint8))).header.items.block == 1
+    assert parse(LosslessCodec().encode_set(np.zeros((600, 128), np.uint8))).header.layout.block == 512
+    assert parse(LosslessCodec().encode_set(np.zeros((70000,), np.uint8))).header.layout.block == 2**16
+    assert parse(LosslessCodec().encode_set(np.zeros((5, 1500, 1500), np.uint8))).header.layout.block == 1
 
 
 # -- methods
 
 
 def methods(data: bytes) -> dict[str, int] | None:
-    return parse(data).methods()
+    return LecFile.open(data).methods()
 
 
 def test_each_block_is_coded_by_what_is_smallest_for_it():
@@ -292,7 +293,7 @@ def test_every_bit_flip_and_truncation_is_found(kind, coder):
 def test_every_bit_flip_in_a_block_with_a_right_crc_is_found(content, coder):
     codec = LosslessCodec(coder)
     data = codec.encode_set(samples((12, 9, 2), np.uint16, content))
-    start, chunks = data[:8], [(chunk.type, chunk.payload) for chunk in walk(data)]
+    start, chunks = data[:8], contents_of(data)
     place = next(n for n, (kind, _) in enumerate(chunks) if kind == b"LDAT")
     payload = chunks[place][1]
     harmless = 0
@@ -310,7 +311,7 @@ def test_every_bit_flip_in_a_block_with_a_right_crc_is_found(content, coder):
 
 
 def with_payload(data: bytes, payload: bytes) -> bytes:
-    chunks = [(chunk.type, payload if chunk.type == b"LDAT" else chunk.payload) for chunk in walk(data)]
+    chunks = [(type, payload if type == b"LDAT" else old) for type, old in contents_of(data)]
     return data[:8] + b"".join(frame(*chunk) for chunk in chunks)
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import lecodec
-from lecodec.bitstream import parse
+from lecodec.bitstream import LecFile
 from lecodec.codec.choice import lossless_for_pictures, named_lossless
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.media import read_picture
@@ -67,7 +67,7 @@ def test_every_kind_of_picture_goes_through_the_photo_model(coffee):
         data = codec.encode(samples, tile=tile)
         back = codec.decode(data)
         assert back.dtype == samples.dtype and np.array_equal(back, samples)
-    assert "model" in parse(codec.encode(part)).methods()
+    assert "model" in LecFile.open(codec.encode(part)).methods()
 
 
 def test_digits_cost_what_the_circuit_says(digits):
@@ -103,6 +103,6 @@ def test_bodies_do_not_depend_on_threads_or_on_company(digits, coffee):
 def test_what_the_models_do_not_know_falls_back():
     noise = np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     data = lecodec.encode_set(noise)
-    assert parse(data).methods() == {"stored": 1} and len(data) <= noise.size + 165
+    assert LecFile.open(data).methods() == {"stored": 1} and len(data) <= noise.size + 165
     flat = np.full((40, 40, 3), 7, np.uint8)
     assert len(lecodec.encode(flat, lossless=True)) < 200

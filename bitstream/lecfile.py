@@ -1,0 +1,243 @@
+"""A `.lec` file that is opened once and travels: its header at once, everything else when it is asked for.
+
+    bytes, path or stream -> LecFile.open -> header, layout, metadata -> units (read), or all of them (load) -> codec
+
+Guarantees: the header is read and parsed once, and no chunk is checked twice for `metadata`, `check` and `load`. What
+is given out was checked: see `container` and, for single units, `random_access`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ..errors import CorruptFile, InputError
+from .chunks import Reader
+from .container import (
+    END,
+    INDEX,
+    DataChunk,
+    data_chunk,
+    read_ancillary,
+    read_first,
+    read_from_data,
+)
+from .fields import DIGEST_BYTES
+from .header import METHODS, Header
+from .layout import ALPHA, DATA, Layout
+from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
+from .metadata import METADATA_TYPES, Metadata
+from .random_access import UnitReader
+
+__all__ = ["LecFile", "Parsed", "parse", "read_header"]
+
+Source = bytes | str | os.PathLike[str] | BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A whole file. data: one for each unit; alpha: one for each unit, or none. size: bytes of the file.
+
+    ancillary: (type, payload) of the ancillary chunks that this version does not know, in the order of the file.
+    """
+
+    header: Header
+    data: tuple[DataChunk, ...]
+    alpha: tuple[DataChunk, ...]
+    metadata: Metadata
+    ancillary: tuple[tuple[bytes, bytes], ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """What stands between the header and the data. unknown: ancillary chunks. end: offset of the first data chunk.
+    bytes_left, chunks_left: what ancillary chunks behind the data may have.
+    """
+
+    metadata: Metadata
+    unknown: tuple[tuple[bytes, bytes], ...]
+    end: int
+    bytes_left: int
+    chunks_left: int
+
+
+class LecFile:
+    """Made by `open`. header: as read. Everything else raises TruncatedFile, CorruptFile, UnsupportedFile,
+    LimitExceeded, and InputError for what has gone by on a pipe. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        path: str | os.PathLike[str] | None = None,
+        was: tuple[int, ...] = (),
+        pipe: BinaryIO | None = None,
+    ) -> None:
+        self.header: Header = read_first(reader)
+        self._path, self._was = path, was
+        """A regular file, which is opened again whenever more of it is needed, and what it was at first; pipe: to be
+        closed when it has been read."""
+        self._reader, self._pipe = (reader if path is None else None), pipe
+        self._after = reader.offset
+        self._front_read: _Front | None = None
+        self._units: UnitReader | None = None
+        self._whole: Parsed | None = None
+        self._checked: tuple[int, Counter[int]] | None = None
+
+    @classmethod
+    def open(cls, source: Source | LecFile) -> LecFile:
+        """Read the header, and no more.
+
+        source: the bytes; a path; a binary stream at its present place, a file that seeks or a pipe, which stays open
+        and must not be read by others; an opened file is given back. A file at a path is not held open. Raises
+        NotLecFile, TruncatedFile, CorruptFile, UnsupportedFile, LimitExceeded, OSError.
+        """
+        if isinstance(source, LecFile):
+            return source
+        if not isinstance(source, str | os.PathLike):
+            return cls(Reader(source))
+        stream = open(source, "rb")  # noqa: SIM115 - a pipe stays open: what is read from it does not come again
+        try:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return cls(Reader(stream), pipe=stream)
+            with stream:
+                return cls(Reader(stream), source, _identity(found))
+        except BaseException:
+            stream.close()
+            raise
+
+    @property
+    def layout(self) -> Layout:
+        return self.header.layout
+
+    @property
+    def metadata(self) -> Metadata:
+        """What stands before the data."""
+        return self._front.metadata
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file; of a pipe all of it is read."""
+        if self._checked is not None:
+            return self._checked[0]
+        if self._reader is None:
+            return self._was[0]
+        return self._reader.measure() if self._reader.seekable() else self.load().size
+
+    def load(self) -> Parsed:
+        """Everything, checked to the end of the source, and kept."""
+        if self._whole is None:
+            self._whole = self._read_all(keep=True)
+        return self._whole
+
+    def check(self) -> None:
+        """Read and check everything to the end of the source, and keep nothing of the data."""
+        if self._checked is None:
+            self._read_all(keep=False)
+
+    def methods(self) -> dict[str, int] | None:
+        """Without loss: how many data chunks were coded by which method. With loss None."""
+        self.check()
+        assert self._checked is not None
+        if not self.header.lossless:
+            return None
+        return {METHODS.get(method, str(method)): count for method, count in self._checked[1].items()}
+
+    def read(self, numbers: Sequence[int]) -> list[tuple[DataChunk, DataChunk | None]]:
+        """The data chunk and the alpha chunk (None without alpha) of each unit asked for, in that order. Only what is
+        needed is read and checked.
+
+        numbers: of units, 0 to `layout.units` - 1. On a pipe each call goes on where the last one ended. Raises
+        InputError for another number.
+        """
+        if self._whole is not None:
+            for number in numbers:
+                self.layout.check_number(number)
+            alpha = self._whole.alpha or (None,) * self.layout.units
+            return [(self._whole.data[number], alpha[number]) for number in numbers]
+        front = self._front
+        if self._units is None:
+            self._units = UnitReader(self.header, front.end)
+        with self._open() as reader:
+            return self._units.read(reader, numbers)
+
+    @property
+    def _front(self) -> _Front:
+        if self._front_read is None:
+            with self._open(self._after) as reader:
+                chunks = list(read_ancillary(reader, MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS, before_data=True))
+                end = reader.offset
+            known = [chunk for chunk in chunks if chunk.type in METADATA_TYPES.values()]
+            self._front_read = _Front(
+                Metadata.of_chunks(known, *self.layout.code_points),
+                tuple((c.type, c.payload) for c in chunks if c.type not in METADATA_TYPES.values()),
+                end,
+                MAX_ANCILLARY - sum(len(chunk.payload) for chunk in chunks),
+                MAX_ANCILLARY_CHUNKS - len(chunks),
+            )
+        return self._front_read
+
+    def _read_all(self, *, keep: bool) -> Parsed:
+        """Check everything behind the front. keep: the data; without it the result has none."""
+        front = self._front
+        kept: dict[bytes, list[DataChunk]] = {part: [] for part in self.layout.parts}
+        unknown, methods, size, lossless = list(front.unknown), Counter[int](), 0, self.header.lossless
+        gone = self._checked or (self._units is not None and self._units.passed)
+        if gone and self._reader is not None and not self._reader.seekable():
+            raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
+        with self._open(front.end) as reader:
+            for chunk in read_from_data(reader, self.header, front.bytes_left, front.chunks_left):
+                if chunk.type in kept:
+                    if lossless and chunk.type == DATA:
+                        methods[chunk.payload[DIGEST_BYTES]] += 1
+                    if keep:
+                        kept[chunk.type].append(data_chunk(chunk))
+                elif chunk.type == END:
+                    size = chunk.offset + 12
+                elif chunk.type != INDEX:
+                    unknown.append((chunk.type, chunk.payload))
+        self._checked = size, methods
+        if self._pipe is not None:
+            self._pipe.close()
+        data, alpha = tuple(kept[DATA]), tuple(kept.get(ALPHA, ()))
+        return Parsed(self.header, data, alpha, front.metadata, tuple(unknown), size)
+
+    @contextmanager
+    def _open(self, offset: int | None = None) -> Iterator[Reader]:
+        """A reader of the file, at this place if it is given."""
+        if self._reader is not None:
+            if offset is not None and self._reader.seekable():
+                self._reader.seek(offset)
+            yield self._reader
+            return
+        assert self._path is not None
+        with open(self._path, "rb") as stream:
+            if _identity(os.fstat(stream.fileno())) != self._was:
+                raise CorruptFile("the file has been changed since its header was read")
+            reader = Reader(stream)
+            if offset is not None:
+                reader.seek(offset)
+            yield reader
+
+
+def parse(source: Source) -> Parsed:
+    """Read and check a whole file. source, and what is raised: see `LecFile.open`."""
+    return LecFile.open(source).load()
+
+
+def read_header(source: Source) -> Header:
+    """The header alone, from the first 60 bytes (and the chunk of its layout): what follows is neither read nor
+    checked. source, and what is raised: see `LecFile.open`.
+    """
+    return LecFile.open(source).header
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
