@@ -77,7 +77,7 @@ class CircuitRun:
             raise InputError(
                 f"recipe {recipe.name}: smoothing takes {known}, not all of {list(recipe.smoothing)}"
             ) from None
-        self.items: Items = load_items(recipe)
+        self.items: Items = load_items(recipe, say)
         self.train = self.items.train
         levels, group = self.items.levels, self.items.group
         histogram = torch.zeros((int(group.max()) + 1) * levels, dtype=torch.int64)

@@ -73,7 +73,9 @@ def freeze(
         "minutes": round(state["seconds"] / 60, 1),
         "calibration_crops": calibrate,
     }
-    crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed=recipe.seed - 1) if calibrate else None
+    crops = None
+    if calibrate:
+        crops = CropStream(load_pictures(recipe.train, say=say), recipe.downscale, seed=recipe.seed - 1)
     card = {"training": training}
     name = name or Path(out).stem
     return freeze_network(network, Path(out), name, card, crops and crops.take(calibrate, 256), overwrite, say)

@@ -156,7 +156,8 @@ class _Run:
         self.resumes = (folder / "checkpoint.pt").exists()
         torch.manual_seed(recipe.seed + self.rank)
         seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
-        self.crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed, recipe.workers, recipe.synthetic)
+        pictures = load_pictures(recipe.train, say=say)
+        self.crops = CropStream(pictures, recipe.downscale, seed, recipe.workers, recipe.synthetic)
         # Of its own, as the crops' is: runs with one seed see the same crops at the same indices, whatever they train.
         self.indices = torch.Generator().manual_seed(seed)
         self.network = ImageNetwork(recipe.network())
@@ -180,8 +181,7 @@ class _Run:
         self.fresh = recipe.reuse if recipe.objective == "rate" else 1
         if self.resumes:
             self._restore()
-        self.held_out = _centre_crops(recipe.validation)
-        pictures = self.crops.pictures
+        self.held_out = _centre_crops(recipe.validation, say)
         self.say(
             f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels; to decode takes "
             f"{decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel"
@@ -349,12 +349,12 @@ class _Run:
             log_metrics(self.folder, self.step, self.seconds, row)
 
 
-def _centre_crops(folders: list[Path], side: int = 256, most: int = 16) -> Tensor | None:
+def _centre_crops(folders: list[Path], say: Callable[[str], None], side: int = 256, most: int = 16) -> Tensor | None:
     """[N, 3, side, side] in [0, 1] from the middles of up to `most` validation pictures, or None."""
     if not folders:
         return None
     crops = []
-    for picture in load_pictures(folders, smallest=side)[:most]:
+    for picture in load_pictures(folders, smallest=side, say=say)[:most]:
         top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
         crops.append(torch.from_numpy(picture[top : top + side, left : left + side].copy()).permute(2, 0, 1))
     return torch.stack(crops).float().div_(255)

@@ -92,12 +92,12 @@ _KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX"
 class PhotoCrops:
     """An endless stream of batches, uint8 or uint16 [batch, crop, crop, 3], made ahead of the training step."""
 
-    def __init__(self, recipe: PhotoRecipe, seed: int):
+    def __init__(self, recipe: PhotoRecipe, seed: int, say: Callable[[str], None] | None = None):
         self._recipe, self._random = recipe, random.Random(seed)
         self._sources: list[tuple[Source, list[np.ndarray], list[float]]] = []
         self.held_out: list[np.ndarray] = []
         for source in recipe.sources:
-            pictures = load_pictures([source.folder], smallest=64)
+            pictures = load_pictures([source.folder], smallest=64, say=say)
             if source.hold_out >= len(pictures):
                 raise InputError(
                     f"{source.folder} holds {len(pictures)} pictures, not the {source.hold_out} to hold out"
@@ -219,7 +219,7 @@ class _Run:
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.seconds = state["step"], state["seconds"]
             say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
-        self.crops = PhotoCrops(recipe, recipe.seed + 7919 * self.step)
+        self.crops = PhotoCrops(recipe, recipe.seed + 7919 * self.step, say)
 
     def _load(self, network: InterpolationNetwork, weights: dict[str, Tensor], origin: Path) -> None:
         try:
