@@ -385,17 +385,45 @@ def import_command(
         import_compressai(network, checkpoint, output, name=name, overwrite=force)
 
 
+def _print_fields(kind: str | None) -> None:
+    """What `train --fields` prints: a line for each field of a kind's recipes."""
+    if kind is None:
+        return
+    with one_sentence("--fields"):
+        from .train.recipe import SCHEMAS
+        from .train.schema import described
+
+        if kind not in SCHEMAS:
+            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(SCHEMAS)}")
+        for name, default, text in described(SCHEMAS[kind]):
+            print(f"{name + (f' = {default}' if default else ''):<36}  {text}".rstrip())
+    raise typer.Exit
+
+
 @app.command("train")
 def train_command(
-    recipe: Annotated[Path, typer.Argument(help="What to train, and how.", metavar="RECIPE.yaml")],
+    recipe: Annotated[
+        str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
+    ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one setting of the recipe.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option("--set", help="Change one setting of the recipe, or a part of one: a.b=1.", metavar="KEY=VALUE"),
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--fields",
+            help="List what recipes of a kind (image, photo, circuit) may set, and exit.",
+            callback=_print_fields,
+            is_eager=True,
+            metavar="KIND",
+        ),
     ] = None,
 ) -> None:
     """Train a model as a recipe says."""
-    overrides = dict(_setting(text) for text in settings or [])
-    with one_sentence(str(recipe)):
+    with one_sentence(recipe):
+        overrides = dict(_setting(text) for text in settings or [])
         from .train.loop import train
 
         train(recipe, resume=resume, overrides=overrides)
@@ -487,6 +515,10 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise typer.BadParameter(f"--set {text}: expected KEY=VALUE")
-    import yaml
+    from . import InputError
+    from .train.schema import parse_value
 
-    return key, yaml.safe_load(value)
+    try:
+        return key, parse_value(value)
+    except InputError as error:
+        raise typer.BadParameter(f"--set {text}: {error}") from None

@@ -22,9 +22,10 @@ from lecodec.errors import InputError, ModelError, OutputExists
 from lecodec.train import loop
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
-from lecodec.train.loop import SCHEMAS, load_checkpoint, train
+from lecodec.train.loop import load_checkpoint, train
 from lecodec.train.objectives import balance_weight, quality_lambda
-from lecodec.train.recipe import load_as, load_recipe, recipe_kind
+from lecodec.train.recipe import SCHEMAS, load_recipe
+from lecodec.train.schema import load_as, recipe_kind
 from lecodec.train.synthetic import harden
 
 SMALL = NetworkConfig(

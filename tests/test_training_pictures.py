@@ -16,8 +16,8 @@ from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError
 from lecodec.train.circuit_data import load_items
 from lecodec.train.data import NAMED, eight_bit_rgb, load_pictures
-from lecodec.train.photo import PhotoCrops, PhotoRecipe
-from lecodec.train.recipe import CircuitRecipe
+from lecodec.train.photo import PhotoCrops
+from lecodec.train.recipe import CircuitRecipe, PhotoRecipe
 
 GREY = np.add.outer(np.arange(70), 2 * np.arange(90)).astype(np.uint8)
 

@@ -30,11 +30,12 @@ from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .features import FeatureDistance
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
-from .photo import PhotoRecipe, train_photo
-from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
+from .photo import train_photo
+from .recipe import SCHEMAS, Phase, PhotoRecipe, Recipe
 from .rounding import rounding_of
+from .schema import find_recipe, load_as, recipe_kind
 
-__all__ = ["SCHEMAS", "load_checkpoint", "train", "weights_of"]
+__all__ = ["load_checkpoint", "train", "weights_of"]
 
 ANEW = "hyperprior.context."
 """What `start_from` may lack."""
@@ -43,8 +44,6 @@ POOL = 2048
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
 TAIL_RATE = 0.03
 """The learning rate of a recipe's `tail`, against the highest."""
-SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
-"""What each kind of recipe is checked against."""
 
 
 def train(
@@ -62,6 +61,7 @@ def train(
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
     the folder holds a run and `resume` is off.
     """
+    recipe_path = find_recipe(recipe_path)
     schema = SCHEMAS.get(kind := recipe_kind(recipe_path))
     if schema is None:
         raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(SCHEMAS)}")

@@ -16,74 +16,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from pydantic import Field
 from torch import Tensor
 
 from ..codec.colour import to_ycocg
 from ..entropy.interpolation import CHANNELS
-from ..entropy.interpolation_network import InterpolationConfig, InterpolationNetwork
+from ..entropy.interpolation_network import InterpolationNetwork
 from ..errors import InputError, ModelError
 from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
 from .data import load_pictures
-from .recipe import Strict
+from .recipe import PhotoRecipe, PhotoSource
 
-__all__ = ["PhotoRecipe", "train_photo"]
-
-
-class Source(Strict):
-    """A folder of pictures."""
-
-    folder: Path
-    share: float = Field(gt=0)
-    """Of the crops."""
-    downscale: tuple[float, float] = (1.0, 1.0)
-    """Each crop is taken from the picture shrunk by a random factor in this range."""
-    native: float = Field(0.0, ge=0, le=1)
-    """Share of the source's crops that are not shrunk."""
-    hold_out: int = Field(0, ge=0)
-    """Pictures, evenly spread over the folder, that are kept for validation (and shrunk by the middle of the range)."""
-
-
-class PhotoRecipe(Strict):
-    """The schema of a recipe of kind `photo`. Paths are relative to the working directory."""
-
-    kind: Literal["photo"]
-    name: str
-    seed: int = 1
-    sources: list[Source] = Field(min_length=1)
-    blur: float = Field(0.3, ge=0, le=1)
-    """Share of the crops that are softened a little, as film and lenses do."""
-    noise: float = Field(0.3, ge=0, le=1)
-    """Share of the crops that get noise of a deviation up to 3."""
-    deep: float = Field(0.15, ge=0, le=1)
-    """Share of the batches whose crops have 16 bits."""
-    start_from: Path | None = None
-    """A checkpoint whose averaged weights the run starts with."""
-    network: dict[str, int] = {}
-    crop: int = Field(128, ge=32, multiple_of=16)
-    batch: int = Field(4, ge=1)
-    levels: int = Field(4, ge=1)
-    steps: int = Field(ge=1)
-    minutes: float | None = Field(None, gt=0)
-    """The run ends after `steps` or `minutes`, whichever comes first; the schedule follows the share that is done."""
-    learning_rate: float = 2e-3
-    warmup_steps: int = 200
-    exact_from: float = Field(0.85, ge=0, le=1)
-    """Share of the run after which the integer layers' rounding is applied."""
-    ema: float = Field(0.998, ge=0, lt=1)
-    workers: int = 1
-    checkpoint_minutes: float = 5.0
-
-    def config(self) -> InterpolationConfig:
-        try:
-            return InterpolationConfig(**self.network)
-        except TypeError as e:
-            raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
+__all__ = ["train_photo"]
 
 
 _KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX", "BILINEAR"))
@@ -94,7 +42,7 @@ class PhotoCrops:
 
     def __init__(self, recipe: PhotoRecipe, seed: int, say: Callable[[str], None] | None = None):
         self._recipe, self._random = recipe, random.Random(seed)
-        self._sources: list[tuple[Source, list[np.ndarray], list[float]]] = []
+        self._sources: list[tuple[PhotoSource, list[np.ndarray], list[float]]] = []
         self.held_out: list[np.ndarray] = []
         for source in recipe.sources:
             pictures = load_pictures([source.folder], smallest=64, say=say)
@@ -122,7 +70,7 @@ class PhotoCrops:
                 ahead.append(batch)
             yield np.stack([crop.result() for crop in ahead.pop(0)])
 
-    def _cut_deep(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+    def _cut_deep(self, source: PhotoSource, picture: np.ndarray, seed: int) -> np.ndarray:
         """A crop of 16 bits: resampled without rounding to 8, some enlarged, as a camera's interpolated colours are."""
         rng, size = random.Random(seed), self._recipe.crop
         factor = rng.uniform(0.7, 2.2)
@@ -139,7 +87,7 @@ class PhotoCrops:
             rng,
         )
 
-    def _cut(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+    def _cut(self, source: PhotoSource, picture: np.ndarray, seed: int) -> np.ndarray:
         rng, size = random.Random(seed), self._recipe.crop
         factor = 1.0 if rng.random() < source.native else rng.uniform(*source.downscale)
         side = min(max(1, round(size * factor)), *picture.shape[:2])
