@@ -19,7 +19,7 @@ from lecodec.entropy.context import ContextConfig, ContextHyperprior
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior
 from lecodec.errors import InputError, ModelError
 from lecodec.train.freeze import freeze_network
-from lecodec.train.loop import TAIL_RATE, _Run
+from lecodec.train.image import TAIL_RATE, _Run
 from lecodec.train.objectives import draw_indices
 from lecodec.train.recipe import load_recipe
 from lecodec.train.rounding import ALPHA, expected, rounding_of, soft_round

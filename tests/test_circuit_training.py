@@ -22,7 +22,7 @@ from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
-from lecodec.train.loop import train
+from lecodec.train.image import train
 from lecodec.train.recipe import CircuitRecipe, load_recipe
 from lecodec.train.schema import load_as, recipe_kind
 

@@ -11,7 +11,7 @@ from lecodec.codec.network import ImageNetwork
 from lecodec.errors import InputError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.features import FeatureDistance
-from lecodec.train.loop import train
+from lecodec.train.image import train
 from lecodec.train.recipe import FeatureTerm, load_recipe
 
 CONVOLUTION = {"in_channels": 3, "out_channels": 4, "kernel_size": 3}

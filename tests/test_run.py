@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lecodec.train.checkpoint import load_checkpoint
-from lecodec.train.loop import train
+from lecodec.train.image import train
 
 RECIPES = {
     "image": """

@@ -19,10 +19,10 @@ from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.errors import InputError, ModelError, OutputExists
-from lecodec.train import loop
+from lecodec.train import image as loop
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
-from lecodec.train.loop import load_checkpoint, train
+from lecodec.train.image import load_checkpoint, train
 from lecodec.train.objectives import balance_weight, quality_lambda
 from lecodec.train.recipe import SCHEMAS, load_recipe
 from lecodec.train.schema import load_as, recipe_kind
