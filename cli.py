@@ -117,7 +117,7 @@ def program() -> NoReturn:
     try:
         main()
     except SystemExit as exit:
-        if "lecodec.train.image" in sys.modules or "torch" not in sys.modules or not isinstance(exit.code, int | None):
+        if "lecodec.train.run" in sys.modules or "torch" not in sys.modules or not isinstance(exit.code, int | None):
             raise
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
@@ -424,7 +424,7 @@ def train_command(
     """Train a model as a recipe says."""
     with one_sentence(recipe):
         overrides = dict(_setting(text) for text in settings or [])
-        from .train.image import train
+        from .train.run import train
 
         train(recipe, resume=resume, overrides=overrides)
 

@@ -22,8 +22,8 @@ from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
-from lecodec.train.image import train
 from lecodec.train.recipe import CircuitRecipe, load_recipe
+from lecodec.train.run import train
 from lecodec.train.schema import load_as, recipe_kind
 
 PARENT = np.array([1, -1, 1, 2, 1, 4])

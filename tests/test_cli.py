@@ -513,12 +513,12 @@ def test_the_program_ends_at_once_unless_it_trained(
     if spins is None:
         monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setitem(sys.modules, "torch", sys)
-    monkeypatch.delitem(sys.modules, "lecodec.train.image", raising=False)
+    monkeypatch.delitem(sys.modules, "lecodec.train.run", raising=False)
     with pytest.raises(Ended) as ended:
         cli.program()
     assert ended.value.args == (code or 0,) and os.environ["GOMP_SPINCOUNT"] == (spins or "3000")
 
-    monkeypatch.setitem(sys.modules, "lecodec.train.image", sys)
+    monkeypatch.setitem(sys.modules, "lecodec.train.run", sys)
     with pytest.raises(SystemExit) as exit:
         cli.program()
     assert exit.value.code == code

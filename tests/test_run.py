@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import csv
+import errno
+import importlib
+import io
 import lzma
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from lecodec.errors import CodecError, InputError
+from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
-from lecodec.train.image import train
+from lecodec.train.recipe import SCHEMAS
+from lecodec.train.run import EXPERIMENTS, Run, train
+from lecodec.train.schedule import phase_at, warm_up
+from lecodec.train.schema import load_as
 
 RECIPES = {
     "image": """
@@ -112,3 +123,124 @@ def test_a_checkpoint_of_the_first_version_goes_on(folder, kind, steps, more, fi
     assert after["step"] > steps and after["seconds"] > before["seconds"]
     assert set(after) >= set(before)
     assert {name: after["recipe"][name] for name in before["recipe"]} == {**before["recipe"], **more}
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        ("image", {"recipe", "step", "seconds", "network", "ema", "optimisers"}),
+        ("photo", {"recipe", "step", "seconds", "network", "ema", "optimiser"}),
+        ("circuit", {"recipe", "step", "seconds", "parent", "item_shape", "levels", "counts", "mask", "phase", "seen"}),
+    ],
+)
+def test_checkpoints_without_their_parts_are_refused(folder, kind, needed):
+    """Fault B6: `--resume` of a file without `step` or `network` ended with a traceback."""
+    state = load_checkpoint(io.BytesIO(lzma.decompress((OLD / f"{kind}.pt.xz").read_bytes())))  # type: ignore[arg-type]
+    experiment_of = getattr(importlib.import_module(f"lecodec.train.{kind}"), EXPERIMENTS[kind])
+    with experiment_of.circumstances():
+        recipe = load_as(SCHEMAS[kind], f"{kind}.yaml", {})
+        going_on = Run(experiment_of(recipe, lambda _: None, "cpu", True), folder)
+
+        def refused(changed: dict) -> bool:
+            torch.save(changed, folder / "checkpoint.pt")
+            try:
+                going_on.restore()
+            except CodecError as error:  # anything else fails the test
+                assert "checkpoint.pt" in str(error) and "\n" not in str(error)
+                return True
+            return False
+
+        for part in state:
+            less = {name: value for name, value in state.items() if name != part}
+            assert refused(less) or part not in needed, part
+            for odd in (None, "x"):
+                assert refused({**state, part: odd}) or part not in needed - {"mask"}, (part, odd)
+        assert refused({}) and refused({**state, "recipe": {**state["recipe"], "kind": "sculpture"}})
+        assert not refused(state)
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_sentence(folder, monkeypatch):
+    run("photo")
+    kept = (folder / "runs" / "old-photo" / "checkpoint.pt").read_bytes()
+
+    def full(state: object, file) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CodecError, match=r"cannot write .*checkpoint\.pt: No space left on device"):
+        run("photo", True, steps=8)
+    at = folder / "runs" / "old-photo"
+    assert (at / "checkpoint.pt").read_bytes() == kept and not list(at.glob("*.part"))
+
+
+NUMBER = r"-?[\d.]+(e-?\d+)?"
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "names", "last"),
+    [
+        ("image", rf"loss {NUMBER}  \|g\| {NUMBER}  lr {NUMBER}  {NUMBER} steps/s", "loss gradient lr steps_per_s", ""),
+        (
+            "photo",
+            rf"{NUMBER} bits a sample  \|g\| {NUMBER}  lr {NUMBER}  {NUMBER} steps/s",
+            "bits steps_per_s validation y co cg",
+            rf"validation  validation {NUMBER}  y {NUMBER}  co {NUMBER}  cg {NUMBER}",
+        ),
+        (
+            "circuit",
+            rf"epoch {NUMBER}  rate {NUMBER}  training {NUMBER} bpd",
+            "training rate",
+            rf"step \d+, done: held out {NUMBER} bpd, 0\.0 minutes",
+        ),
+    ],
+)
+def test_lines_and_figures_are_those_that_they_were(folder, monkeypatch, kind, line, names, last):
+    module = importlib.import_module(f"lecodec.train.{kind}")
+    monkeypatch.setattr(getattr(module, EXPERIMENTS[kind]), "every", -1.0)
+    monkeypatch.setattr(image, "SAMPLED", 1)
+    at, lines = run(kind)
+    progress = re.compile(rf"step \d+  {NUMBER}%  {line}  ETA \d+ min")
+    assert any(progress.fullmatch(text) for text in lines), lines
+    assert re.fullmatch(last or "validation  validation .*", lines[-1])
+    assert set(names.split()) <= set(metrics(at)) and list(at.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("kind", ["image", "photo"])
+def test_broken_pictures_are_named_and_end_no_run(folder, kind):
+    (folder / "pictures" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    _, lines = run(kind, steps=1)
+    assert any(re.match(r"1 passed over: pictures/broken\.png \(", line) for line in lines)
+
+
+def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):
+    with pytest.raises(InputError, match="asks for 2 GPUs, there are 0"):
+        run("image", devices=2)
+    asked = []
+
+    class Fabric:
+        def __init__(self, **options: object) -> None:
+            asked.append(options["devices"])
+            raise InputError("far enough")
+
+    fabric = pytest.importorskip("lightning.fabric")
+    monkeypatch.setattr(fabric, "Fabric", Fabric)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    for more in ({}, {"devices": 4}):
+        with pytest.raises(InputError, match="far enough"):
+            train("image.yaml", overrides=more, progress=lambda _: None)
+    assert asked == [1, 4]
+
+
+def test_the_learning_rate_rises_in_at_most_a_twentieth_of_the_run():
+    """Fault C8: with `warmup_steps: 300` a run of five minutes never left the rise."""
+    assert warm_up(0, 0.0, 300) == pytest.approx(1 / 300)
+    assert warm_up(10, 0.025, 300) == pytest.approx(0.5) and warm_up(20, 0.05, 300) == 1
+    assert warm_up(149, 0.001, 300) == pytest.approx(0.5) and warm_up(0, 0.0, 0) == 1
+
+
+def test_phases_follow_each_other(folder):
+    recipe = load_as(SCHEMAS["circuit"], "circuit.yaml", {})
+    assert [phase_at(recipe.phases, share)[0] for share in (0, 0.49, 0.5, 1)] == [0, 0, 1, 1]
+    assert phase_at(recipe.phases, 0.75)[2] == pytest.approx(0.5) and phase_at(recipe.phases, 1)[2] == 1

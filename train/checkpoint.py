@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 
 from ..errors import CodecError, InputError
 
-__all__ = ["load_checkpoint", "log_metrics", "save_checkpoint"]
+__all__ = ["contents_of", "load_checkpoint", "log_metrics", "save_checkpoint"]
 
 
 def load_checkpoint(path: Path | str) -> dict[str, Any]:
@@ -28,6 +28,22 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise InputError(f"{path}: not a checkpoint: it holds a {type(state).__name__}, expected a dict")
     return state
+
+
+@contextlib.contextmanager
+def contents_of(path: Path | str, noun: str) -> Iterator[None]:
+    """Use what a checkpoint holds: where it lacks something, or does not fit, the error names the file.
+
+    noun: what it should be a checkpoint of, with its article. Raises InputError, ModelError.
+    """
+    try:
+        yield
+    except CodecError as e:
+        raise type(e)(f"{path}: {e}") from None
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError) as e:
+        if "out of memory" in str(e):
+            raise
+        raise InputError(f"{path} is not a checkpoint of {noun}") from None
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:

@@ -33,7 +33,7 @@ from .recipe import Recipe
 __all__ = ["amend_card", "freeze", "freeze_network"]
 
 _PLACES: dict[str, Any] = {
-    **dict.fromkeys(("train", "validation", "start_from", "workers"), True),
+    **dict.fromkeys(("train", "validation", "start_from", "workers", "devices"), True),
     "features": {"weights"},
 }
 """What a recipe says of the machine that it ran on: no part of a card."""

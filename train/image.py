@@ -1,10 +1,10 @@
-"""The training loop: `lecodec train RECIPE.yaml`.
+"""Training image models: `lecodec train image`.
 
-    crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> EMA -> checkpoints -> freeze
+    crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> average -> checkpoints -> freeze
 
-One resumable command: it finds its GPUs by itself (lightning Fabric), keeps all pictures in memory, and writes a
-checkpoint every few minutes, from which `--resume` goes on with new crops. bfloat16 autocast is used outside the exact
-layers only; these compute in float64 in training too.
+It takes one GPU if there is one (lightning Fabric; several when the recipe says so), and keeps all pictures in memory.
+bfloat16 autocast is used outside the exact layers only; these compute in float64 in training too. weights.pt holds what
+freezing needs of a checkpoint.
 """
 
 from __future__ import annotations
@@ -13,82 +13,38 @@ import contextlib
 import itertools
 import math
 import random
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..codec.network import ImageNetwork, decoding_macs, start_from_statistics
 from ..codec.tiles import DOWN
-from ..errors import InputError, ModelError
-from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
-from .circuit import train_circuit
+from ..errors import InputError
+from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures
 from .features import FeatureDistance
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
-from .photo import train_photo
-from .recipe import SCHEMAS, Phase, PhotoRecipe, Recipe
+from .recipe import Recipe
 from .rounding import rounding_of
-from .schema import find_recipe, load_as, recipe_kind
+from .run import Experiment, Place
+from .schedule import Average, load_weights, phase_at, warm_up
 
-__all__ = ["load_checkpoint", "train", "weights_of"]
+__all__ = ["ImageExperiment", "learning_rate", "weights_of"]
 
 ANEW = "hyperprior.context."
 """What `start_from` may lack."""
 POOL = 2048
 """Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
+SAMPLED = 20
+"""Every so many steps the loss is looked at: that makes a GPU wait."""
 TAIL_RATE = 0.03
 """The learning rate of a recipe's `tail`, against the highest."""
-
-
-def train(
-    recipe_path: Path | str,
-    resume: bool = False,
-    overrides: dict[str, object] | None = None,
-    *,
-    runs: Path | str = "runs",
-    accelerator: str = "auto",
-    progress: Callable[[str], None] | None = None,
-) -> Path:
-    """Run a recipe; returns the folder `runs/NAME` with checkpoint.pt, weights.pt, metrics.csv and TensorBoard logs.
-
-    resume: go on from the folder's checkpoint (start anew when there is none). overrides: recipe fields that replace
-    the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
-    the folder holds a run and `resume` is off.
-    """
-    recipe_path = find_recipe(recipe_path)
-    schema = SCHEMAS.get(kind := recipe_kind(recipe_path))
-    if schema is None:
-        raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(SCHEMAS)}")
-    recipe = load_as(schema, recipe_path, overrides or {})
-    folder = Path(runs) / recipe.name
-    if (folder / "checkpoint.pt").exists() and not resume:
-        raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
-    if not isinstance(recipe, Recipe):
-        folder.mkdir(parents=True, exist_ok=True)
-        say = progress or _print_line
-        if isinstance(recipe, PhotoRecipe):
-            return train_photo(recipe, folder, say, resume=resume, accelerator=accelerator)
-        return train_circuit(recipe, folder, say, resume=resume, accelerator=accelerator)
-    from lightning.fabric import Fabric
-    from lightning.fabric.loggers import TensorBoardLogger
-
-    folder.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices="auto" if accelerator != "cpu" and torch.cuda.is_available() else 1,
-        precision=recipe.precision,
-        loggers=TensorBoardLogger(folder, name="", version=""),
-    )
-    fabric.launch()
-    say = progress or _print_line
-    _Run(fabric, recipe, folder, say if fabric.is_global_zero else lambda _: None).go()
-    return folder
 
 
 def weights_of(state: dict) -> dict:
@@ -97,11 +53,6 @@ def weights_of(state: dict) -> dict:
     """
     kept = {key: state[key] for key in ("recipe", "step", "seconds")}
     return {**kept, "ema": {name: value.half() for name, value in state["ema"].items()}}
-
-
-def _print_line(text: str) -> None:
-    end = "\r" if sys.stderr.isatty() else "\n"
-    print(text, end=end, file=sys.stderr, flush=True)
 
 
 class _Objective(nn.Module):
@@ -147,28 +98,39 @@ def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
     return [muon, torch.optim.AdamW(rest, lr=recipe.learning_rate, weight_decay=0.0, fused=True)]
 
 
-class _Run:
-    """The state of one run: network, average, optimisers, counters."""
+def learning_rate(recipe: Recipe, at: Place) -> float:
+    """It rises, falls along a half cosine, and may end in a constant tail."""
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, at.share / (1 - recipe.tail))))
+    least = TAIL_RATE if recipe.tail else 1e-3
+    return recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * max(falling, least)
 
-    def __init__(self, fabric, recipe: Recipe, folder: Path, say: Callable[[str], None]):
-        self.fabric, self.recipe, self.folder, self.say = fabric, recipe, folder, say
-        self.rank = fabric.global_rank
-        self.resumes = (folder / "checkpoint.pt").exists()
-        torch.manual_seed(recipe.seed + self.rank)
-        seed = recipe.seed + 1000 * self.rank + 7919 * int(time.time() if self.resumes else 0)
-        pictures = load_pictures(recipe.train, say=say)
+
+class ImageExperiment(Experiment[Recipe]):
+    """The network, its average, its optimisers and the crops."""
+
+    noun = "an image model"
+
+    def __init__(self, recipe: Recipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
+        self.fabric = fabric = _fabric(recipe, accelerator)
+        self.leads = fabric.is_global_zero
+        super().__init__(recipe, say if self.leads else lambda _: None, accelerator, resumes)
+        rank = fabric.global_rank
+        torch.manual_seed(recipe.seed + rank)
+        seed = recipe.seed + 1000 * rank + 7919 * int(time.time() if resumes else 0)
+        pictures = load_pictures(recipe.train, say=self.say)
         self.crops = CropStream(pictures, recipe.downscale, seed, recipe.workers, recipe.synthetic)
         # Of its own, as the crops' is: runs with one seed see the same crops at the same indices, whatever they train.
         self.indices = torch.Generator().manual_seed(seed)
         self.network = ImageNetwork(recipe.network())
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        if not self.resumes:
+        if not resumes:
             self.crops.batch = 64
             start_from_statistics(self.network, next(iter(self.crops)))
         if recipe.start_from is not None:
-            weights = load_checkpoint(recipe.start_from).get("ema", {})
+            state = load_checkpoint(recipe.start_from)
             anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
-            self._load_weights(self.network, {**anew, **weights}, recipe.start_from)
+            with contents_of(recipe.start_from, self.noun):
+                load_weights(self.network, {**anew, **state["ema"]}, recipe.name)
         if recipe.train_only:
             for name, p in self.network.named_parameters():
                 p.requires_grad_(name.startswith(tuple(recipe.train_only)))
@@ -176,12 +138,12 @@ class _Run:
         self.optimisers = _optimisers(self.network, recipe)
         wrapped = fabric.setup(self.objective, *self.optimisers)
         self.model, self.optimisers = wrapped[0], list(wrapped[1:])
-        self.ema = {n: p.detach().clone() for n, p in self.network.named_parameters()}
-        self.step, self.seconds = 0, 0.0
+        self.average = Average(self.network, recipe.ema)
         self.fresh = recipe.reuse if recipe.objective == "rate" else 1
-        if self.resumes:
-            self._restore()
-        self.held_out = _centre_crops(recipe.validation, say)
+        self.held_out = _centre_crops(recipe.validation, self.say)
+        self.at = Place(0, 0.0)
+        self.stream = self._latents() if recipe.objective == "rate" else self._pictures()
+        self.objective.train()
         self.say(
             f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels; to decode takes "
             f"{decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel"
@@ -189,39 +151,26 @@ class _Run:
 
     # -- state on disk
 
-    def _load_weights(self, network: nn.Module, weights: dict, origin: object) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        load_weights(self.network, state["ema"], self.recipe.name)
+        self.average = Average(self.network, self.recipe.ema)
+        load_weights(self.network, state["network"], self.recipe.name)
+        saved = state["optimisers"]
         try:
-            network.load_state_dict(weights)
-        except (RuntimeError, AttributeError):
-            raise ModelError(f"{origin}: its weights do not fit the network of recipe {self.recipe.name}") from None
-
-    def _restore(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        state = load_checkpoint(path)
-        self._load_weights(self.network, state["network"], path)
-        self.ema = {n: state["ema"][n].to(p.device) for n, p in self.network.named_parameters()}
-        try:
-            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
+            for optimiser, own in zip(self.optimisers, saved, strict=True):
+                optimiser.load_state_dict(own)
         except (ValueError, KeyError):
-            raise InputError(f"{path}: it was written with another optimiser; start_from takes its weights") from None
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
+            raise InputError("it was written with another optimiser; start_from takes its weights") from None
 
-    def save(self) -> None:
-        """Write checkpoint.pt and weights.pt: to temporary files first, so that a kill leaves the old ones."""
-        if not self.fabric.is_global_zero:
-            return
-        state = {
-            "recipe": self.recipe.model_dump(mode="json"),
+    def state(self) -> dict[str, Any]:
+        return {
             "network": self.network.state_dict(),
-            "ema": self.ema,
+            "ema": self.average.weights,
             "optimisers": [o.state_dict() for o in self.optimisers],
-            "step": self.step,
-            "seconds": self.seconds,
         }
-        for name, content in (("checkpoint.pt", state), ("weights.pt", weights_of(state))):
-            save_checkpoint(content, self.folder / name)
+
+    def extracts(self, state: dict[str, Any]) -> Mapping[str, dict[str, Any]]:
+        return {"weights.pt": weights_of(state)}
 
     # -- the loop
 
@@ -243,110 +192,71 @@ class _Run:
                 pool = deque((item for item in pool if item[0].shape == pool[-1][0].shape), POOL)
             if len(pool) < self.recipe.reuse * len(x):
                 continue
-            chosen = random.Random(self.step).sample(range(len(pool)), self.recipe.reuse * len(x))
+            chosen = random.Random(self.at.step).sample(range(len(pool)), self.recipe.reuse * len(x))
             yield torch.stack([pool[n][0] for n in chosen]), torch.stack([pool[n][1] for n in chosen])
 
-    @property
-    def done(self) -> float:
-        """Share of the run that is done, in [0, 1]."""
-        time_used = self.seconds / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
-        return min(1.0, max(self.step / self.recipe.steps, time_used))
+    def done(self, step: int) -> float:
+        return step / self.recipe.steps
 
-    def phase(self) -> Phase:
-        edge = 0.0
-        for phase in self.recipe.phases:
-            edge += phase.fraction
-            if self.done < edge:
-                return phase
-        return self.recipe.phases[-1]
-
-    def learning_rate(self) -> float:
-        r = self.recipe
-        warm = min(1.0, (self.step + 1) / r.warmup_steps)
-        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, self.done / (1 - r.tail))))
-        return r.learning_rate * warm * max(falling, TAIL_RATE if r.tail else 1e-3)
-
-    def go(self) -> None:
-        recipe, fabric = self.recipe, self.fabric
-        checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
-        losses, said = [], time.monotonic()
-        mark, mark_step = time.monotonic(), self.step
-        self.objective.train()
-        stream = self._latents() if recipe.objective == "rate" else self._pictures()
-        while self.done < 1:
-            begun = time.monotonic()
-            phase = self.phase()
-            self.crops.crop, self.crops.batch = phase.crop, max(1, phase.batch // self.fresh)
-            x, index = next(stream)
-            rate = self.learning_rate()
-            for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
-                group["lr"] = rate
-            self.network.hyperprior.rounding = rounding_of(recipe.rounding, self.done)
-            loss, _, _, _ = self.model(x, index)
-            fabric.backward(loss)
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
-            if torch.isfinite(norm):
-                for optimiser in self.optimisers:
-                    optimiser.step()
+    def step(self, at: Place) -> dict[str, float]:
+        recipe, fabric, self.at = self.recipe, self.fabric, at
+        _, phase, _ = phase_at(recipe.phases, at.share)
+        self.crops.crop, self.crops.batch = phase.crop, max(1, phase.batch // self.fresh)
+        x, index = next(self.stream)
+        rate = learning_rate(recipe, at)
+        for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
+            group["lr"] = rate
+        self.network.hyperprior.rounding = rounding_of(recipe.rounding, at.share)
+        loss, _, _, _ = self.model(x, index)
+        fabric.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        if torch.isfinite(norm):
             for optimiser in self.optimisers:
-                optimiser.zero_grad()
-            self._average()
-            self.step += 1
-            self.seconds += self._agree(time.monotonic() - begun)
-            if self.step % 20 == 0:
-                losses.append((float(loss.detach()), float(norm)))
-            if losses and time.monotonic() - said > 10:
-                now = time.monotonic()
-                speed = (self.step - mark_step) / (now - mark)
-                mean = [sum(c) / len(c) for c in zip(*losses, strict=True)]
-                eta = self.seconds * (1 - self.done) / max(self.done, 1e-9)
-                self.say(
-                    f"step {self.step}  {100 * self.done:.1f}%  loss {mean[0]:.4f}  |g| {mean[1]:.2f}  lr {rate:.1e}  "
-                    f"{speed:.2f} steps/s  ETA {eta / 60:.0f} min"
-                )
-                self._log({"loss": mean[0], "gradient": mean[1], "lr": rate, "steps_per_s": speed})
-                losses, said, mark, mark_step = [], now, now, self.step
-            if time.monotonic() > checkpoint_due:
-                self._checkpoint()
-                checkpoint_due = time.monotonic() + 60 * recipe.checkpoint_minutes
-        self._checkpoint()
+                optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        self.average.update(at.step)
+        if (at.step + 1) % SAMPLED:
+            return {}
+        return {"loss": float(loss.detach()), "gradient": float(norm), "lr": rate}
 
-    def _agree(self, seconds: float) -> float:
-        """One duration for all ranks, so that they leave the loop together."""
+    def line(self, figures: Mapping[str, float]) -> str:
+        return (
+            f"loss {figures['loss']:.4f}  |g| {figures['gradient']:.2f}  lr {figures['lr']:.1e}  "
+            f"{figures['steps_per_s']:.2f} steps/s"
+        )
+
+    def agreed(self, seconds: float) -> float:
         if self.fabric.world_size == 1:
             return seconds
         return float(self.fabric.broadcast(torch.tensor(seconds, dtype=torch.float64)))
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        parameters = [p.detach() for p in self.network.parameters()]
-        torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
-
     @contextlib.contextmanager
-    def averaged(self):
+    def averaged(self) -> Iterator[_Objective]:
         """The objective with the network's averaged weights, for the time of a `with`."""
-        own = {n: p.detach().clone() for n, p in self.network.named_parameters()}
-        self.network.load_state_dict(self.ema)
         self.objective.eval()
         try:
-            yield self.objective
+            with self.average.applied():
+                yield self.objective
         finally:
-            self.network.load_state_dict(own)
             self.objective.train()
 
-    def _checkpoint(self) -> None:
-        self.save()
-        if self.held_out is not None and self.fabric.is_global_zero:
-            with self.averaged() as objective:
-                row = _validate(objective, self.held_out.to(self.fabric.device))
-            self._log(row)
-            self.say("validation  " + "  ".join(f"{k} {v:.4f}" for k, v in row.items()))
+    def validate(self, at: Place) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
+        with self.averaged() as objective:
+            return _validate(objective, self.held_out.to(self.fabric.device))
 
-    def _log(self, row: dict[str, float]) -> None:
-        self.fabric.log_dict(row, step=self.step)
-        if self.fabric.is_global_zero:
-            log_metrics(self.folder, self.step, self.seconds, row)
+
+def _fabric(recipe: Recipe, accelerator: str) -> Any:
+    from lightning.fabric import Fabric
+
+    gpus = torch.cuda.device_count() if accelerator != "cpu" and torch.cuda.is_available() else 0
+    if recipe.devices > max(1, gpus):
+        raise InputError(f"recipe {recipe.name} asks for {recipe.devices} GPUs, there are {gpus}")
+    fabric = Fabric(accelerator=accelerator, devices=recipe.devices, precision=recipe.precision)
+    fabric.launch()
+    return fabric
 
 
 def _centre_crops(folders: list[Path], say: Callable[[str], None], side: int = 256, most: int = 16) -> Tensor | None:

@@ -141,6 +141,8 @@ class Recipe(Strict):
     """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     """Of everything but the exact layers."""
+    devices: int = Field(1, ge=1)
+    """GPUs to train on; each takes its own batch."""
     workers: int = 1
     """Threads that prepare crops."""
     checkpoint_minutes: float = 5.0
