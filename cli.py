@@ -44,6 +44,7 @@ from .console import (
     progress,
     reason,
     shown,
+    tell,
     tested_line,
 )
 from .jobs import Job, Task, cores, promptly_interrupted, run
@@ -443,7 +444,10 @@ def freeze_command(
     with one_sentence(str(run)):
         from .train.freeze import freeze
 
-        freeze(run, output, name=name, overwrite=force, calibrate=calibrate)
+        def say(text: str) -> None:
+            tell(str(run), shown(text))
+
+        freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
 
 
 def _run(

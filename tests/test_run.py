@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lecodec.cli import main
 from lecodec.errors import CodecError, InputError
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
@@ -207,10 +208,15 @@ def test_lines_and_figures_are_those_that_they_were(folder, monkeypatch, kind, l
 
 
 @pytest.mark.parametrize("kind", ["image", "photo"])
-def test_broken_pictures_are_named_and_end_no_run(folder, kind):
+def test_broken_pictures_are_named_and_end_no_run(folder, kind, capsys):
     (folder / "pictures" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    _, lines = run(kind, steps=1)
+    at, lines = run(kind, steps=1)
     assert any(re.match(r"1 passed over: pictures/broken\.png \(", line) for line in lines)
+    if kind == "image":  # calibration reads pictures too
+        with pytest.raises(SystemExit) as exit:
+            main(["freeze", str(at), "-o", "x.safetensors", "--calibrate", "1"])
+        assert exit.value.code == 0
+        assert "runs/old-image: 1 passed over: pictures/broken.png (" in capsys.readouterr().err
 
 
 def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):

@@ -1,10 +1,10 @@
-"""The training loop of probabilistic circuits: `lecodec train RECIPE.yaml` with `kind: circuit`.
+"""Training probabilistic circuits: `lecodec train mnist`.
 
     items -> Chow-Liu tree, states from k-means -> mini-batch EM, its step falling (phases may prune and grow)
           -> checkpoints -> freeze
 
-One resumable command: it finds a GPU by itself, keeps all items in memory, and writes a checkpoint every few minutes,
-from which `--resume` goes on. A checkpoint can be frozen at any time. Figures are bits per dimension: bits a variable.
+A GPU is used if there is one; all items are kept in memory. A checkpoint can be frozen at any time. Figures are bits
+per dimension: bits a variable.
 """
 
 from __future__ import annotations
