@@ -44,6 +44,7 @@ from .console import (
     progress,
     reason,
     shown,
+    tell,
     tested_line,
 )
 from .jobs import Job, Task, cores, promptly_interrupted, run
@@ -117,7 +118,7 @@ def program() -> NoReturn:
     try:
         main()
     except SystemExit as exit:
-        if "lecodec.train.loop" in sys.modules or "torch" not in sys.modules or not isinstance(exit.code, int | None):
+        if "lecodec.train.run" in sys.modules or "torch" not in sys.modules or not isinstance(exit.code, int | None):
             raise
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
@@ -385,18 +386,46 @@ def import_command(
         import_compressai(network, checkpoint, output, name=name, overwrite=force)
 
 
+def _print_fields(kind: str | None) -> None:
+    """What `train --fields` prints: a line for each field of a kind's recipes."""
+    if kind is None:
+        return
+    with one_sentence("--fields"):
+        from .train.recipe import SCHEMAS
+        from .train.schema import described
+
+        if kind not in SCHEMAS:
+            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(SCHEMAS)}")
+        for name, default, text in described(SCHEMAS[kind]):
+            print(f"{name + (f' = {default}' if default else ''):<36}  {text}".rstrip())
+    raise typer.Exit
+
+
 @app.command("train")
 def train_command(
-    recipe: Annotated[Path, typer.Argument(help="What to train, and how.", metavar="RECIPE.yaml")],
+    recipe: Annotated[
+        str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
+    ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one setting of the recipe.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option("--set", help="Change one setting of the recipe, or a part of one: a.b=1.", metavar="KEY=VALUE"),
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--fields",
+            help="List what recipes of a kind (image, photo, circuit) may set, and exit.",
+            callback=_print_fields,
+            is_eager=True,
+            metavar="KIND",
+        ),
     ] = None,
 ) -> None:
     """Train a model as a recipe says."""
-    overrides = dict(_setting(text) for text in settings or [])
-    with one_sentence(str(recipe)):
-        from .train.loop import train
+    with one_sentence(recipe):
+        overrides = dict(_setting(text) for text in settings or [])
+        from .train.run import train
 
         train(recipe, resume=resume, overrides=overrides)
 
@@ -415,7 +444,10 @@ def freeze_command(
     with one_sentence(str(run)):
         from .train.freeze import freeze
 
-        freeze(run, output, name=name, overwrite=force, calibrate=calibrate)
+        def say(text: str) -> None:
+            tell(str(run), shown(text))
+
+        freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
 
 
 def _run(
@@ -487,6 +519,10 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise typer.BadParameter(f"--set {text}: expected KEY=VALUE")
-    import yaml
+    from . import InputError
+    from .train.schema import parse_value
 
-    return key, yaml.safe_load(value)
+    try:
+        return key, parse_value(value)
+    except InputError as error:
+        raise typer.BadParameter(f"--set {text}: {error}") from None

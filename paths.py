@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import stat
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import typer
 
+from .codec.picture_files import PICTURES, walk
 from .console import one_sentence
 from .errors import InputError, OutputExists
 from .jobs import Job
@@ -36,12 +36,6 @@ __all__ = [
 ]
 
 LEC = frozenset({".lec"})
-PICTURES = frozenset(
-    ".apng .avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx .mpo "
-    ".pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
-)
-"""Suffixes of pictures that can be read: what `encode -r` takes, and what decoding replaces by `.png`."""
-
 SETS = (".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
 """How the names of files end that hold sets of samples."""
 _ARRAY = ".npz:"
@@ -196,29 +190,9 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _walk(folder: str, suffixes: Collection[str]) -> Iterator[Input]:
-    """The files below a folder by suffix, hidden ones and what is no file left out; a folder that cannot be read comes
-    as an input with its error.
-    """
-    unreadable: list[OSError] = []
-    for at, folders, files in os.walk(folder, onerror=unreadable.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = os.path.join(at, name)
-            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".") and not _special(path):
-                yield Input(path, os.path.relpath(path, folder))
-        while unreadable:  # of folders that are met between two readable ones
-            yield _unreadable(unreadable.pop(0))
-    for error in unreadable:
-        yield _unreadable(error)
-
-
-def _unreadable(error: OSError) -> Input:
-    return Input(str(error.filename), str(error.filename), error)
-
-
-def _special(path: str) -> bool:
-    """Whether a path leads to a pipe or a device, which would make its reader wait. A link to nothing does not."""
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        return False
+    """The files below a folder by suffix; a folder that cannot be read comes as an input with its error."""
+    for found in walk(folder, suffixes):
+        if isinstance(found, OSError):
+            yield Input(str(found.filename), str(found.filename), found)
+        else:
+            yield Input(found, os.path.relpath(found, folder))

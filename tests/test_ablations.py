@@ -19,10 +19,11 @@ from lecodec.entropy.context import ContextConfig, ContextHyperprior
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior
 from lecodec.errors import InputError, ModelError
 from lecodec.train.freeze import freeze_network
-from lecodec.train.loop import TAIL_RATE, _Run
+from lecodec.train.image import TAIL_RATE, learning_rate
 from lecodec.train.objectives import draw_indices
 from lecodec.train.recipe import load_recipe
 from lecodec.train.rounding import ALPHA, expected, rounding_of, soft_round
+from lecodec.train.run import Place
 
 TINY = TransformConfig(width8=12, width16=20, latent=8, analysis8=1, analysis16=1, synthesis8=2, synthesis16=1)
 HYPER = HyperConfig(latent=8, width=8, middle=8, hyper=4)
@@ -210,11 +211,9 @@ def recipe(tmp_path) -> Path:
 
 def test_the_tail_has_a_constant_learning_rate(recipe):
     def rates(**overrides):
-        run = object.__new__(_Run)
-        run.recipe, run.seconds, out = load_recipe(recipe, **overrides), 0.0, []
-        for run.step in range(1000):
-            out.append(run.learning_rate() / run.recipe.learning_rate)
-        return np.array(out)
+        found = load_recipe(recipe, **overrides)
+        places = [Place(step, step / found.steps) for step in range(found.steps)]
+        return np.array([learning_rate(found, at) for at in places]) / found.learning_rate
 
     usual, tail = rates(), rates(tail=0.25)
     assert np.all(np.diff(usual) <= 0) and usual[-1] == pytest.approx(1e-3)

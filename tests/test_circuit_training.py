@@ -22,8 +22,9 @@ from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
-from lecodec.train.loop import train
-from lecodec.train.recipe import CircuitRecipe, load_as, load_recipe, recipe_kind
+from lecodec.train.recipe import CircuitRecipe, load_recipe
+from lecodec.train.run import train
+from lecodec.train.schema import load_as, recipe_kind
 
 PARENT = np.array([1, -1, 1, 2, 1, 4])
 GROUP = np.array([0, 1, 0, 2, 1, 2])

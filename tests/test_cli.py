@@ -341,6 +341,8 @@ def test_a_bug_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ["encode", "a.png", "-q", "good"],
         ["encode", "a.png", "--no-such-option"],
         ["train", "recipe.yaml", "--set", "novalue"],
+        ["train", "recipe.yaml", "--set", "steps=["],
+        ["train", "--fields", "sculpture"],
         ["freeze", "run"],
         ["nosuchcommand"],
     ],
@@ -361,6 +363,9 @@ def test_terminals_get_no_binary_and_give_no_picture(run: Run, monkeypatch: pyte
 
 def test_errors_of_training_and_measuring_are_sentences(run: Run) -> None:
     assert "recipe.yaml" in sentences(run("train", "recipe.yaml"))[0]
+    assert "there are ablation, best, image" in sentences(run("train", "imgae"))[0]
+    assert "cannot name a folder" in sentences(run("train", "image", "--set", "name=../../x"))[0]
+    assert "transform.width8 = 160 " in run("train", "--fields", "image").out
     assert len(sentences(run("freeze", "norun", "-o", "m.safetensors"))) == 1
     Path("void").mkdir()
     assert len(sentences(run("eval", "rd", "void", "-o", "out"))) == 1
@@ -508,12 +513,12 @@ def test_the_program_ends_at_once_unless_it_trained(
     if spins is None:
         monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setitem(sys.modules, "torch", sys)
-    monkeypatch.delitem(sys.modules, "lecodec.train.loop", raising=False)
+    monkeypatch.delitem(sys.modules, "lecodec.train.run", raising=False)
     with pytest.raises(Ended) as ended:
         cli.program()
     assert ended.value.args == (code or 0,) and os.environ["GOMP_SPINCOUNT"] == (spins or "3000")
 
-    monkeypatch.setitem(sys.modules, "lecodec.train.loop", sys)
+    monkeypatch.setitem(sys.modules, "lecodec.train.run", sys)
     with pytest.raises(SystemExit) as exit:
         cli.program()
     assert exit.value.code == code

@@ -24,8 +24,9 @@ from lecodec.entropy.hyperprior_coding import HyperpriorCoding, Meter, Pass
 from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.freeze import freeze, freeze_network
-from lecodec.train.loop import train
-from lecodec.train.recipe import Recipe, load_as
+from lecodec.train.recipe import Recipe
+from lecodec.train.run import train
+from lecodec.train.schema import load_as
 
 from . import reader
 from .context_reader import context_digest

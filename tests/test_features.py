@@ -11,8 +11,8 @@ from lecodec.codec.network import ImageNetwork
 from lecodec.errors import InputError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.features import FeatureDistance
-from lecodec.train.loop import train
 from lecodec.train.recipe import FeatureTerm, load_recipe
+from lecodec.train.run import train
 
 CONVOLUTION = {"in_channels": 3, "out_channels": 4, "kernel_size": 3}
 RECIPE = Path(__file__).parent.parent / "train" / "recipes"

@@ -32,7 +32,7 @@ BELOW = {
     "console": {"jobs"},
     "options": set(),
     "cli_eval": {"eval", "console", "jobs", "options"},
-    "paths": {"console", "jobs", "errors"},
+    "paths": {"codec", "console", "jobs", "errors"},
     "cli": {
         "train",
         "codec",

@@ -12,8 +12,9 @@ from PIL import Image
 from lecodec.codec.choice import named_lossless
 from lecodec.errors import InputError, ModelError
 from lecodec.train.freeze import freeze
-from lecodec.train.loop import train
-from lecodec.train.photo import PhotoCrops, PhotoRecipe
+from lecodec.train.photo import PhotoCrops
+from lecodec.train.recipe import PhotoRecipe
+from lecodec.train.run import train
 
 RECIPE = """
 kind: photo

@@ -19,12 +19,14 @@ from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.errors import InputError, ModelError, OutputExists
-from lecodec.train import loop
+from lecodec.train import image
+from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
-from lecodec.train.loop import SCHEMAS, load_checkpoint, train
 from lecodec.train.objectives import balance_weight, quality_lambda
-from lecodec.train.recipe import load_as, load_recipe, recipe_kind
+from lecodec.train.recipe import SCHEMAS, load_recipe
+from lecodec.train.run import train
+from lecodec.train.schema import load_as, recipe_kind
 from lecodec.train.synthetic import harden
 
 SMALL = NetworkConfig(
@@ -136,8 +138,8 @@ def test_runs_of_one_seed_see_the_same(recipe, tmp_path, monkeypatch):
             seen[self.recipe.name].append((x.clone(), index.clone()))
         return original(self, x, index)
 
-    original = loop._Objective.forward
-    monkeypatch.setattr(loop._Objective, "forward", forward)
+    original = image._Objective.forward
+    monkeypatch.setattr(image._Objective, "forward", forward)
     sizes = {"width8": 8, "width16": 8, "latent": 8, "analysis8": 1, "analysis16": 1, "synthesis8": 1, "synthesis16": 1}
     for name, change in (("a", {}), ("b", {"transform": sizes, "rounding": "straight-through"}), ("c", {"seed": 2})):
         seen[name] = []

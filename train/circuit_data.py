@@ -9,6 +9,7 @@ seed, is held out: what is reported on is never trained on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,15 +41,20 @@ class Items:
     group: np.ndarray
 
 
-def load_items(recipe: CircuitRecipe) -> Items:
-    """The recipe's items. Raises InputError for sets that a circuit cannot be trained on, and what reading raises."""
+def load_items(recipe: CircuitRecipe, say: Callable[[str], None] | None = None) -> Items:
+    """The recipe's items. say: gets what was left out. Raises InputError for sets that a circuit cannot be trained on,
+    and what reading raises.
+    """
     if recipe.data is not None:
-        samples = load_set(recipe.data).samples
+        found = load_set(recipe.data)
+        samples = found.samples
+        if say and found.notes:
+            say(f"{recipe.data}: {'; '.join(found.notes)}")
         levels, group = 1 << (8 * samples.dtype.itemsize), np.arange(int(np.prod(samples.shape[1:])))
         if levels > MAX_LEVELS:
             raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
     else:
-        samples = _patches(recipe)
+        samples = _patches(recipe, say)
         pixels = recipe.patch[0] * recipe.patch[1]
         levels, group = YCOCG_LEVELS, np.tile(np.arange(3), pixels) if recipe.share_emissions else np.arange(3 * pixels)
     rng = np.random.default_rng([recipe.seed, 1])
@@ -63,13 +69,13 @@ def load_items(recipe: CircuitRecipe) -> Items:
     return Items(flat[out:], flat[:out], tuple(samples.shape[1:]), levels, group)
 
 
-def _patches(recipe: CircuitRecipe) -> np.ndarray:
+def _patches(recipe: CircuitRecipe, say: Callable[[str], None] | None) -> np.ndarray:
     """int16 [N, h, w, 3] of Y, Co + 255, Cg + 255. Pictures give patches in proportion to their area."""
     rng = np.random.default_rng([recipe.seed, 2])
     height, width = recipe.patch
     side = max(height, width)
-    pictures = load_pictures(recipe.pictures, smallest=side) if recipe.pictures else []
-    for picture in load_pictures(recipe.halved, smallest=2 * side) if recipe.halved else []:
+    pictures = load_pictures(recipe.pictures, smallest=side, say=say) if recipe.pictures else []
+    for picture in load_pictures(recipe.halved, smallest=2 * side, say=say) if recipe.halved else []:
         h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
         quarter = picture[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.uint16).sum((1, 3))
         pictures.append(((quarter + 2) // 4).astype(np.uint8))

@@ -1,6 +1,10 @@
 """Training crops: every picture of some folders decoded to memory once, then random crops of it.
 
-    picture uint8 -> shrink by a random factor -> crop -> flip -> batch [B, 3, S, S] float32 in [0, 1]
+    picture file -> codec.media -> uint8 RGB -> shrink by a random factor -> crop -> flip
+                 -> batch [B, 3, S, S] float32 in [0, 1]
+
+Pictures are read as `lecodec encode` reads them: the same files count, upright, 16 bits are rounded to 8, grey becomes
+three equal channels. What is transparent lies over white. What cannot be read is passed over and named.
 
 Shrinking removes the traces that lossy sources carry. Crops are cut and resized by threads, ahead of the training step.
 """
@@ -8,8 +12,9 @@ Shrinking removes the traces that lossy sources carry. Crops are cut and resized
 from __future__ import annotations
 
 import random
+import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,30 +23,60 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from ..codec.media import read_picture
+from ..codec.picture_files import PICTURES, walk
+from ..codec.samples import split
+from ..errors import CodecError, InputError
 from .synthetic import harden
 
-__all__ = ["CropStream", "load_pictures"]
+__all__ = ["CropStream", "eight_bit_rgb", "load_pictures"]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".ppm", ".bmp", ".tif", ".tiff"}
-
-
-def _load(path: Path) -> np.ndarray | None:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError):
-        return None
+WHITE = 255
+"""What is behind transparent pixels."""
+NAMED = 10
+"""Files that are named when they are passed over; of others the number is told."""
 
 
-def load_pictures(folders: list[Path], *, smallest: int = 64) -> list[np.ndarray]:
+def eight_bit_rgb(samples: np.ndarray) -> np.ndarray:
+    """Samples as `read_picture` gives them -> uint8 [H, W, 3]."""
+    colour, alpha = split(samples)
+    most = np.iinfo(samples.dtype).max
+    if alpha is not None:
+        opaque = alpha.astype(np.float32)[..., None] / most
+        colour = np.atleast_3d(colour) / np.float32(most)
+        colour = np.round(WHITE * (1 - opaque + opaque * colour)).astype(np.uint8)
+    elif most > 255:
+        colour = ((colour.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(np.atleast_3d(colour), (*colour.shape[:2], 3)))
+
+
+def load_pictures(
+    folders: Iterable[Path], *, smallest: int = 64, say: Callable[[str], None] | None = None
+) -> list[np.ndarray]:
     """All readable pictures below the folders with both sides >= smallest: list of uint8 [H, W, 3], in path order.
 
-    Raises InputError when there is none.
+    say: gets one sentence on what was passed over, if anything was. Raises InputError when there is none.
     """
-    paths = sorted({p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in SUFFIXES})
-    with ThreadPoolExecutor(2) as pool:
-        pictures = [p for p in pool.map(_load, paths) if p is not None and min(p.shape[:2]) >= smallest]
+    found = [path for folder in folders for path in walk(folder, PICTURES)]
+    passed = {str(error.filename): error.strerror or str(error) for error in found if isinstance(error, OSError)}
+    paths = sorted({Path(path) for path in found if isinstance(path, str)})
+
+    def load(path: Path) -> np.ndarray | str:
+        try:
+            picture = eight_bit_rgb(read_picture(path))
+        except CodecError as error:
+            return str(error)
+        return picture if min(picture.shape[:2]) >= smallest else f"smaller than {smallest} pixels a side"
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd files
+        loaded = dict(zip(paths, pool.map(load, paths), strict=True))
+    pictures = [picture for picture in loaded.values() if not isinstance(picture, str)]
+    passed |= {str(path): reason for path, reason in loaded.items() if isinstance(reason, str)}
+    if passed and say:
+        names = [f"{name} ({reason})" for name, reason in list(passed.items())[:NAMED]]
+        more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
+        say(f"{len(passed)} passed over: {', '.join(names)}{more}")
     if not pictures:
         where = ", ".join(map(str, folders)) or "no folder"
         raise InputError(f"no picture of at least {smallest} pixels a side in {where}")

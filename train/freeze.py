@@ -33,7 +33,7 @@ from .recipe import Recipe
 __all__ = ["amend_card", "freeze", "freeze_network"]
 
 _PLACES: dict[str, Any] = {
-    **dict.fromkeys(("train", "validation", "start_from", "grow_from", "workers", "compile"), True),
+    **dict.fromkeys(("train", "validation", "start_from", "grow_from", "workers", "devices", "compile"), True),
     "features": {"weights"},
 }
 """What a recipe says of the machine that it ran on: no part of a card."""
@@ -73,7 +73,9 @@ def freeze(
         "minutes": round(state["seconds"] / 60, 1),
         "calibration_crops": calibrate,
     }
-    crops = CropStream(load_pictures(recipe.train), recipe.downscale, seed=recipe.seed - 1) if calibrate else None
+    crops = None
+    if calibrate:
+        crops = CropStream(load_pictures(recipe.train, say=say), recipe.downscale, seed=recipe.seed - 1)
     card = {"training": training}
     name = name or Path(out).stem
     return freeze_network(network, Path(out), name, card, crops and crops.take(calibrate, 256), overwrite, say)

@@ -1,89 +1,36 @@
-"""Training the lossless photo model: `lecodec train train/recipes/photo.yaml`.
+"""Training the lossless photo model: `lecodec train photo`.
 
     pictures -> crops (shrunk, softened, noisy) -> YCoCg-R -> InterpolationNetwork -> bits a sample -> AdamW -> average
 
 The loss is the code length itself. Most of the run multiplies in bfloat16; its last part (`exact_from`) computes with
-the rounding of the frozen integer layers, so that freezing changes next to nothing. One resumable command; it finds its
-GPU by itself and keeps all pictures in memory.
+the rounding of the frozen integer layers, so that freezing changes next to nothing. A GPU is used if there is one; all
+pictures are kept in memory.
 """
 
 from __future__ import annotations
 
 import math
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from pydantic import Field
-from torch import Tensor
 
 from ..codec.colour import to_ycocg
 from ..entropy.interpolation import CHANNELS
-from ..entropy.interpolation_network import InterpolationConfig, InterpolationNetwork
-from ..errors import InputError, ModelError
-from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
+from ..entropy.interpolation_network import InterpolationNetwork
+from ..errors import InputError
+from .checkpoint import contents_of, load_checkpoint
 from .data import load_pictures
-from .recipe import Strict
+from .recipe import PhotoRecipe, PhotoSource
+from .run import Experiment, Place
+from .schedule import Average, load_weights, warm_up
 
-__all__ = ["PhotoRecipe", "train_photo"]
-
-
-class Source(Strict):
-    """A folder of pictures."""
-
-    folder: Path
-    share: float = Field(gt=0)
-    """Of the crops."""
-    downscale: tuple[float, float] = (1.0, 1.0)
-    """Each crop is taken from the picture shrunk by a random factor in this range."""
-    native: float = Field(0.0, ge=0, le=1)
-    """Share of the source's crops that are not shrunk."""
-    hold_out: int = Field(0, ge=0)
-    """Pictures, evenly spread over the folder, that are kept for validation (and shrunk by the middle of the range)."""
-
-
-class PhotoRecipe(Strict):
-    """The schema of a recipe of kind `photo`. Paths are relative to the working directory."""
-
-    kind: Literal["photo"]
-    name: str
-    seed: int = 1
-    sources: list[Source] = Field(min_length=1)
-    blur: float = Field(0.3, ge=0, le=1)
-    """Share of the crops that are softened a little, as film and lenses do."""
-    noise: float = Field(0.3, ge=0, le=1)
-    """Share of the crops that get noise of a deviation up to 3."""
-    deep: float = Field(0.15, ge=0, le=1)
-    """Share of the batches whose crops have 16 bits."""
-    start_from: Path | None = None
-    """A checkpoint whose averaged weights the run starts with."""
-    network: dict[str, int] = {}
-    crop: int = Field(128, ge=32, multiple_of=16)
-    batch: int = Field(4, ge=1)
-    levels: int = Field(4, ge=1)
-    steps: int = Field(ge=1)
-    minutes: float | None = Field(None, gt=0)
-    """The run ends after `steps` or `minutes`, whichever comes first; the schedule follows the share that is done."""
-    learning_rate: float = 2e-3
-    warmup_steps: int = 200
-    exact_from: float = Field(0.85, ge=0, le=1)
-    """Share of the run after which the integer layers' rounding is applied."""
-    ema: float = Field(0.998, ge=0, lt=1)
-    workers: int = 1
-    checkpoint_minutes: float = 5.0
-
-    def config(self) -> InterpolationConfig:
-        try:
-            return InterpolationConfig(**self.network)
-        except TypeError as e:
-            raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
+__all__ = ["PhotoCrops", "PhotoExperiment"]
 
 
 _KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX", "BILINEAR"))
@@ -92,12 +39,12 @@ _KERNELS = tuple(Image.Resampling[name] for name in ("BICUBIC", "LANCZOS", "BOX"
 class PhotoCrops:
     """An endless stream of batches, uint8 or uint16 [batch, crop, crop, 3], made ahead of the training step."""
 
-    def __init__(self, recipe: PhotoRecipe, seed: int):
+    def __init__(self, recipe: PhotoRecipe, seed: int, say: Callable[[str], None] | None = None):
         self._recipe, self._random = recipe, random.Random(seed)
-        self._sources: list[tuple[Source, list[np.ndarray], list[float]]] = []
+        self._sources: list[tuple[PhotoSource, list[np.ndarray], list[float]]] = []
         self.held_out: list[np.ndarray] = []
         for source in recipe.sources:
-            pictures = load_pictures([source.folder], smallest=64)
+            pictures = load_pictures([source.folder], smallest=64, say=say)
             if source.hold_out >= len(pictures):
                 raise InputError(
                     f"{source.folder} holds {len(pictures)} pictures, not the {source.hold_out} to hold out"
@@ -108,6 +55,10 @@ class PhotoCrops:
             weights = np.cumsum([float(p.shape[0] * p.shape[1]) ** 0.5 for p in kept]).tolist()
             self._sources.append((source, kept, weights))
         self._pool = ThreadPoolExecutor(recipe.workers)
+
+    def seed(self, seed: int) -> None:
+        """Draw other crops from now on. To be called before the first batch."""
+        self._random.seed(seed)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         shares = [source.share for source, _, _ in self._sources]
@@ -122,7 +73,7 @@ class PhotoCrops:
                 ahead.append(batch)
             yield np.stack([crop.result() for crop in ahead.pop(0)])
 
-    def _cut_deep(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+    def _cut_deep(self, source: PhotoSource, picture: np.ndarray, seed: int) -> np.ndarray:
         """A crop of 16 bits: resampled without rounding to 8, some enlarged, as a camera's interpolated colours are."""
         rng, size = random.Random(seed), self._recipe.crop
         factor = rng.uniform(0.7, 2.2)
@@ -139,7 +90,7 @@ class PhotoCrops:
             rng,
         )
 
-    def _cut(self, source: Source, picture: np.ndarray, seed: int) -> np.ndarray:
+    def _cut(self, source: PhotoSource, picture: np.ndarray, seed: int) -> np.ndarray:
         rng, size = random.Random(seed), self._recipe.crop
         factor = 1.0 if rng.random() < source.native else rng.uniform(*source.downscale)
         side = min(max(1, round(size * factor)), *picture.shape[:2])
@@ -184,127 +135,80 @@ def _middle(picture: np.ndarray, downscale: tuple[float, float], most: int = 512
     return picture[top : top + height, left : left + width]
 
 
-def train_photo(
-    recipe: PhotoRecipe, folder: Path, say: Callable[[str], None], *, resume: bool = False, accelerator: str = "auto"
-) -> Path:
-    """Run a recipe in a folder that exists; returns the folder, with checkpoint.pt and metrics.csv.
+class PhotoExperiment(Experiment[PhotoRecipe]):
+    """The network, its average, its optimiser and the crops."""
 
-    resume: go on from the folder's checkpoint (start anew when there is none). accelerator: 'auto', 'cpu' or 'cuda'.
-    Raises InputError, ModelError.
-    """
-    device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-    _Run(recipe, folder, resume and (folder / "checkpoint.pt").exists(), say, device).go()
-    return folder
+    noun = "a photo model"
+    every = 60.0
 
-
-class _Run:
-    def __init__(
-        self, recipe: PhotoRecipe, folder: Path, resumes: bool, say: Callable[[str], None], device: torch.device
-    ):
-        self.recipe, self.folder, self.say, self.device = recipe, folder, say, device
-        self.step, self.seconds = 0, 0.0
+    def __init__(self, recipe: PhotoRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
+        super().__init__(recipe, say, accelerator, resumes)
+        self.device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
-        self.network = InterpolationNetwork(recipe.config()).to(device)
-        self.average = InterpolationNetwork(recipe.config()).to(device)
+        self.network = InterpolationNetwork(recipe.config()).to(self.device)
+        if recipe.start_from is not None and not resumes:
+            state = load_checkpoint(recipe.start_from)
+            with contents_of(recipe.start_from, self.noun):
+                load_weights(self.network, state["ema"], recipe.name)
+        self.average = Average(self.network, recipe.ema)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4, fused=True
         )
-        if recipe.start_from is not None and not resumes:
-            self._load(self.network, _read(recipe.start_from)["ema"], recipe.start_from)
-        self.average.load_state_dict(self.network.state_dict())
-        if resumes:
-            state = _read(folder / "checkpoint.pt")
-            self._load(self.network, state["network"], folder)
-            self._load(self.average, state["ema"], folder)
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
-        self.crops = PhotoCrops(recipe, recipe.seed + 7919 * self.step)
+        self.crops = PhotoCrops(recipe, recipe.seed, say)
+        self.stream = iter(self.crops)
 
-    def _load(self, network: InterpolationNetwork, weights: dict[str, Tensor], origin: Path) -> None:
-        try:
-            network.load_state_dict(weights)
-        except (RuntimeError, AttributeError):
-            raise ModelError(f"{origin}: its weights do not fit the network of recipe {self.recipe.name}") from None
+    def restore(self, state: dict[str, Any]) -> None:
+        load_weights(self.network, state["ema"], self.recipe.name)
+        self.average = Average(self.network, self.recipe.ema)
+        load_weights(self.network, state["network"], self.recipe.name)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.crops.seed(self.recipe.seed + 7919 * state["step"])
 
-    @property
-    def done(self) -> float:
-        used = self.seconds / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
-        return min(1.0, max(self.step / self.recipe.steps, used))
-
-    def go(self) -> None:
-        recipe, stream = self.recipe, iter(self.crops)
-        started, losses = time.monotonic() - self.seconds, []
-        said, due, said_step = time.monotonic(), time.monotonic() + 60 * recipe.checkpoint_minutes, self.step
-        while self.done < 1:
-            self.network.exact = self.average.exact = self.done >= recipe.exact_from
-            rate = recipe.learning_rate * min(1, (self.step + 1) / recipe.warmup_steps) * max(1 - self.done, 0.01)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            crops = next(stream)
-            x = torch.from_numpy(to_ycocg(crops)).to(self.device).float()
-            loss = self.network(x, recipe.levels, crops.dtype == np.uint16).sum() / x.numel()
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
-            if math.isfinite(norm):
-                self.optimiser.step()
-            self.step += 1
-            with torch.no_grad():
-                decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
-                torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
-            losses.append(float(loss.detach()))
-            now = time.monotonic()
-            self.seconds = now - started
-            if now - said > 60:
-                eta = self.seconds * (1 - self.done) / max(self.done, 1e-9) / 60
-                speed = (self.step - said_step) / (now - said)
-                mean = sum(losses) / len(losses)
-                self.say(
-                    f"step {self.step}  {100 * self.done:.1f}%  {mean:.4f} bits a sample  |g| {norm:.2f}  "
-                    f"lr {rate:.1e}  {speed:.2f} steps/s  ETA {eta:.0f} min"
-                )
-                self._log({"bits": mean, "steps_per_s": speed})
-                losses, said, said_step = [], now, self.step
-            if now > due:
-                self._checkpoint()
-                due = time.monotonic() + 60 * recipe.checkpoint_minutes
-        self.network.exact = self.average.exact = True
-        self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        state: dict[str, Any] = {
-            "recipe": self.recipe.model_dump(mode="json"),
+    def state(self) -> dict[str, Any]:
+        return {
             "config": asdict(self.recipe.config()),
             "network": self.network.state_dict(),
-            "ema": self.average.state_dict(),
+            "ema": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
         }
-        save_checkpoint(state, self.folder / "checkpoint.pt")
-        if self.crops.held_out:
-            row = self._validate()
-            self._log(row)
-            self.say("validation  " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
+
+    def done(self, step: int) -> float:
+        return step / self.recipe.steps
+
+    def step(self, at: Place) -> dict[str, float]:
+        recipe = self.recipe
+        self.network.exact = at.share >= recipe.exact_from
+        rate = recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * max(1 - at.share, 0.01)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        crops = next(self.stream)
+        x = torch.from_numpy(to_ycocg(crops)).to(self.device).float()
+        loss = self.network(x, recipe.levels, crops.dtype == np.uint16).sum() / x.numel()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
+        if math.isfinite(norm):
+            self.optimiser.step()
+        self.average.update(at.step + 1)
+        return {"bits": float(loss.detach()), "gradient": norm, "lr": rate}
+
+    def line(self, figures: Mapping[str, float]) -> str:
+        return (
+            f"{figures['bits']:.4f} bits a sample  |g| {figures['gradient']:.2f}  lr {figures['lr']:.1e}  "
+            f"{figures['steps_per_s']:.2f} steps/s"
+        )
 
     @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def validate(self, at: Place) -> dict[str, float]:
         """Bits a sample of the held-out pictures, all levels but the coarsest: of each channel, and in all."""
+        if not self.crops.held_out:
+            return {}
+        self.network.exact = at.share >= self.recipe.exact_from
         bits, samples = torch.zeros(CHANNELS), 0
-        for picture in self.crops.held_out:
-            x = torch.from_numpy(to_ycocg(picture)).to(self.device).float()[None]
-            bits += self.average(x, 5).sum(0).cpu()
-            samples += x.numel()
+        with self.average.applied():
+            for picture in self.crops.held_out:
+                x = torch.from_numpy(to_ycocg(picture)).to(self.device).float()[None]
+                bits += self.network(x, 5).sum(0).cpu()
+                samples += x.numel()
         row = {name: float(b) / samples for name, b in zip(("y", "co", "cg"), bits, strict=True)}
         return {"validation": sum(row.values()), **row}
-
-    def _log(self, row: dict[str, float]) -> None:
-        log_metrics(self.folder, self.step, self.seconds, row)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    state = load_checkpoint(path)
-    if not isinstance(state.get("recipe"), dict) or state["recipe"].get("kind") != "photo":
-        raise InputError(f"{path} is not a checkpoint of a photo model")
-    return state

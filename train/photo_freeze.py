@@ -16,7 +16,7 @@ from ..codec.registry import save_model
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..entropy.interpolation_network import InterpolationNetwork
 from ..errors import InputError
-from .photo import PhotoRecipe
+from .recipe import PhotoRecipe
 
 __all__ = ["freeze_photo"]
 

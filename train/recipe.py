@@ -1,38 +1,35 @@
-"""What a training run does, read from a YAML file and checked before anything is loaded."""
+"""What a training run does: the fields of each kind of recipe, checked before anything is loaded.
+
+`lecodec train --fields KIND` prints them with the texts below them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..codec.network import NetworkConfig
 from ..codec.transforms import TransformConfig
 from ..entropy.context import GROUPS, ContextConfig
 from ..entropy.hyperprior import HyperConfig
+from ..entropy.interpolation_network import InterpolationConfig
 from ..errors import InputError
+from .circuit_em import Smoothing
+from .schema import Name, Strict, load_as
 
 __all__ = [
+    "SCHEMAS",
     "CircuitPhase",
     "CircuitRecipe",
     "FeatureTerm",
     "Phase",
+    "PhotoRecipe",
+    "PhotoSource",
     "Recipe",
-    "Strict",
-    "load_as",
     "load_recipe",
-    "recipe_kind",
 ]
-
-_R = TypeVar("_R", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """What all recipes and their parts are: immutable, without fields that are not declared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Phase(Strict):
@@ -57,6 +54,7 @@ class FeatureTerm(Strict):
     weights: Path | None = None
     """A state dict for what the callable returns; without it the callable brings its own weights."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """See `std`."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """The network sees (x - mean) / std of x in [0, 1]; networks of `eval task` have their own."""
     layers: list[str] = []
@@ -74,10 +72,12 @@ class FeatureTerm(Strict):
 class Recipe(Strict):
     """The schema of a recipe. Paths are relative to the working directory."""
 
+    sizes: ClassVar = {"transform": TransformConfig, "hyper": HyperConfig, "context": ContextConfig}
     kind: Literal["image"] = "image"
-    name: str
+    name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
+    """Of all that is random."""
     train: list[Path]
     """Folders of training pictures, searched recursively."""
     validation: list[Path] = []
@@ -94,7 +94,9 @@ class Recipe(Strict):
     """Prefixes of the parameters to train, the others frozen; empty: all."""
 
     transform: dict[str, int | str] = {}
+    """Sizes of g_a and g_s that differ from the usual ones."""
     hyper: dict[str, int] = {}
+    """Sizes of h_a and h_s likewise; `latent` is that of `transform`."""
     context: dict[str, int] | None = None
     """Sizes of the networks of passes with context ({}: the usual ones); none: a hyperprior without. A run may start
     from weights without them: they begin anew."""
@@ -110,35 +112,45 @@ class Recipe(Strict):
     indices: Literal["uniform", "stratified"] = "uniform"
     """How the quality indices of a batch are drawn: each by itself, or one from each of as many equal ranges."""
     distortion: Literal["mse", "ms-ssim"] = "mse"
+    """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM."""
     features: FeatureTerm | None = None
     """What is added to the distortion for the sake of machines that look at the pictures."""
     lambda_low: float = Field(20.0, gt=0)
+    """lambda of quality index 0; loss = bpp + lambda * distortion."""
     lambda_high: float = Field(8000.0, gt=0)
-    """lambda of quality index 0 and 63, the others spaced geometrically; loss = bpp + lambda * distortion."""
+    """lambda of quality index 63, the others spaced geometrically."""
     balance: float = Field(0.5, ge=0, le=1)
     """Each sample's loss is divided by lambda ** balance, or the high rates would dominate the gradient."""
 
     steps: int = Field(ge=1)
+    """The run ends after so many steps, or after `minutes` if that comes first."""
     minutes: float | None = Field(None, gt=0)
-    """The run ends after `steps` or `minutes`, whichever comes first; the schedule follows the share that is done."""
+    """The schedule follows the share that is done, of steps or of minutes, whichever is larger."""
     phases: list[Phase]
+    """Stretches of the run, in order."""
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon: matrices with Muon (Jordan et al. 2024), the rest with AdamW."""
     learning_rate: float = 1e-3
     """The highest: it rises over `warmup_steps` and falls along a half cosine, to a thousandth."""
-    warmup_steps: int = 300
+    warmup_steps: int = Field(300, ge=0)
+    """Steps in which the learning rate rises; never more than 5% of the run."""
     tail: float = Field(0.0, ge=0, lt=1)
     """Share of the run, at its end, with a constant learning rate of 3% of the highest; the cosine ends before."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
+    """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    """Of everything but the exact layers."""
+    devices: int = Field(1, ge=1)
+    """GPUs to train on; each takes its own batch."""
     compile: bool = False
     """Compile the step with torch.compile: a third less time, after some minutes of compiling for each size of crop. It
     needs a C++ compiler on a CPU."""
     workers: int = 1
     """Threads that prepare crops."""
     checkpoint_minutes: float = 5.0
+    """Between checkpoints, each with a validation."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -199,18 +211,22 @@ class CircuitPhase(Strict):
 class CircuitRecipe(Strict):
     """The schema of a recipe for a probabilistic circuit. Paths are relative to the working directory."""
 
+    sizes: ClassVar = {"smoothing": Smoothing}
     kind: Literal["circuit"]
-    name: str
+    name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
+    """Of all that is random."""
     data: Path | None = None
     """A set of equal-shaped samples: .npy, .npz, idx, idx.gz, or a folder of pictures."""
     pictures: list[Path] = []
+    """Instead of a set: folders of photographs to take patches from, searched recursively."""
     halved: list[Path] = []
-    """Instead of a set: folders of photographs to take patches from, searched recursively; at full or at half size."""
+    """Such folders, of which the pictures are taken at half size."""
     patch: tuple[int, int] = (16, 16)
     """Height and width of the patches."""
     patches: int = Field(100_000, ge=2)
+    """How many of them."""
     licence: str | None = None
     """Of the training data, for the model's card."""
     held_out: float = Field(0.05, ge=0, lt=1)
@@ -241,12 +257,16 @@ class CircuitRecipe(Strict):
     coarse_below: float = Field(30.0, ge=0)
     """Parameters expected fewer times than this are stored with fewer digits."""
     growing_noise: float = Field(0.3, gt=0)
+    """How far the two states that one becomes are apart."""
 
     epochs: float = Field(gt=0)
+    """The run ends after so many passes over the items, or after `minutes` if that comes first."""
     minutes: float | None = Field(None, gt=0)
-    """The run ends after `epochs` or `minutes`, whichever comes first; the schedule follows the share that is done."""
+    """The schedule follows the share that is done, of epochs or of minutes, whichever is larger."""
     phases: list[CircuitPhase]
+    """Stretches of the run, in order."""
     checkpoint_minutes: float = 5.0
+    """Between checkpoints, each with a validation."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CircuitRecipe:
@@ -261,30 +281,80 @@ class CircuitRecipe(Strict):
         return self
 
 
-def recipe_kind(path: Path | str) -> str:
-    """What a recipe trains: 'image' unless it says otherwise. Raises InputError when it cannot be read."""
-    return str(_read(path).get("kind", "image"))
+class PhotoSource(Strict):
+    """A folder of pictures."""
+
+    folder: Path
+    """Searched recursively."""
+    share: float = Field(gt=0)
+    """Of the crops."""
+    downscale: tuple[float, float] = (1.0, 1.0)
+    """Each crop is taken from the picture shrunk by a random factor in this range."""
+    native: float = Field(0.0, ge=0, le=1)
+    """Share of the source's crops that are not shrunk."""
+    hold_out: int = Field(0, ge=0)
+    """Pictures, evenly spread over the folder, that are kept for validation (and shrunk by the middle of the range)."""
+
+
+class PhotoRecipe(Strict):
+    """The schema of a recipe of kind `photo`. Paths are relative to the working directory."""
+
+    sizes: ClassVar = {"network": InterpolationConfig}
+    kind: Literal["photo"]
+    name: Name
+    """Name of the model and of the run's folder."""
+    seed: int = 1
+    """Of all that is random."""
+    sources: list[PhotoSource] = Field(min_length=1)
+    """Folders of pictures."""
+    blur: float = Field(0.3, ge=0, le=1)
+    """Share of the crops that are softened a little, as film and lenses do."""
+    noise: float = Field(0.3, ge=0, le=1)
+    """Share of the crops that get noise of a deviation up to 3."""
+    deep: float = Field(0.15, ge=0, le=1)
+    """Share of the batches whose crops have 16 bits."""
+    start_from: Path | None = None
+    """A checkpoint whose averaged weights the run starts with."""
+    network: dict[str, int] = {}
+    """Sizes of the network that differ from the usual ones."""
+    crop: int = Field(128, ge=32, multiple_of=16)
+    """Side of the square crops, pixels."""
+    batch: int = Field(4, ge=1)
+    """Crops a step."""
+    levels: int = Field(4, ge=1)
+    """Levels of the interpolation, from the finest, whose code length is the loss."""
+    steps: int = Field(ge=1)
+    """The run ends after so many steps, or after `minutes` if that comes first."""
+    minutes: float | None = Field(None, gt=0)
+    """The schedule follows the share that is done, of steps or of minutes, whichever is larger."""
+    learning_rate: float = 2e-3
+    """The highest: it rises over `warmup_steps` and falls in a straight line, to a hundredth."""
+    warmup_steps: int = Field(200, ge=0)
+    """Steps in which the learning rate rises; never more than 5% of the run."""
+    exact_from: float = Field(0.85, ge=0, le=1)
+    """Share of the run after which the integer layers' rounding is applied."""
+    ema: float = Field(0.998, ge=0, lt=1)
+    """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
+    workers: int = Field(1, ge=1)
+    """Threads that prepare crops."""
+    checkpoint_minutes: float = 5.0
+    """Between checkpoints, each with a validation."""
+
+    def config(self) -> InterpolationConfig:
+        try:
+            return InterpolationConfig(**self.network)
+        except TypeError as e:
+            raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
+
+
+SCHEMAS: dict[str, type[Recipe] | type[CircuitRecipe] | type[PhotoRecipe]] = {
+    "image": Recipe,
+    "circuit": CircuitRecipe,
+    "photo": PhotoRecipe,
+}
+"""What each kind of recipe is checked against."""
 
 
 def load_recipe(path: Path | str, **overrides: object) -> Recipe:
     """Read and check the recipe of an image model. Raises InputError with one sentence a fault."""
     return load_as(Recipe, path, overrides)
-
-
-def _read(path: Path | str) -> dict[str, Any]:
-    try:
-        text = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise InputError(f"{path}: cannot read the recipe: {e}") from None
-    if not isinstance(text, dict):
-        raise InputError(f"{path}: a recipe is a mapping of names to values")
-    return text
-
-
-def load_as(schema: type[_R], path: Path | str, overrides: dict[str, object]) -> _R:
-    """Read and check a recipe of any kind. Raises InputError with one sentence a fault."""
-    try:
-        return schema(**{**_read(path), **overrides})
-    except ValidationError as e:
-        faults = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'recipe'}: {x['msg']}" for x in e.errors())
-        raise InputError(f"{path}: {faults}") from None
