@@ -18,7 +18,7 @@ import numpy as np
 from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
-from .registry import check_digest
+from .model_file import check_digest
 
 __all__ = ["PORTION", "Block", "BlockCoding", "codes"]
 

@@ -26,7 +26,7 @@ from .compressai_networks import (
 )
 from .image import ImageCodec
 from .latent_coding import Parts
-from .registry import parse_tensors
+from .model_file import parse_tensors
 from .samples import psnr_of
 from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
 

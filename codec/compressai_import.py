@@ -31,7 +31,7 @@ from .compressai_checkpoint import Checkpoint, read_checkpoint
 from .compressai_codec import KIND, ImportedCodec
 from .compressai_networks import REACH, TransformSizes
 from .latent_coding import synthesis_digest
-from .registry import parse_tensors, save_model
+from .model_file import parse_tensors, save_model
 from .tiles import DOWN
 
 __all__ = ["NETWORKS", "import_compressai"]

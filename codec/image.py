@@ -43,8 +43,8 @@ from ..errors import InputError, ModelError, UnknownModel
 from . import registry, targets
 from .alpha import alpha_chunks, alpha_of
 from .latent_coding import LatentCoding
+from .model_file import check_digest
 from .refine import DEFAULT_EFFORT, multiplier, steps_of
-from .registry import check_digest
 from .samples import check_region, join, picture_fields, psnr_of, split, to_numpy
 from .tiles import DOWN, Box, boxes_of, latent_size, meet, paste, reach
 

@@ -30,8 +30,8 @@ from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
 from ..errors import CorruptFile, InputError, ModelError
+from .model_file import parse_tensors
 from .refine import refined
-from .registry import parse_tensors
 from .samples import planes_of, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, paste
 from .transforms import Analysis, Synthesis, TransformConfig

@@ -26,7 +26,8 @@ from lecodec.codec.choice import named_lossless
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.compressai_import import import_compressai
 from lecodec.codec.image import load
-from lecodec.codec.registry import list_models, save_model
+from lecodec.codec.model_file import save_model
+from lecodec.codec.registry import list_models
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 from lecodec.eval.pictures import bundled

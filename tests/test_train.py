@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import lecodec
+from lecodec.codec.model_file import read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
-from lecodec.codec.registry import read_card
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits

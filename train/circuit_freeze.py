@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..bitstream import NO_DIGEST
 from ..codec.circuit import CircuitCoder
-from ..codec.registry import save_model
+from ..codec.model_file import save_model
 from ..entropy.circuit_coding import CircuitCoding
 from ..errors import InputError
 from .circuit_data import YCOCG_LEVELS

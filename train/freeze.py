@@ -19,8 +19,8 @@ import torch
 from ..bitstream import check_writable
 from ..codec.image import ImageCodec
 from ..codec.latent_coding import coding_kind, receptive_field, synthesis_digest
+from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from ..codec.network import ImageNetwork
-from ..codec.registry import load_tensors, parse_tensors, read_card, save_model
 from ..entropy.hyperprior_coding import table_tensors
 from ..errors import InputError
 from .calibrate import calibrated_tables

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..bitstream import NO_DIGEST
+from ..codec.model_file import save_model
 from ..codec.photo import PhotoCoder
-from ..codec.registry import save_model
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..entropy.interpolation_network import InterpolationNetwork
 from ..errors import InputError
