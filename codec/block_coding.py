@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header
+from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
+from .domain import domain_of
 from .model_file import check_digest
 
-__all__ = ["PORTION", "Block", "BlockCoding", "codes"]
+__all__ = ["PORTION", "Block", "BlockCoding"]
 
 PORTION = 2**23
 """Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
@@ -50,26 +51,6 @@ class Block:
         return self.shape[0] // self.header.height
 
 
-def codes(card: Mapping[str, Any], header: Header) -> bool:
-    """Whether the model with this card codes the blocks of such a file: its kind of samples, their depth, their shape.
-
-    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have, 256
-    if a circuit's does not say; a photo model's that does not say codes any depth.
-    """
-    kind = card.get("kind")
-    if kind == "photo":
-        levels = card.get("levels", 2**16)
-        return header.media != SET and isinstance(levels, int) and levels >= 2**header.bit_depth
-    if kind != "circuit":
-        return True  # a coder of the caller's own
-    if card.get("levels", 256) != 2**header.bit_depth:
-        return False
-    if header.items is None:
-        return "patch" in card
-    shape = card.get("item_shape")
-    return "patch" not in card and isinstance(shape, list) and _squeezed(shape) == _squeezed(header.items.shape)
-
-
 class BlockCoding:
     """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
     `decode_tensor` puts its results.
@@ -78,6 +59,7 @@ class BlockCoding:
     def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
         self.coder, self.device = coder, device
         self.card: dict[str, Any] = dict(card or {})
+        self._domain = domain_of(self.card)  # None: a coder of the caller's own
         self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
 
     def _write(self, blocks: Sequence[Block]) -> Iterator[tuple[bytes, bytes]]:
@@ -93,8 +75,8 @@ class BlockCoding:
         """The shape in which a coder gets a block: items as the model knows them."""
         if block.header.items is None:
             return block.shape
-        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else block.header.items.shape
-        return (block.items, *shape)
+        known = None if self._domain is None else self._domain.item_shape
+        return (block.items, *(known or block.header.items.shape))
 
     def _read(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The samples of each block as rows, in order, their digests compared."""
@@ -113,8 +95,8 @@ class BlockCoding:
             where = f"byte {block.content.offset}"
             if self.coder is None or block.header.parse_digest == NO_DIGEST:
                 raise CorruptFile(f"{where}: coding method {MODEL} (model), but the header names no model")
-            if not codes(self.card, block.header):
-                raise CorruptFile(f"{where}: {_contents(block.header)}, but {self._name} codes {_domain(self.card)}")
+            if self._domain is not None and not self._domain.fits(block.header):
+                raise CorruptFile(f"{where}: {_contents(block.header)}, but {self._name} codes {self._domain}")
         assert self.coder is not None
         payloads = [b.content.payload[1:] for b in blocks]
         return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
@@ -127,8 +109,8 @@ class BlockCoding:
 
     def _check_domain(self, header: Header) -> None:
         """Whether the model codes the samples of a file that is to be written. Raises InputError."""
-        if self.coder is not None and not codes(self.card, header):
-            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(header)}")
+        if self.coder is not None and self._domain is not None and not self._domain.fits(header):
+            raise InputError(f"{self._name} codes {self._domain}, not {_contents(header)}")
 
     @property
     def _name(self) -> str:
@@ -150,19 +132,7 @@ def _portions(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield portion
 
 
-def _squeezed(shape: Sequence[int]) -> list[int]:
-    return [n for n in shape if n != 1]
-
-
 def _contents(header: Header) -> str:
     """What a file holds, for messages."""
     kind = "pictures" if header.items is None else f"items of the shape {list(header.items.shape)}"
     return f"{kind} of {header.bit_depth} bits"
-
-
-def _domain(card: Mapping[str, Any]) -> str:
-    """What a model codes, for messages."""
-    levels = card.get("levels", 256)
-    if card.get("kind") == "photo" or "patch" in card:
-        return f"pictures of {levels} levels"
-    return f"items of the shape {list(card.get('item_shape', ()))} of {levels} levels"

@@ -30,20 +30,20 @@ from .model_file import parse_tensors
 from .samples import psnr_of
 from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
 
-__all__ = ["KIND", "ImportedCodec"]
+__all__ = ["ImportedCodec"]
 
-KIND = "compressai"
-"""Of a model, in its card."""
 WINDOW = {"cpu": 2**11, "cuda": 2**14}
 """Positions of y that a transform works on at a time. At half the resolution N channels of one position are 64 N
 numbers, and three such planes at a time 100 to 150 kB: 200 to 300 MB on a CPU."""
 
 
 class ImportedCodec(ImageCodec):
-    """As `ImageCodec`, for models of the kind KIND; quality makes no difference.
+    """As `ImageCodec`, for models of the kind "compressai"; quality makes no difference.
 
     Raises ModelError when tensors and card do not make a codec.
     """
+
+    one_rate = True
 
     def _parts(self, tensors: Mapping[str, np.ndarray]) -> Parts:
         try:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..errors import ModelError, UnknownModel
+from ..kinds import kind_of, named
 from .model_file import ModelCard, load_tensors, read_card
 
 if TYPE_CHECKING:
     from .image import ImageCodec
     from .lossless import LosslessCodec
+
+    Codec = TypeVar("Codec", ImageCodec, LosslessCodec)
 
 __all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for"]
 
@@ -82,16 +85,36 @@ def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -
     return (exact or found)[0]
 
 
+@overload
 def load(
-    name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None
+    name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: None = ...
+) -> ImageCodec | LosslessCodec: ...
+
+
+@overload
+def load(
+    name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: type[Codec]
+) -> Codec: ...
+
+
+def load(
+    name: str = "image",
+    device: str = "cpu",
+    *,
+    model: str | os.PathLike[str] | None = None,
+    of: type[ImageCodec | LosslessCodec] | None = None,
 ) -> ImageCodec | LosslessCodec:
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda". An `ImageCodec` or, of the
-    kinds "circuit" and "photo", a `LosslessCodec`.
+    kinds "circuit" and "photo", a `LosslessCodec`; of: the one of the two that is wanted.
 
-    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device).
+    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device), and what
+    `of.refusal` says for a model of the other class.
     """
     path = find_model(model or name).path
-    return _load(path, os.stat(path).st_mtime_ns, device)
+    codec = _load(path, os.stat(path).st_mtime_ns, device)
+    if of is not None and not isinstance(codec, of):
+        raise of.refusal(codec.card)
+    return codec
 
 
 def load_for(
@@ -117,21 +140,12 @@ def _load(path: Path, _changed: int, device: str) -> ImageCodec | LosslessCodec:
 
 
 def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> ImageCodec | LosslessCodec:
-    kind = card.get("kind", "image")
-    if kind == "image":
-        from .image import ImageCodec
-
-        return ImageCodec(tensors, card, device)
-    if kind == "compressai":
-        from .compressai_codec import ImportedCodec
-
-        return ImportedCodec(tensors, card, device)
-    if kind == "circuit":
-        from .circuit import CircuitCoder as Coder
-    elif kind == "photo":
-        from .photo import PhotoCoder as Coder
-    else:
-        raise ModelError(f"a model of the kind {kind!r}, which a newer version of lecodec may know")
+    kind = kind_of(card)
+    if kind is None:
+        raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    made = named(kind.load)(tensors, card, device)
+    if not kind.domain:
+        return made
     from .lossless import LosslessCodec
 
-    return LosslessCodec(Coder(tensors, card, device), card, device)
+    return LosslessCodec(made, card, device)

@@ -147,10 +147,11 @@ class LecodecCodec:
         if effort is not None:
             self.name += f":effort={effort}"
         self._effort = 1 if effort is None else effort
-        from ..codec.image import load
+        from ..codec.image import ImageCodec
+        from ..codec.registry import load
 
-        self._codec = load("image", device=device, model=model)
-        if self._codec.card.get("kind") == "compressai":  # has one rate, whatever the quality
+        self._codec = load(device=device, model=model, of=ImageCodec)
+        if self._codec.one_rate:
             self.ladder = (1.0,)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
         header = read_header(self.encode(np.zeros((16, 16, 3), np.uint8), self.ladder[0]))

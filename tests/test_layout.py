@@ -20,11 +20,12 @@ ROOT = Path(lecodec.__file__).parent
 PACKAGES = ("bitstream", "codec", "entropy", "eval", "train")
 BELOW = {
     "errors": set(),
+    "kinds": set(),
     "bitstream": {"errors"},
     "entropy": {"errors"},
-    "codec": {"entropy", "bitstream", "errors"},
+    "codec": {"entropy", "bitstream", "errors", "kinds"},
     "eval": {"codec", "entropy", "bitstream", "errors", "lecodec"},
-    "train": {"eval", "codec", "entropy", "bitstream", "errors"},
+    "train": {"eval", "codec", "entropy", "bitstream", "errors", "kinds"},
     "lecodec": {"codec", "bitstream", "errors"},
     "jobs": {"bitstream"},
     "loaded": {"codec", "bitstream"},

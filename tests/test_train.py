@@ -19,10 +19,11 @@ from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.errors import InputError, ModelError, OutputExists
+from lecodec.kinds import KINDS, named
 from lecodec.train import loop
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
-from lecodec.train.loop import SCHEMAS, load_checkpoint, train
+from lecodec.train.loop import load_checkpoint, train
 from lecodec.train.objectives import balance_weight, quality_lambda
 from lecodec.train.recipe import load_as, load_recipe, recipe_kind
 from lecodec.train.synthetic import harden
@@ -188,7 +189,7 @@ def test_missing_things_are_named(recipe, tmp_path):
 
 def test_shipped_recipes_are_valid():
     for path in sorted((Path(lecodec.__file__).parent / "train" / "recipes").glob("*.yaml")):
-        assert load_as(SCHEMAS[recipe_kind(path)], path, {}).name == path.stem
+        assert load_as(named(KINDS[recipe_kind(path)].recipe), path, {}).name == path.stem
 
 
 def test_crops_are_reproducible_and_in_range(pictures):

@@ -25,16 +25,15 @@ from torch import Tensor, nn
 from ..codec.network import ImageNetwork, decoding_macs, start_from_statistics
 from ..codec.tiles import DOWN
 from ..errors import InputError, ModelError
+from ..kinds import KINDS, named
 from .checkpoint import load_checkpoint, log_metrics, save_checkpoint
-from .circuit import train_circuit
 from .data import CropStream, load_pictures
 from .features import FeatureDistance
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
-from .photo import PhotoRecipe, train_photo
-from .recipe import CircuitRecipe, Phase, Recipe, load_as, recipe_kind
+from .recipe import Phase, Recipe, load_as, recipe_kind
 from .rounding import rounding_of
 
-__all__ = ["SCHEMAS", "load_checkpoint", "train", "weights_of"]
+__all__ = ["load_checkpoint", "train", "train_image", "weights_of"]
 
 ANEW = "hyperprior.context."
 """What `start_from` may lack."""
@@ -43,8 +42,6 @@ POOL = 2048
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
 TAIL_RATE = 0.03
 """The learning rate of a recipe's `tail`, against the highest."""
-SCHEMAS = {"image": Recipe, "circuit": CircuitRecipe, "photo": PhotoRecipe}
-"""What each kind of recipe is checked against."""
 
 
 def train(
@@ -62,23 +59,24 @@ def train(
     the file's. accelerator: 'auto', 'cpu' or 'cuda'. Raises InputError for a bad recipe, folder or checkpoint, and when
     the folder holds a run and `resume` is off.
     """
-    schema = SCHEMAS.get(kind := recipe_kind(recipe_path))
-    if schema is None:
-        raise InputError(f"{recipe_path}: kind {kind!r}; there are {', '.join(SCHEMAS)}")
-    recipe = load_as(schema, recipe_path, overrides or {})
+    trained = {name: kind for name, kind in KINDS.items() if kind.train}
+    kind = trained.get(name := recipe_kind(recipe_path))
+    if kind is None:
+        raise InputError(f"{recipe_path}: kind {name!r}; there are {', '.join(trained)}")
+    recipe = load_as(named(kind.recipe), recipe_path, overrides or {})
     folder = Path(runs) / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
-    if not isinstance(recipe, Recipe):
-        folder.mkdir(parents=True, exist_ok=True)
-        say = progress or _print_line
-        if isinstance(recipe, PhotoRecipe):
-            return train_photo(recipe, folder, say, resume=resume, accelerator=accelerator)
-        return train_circuit(recipe, folder, say, resume=resume, accelerator=accelerator)
+    folder.mkdir(parents=True, exist_ok=True)
+    how = {"resume": resume, "accelerator": accelerator}
+    return named(kind.train)(recipe, folder, progress or _print_line, **how)
+
+
+def train_image(recipe: Recipe, folder: Path, say: Callable[[str], None], *, resume: bool, accelerator: str) -> Path:
+    """Run the recipe of an image model in a folder, from its checkpoint if there is one. See `train`."""
     from lightning.fabric import Fabric
     from lightning.fabric.loggers import TensorBoardLogger
 
-    folder.mkdir(parents=True, exist_ok=True)
     fabric = Fabric(
         accelerator=accelerator,
         devices="auto" if accelerator != "cpu" and torch.cuda.is_available() else 1,
@@ -86,7 +84,6 @@ def train(
         loggers=TensorBoardLogger(folder, name="", version=""),
     )
     fabric.launch()
-    say = progress or _print_line
     _Run(fabric, recipe, folder, say if fabric.is_global_zero else lambda _: None).go()
     return folder
 
