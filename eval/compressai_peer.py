@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CodecError, InputError
-from ._extras import extra
 from .compressai_coding import NetworkCoding
+from .quality._extras import extra
 
 if TYPE_CHECKING:
     from .peers import Codec

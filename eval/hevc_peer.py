@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CodecError, InputError
-from ._extras import extra
+from .quality._extras import extra
 
 __all__ = ["HevcCodec"]
 

@@ -45,8 +45,8 @@ from PIL import Image, features
 
 from ..bitstream import read_header
 from ..errors import CodecError, InputError
-from ._extras import extra
 from .machine.task import IDENTITY
+from .quality._extras import extra
 
 __all__ = ["Codec", "LecodecCodec", "PillowCodec", "codec_by_name", "suffix_of", "unique_name"]
 

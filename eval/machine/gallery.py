@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import CodecError, InputError
-from ..metrics import SOUND_METRICS
+from ..quality.metrics import SOUND_METRICS
 from .laboratory import file_of
 from .task import IDENTITY, Coded
 

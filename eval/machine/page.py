@@ -19,7 +19,7 @@ from typing import Any
 
 from ...bitstream import atomic_write
 from ...errors import CodecError
-from .._extras import extra
+from ..quality._extras import extra
 from . import gallery, tables
 from .cells import BITS_A_PIXEL, KBITS_A_SECOND, escaped, markdown
 from .figures import Summary

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...bitstream import atomic_write
-from .._extras import extra
+from ..quality._extras import extra
 from .cells import Unit
 from .figures import Point
 from .task import IDENTITY
