@@ -45,7 +45,7 @@ _PARAMS = (
 
 
 class HevcCodec:
-    """A `Codec` (see `peers`). The setting is x265's constant rate factor: 51 is the smallest file."""
+    """A `Codec` (see `codecs`). The setting is x265's constant rate factor: 51 is the smallest file."""
 
     name = "hevc"
     suffix = ".hevc"

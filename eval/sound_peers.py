@@ -34,8 +34,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import CodecError, InputError
-from .machine.task import IDENTITY
-from .peers import Codec
+from .codecs.codec import IDENTITY, Codec
 from .plugins import is_plugin, plugin_codec
 from .quality._extras import extra
 

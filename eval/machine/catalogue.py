@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..peers import unique_name
+from ..codecs.codec import unique_name
 from ..plugins import is_plugin
 from ..quality.packaged import machine_extra
 from .classification import Top1

@@ -21,7 +21,8 @@ import numpy as np
 
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
-from ..peers import Codec, codec_by_name, suffix_of, unique_name
+from ..codecs.codec import Codec, suffix_of, unique_name
+from ..peers import codec_by_name
 from ..quality import metrics as quality
 from ..quality.networks import CROP, ImageNetwork, distance
 from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
