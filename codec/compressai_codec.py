@@ -25,7 +25,7 @@ from .compressai_networks import (
     TransformSizes,
 )
 from .image import ImageCodec
-from .latent_coding import Parts
+from .latent_coding import Parts, check_shapes
 from .model_file import parse_tensors
 from .samples import psnr_of
 from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
@@ -53,9 +53,7 @@ class ImportedCodec(ImageCodec):
         entropy = ImportedCoding(parse_tensors(tensors))
         if entropy.latent != sizes.latent or entropy.hyper not in (0, sizes.features):
             raise ModelError("the model's entropy model does not fit its transforms")
-        # Before memory is taken for networks of that size.
-        if getattr(tensors.get("g_a.0.weight"), "shape", None) != (sizes.features, 3, 5, 5):
-            raise ModelError("the model's weights do not fit the g_a that its card describes")
+        check_shapes(tensors, sizes.shapes(bool(entropy.hyper)))
         h_a = NoHyperAnalysis()
         if entropy.hyper:
             h_a = HyperAnalysis(sizes, entropy.z_median, entropy.has_means, self.device)

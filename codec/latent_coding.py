@@ -39,7 +39,7 @@ from .windows import windows
 if TYPE_CHECKING:
     from ..entropy.imported_coding import ImportedCoding
 
-__all__ = ["LatentCoding", "Parts", "entropy_model_of", "receptive_field", "synthesis_digest"]
+__all__ = ["LatentCoding", "Parts", "check_shapes", "entropy_model_of", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
@@ -124,6 +124,9 @@ class LatentCoding:
         entropy = entropy_model_of(self.card)(parse_tensors(tensors))
         if (entropy.latent, entropy.hyper) != (transform.latent, hyper.hyper):
             raise ModelError("the model's entropy model does not fit its transforms")
+        if transform.most_blocks > len(tensors):  # more names than there is time to compare
+            raise _misfit("g_a or g_s")
+        check_shapes(tensors, {**transform.shapes(), "h_a": hyper.analysis_shapes()})
         # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
         return Parts(
             entropy,
@@ -245,6 +248,20 @@ class LatentCoding:
         return [to_numpy(samples, header) for samples in out]
 
 
+def check_shapes(tensors: Mapping[str, np.ndarray], networks: Mapping[str, Mapping[str, tuple[int, ...]]]) -> None:
+    """Compare the tensors of a model file with the networks that its card describes, before memory is taken for these.
+    networks: by prefix, the shapes by name. Raises ModelError.
+    """
+    for prefix, wanted in networks.items():
+        found = {name: array.shape for name, array in tensors.items() if name.startswith(f"{prefix}.")}
+        if found != {f"{prefix}.{name}": shape for name, shape in wanted.items()}:
+            raise _misfit(prefix)
+
+
+def _misfit(network: str) -> ModelError:
+    return ModelError(f"the model's weights do not fit the {network} that its card describes")
+
+
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
@@ -266,6 +283,6 @@ def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], de
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError:
-        raise ModelError(f"the model's weights do not fit the {prefix} that its card describes") from None
+        raise _misfit(prefix) from None
     network.eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,27 @@ class HyperConfig:
     hyper: int = 96
     """Channels of z at 1/64."""
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+
+    def analysis_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor of h_a, computed: a file may claim sizes for which there is no memory."""
+        m, w = self.latent, self.width
+        layers = {
+            "stem": (w, 4 * m, 1, 1),
+            "mix2": (w, 1, 3, 3),
+            "wide2": (w, w, 1, 1),
+            "down": (w, 4 * w, 1, 1),
+            "mix4": (w, 1, 3, 3),
+            "wide4": (w, w, 1, 1),
+            "head": (self.hyper, w, 1, 1),
+        }
+        weights = {f"{name}.weight": shape for name, shape in layers.items()}
+        biases = {f"{name}.bias": shape[:1] for name, shape in layers.items()}
+        return {**weights, **biases, "gain_y.value": (KNOTS, m), "gain_z.value": (KNOTS, self.hyper)}
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -76,6 +97,10 @@ GAIN_LINE = (-0.13, 2.86)
 orthonormal transform at lambda = 20 and 8000."""
 
 
+KNOTS = 16
+"""Rows of an `IndexTable`."""
+
+
 class IndexTable(nn.Module):
     """Values that depend on the quality index: index [B] -> [B, C], linear between `knots` learned rows.
 
@@ -83,7 +108,7 @@ class IndexTable(nn.Module):
     the parameters, so that one learning rate suits values of any size. start: the values at index 0 and 63.
     """
 
-    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, knots: int = 16):
+    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, knots: int = KNOTS):
         super().__init__()
         line = torch.linspace(*start, knots)[:, None] / scale
         self.value = nn.Parameter(line.expand(knots, channels).clone())
