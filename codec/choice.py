@@ -13,11 +13,11 @@ import os
 import numpy as np
 
 from ..bitstream import LOSSLESS, NO_DIGEST, SET, Header, ItemSet, geometry
-from ..errors import UnknownModel
+from ..errors import ModelError, UnknownModel
 from .domain import domain_of
 from .lossless import BLOCK, LosslessCodec, checked_set
 from .model_file import ModelCard
-from .registry import find_model, list_models, load
+from .registry import find_model, list_models, load, pass_over
 
 __all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set"]
 
@@ -54,7 +54,9 @@ def lossless_for_set(
 
 
 def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
-    """The codecs of all circuits at hand that code the items of a set [N, ...]. Raises InputError (no set)."""
+    """The codecs of all circuits at hand that code the items of a set [N, ...]; what is damaged is passed over. Raises
+    InputError (no set).
+    """
     samples = checked_set(samples)
     width, height, channels = geometry(samples.shape[1:])
     header = _header(
@@ -65,8 +67,14 @@ def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec
         bit_depth=8 * samples.itemsize,
         items=ItemSet(samples.shape[1:], len(samples), 1),
     )
-    cards = [card for card in list_models() if _fits(card, header)]
-    return [load(device=device, model=card.path, of=LosslessCodec) for card in cards]
+    codecs = []
+    for card in list_models():
+        if _fits(card, header):
+            try:
+                codecs.append(load(device=device, model=card.path, of=LosslessCodec))
+            except ModelError as error:
+                pass_over(card.path, error)
+    return codecs
 
 
 def _fits(card: ModelCard, header: Header) -> bool:

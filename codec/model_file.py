@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,8 +41,10 @@ class ModelCard:
 def read_card(path: Path | str) -> ModelCard:
     """The card of a model file, its weights left unread. Raises ModelError for a file that is not a model."""
     path = Path(path)
-    stat = os.stat(path)
-    return _read_card(path, stat.st_mtime_ns, stat.st_size)
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe waits for whoever writes to it
+        raise ModelError(f"{path} is not a model: it is not a regular file")
+    return _read_card(path, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=64)

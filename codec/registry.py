@@ -8,12 +8,14 @@ A shipped model is never removed or renamed: files in the world name its parse d
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
-from ..errors import ModelError, UnknownModel
+from ..errors import ModelError, ModelWarning, UnknownModel
 from ..kinds import kind_of, named
 from .model_file import ModelCard, load_tensors, read_card
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     Codec = TypeVar("Codec", ImageCodec, LosslessCodec)
 
-__all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for"]
+__all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
 SHIPPED = Path(__file__).parent / "models"
 ALIASES = {"image": "image-3", "photo": "photo-1"}
@@ -35,22 +37,39 @@ def _folders() -> list[Path]:
     return [SHIPPED, *extra]
 
 
-def _files() -> list[Path]:
-    files = []
+def _files() -> Iterator[Path]:
     for place in _folders():
-        files += [place] if place.is_file() else sorted(place.glob("*.safetensors"))
-    return files
+        if os.path.isdir(place):
+            yield from sorted(place.glob("*.safetensors"))
+        elif os.path.lexists(place):
+            yield place
+
+
+def _cards() -> Iterator[ModelCard]:
+    """Those of `list_models`, each read when it is asked for: what is found among the shipped ones needs no others."""
+    for path in _files():
+        try:
+            yield read_card(path)
+        except OSError as error:  # ModelError is one: a foreign or unreadable file in the folder
+            pass_over(path, error)
 
 
 def list_models() -> list[ModelCard]:
-    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). No model: passed over."""
-    cards = []
-    for path in _files():
-        try:
-            cards.append(read_card(path))
-        except OSError:  # ModelError is one: a foreign or unreadable file in the folder
-            continue
-    return cards
+    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). What is no model is
+    passed over.
+    """
+    return list(_cards())
+
+
+_passed_over: set[tuple[Path, str]] = set()
+
+
+def pass_over(path: Path, error: OSError) -> None:
+    """Say with a ModelWarning, once in a process, that a model at hand cannot be used."""
+    reason = str(error) if isinstance(error, ModelError) else f"{path}: {error.strerror}"
+    if (path, reason) not in _passed_over:
+        _passed_over.add((path, reason))
+        warnings.warn(f"{reason}; it is passed over", ModelWarning, stacklevel=2)
 
 
 def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
@@ -60,14 +79,16 @@ def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
     """
     name = os.fspath(name or "image")
     wanted = ALIASES.get(name, name)
-    cards = list_models()
-    for card in cards:
+    names: set[str] = set()
+    for card in _cards():
         if card.name == wanted:
             return card
+        names.add(card.name)
     if os.path.isfile(name):
         return read_card(name)
-    names = ", ".join(sorted({c.name for c in cards})) or "none"
-    raise UnknownModel(f"no model {name!r}: it is neither a file nor one of those at hand ({names})")
+    raise UnknownModel(
+        f"no model {name!r}: it is neither a file nor one of those at hand ({', '.join(sorted(names)) or 'none'})"
+    )
 
 
 def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -> ModelCard:
@@ -75,14 +96,18 @@ def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -
 
     Raises UnknownModel.
     """
-    found = [c for c in list_models() if c.parse_digest == parse_digest.hex()]
-    if not found:
+    first = None
+    for card in _cards():
+        if card.parse_digest == parse_digest.hex():
+            if synthesis_digest is None or card.synthesis_digest == synthesis_digest.hex():
+                return card
+            first = first or card
+    if first is None:
         raise UnknownModel(
             f"no model with parse digest {parse_digest.hex()} is at hand: name its file with --model, "
             "or its folder in LECODEC_MODELS"
         )
-    exact = [c for c in found if synthesis_digest is not None and c.synthesis_digest == synthesis_digest.hex()]
-    return (exact or found)[0]
+    return first
 
 
 @overload

@@ -37,6 +37,7 @@ BELOW = {
     "cli_eval": {"eval", "console", "jobs", "options"},
     "paths": {"console", "jobs", "errors"},
     "cli": {
+        "errors",
         "train",
         "codec",
         "bitstream",
