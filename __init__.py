@@ -161,9 +161,10 @@ def encode(
 
         bits = 8 * getattr(samples, "itemsize", 1)
         return lossless_for_pictures(bits, device, model=model).encode(samples, tile=tile, metadata=metadata)
-    from .codec.image import load
+    from .codec.image import ImageCodec
+    from .codec.registry import load
 
-    codec = load(device=device, model=model)
+    codec = load(device=device, model=model, of=ImageCodec)
     return codec.encode(samples, quality, bpp=bpp, psnr=psnr, size=size, tile=tile, metadata=metadata, effort=effort)
 
 

@@ -26,10 +26,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP, SetLayout
 from .cli_eval import eval_app
@@ -38,6 +40,8 @@ from .console import (
     complain,
     decoded_line,
     encoded_line,
+    escaped,
+    escaping,
     leave_stdout,
     one_sentence,
     print_table,
@@ -47,6 +51,7 @@ from .console import (
     tell,
     tested_line,
 )
+from .errors import ModelWarning
 from .jobs import Job, Task, cores, promptly_interrupted, run
 from .loaded import Codecs, NoCodec
 from .options import SETTINGS, Device, Force, Quiet
@@ -55,7 +60,21 @@ from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
 
+
+class _Commands(typer.core.TyperGroup):
+    """All commands. What they say of wrong usage reaches the terminal escaped."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with escaping():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with escaping():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
     **SETTINGS,
@@ -92,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a file name may hold bytes that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    warnings.showwarning = partial(_warned, warnings.showwarning)
     code: Any = 0
     try:
         try:
@@ -104,6 +124,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         leave_stdout()
         code = 1
     raise SystemExit(code)
+
+
+def _warned(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """Say in our own words that a model is passed over."""
+    if issubclass(category, ModelWarning):
+        tell("LECODEC_MODELS", f"note: {message}")
+    else:
+        otherwise(message, category, *rest)
 
 
 def program() -> NoReturn:
@@ -325,7 +353,7 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
         print(shown(input.source))
         for name, value in texts.items():
             if value is not None:
-                print(f"  {name:<17} {value}")
+                print(f"  {name:<17} {escaped(str(value))}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -391,12 +419,12 @@ def _print_fields(kind: str | None) -> None:
     if kind is None:
         return
     with one_sentence("--fields"):
-        from .train.recipe import SCHEMAS
+        from .kinds import TRAINED, named
         from .train.schema import described
 
-        if kind not in SCHEMAS:
-            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(SCHEMAS)}")
-        for name, default, text in described(SCHEMAS[kind]):
+        if kind not in TRAINED:
+            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(TRAINED)}")
+        for name, default, text in described(named(TRAINED[kind].recipe)):
             print(f"{name + (f' = {default}' if default else ''):<36}  {text}".rstrip())
     raise typer.Exit
 
@@ -466,6 +494,8 @@ def _run(
     if to_stdout and as_json:
         raise typer.BadParameter("--json writes to standard output, where the data goes")
     warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what matters ends as an error or a note
+    if not quiet:
+        warnings.simplefilter("always", ModelWarning)
     report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
     with promptly_interrupted():
         try:

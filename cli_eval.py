@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .console import counting, one_sentence, print_table, tell
+from .console import counting, one_sentence, print_table, shown, tell
 from .jobs import cores
 from .options import SETTINGS, Device, Quiet
 
@@ -184,7 +184,7 @@ def report_command(
         with counting("reporting", quiet) as tick:
             page = report_of(results, output, pictures=pictures, anchor=anchor, resamples=resamples, progress=tick)
         if not quiet:
-            print(page)
+            print(shown(page))
 
 
 def _finish(skipped: Sequence[tuple[str, str]]) -> NoReturn:

@@ -27,6 +27,8 @@ __all__ = [
     "counting",
     "decoded_line",
     "encoded_line",
+    "escaped",
+    "escaping",
     "leave_stdout",
     "one_sentence",
     "print_table",
@@ -90,7 +92,7 @@ class Report:
             self._print(f"{self.sums.sentence(self.total)}, {seconds:.1f} s")
 
     def _print(self, text: str) -> None:
-        print(text, file=sys.stderr if self.to_stdout else sys.stdout, flush=True)
+        print(escaped(text), file=sys.stderr if self.to_stdout else sys.stdout, flush=True)
 
 
 class Sums:
@@ -203,13 +205,19 @@ def complain(subject: str, error: BaseException) -> None:
 
 def tell(subject: str, text: str) -> None:
     """One line on stderr."""
-    print(f"lecodec: {shown(subject)}: {text}", file=sys.stderr, flush=True)
+    print(f"lecodec: {shown(subject)}: {escaped(text)}", file=sys.stderr, flush=True)
 
 
 def shown(path: str | Path | None) -> str:
-    """A name for a message: no control characters, so that it stays on its line."""
-    text = "-" if path is None else str(path)
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    """A name for a message; "-" for none."""
+    return "-" if path is None else escaped(str(path))
+
+
+def escaped(text: str) -> str:
+    """Text from outside as a terminal may get it: what cannot be printed (control characters, ends of lines, marks that
+    turn the direction of writing, bytes that are no text) as Python writes it in a string.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def sized(count: int) -> str:
@@ -225,6 +233,18 @@ def leave_stdout() -> None:
     """After a broken pipe or a full disk: nothing more can be written, and the flush at exit shall not complain."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def escaping() -> Iterator[None]:
+    """What is said of wrong usage quotes arguments, which may be names of files."""
+    try:
+        yield
+    except Exception as error:
+        text = getattr(error, "message", None)
+        if hasattr(error, "exit_code") and isinstance(text, str):  # of click, which typer may hold inside
+            setattr(error, "message", escaped(text))  # noqa: B010
+        raise
 
 
 @contextmanager
@@ -282,7 +302,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     names = list(rows[0])
-    cells = [[f"{row[n]:.4g}" if isinstance(row[n], float) else str(row[n]) for n in names] for row in rows]
+    cells = [[f"{row[n]:.4g}" if isinstance(row[n], float) else escaped(str(row[n])) for n in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     right = [all(isinstance(row[name], (int, float)) for row in rows) for name in names]
     for line in [names, *cells]:

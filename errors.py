@@ -14,6 +14,7 @@ __all__ = [
     "InputError",
     "LimitExceeded",
     "ModelError",
+    "ModelWarning",
     "NotLecFile",
     "OutputExists",
     "TruncatedFile",
@@ -60,3 +61,7 @@ class InputError(CodecError):
 
 class OutputExists(CodecError):
     """The output exists and overwriting was not asked for."""
+
+
+class ModelWarning(UserWarning):
+    """A model file among those at hand cannot be used and is passed over: no error, since another may do."""

@@ -40,9 +40,10 @@ class Codecs:
 
     def lossy(self) -> ImageCodec:
         """The image codec of the model that the user asked for, or else of the best one. Raises NoCodec."""
-        from .codec.image import ImageCodec, load
+        from .codec.image import ImageCodec
+        from .codec.registry import load
 
-        codec = self._users("lossy", lambda: load(device=self.device, model=self.model))
+        codec = self._users("lossy", lambda: load(device=self.device, model=self.model, of=ImageCodec))
         assert isinstance(codec, ImageCodec)
         return codec
 

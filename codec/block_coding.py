@@ -18,9 +18,10 @@ import numpy as np
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, PictureLayout, SetLayout
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
-from .registry import check_digest
+from .domain import domain_of
+from .model_file import check_digest
 
-__all__ = ["PORTION", "Block", "BlockCoding", "codes", "raster_of"]
+__all__ = ["PORTION", "Block", "BlockCoding", "raster_of"]
 
 PORTION = 2**23
 """Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
@@ -53,26 +54,6 @@ def raster_of(header: Header) -> PictureLayout | SetLayout:
     return header.layout
 
 
-def codes(card: Mapping[str, Any], layout: PictureLayout | SetLayout) -> bool:
-    """Whether the model with this card codes the units of such a file: its kind of samples, their depth, their shape.
-
-    A shape is the same with and without dimensions of 1. "levels" of a card are the values that a sample may have, 256
-    if a circuit's does not say; a photo model's that does not say codes any depth.
-    """
-    kind = card.get("kind")
-    if kind == "photo":
-        levels = card.get("levels", 2**16)
-        return isinstance(layout, PictureLayout) and isinstance(levels, int) and levels >= 2**layout.bit_depth
-    if kind != "circuit":
-        return True  # a coder of the caller's own
-    if card.get("levels", 256) != 2**layout.bit_depth:
-        return False
-    if isinstance(layout, PictureLayout):
-        return "patch" in card
-    shape = card.get("item_shape")
-    return "patch" not in card and isinstance(shape, list) and _squeezed(shape) == _squeezed(layout.shape)
-
-
 class BlockCoding:
     """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
     `decode_tensor` puts its results.
@@ -81,6 +62,7 @@ class BlockCoding:
     def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
         self.coder, self.device = coder, device
         self.card: dict[str, Any] = dict(card or {})
+        self._domain = domain_of(self.card)  # None: a coder of the caller's own
         self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
 
     def _write(self, blocks: Sequence[Block]) -> Iterator[tuple[bytes, bytes]]:
@@ -97,8 +79,8 @@ class BlockCoding:
         layout = block.header.layout
         if not isinstance(layout, SetLayout):
             return block.shape
-        shape = self.card["item_shape"] if self.card.get("kind") == "circuit" else layout.shape
-        return (block.shape[0] // layout.height, *shape)
+        known = None if self._domain is None else self._domain.item_shape
+        return (block.shape[0] // layout.height, *(known or layout.shape))
 
     def _read(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The samples of each block as rows, in order, their digests compared."""
@@ -118,8 +100,8 @@ class BlockCoding:
             if self.coder is None or block.header.parse_digest == NO_DIGEST:
                 raise CorruptFile(f"{where}: coding method {MODEL} (model), but the header names no model")
             layout = raster_of(block.header)
-            if not codes(self.card, layout):
-                raise CorruptFile(f"{where}: {_contents(layout)}, but {self._name} codes {_domain(self.card)}")
+            if self._domain is not None and not self._domain.fits(layout):
+                raise CorruptFile(f"{where}: {_contents(layout)}, but {self._name} codes {self._domain}")
         assert self.coder is not None
         payloads = [b.content.payload[1:] for b in blocks]
         return self.coder.decode(payloads, [self._shape(b) for b in blocks], blocks[0].dtype)
@@ -132,8 +114,8 @@ class BlockCoding:
 
     def _check_domain(self, layout: PictureLayout | SetLayout) -> None:
         """Whether the model codes the samples of a file that is to be written. Raises InputError."""
-        if self.coder is not None and not codes(self.card, layout):
-            raise InputError(f"{self._name} codes {_domain(self.card)}, not {_contents(layout)}")
+        if self.coder is not None and self._domain is not None and not self._domain.fits(layout):
+            raise InputError(f"{self._name} codes {self._domain}, not {_contents(layout)}")
 
     @property
     def _name(self) -> str:
@@ -155,19 +137,7 @@ def _portions(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield portion
 
 
-def _squeezed(shape: Sequence[int]) -> list[int]:
-    return [n for n in shape if n != 1]
-
-
 def _contents(layout: PictureLayout | SetLayout) -> str:
     """What a file holds, for messages."""
     kind = "pictures" if isinstance(layout, PictureLayout) else f"items of the shape {list(layout.shape)}"
     return f"{kind} of {layout.bit_depth} bits"
-
-
-def _domain(card: Mapping[str, Any]) -> str:
-    """What a model codes, for messages."""
-    levels = card.get("levels", 256)
-    if card.get("kind") == "photo" or "patch" in card:
-        return f"pictures of {levels} levels"
-    return f"items of the shape {list(card.get('item_shape', ()))} of {levels} levels"

@@ -13,34 +13,27 @@ import os
 import numpy as np
 
 from ..bitstream import PictureLayout, SetLayout
-from ..errors import InputError, UnknownModel
-from .block_coding import codes
+from ..errors import ModelError, UnknownModel
+from .domain import domain_of
 from .lossless import BLOCK, LosslessCodec, checked_set
-from .registry import find_model, list_models, load
+from .model_file import ModelCard
+from .registry import find_model, list_models, load, pass_over
 
-__all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set", "named_lossless"]
-
-
-def named_lossless(model: str | os.PathLike[str], device: str = "cpu") -> LosslessCodec:
-    """The codec of a model that the user names. Raises InputError if it codes with loss, otherwise as `load`."""
-    codec = load(device=device, model=model)
-    if not isinstance(codec, LosslessCodec):
-        raise InputError(f"{codec.card.get('name')} is a model that codes with loss, not without")
-    return codec
+__all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set"]
 
 
 def lossless_for_pictures(
     bit_depth: int, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
-    """The codec for pictures of 8 or 16 bits. model: name or path. Raises as `named_lossless` where one is named."""
+    """The codec for pictures of 8 or 16 bits. model: name or path. Raises as `load` where one is named."""
     if model is not None:
-        return named_lossless(model, device)
+        return load(device=device, model=model, of=LosslessCodec)
     try:
         card = find_model("photo")
     except UnknownModel:
         card = None
-    if card is not None and codes(card.card, PictureLayout(width=1, height=1, channels=3, bit_depth=bit_depth)):
-        return named_lossless(card.path, device)
+    if card is not None and _fits(card, PictureLayout(width=1, height=1, channels=3, bit_depth=bit_depth)):
+        return load(device=device, model=card.path, of=LosslessCodec)
     return LosslessCodec(device=device)
 
 
@@ -48,11 +41,11 @@ def lossless_for_set(
     samples: np.ndarray, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
     """The codec for a set, uint8 or uint16 [N, ...]: that of `model`, or of the circuits at hand that code such items
-    the one that makes the fewest bytes of at most 512 of them, evenly spread. Raises InputError, and as
-    `named_lossless` where a model is named.
+    the one that makes the fewest bytes of at most 512 of them, evenly spread. Raises InputError, and as `load` where a
+    model is named.
     """
     if model is not None:
-        return named_lossless(model, device)
+        return load(device=device, model=model, of=LosslessCodec)
     codecs = circuits_for(samples, device)
     if len(codecs) < 2:
         return codecs[0] if codecs else LosslessCodec(device=device)
@@ -61,8 +54,21 @@ def lossless_for_set(
 
 
 def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
-    """The codecs of all circuits at hand that code the items of a set [N, ...]. Raises InputError (no set)."""
+    """The codecs of all circuits at hand that code the items of a set [N, ...]; what is damaged is passed over. Raises
+    InputError (no set).
+    """
     samples = checked_set(samples)
     layout = SetLayout.of(samples.shape[1:], len(samples), 1, bit_depth=8 * samples.itemsize)
-    cards = [card for card in list_models() if card.card.get("kind") == "circuit"]
-    return [named_lossless(card.path, device) for card in cards if codes(card.card, layout)]
+    codecs = []
+    for card in list_models():
+        if _fits(card, layout):
+            try:
+                codecs.append(load(device=device, model=card.path, of=LosslessCodec))
+            except ModelError as error:
+                pass_over(card.path, error)
+    return codecs
+
+
+def _fits(card: ModelCard, layout: PictureLayout | SetLayout) -> bool:
+    domain = domain_of(card.card)
+    return domain is not None and domain.fits(layout)

@@ -22,7 +22,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.digest import parse_digest
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
-from .registry import parse_tensors
+from .model_file import parse_tensors
 from .side_by_side import side_by_side
 
 __all__ = ["CircuitCoder", "patches_of"]
@@ -30,6 +30,8 @@ __all__ = ["CircuitCoder", "patches_of"]
 TOGETHER = 2**19
 """Items times states that are worked on at once, on a GPU 8 times as many: 2048 items of a circuit of 256 states took
 11 s for 10,000 of MNIST, 512 took 17 (two cores)."""
+DIMENSIONS = 8
+"""Items have no more: a set could not say them."""
 CHROMA = 255
 """What is added to chroma, so that values count from 0."""
 
@@ -53,23 +55,29 @@ class CircuitCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        self._circuit = CircuitCoding(parse_tensors(tensors), device)
+        self._patch, self.parse_digest = None, b""
+        self._circuit = CircuitCoding(parse_tensors(tensors), device, lambda circuit: self._accept(circuit, card))
+        self._together = max(1, (TOGETHER << (3 if device != "cpu" else 0)) // self._circuit.states)
+
+    def _accept(self, circuit: CircuitCoding, card: Mapping[str, Any]) -> None:
+        """Compare a circuit with its card. Raises ModelError."""
         try:
-            self._patch = tuple(int(n) for n in card["patch"]) if "patch" in card else None
-            samples = math.prod(self._patch or (int(n) for n in card["item_shape"]))
-            levels = 2 * CHROMA + 1 if self._patch else int(card["levels"])
-        except (KeyError, TypeError, ValueError):
+            shape = [int(n) for n in card["patch" if "patch" in card else "item_shape"]]
+            levels = 2 * CHROMA + 1 if "patch" in card else int(card["levels"])
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise ModelError("the card of a circuit says no item_shape or levels") from None
-        if samples != self._circuit.variables or (self._patch and (len(self._patch) != 3 or self._patch[2] != 3)):
-            raise ModelError(f"a circuit of {self._circuit.variables} variables does not fit its card")
-        if levels != self._circuit.levels:
-            raise ModelError(f"a circuit of {self._circuit.levels} levels does not fit its card")
-        self.parse_digest = self._circuit.digest()
+        if "patch" in card:
+            self._patch = tuple(shape)
+        wrong = len(shape) > DIMENSIONS or math.prod(shape) != circuit.variables
+        if wrong or (self._patch and (len(self._patch) != 3 or self._patch[2] != 3)):
+            raise ModelError(f"a circuit of {circuit.variables} variables does not fit its card")
+        if levels != circuit.levels:
+            raise ModelError(f"a circuit of {circuit.levels} levels does not fit its card")
+        self.parse_digest = circuit.digest()
         if self._patch:
-            self.parse_digest = parse_digest({"circuit": self.parse_digest.hex(), "patch": list(self._patch)}, {})
+            self.parse_digest = parse_digest({"circuit": self.parse_digest.hex(), "patch": shape}, {})
         if card.get("parse_digest", self.parse_digest.hex()) != self.parse_digest.hex():
             raise ModelError("the model's tensors are not those that its digest names: it is damaged")
-        self._together = max(1, (TOGETHER << (3 if device != "cpu" else 0)) // self._circuit.states)
 
     def bits(self, blocks: Sequence[np.ndarray]) -> list[float]:
         """The model's -log2 p of each block: what `encode` should need."""

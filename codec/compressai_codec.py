@@ -25,26 +25,26 @@ from .compressai_networks import (
     TransformSizes,
 )
 from .image import ImageCodec
-from .latent_coding import Parts
-from .registry import parse_tensors
+from .latent_coding import Parts, check_shapes
+from .model_file import parse_tensors
 from .samples import psnr_of
 from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
 from .tiles import layout_of
 
-__all__ = ["KIND", "ImportedCodec"]
+__all__ = ["ImportedCodec"]
 
-KIND = "compressai"
-"""Of a model, in its card."""
 WINDOW = {"cpu": 2**11, "cuda": 2**14}
 """Positions of y that a transform works on at a time. At half the resolution N channels of one position are 64 N
 numbers, and three such planes at a time 100 to 150 kB: 200 to 300 MB on a CPU."""
 
 
 class ImportedCodec(ImageCodec):
-    """As `ImageCodec`, for models of the kind KIND; quality makes no difference.
+    """As `ImageCodec`, for models of the kind "compressai"; quality makes no difference.
 
     Raises ModelError when tensors and card do not make a codec.
     """
+
+    one_rate = True
 
     def _parts(self, tensors: Mapping[str, np.ndarray]) -> Parts:
         try:
@@ -54,9 +54,7 @@ class ImportedCodec(ImageCodec):
         entropy = ImportedCoding(parse_tensors(tensors))
         if entropy.latent != sizes.latent or entropy.hyper not in (0, sizes.features):
             raise ModelError("the model's entropy model does not fit its transforms")
-        # Before memory is taken for networks of that size.
-        if getattr(tensors.get("g_a.0.weight"), "shape", None) != (sizes.features, 3, 5, 5):
-            raise ModelError("the model's weights do not fit the g_a that its card describes")
+        check_shapes(tensors, sizes.shapes(bool(entropy.hyper)))
         h_a = NoHyperAnalysis()
         if entropy.hyper:
             h_a = HyperAnalysis(sizes, entropy.z_median, entropy.has_means, self.device)

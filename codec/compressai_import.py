@@ -28,10 +28,10 @@ from ..entropy.imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, intege
 from ..entropy.imported_tables import bottleneck_tables, gaussian_tables, medians
 from ..errors import InputError, ModelError
 from .compressai_checkpoint import Checkpoint, read_checkpoint
-from .compressai_codec import KIND, ImportedCodec
+from .compressai_codec import ImportedCodec
 from .compressai_networks import REACH, TransformSizes
 from .latent_coding import synthesis_digest
-from .registry import parse_tensors, save_model
+from .model_file import parse_tensors, save_model
 from .tiles import DOWN
 
 __all__ = ["NETWORKS", "import_compressai"]
@@ -151,7 +151,7 @@ def _card(
 ) -> dict[str, Any]:
     card = {
         "name": name,
-        "kind": KIND,
+        "kind": "compressai",
         "network": network,
         "transform": sizes.as_dict(),
         "receptive_field": REACH * DOWN,

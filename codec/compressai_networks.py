@@ -45,6 +45,22 @@ class TransformSizes:
         if not all(type(n) is int and n > 0 for n in counts) or self.activation not in ("gdn", "relu"):
             raise ModelError("the model's card does not give the sizes of its networks")
 
+    def shapes(self, hyper: bool) -> dict[str, dict[str, tuple[int, ...]]]:
+        """By network, the shape of each tensor of its state: computed, so that no memory is taken for networks of sizes
+        that a file only claims. hyper: whether there is an h_a with layers.
+        """
+        n, m = self.features, self.latent
+        g_a, g_s, h_a = {}, {}, {}
+        for up, state in ((False, g_a), (True, g_s)):
+            for layer, (cin, cout) in enumerate(_steps(self, up)):
+                state[f"{2 * layer}.weight"] = (cin, cout, 5, 5) if up else (cout, cin, 5, 5)
+                state[f"{2 * layer}.bias"] = (cout,)
+                if layer and self.activation == "gdn":
+                    state |= {f"{2 * layer - 1}.gamma": (cin, cin), f"{2 * layer - 1}.beta": (cin,)}
+        for layer, weight in enumerate(((n, m, 3, 3), (n, n, 5, 5), (n, n, 5, 5)) if hyper else ()):
+            h_a |= {f"{2 * layer}.weight": weight, f"{2 * layer}.bias": (n,)}
+        return {"g_a": g_a, "h_a": h_a, "g_s": g_s}
+
     def as_dict(self) -> dict[str, Any]:
         """For the card."""
         return asdict(self)
@@ -64,12 +80,16 @@ class _Normalisation(nn.Module):
         return norm.sqrt_().mul_(x) if self.inverse else norm.rsqrt_().mul_(x)
 
 
+def _steps(sizes: TransformSizes, up: bool) -> list[tuple[int, int]]:
+    """Channels in and out of each convolution of g_a, or (up) of g_s."""
+    widths = [3, sizes.features, sizes.features, sizes.features, sizes.latent]
+    return list(pairwise(widths[::-1] if up else widths))
+
+
 def _ladder(sizes: TransformSizes, up: bool) -> list[nn.Module]:
     """The layers of g_a, or (up) of g_s."""
-    widths = [3, sizes.features, sizes.features, sizes.features, sizes.latent]
-    widths = widths[::-1] if up else widths
     layers: list[nn.Module] = []
-    for n, (cin, cout) in enumerate(pairwise(widths)):
+    for n, (cin, cout) in enumerate(_steps(sizes, up)):
         if n:
             layers.append(_Normalisation(cin, up) if sizes.activation == "gdn" else nn.ReLU(inplace=True))
         if up:

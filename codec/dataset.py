@@ -20,8 +20,8 @@ from torch.utils.data import Dataset
 
 from ..bitstream import LecFile
 from ..errors import InputError
-from .image import load
-from .registry import load_for
+from .image import ImageCodec
+from .registry import load, load_for
 
 __all__ = ["LecDataset", "RandomCompression"]
 
@@ -121,7 +121,7 @@ class RandomCompression(nn.Module):
         if not len(chosen):
             return pictures
         whole = chosen if chosen.dtype == torch.uint8 else chosen.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-        codec = load(device=self.device, model=self.model)
+        codec = load(device=self.device, model=self.model, of=ImageCodec)
         degraded = codec.degrade(whole.to(codec.device), quality[touched].tolist()).to(batch.device)
         result = batch.clone()
         result[touched.to(batch.device)] = degraded if result.dtype == torch.uint8 else degraded.to(result.dtype) / 255

@@ -18,11 +18,10 @@ A codec holds no state between calls: threads may share one.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -40,15 +39,15 @@ from ..bitstream import (
 from ..entropy.coder import Coder, Writer
 from ..entropy.hyperprior_coding import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
-from . import registry, targets
+from . import targets
 from .alpha import alpha_chunks, alpha_of
 from .latent_coding import LatentCoding
-from .refine import DEFAULT_EFFORT, multiplier, steps_of
-from .registry import check_digest
+from .model_file import check_digest
+from .refine import DEFAULT_EFFORT, multiplier, refined, steps_of
 from .samples import check_region, join, picture_layout, psnr_of, split, to_numpy
 from .tiles import DOWN, Box, boxes_of, latent_size, layout_of, meet, paste, reach
 
-__all__ = ["ImageCodec", "fixed_quality", "load"]
+__all__ = ["ImageCodec", "fixed_quality"]
 
 
 def fixed_quality(quality: float) -> int:
@@ -77,6 +76,15 @@ class ImageCodec(LatentCoding):
 
     Raises ModelError when they do not make a codec, or are not what the card's digests say. Usually made by `load`.
     """
+
+    one_rate: ClassVar[bool] = False
+    """Whether every quality gives the same file."""
+
+    @staticmethod
+    def refusal(card: Mapping[str, Any]) -> ModelError:
+        """What is raised where an image codec is wanted, for the card of another model."""
+        name, kind = card.get("name"), card.get("kind")
+        return ModelError(f"{name} is a model of the kind {kind}, which codes without loss, not image")
 
     # -- encoding
 
@@ -203,10 +211,20 @@ class ImageCodec(LatentCoding):
         )
         return _Picture(header, layout, colour, alpha_chunks(alpha, layout), metadata, steps)
 
+    @torch.inference_mode()
     def _code(
         self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
     ) -> Iterator[tuple[Box, Latents, Any]]:
-        return self._write([p.header for p in pictures], [p.colour for p in pictures], q, coder, pictures[0].steps)
+        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols. Steps of
+        refinement are taken if all are of one quality.
+        """
+        headers, colours = [p.header for p in pictures], [p.colour for p in pictures]
+        y = self._analyse(colours, self._index(q))
+        tiles = self._tiles(y, headers, q)
+        if pictures[0].steps:
+            tiles = list(tiles)
+            y = refined(self, y, tiles, headers, colours, q[0], pictures[0].steps)
+        yield from self.traversed(y, tiles, q, coder)
 
     def _encode_run(self, pictures: list[_Picture], q: int) -> list[bytes]:
         """The files of pictures of one shape."""
@@ -301,15 +319,6 @@ class ImageCodec(LatentCoding):
         if header.lossless:
             raise UnknownModel(f"the file was coded without loss, this is {self.card.get('name')}, an image model")
         check_digest(header, self.parse_digest, self.card)
-
-
-def load(name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> ImageCodec:
-    """As `registry.load`, for what needs an image codec. Raises ModelError for a model of another kind, too."""
-    codec = registry.load(name, device, model=model)
-    if not isinstance(codec, ImageCodec):
-        kind = codec.card.get("kind")
-        raise ModelError(f"{codec.card.get('name')} is a model of the kind {kind}, which codes without loss, not image")
-    return codec
 
 
 def _runs(items: Sequence[Any], most: int) -> Iterator[list[Any]]:

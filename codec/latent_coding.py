@@ -29,10 +29,9 @@ from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
+from ..entropy.hyperprior_coding import HyperpriorCoding, Latents
 from ..errors import CorruptFile, InputError, ModelError
-from .refine import refined
-from .registry import parse_tensors
+from .model_file import parse_tensors
 from .samples import planes_of, to_numpy
 from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, layout_of, paste
 from .transforms import Analysis, Synthesis, TransformConfig
@@ -41,7 +40,7 @@ from .windows import windows
 if TYPE_CHECKING:
     from ..entropy.imported_coding import ImportedCoding
 
-__all__ = ["LatentCoding", "Parts", "coding_kind", "receptive_field", "synthesis_digest"]
+__all__ = ["LatentCoding", "Parts", "check_shapes", "entropy_model_of", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
@@ -68,7 +67,7 @@ def receptive_field(config: TransformConfig) -> int:
     return (8 * config.synthesis8 + 16 * config.synthesis16) * (config.kernel // 2)
 
 
-def coding_kind(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
+def entropy_model_of(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
     """The entropy model of a model of the kind "image": with context if its card has the sizes of that."""
     return HyperpriorCoding if card.get("context") is None else ContextCoding
 
@@ -125,9 +124,12 @@ class LatentCoding:
             hyper = HyperConfig(**self.card["hyper"])
         except (KeyError, TypeError, ValueError):
             raise ModelError("the model's card does not give the sizes of its networks") from None
-        entropy = coding_kind(self.card)(parse_tensors(tensors))
+        entropy = entropy_model_of(self.card)(parse_tensors(tensors))
         if (entropy.latent, entropy.hyper) != (transform.latent, hyper.hyper):
             raise ModelError("the model's entropy model does not fit its transforms")
+        if transform.most_blocks > len(tensors):  # more names than there is time to compare
+            raise _misfit("g_a or g_s")
+        check_shapes(tensors, {**transform.shapes(), "h_a": hyper.analysis_shapes()})
         # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
         return Parts(
             entropy,
@@ -139,25 +141,6 @@ class LatentCoding:
             synthesis_reach=-(-receptive_field(transform) // DOWN),
             window=WINDOW,
         )
-
-    @torch.inference_mode()
-    def _write(
-        self,
-        headers: Sequence[Header],
-        colours: list[np.ndarray],
-        q: Sequence[int],
-        coder: Callable[[], Coder] = Pass,
-        steps: int = 0,
-    ) -> Iterator[tuple[Box, Latents, Any]]:
-        """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols. steps:
-        of refinement (see `refine`), if all are of one quality.
-        """
-        y = self._analyse(colours, self._index(q))
-        tiles = self._tiles(y, headers, q)
-        if steps:
-            tiles = list(tiles)
-            y = refined(self, y, tiles, headers, colours, q[0], steps)
-        yield from self.traversed(y, tiles, q, coder)
 
     def _tiles(self, y: Tensor, headers: Sequence[Header], q: Sequence[int]) -> Iterator[tuple[list[Box], np.ndarray]]:
         """Groups of tiles of one size, each with its z [B, Z, h/4, w/4] int32."""
@@ -276,6 +259,20 @@ class LatentCoding:
         return [to_numpy(samples, layout) for samples in out]
 
 
+def check_shapes(tensors: Mapping[str, np.ndarray], networks: Mapping[str, Mapping[str, tuple[int, ...]]]) -> None:
+    """Compare the tensors of a model file with the networks that its card describes, before memory is taken for these.
+    networks: by prefix, the shapes by name. Raises ModelError.
+    """
+    for prefix, wanted in networks.items():
+        found = {name: array.shape for name, array in tensors.items() if name.startswith(f"{prefix}.")}
+        if found != {f"{prefix}.{name}": shape for name, shape in wanted.items()}:
+            raise _misfit(prefix)
+
+
+def _misfit(network: str) -> ModelError:
+    return ModelError(f"the model's weights do not fit the {network} that its card describes")
+
+
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
@@ -297,6 +294,6 @@ def _fill(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], de
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError:
-        raise ModelError(f"the model's weights do not fit the {prefix} that its card describes") from None
+        raise _misfit(prefix) from None
     network.eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -17,9 +17,9 @@ A codec holds no state between calls: threads may share one if its coder allows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -56,6 +56,11 @@ their framing, and that one item can be had without decoding many large ones."""
 
 class LosslessCodec(BlockCoding):
     """See `BlockCoding` for what it is made of. Usually made by `load`; `LosslessCodec()` needs no model."""
+
+    @staticmethod
+    def refusal(card: Mapping[str, Any]) -> InputError:
+        """What is raised where a lossless codec is wanted, for the card of another model."""
+        return InputError(f"{card.get('name')} is a model that codes with loss, not without")
 
     # -- encoding
 

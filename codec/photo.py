@@ -16,7 +16,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
-from .registry import parse_tensors
+from .model_file import parse_tensors
 from .side_by_side import side_by_side
 
 __all__ = ["PhotoCoder"]

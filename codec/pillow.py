@@ -131,9 +131,10 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     if lossless:
         codec = lossless_for_pictures(8 * samples.itemsize, model=given.get("model"))
     else:
-        from .image import load
+        from .image import ImageCodec
+        from .registry import load
 
-        codec = load(model=given.get("model"))
+        codec = load(model=given.get("model"), of=ImageCodec)
     fp.write(codec.encode(upright(samples, orientation), metadata=metadata, **choices))
 
 

@@ -85,7 +85,7 @@ def multiplier(card: Mapping[str, Any], q: int) -> float:
         recipe = card["training"]["recipe"]
         squared = recipe["distortion"] == "mse" and not recipe.get("features")
         low, high = float(recipe["lambda_low"]), float(recipe["lambda_high"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         squared, low, high = False, 0.0, 0.0
     if not squared or not 0 < low <= high < math.inf:
         raise InputError(

@@ -2,84 +2,34 @@
 
     name, path or parse digest -> ModelCard -> load_tensors -> codec of the card's kind
 
-A model is one safetensors file. Its metadata holds the card, a JSON object under "card": name, kind, digests, sizes of
-the networks, training data and recipe, measured rate-distortion line, receptive field, licence. Cards are read without
-reading the weights, and are no part of either digest. Nothing is ever unpickled. A shipped model is never removed or
-renamed: files in the world name its parse digest.
+A shipped model is never removed or renamed: files in the world name its parse digest.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ..bitstream import LOSSLESS, NO_DIGEST, Header, atomic_write
-from ..errors import ModelError, UnknownModel
+from ..bitstream import LOSSLESS, NO_DIGEST, Header
+from ..errors import ModelError, ModelWarning, UnknownModel
+from ..kinds import kind_of, named
+from .model_file import ModelCard, load_tensors, read_card
 
 if TYPE_CHECKING:
     from .image import ImageCodec
     from .lossless import LosslessCodec
 
-__all__ = [
-    "ALIASES",
-    "ModelCard",
-    "check_digest",
-    "find_by_digest",
-    "find_model",
-    "list_models",
-    "load",
-    "load_for",
-    "load_tensors",
-    "parse_tensors",
-    "read_card",
-    "save_model",
-]
+    Codec = TypeVar("Codec", ImageCodec, LosslessCodec)
+
+__all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
 SHIPPED = Path(__file__).parent / "models"
 ALIASES = {"image": "image-3", "photo": "photo-1"}
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
-MAX_CARD = 1 << 20
-MAX_MODEL = 1 << 30
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """name: as the card has it; path: of the file; digests: 16 hexadecimal digits each; card: the whole card."""
-
-    name: str
-    path: Path
-    parse_digest: str
-    synthesis_digest: str
-    card: dict[str, Any]
-
-
-def read_card(path: Path | str) -> ModelCard:
-    """The card of a model file, its weights left unread. Raises ModelError for a file that is not a model."""
-    path = Path(path)
-    stat = os.stat(path)
-    return _read_card(path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=64)
-def _read_card(path: Path, _changed: int, size: int) -> ModelCard:
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(MAX_CARD, size):
-            raise ModelError(f"{path} is not a model: it does not begin as a safetensors file")
-        header = file.read(length)
-    try:
-        card = json.loads(json.loads(header)["__metadata__"]["card"])
-        digests = card["parse_digest"], card["synthesis_digest"]
-        if any(len(bytes.fromhex(d)) != 8 for d in digests):
-            raise ValueError
-        return ModelCard(str(card["name"]), path, *digests, card)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ModelError(f"{path} is not a lecodec model: it holds no model card") from None
 
 
 def _folders() -> list[Path]:
@@ -87,22 +37,39 @@ def _folders() -> list[Path]:
     return [SHIPPED, *extra]
 
 
-def _files() -> list[Path]:
-    files = []
+def _files() -> Iterator[Path]:
     for place in _folders():
-        files += [place] if place.is_file() else sorted(place.glob("*.safetensors"))
-    return files
+        if os.path.isdir(place):
+            yield from sorted(place.glob("*.safetensors"))
+        elif os.path.lexists(place):
+            yield place
+
+
+def _cards() -> Iterator[ModelCard]:
+    """Those of `list_models`, each read when it is asked for: what is found among the shipped ones needs no others."""
+    for path in _files():
+        try:
+            yield read_card(path)
+        except OSError as error:  # ModelError is one: a foreign or unreadable file in the folder
+            pass_over(path, error)
 
 
 def list_models() -> list[ModelCard]:
-    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). No model: passed over."""
-    cards = []
-    for path in _files():
-        try:
-            cards.append(read_card(path))
-        except OSError:  # ModelError is one: a foreign or unreadable file in the folder
-            continue
-    return cards
+    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). What is no model is
+    passed over.
+    """
+    return list(_cards())
+
+
+_passed_over: set[tuple[Path, str]] = set()
+
+
+def pass_over(path: Path, error: OSError) -> None:
+    """Say with a ModelWarning, once in a process, that a model at hand cannot be used."""
+    reason = str(error) if isinstance(error, ModelError) else f"{path}: {error.strerror}"
+    if (path, reason) not in _passed_over:
+        _passed_over.add((path, reason))
+        warnings.warn(f"{reason}; it is passed over", ModelWarning, stacklevel=2)
 
 
 def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
@@ -112,14 +79,16 @@ def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
     """
     name = os.fspath(name or "image")
     wanted = ALIASES.get(name, name)
-    cards = list_models()
-    for card in cards:
+    names: set[str] = set()
+    for card in _cards():
         if card.name == wanted:
             return card
+        names.add(card.name)
     if os.path.isfile(name):
         return read_card(name)
-    names = ", ".join(sorted({c.name for c in cards})) or "none"
-    raise UnknownModel(f"no model {name!r}: it is neither a file nor one of those at hand ({names})")
+    raise UnknownModel(
+        f"no model {name!r}: it is neither a file nor one of those at hand ({', '.join(sorted(names)) or 'none'})"
+    )
 
 
 def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -> ModelCard:
@@ -127,67 +96,50 @@ def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -
 
     Raises UnknownModel.
     """
-    found = [c for c in list_models() if c.parse_digest == parse_digest.hex()]
-    if not found:
+    first = None
+    for card in _cards():
+        if card.parse_digest == parse_digest.hex():
+            if synthesis_digest is None or card.synthesis_digest == synthesis_digest.hex():
+                return card
+            first = first or card
+    if first is None:
         raise UnknownModel(
             f"no model with parse digest {parse_digest.hex()} is at hand: name its file with --model, "
             "or its folder in LECODEC_MODELS"
         )
-    exact = [c for c in found if synthesis_digest is not None and c.synthesis_digest == synthesis_digest.hex()]
-    return (exact or found)[0]
+    return first
 
 
-def load_tensors(path: Path | str) -> dict[str, Any]:
-    """All tensors of a model file as numpy arrays. Raises ModelError when it is damaged or beyond 1 GiB."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    if os.path.getsize(path) > MAX_MODEL:
-        raise ModelError(f"{path} is larger than any model")
-    try:
-        return load(Path(path).read_bytes())
-    except (SafetensorError, ValueError, KeyError, TypeError) as e:
-        raise ModelError(f"{path} is damaged: {e}") from None
+@overload
+def load(
+    name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: None = ...
+) -> ImageCodec | LosslessCodec: ...
 
 
-def parse_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The integer part of a model file's tensors, which its parse digest is over: `parse.*`, without that prefix."""
-    return {name.removeprefix("parse."): array for name, array in tensors.items() if name.startswith("parse.")}
-
-
-def save_model(tensors: Mapping[str, Any], card: Mapping[str, Any], out: Path, overwrite: bool = False) -> Path:
-    """Write a model file: numpy arrays and a card that JSON can hold. Raises ModelError (too large), OutputExists."""
-    import numpy as np
-    from safetensors.numpy import save
-
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    data = save(contiguous, {"card": json.dumps(card, sort_keys=True)})
-    if len(data) > MAX_MODEL:
-        raise ModelError(f"the model would take {len(data)} bytes")
-    with atomic_write(out, overwrite=overwrite) as file:
-        file.write(data)
-    return out
-
-
-def check_digest(header: Header, parse_digest: bytes, card: Mapping[str, Any]) -> None:
-    """Whether a file was coded with a model. Raises UnknownModel."""
-    if header.parse_digest != parse_digest:
-        raise UnknownModel(
-            f"the file needs the model with parse digest {header.parse_digest.hex()}, "
-            f"this is {card.get('name')} with {parse_digest.hex()}"
-        )
+@overload
+def load(
+    name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: type[Codec]
+) -> Codec: ...
 
 
 def load(
-    name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None
+    name: str = "image",
+    device: str = "cpu",
+    *,
+    model: str | os.PathLike[str] | None = None,
+    of: type[ImageCodec | LosslessCodec] | None = None,
 ) -> ImageCodec | LosslessCodec:
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda". An `ImageCodec` or, of the
-    kinds "circuit" and "photo", a `LosslessCodec`.
+    kinds "circuit" and "photo", a `LosslessCodec`; of: the one of the two that is wanted.
 
-    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device).
+    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device), and what
+    `of.refusal` says for a model of the other class.
     """
     path = find_model(model or name).path
-    return _load(path, os.stat(path).st_mtime_ns, device)
+    codec = _load(path, os.stat(path).st_mtime_ns, device)
+    if of is not None and not isinstance(codec, of):
+        raise of.refusal(codec.card)
+    return codec
 
 
 def load_for(
@@ -213,21 +165,12 @@ def _load(path: Path, _changed: int, device: str) -> ImageCodec | LosslessCodec:
 
 
 def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> ImageCodec | LosslessCodec:
-    kind = card.get("kind", "image")
-    if kind == "image":
-        from .image import ImageCodec
-
-        return ImageCodec(tensors, card, device)
-    if kind == "compressai":
-        from .compressai_codec import ImportedCodec
-
-        return ImportedCodec(tensors, card, device)
-    if kind == "circuit":
-        from .circuit import CircuitCoder as Coder
-    elif kind == "photo":
-        from .photo import PhotoCoder as Coder
-    else:
-        raise ModelError(f"a model of the kind {kind!r}, which a newer version of lecodec may know")
+    kind = kind_of(card)
+    if kind is None:
+        raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    made = named(kind.load)(tensors, card, device)
+    if not kind.domain:
+        return made
     from .lossless import LosslessCodec
 
-    return LosslessCodec(Coder(tensors, card, device), card, device)
+    return LosslessCodec(made, card, device)

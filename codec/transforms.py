@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.exact import clamp_inward
-from ..entropy.hyperprior import GAIN_LINE, IndexTable
+from ..entropy.hyperprior import GAIN_LINE, KNOTS, IndexTable
 
 __all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 
@@ -82,7 +82,7 @@ class TransformConfig:
     """Side of the blocks' spatial convolution, odd."""
     linear: int = 0
     """1: a linear path beside each transform, between blocks of 16 x 16 pixels and y; 0: none."""
-    knots: int = 16
+    knots: int = KNOTS
     """Rows of the tables of gains that depend on the quality index."""
 
     def __post_init__(self) -> None:
@@ -96,10 +96,48 @@ class TransformConfig:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel is odd, not {self.kernel}")
 
+    @property
+    def most_blocks(self) -> int:
+        """Blocks in the longest chain of them."""
+        return max(self.analysis8, self.analysis16, self.synthesis8, self.synthesis16)
+
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """By network, "g_a" and "g_s", the shape of each tensor of its state: computed, so that no memory is taken for
+        networks of sizes that a file only claims. There are as many names as blocks ask for.
+        """
+        planes, w8, w16, m = 64 * self.channels, self.width8, self.width16, self.latent
+        g_a = {
+            **_pointwise("stem", planes, w8),
+            **BLOCKS[self.block].shapes("blocks8", self.analysis8, w8, self.kernel),
+            "gain8.value": (self.knots, w8),
+            **_pointwise("down", 4 * w8, w16),
+            **BLOCKS[self.block].shapes("blocks16", self.analysis16, w16, self.kernel),
+            **_pointwise("head", w16, m),
+            "gain_y.value": (self.knots, m),
+        }
+        g_s = {
+            "gain_y.value": (self.knots, m),
+            **_pointwise("stem", m, w16),
+            **BLOCKS[self.block].shapes("blocks16", self.synthesis16, w16, self.kernel),
+            **_pointwise("up", w16, 4 * w8),
+            "gain8.value": (self.knots, w8),
+            **BLOCKS[self.block].shapes("blocks8", self.synthesis8, w8, self.kernel),
+            **_pointwise("head", w8, planes),
+        }
+        if self.linear:
+            g_a |= _pointwise("linear", 4 * planes, m)
+            g_s |= _pointwise("linear", m, 4 * planes)
+        return {"g_a": g_a, "g_s": g_s}
+
     def entries(self) -> dict[str, Any]:
         """What a model's card says of them: the sizes, and of the blocks what is not as usual."""
         usual = {f.name: f.default for f in fields(self) if f.name in _UNUSUAL}
         return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
+
+
+def _pointwise(name: str, cin: int, cout: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a `Pointwise`'s tensors."""
+    return {f"{name}.weight": (cout, cin), f"{name}.bias": (cout,)}
 
 
 def _gained(x: Tensor, log_gain: Tensor) -> Tensor:
@@ -141,6 +179,17 @@ class Block(nn.Module):
     reach: int
     project_out: Pointwise
 
+    @staticmethod
+    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor of one block (see `TransformConfig.shapes`)."""
+        raise NotImplementedError
+
+    @classmethod
+    def shapes(cls, name: str, count: int, width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        """Those of a chain of blocks."""
+        own = cls.own_shapes(width, kernel)
+        return {f"{name}.{n}.{part}": shape for n in range(count) for part, shape in own.items()}
+
     def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """f(x) [B, K, H, W], or some rows of it."""
         raise NotImplementedError
@@ -171,6 +220,15 @@ class Block(nn.Module):
 class GatedBlock(Block):
     """f(x) = DW(a) * act(b), with a and b two pointwise projections of x."""
 
+    @staticmethod
+    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        return {
+            **_pointwise("project_in", width, 2 * width),
+            "depthwise.weight": (width, 1, kernel, kernel),
+            "depthwise.bias": (width,),
+            **_pointwise("project_out", width, width),
+        }
+
     def __init__(self, width: int, activation: str, kernel: int):
         super().__init__()
         self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
@@ -187,6 +245,15 @@ class GatedBlock(Block):
 
 class PlainBlock(Block):
     """f(x) = act(W_i DW(x)) with 3/2 N channels: the block of ConvNeXt, as narrow as costs what a gated one does."""
+
+    @staticmethod
+    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        return {
+            "depthwise.weight": (width, 1, kernel, kernel),
+            "depthwise.bias": (width,),
+            **_pointwise("project_in", width, 3 * width // 2),
+            **_pointwise("project_out", 3 * width // 2, width),
+        }
 
     def __init__(self, width: int, activation: str, kernel: int):
         super().__init__()
@@ -205,6 +272,16 @@ class ResidualBlock(Block):
     """f(x) = act(conv(act(W_i x))) with 19/40 N channels: the residual bottleneck block of ELIC (He et al. 2022), as
     narrow as costs with 3x3 what a gated one does.
     """
+
+    @staticmethod
+    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        middle = max(1, 19 * width // 40)
+        return {
+            **_pointwise("project_in", width, middle),
+            "spatial.weight": (middle, middle, kernel, kernel),
+            "spatial.bias": (middle,),
+            **_pointwise("project_out", middle, width),
+        }
 
     def __init__(self, width: int, activation: str, kernel: int):
         super().__init__()

@@ -22,7 +22,7 @@ A symbol is coded in two steps, its block of 16 and its place there, so that a d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,8 @@ MESSAGE_BITS = 24
 MAX_STATES = 512
 """K 2^(24 + 20) stays below 2^53."""
 MAX_VARIABLES = 1 << 16
+MAX_PARAMETERS = 1 << 27
+"""As many codes, a byte each, are unpacked from a file at most. The circuit of MNIST has 2^26.6."""
 BLOCK = 16
 """Symbols are coded as their block of BLOCK and the place in it."""
 ZERO = 255
@@ -64,7 +66,13 @@ class CircuitCoding:
     [G, K, levels], packed with xz. Raises ModelError when they do not make a circuit. Threads may share one.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
+    def __init__(
+        self,
+        tensors: Mapping[str, np.ndarray],
+        device: str = "cpu",
+        accept: Callable[[CircuitCoding], None] = lambda _: None,
+    ):
+        """accept: looks at sizes and digest before the parameters take their 8 bytes each, and may raise."""
         try:
             names = ("parent", "group", "states", "levels", "transition", "emission")
             t = {name: np.ascontiguousarray(tensors[name]) for name in names}
@@ -82,8 +90,10 @@ class CircuitCoding:
             raise ModelError(f"a circuit of {variables} variables, {self.states} states and {self.levels} levels")
         if len(self.group) != variables or self.group.min() < 0 or self.group.max() >= variables:
             raise ModelError("the model's groups do not fit its variables")
-        self.order, self.children = depth_first(self.parent)
         k, groups = self.states, int(self.group.max()) + 1
+        if (count := variables * k * k + groups * k * self.levels) > MAX_PARAMETERS:
+            raise ModelError(f"a circuit of {count} parameters, more than {MAX_PARAMETERS}")
+        self.order, self.children = depth_first(self.parent)
         codes = (
             unpack(t["transition"], (variables, k, k), np.uint8),
             unpack(t["emission"], (groups, k, self.levels), np.uint8),
@@ -98,6 +108,7 @@ class CircuitCoding:
             },
             {**{n: a for n, a in t.items() if a.dtype == np.int32}, "transition": codes[0], "emission": codes[1]},
         )
+        accept(self)
         self.device = torch.device(device)
         verify_arithmetic(str(self.device))
         self._tables = self._reached(codes[0], codes[1])
@@ -108,6 +119,11 @@ class CircuitCoding:
         """
         blocks = -(-self.levels // BLOCK)
         reached = _reachable(self.parent, self.order, transition)
+        for i in self.order.tolist():  # before memory is taken for any of them
+            rows = [0] if self.parent[i] < 0 else reached[int(self.parent[i])]
+            for codes in (transition[i][rows], emission[self.group[i]][reached[i]]):
+                if (codes == ZERO).all(1).any():
+                    raise ModelError("the model holds a row of parameters that are all zero")
         tables: list[_Tables] = [None] * self.variables  # type: ignore[list-item]
         for i in self.order.tolist():
             parent = int(self.parent[i])
@@ -378,14 +394,12 @@ def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
 
 def _parameters(codes: np.ndarray) -> np.ndarray:
     """uint8 codes [rows, n] -> parameters [rows, n], float64 integers, rows that sum to ONE: VALUES in proportion,
-    rounded down, with what is left over given to the first of the largest. Raises ModelError for a row of zeros.
+    rounded down, with what is left over given to the first of the largest. No row is all zero.
 
     A product is below 2^40 and a sum below 2^36, so a quotient that is rounded to the nearest has the right floor.
     """
     values = VALUES[codes]
     total = values.sum(-1, keepdims=True)
-    if not total.all():
-        raise ModelError("the model holds a row of parameters that are all zero")
     values = np.floor(values * ONE / total)
     largest = codes.argmin(-1)[:, None]  # the first of the largest: codes count downwards
     rest = ONE - values.sum(-1, keepdims=True)

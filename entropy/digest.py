@@ -21,5 +21,5 @@ def parse_digest(constants: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
     h.update(json.dumps(constants, sort_keys=True).encode())
     for name, array in sorted(tensors.items()):
         h.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        h.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        h.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)  # a large circuit is not copied
     return h.digest()

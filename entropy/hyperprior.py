@@ -46,6 +46,8 @@ SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
 """The logarithm of that ratio."""
 MEAN_BITS = 6
 """Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
+KNOTS = 16
+"""Rows of an `IndexTable`, unless a model has more."""
 Z_RANGE = (-255, 255)
 """h_s clamps its input to this range."""
 
@@ -66,7 +68,7 @@ class HyperConfig:
     """Laplacian tables."""
     reach: int = 15
     """mu and what context sees of y_hat - mu_0 stay within +-2^reach, in units of 2^-MEAN_BITS."""
-    knots: int = 16
+    knots: int = KNOTS
     """Rows of the tables of values that depend on the quality index."""
 
     def entries(self) -> dict[str, int]:
@@ -78,6 +80,27 @@ class HyperConfig:
     def mean_range(self) -> tuple[int, int]:
         """The range of mu, in units of 2^-MEAN_BITS."""
         return -(2**self.reach), 2**self.reach - 1
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+
+    def analysis_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor of h_a, computed: a file may claim sizes for which there is no memory."""
+        m, w = self.latent, self.width
+        layers = {
+            "stem": (w, 4 * m, 1, 1),
+            "mix2": (w, 1, 3, 3),
+            "wide2": (w, w, 1, 1),
+            "down": (w, 4 * w, 1, 1),
+            "mix4": (w, 1, 3, 3),
+            "wide4": (w, w, 1, 1),
+            "head": (self.hyper, w, 1, 1),
+        }
+        weights = {f"{name}.weight": shape for name, shape in layers.items()}
+        biases = {f"{name}.bias": shape[:1] for name, shape in layers.items()}
+        return {**weights, **biases, "gain_y.value": (self.knots, m), "gain_z.value": (self.knots, self.hyper)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +124,7 @@ class IndexTable(nn.Module):
     the parameters, so that one learning rate suits values of any size. start: the values at index 0 and 63.
     """
 
-    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, knots: int = 16):
+    def __init__(self, channels: int, start: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, knots: int = KNOTS):
         super().__init__()
         line = torch.linspace(*start, knots)[:, None] / scale
         self.value = nn.Parameter(line.expand(knots, channels).clone())

@@ -98,8 +98,8 @@ class HyperpriorCoding:
         t = self._tensors
         for name, array in t.items():
             wanted = _dtype(name)
-            if array.dtype != wanted:
-                raise ModelError(f"the model's {name} is {array.dtype}, not {wanted}")
+            if array.dtype != wanted or not array.ndim:
+                raise ModelError(f"the model's {name} is {array.dtype} {list(array.shape)}, not {wanted} [n]")
         self.z_tables = TableSet(t["z.counts"], _starts(t["z.length"]), t["z.low"])
         self.y_tables = TableSet(t["y.counts"], _starts(t["y.length"]), t["y.low"])
         self.hyper = t["h_s.0.weight"].shape[-1] // 9

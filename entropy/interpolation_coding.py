@@ -48,9 +48,9 @@ class InterpolationCoding:
         if torch.float32 not in verify_arithmetic(str(self.device)):
             raise ModelError(f"sums of integers in float32 are not exact on {device}: this device cannot code")
         try:
-            sizes = [int(n) for n in tensors["config"]]
+            sizes = [int(n) for n in tensors["config"][: len(fields(InterpolationConfig)) + 1]]
             config = InterpolationConfig(*sizes)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError, IndexError):
             raise ModelError("the model's config is damaged") from None
         if len(sizes) != len(fields(config)) or not all(1 <= n <= 1024 for n in sizes) or config.groups > 16:
             raise ModelError(f"the model's config {sizes} is out of range")

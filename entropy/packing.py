@@ -31,4 +31,4 @@ def unpack(packed: np.ndarray, shape: tuple[int, ...], dtype: type | np.dtype) -
         raise ModelError(f"the model's parameters are damaged: {e}") from None
     if len(data) != size or not reader.eof or reader.unused_data:
         raise ModelError(f"the model's parameters are {len(data)} bytes or more, expected {size}")
-    return np.frombuffer(data, kind).reshape(shape).astype(dtype)
+    return np.frombuffer(data, kind).reshape(shape).astype(dtype, copy=False)

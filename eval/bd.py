@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ._extras import extra
+from .quality._extras import extra
 
 __all__ = ["BD", "MIN_POINTS", "Curve", "bd_rate"]
 

@@ -34,11 +34,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CodecError, InputError
-from ._extras import extra
 from .compressai_coding import NetworkCoding
+from .quality._extras import extra
 
 if TYPE_CHECKING:
-    from .peers import Codec
+    from .codecs.codec import Codec
 
 __all__ = ["CompressaiCodec", "TrainedCodec", "compressai_codec"]
 
@@ -51,7 +51,7 @@ _PLURAL = re.compile(rf"\.({'|'.join(_SINGULAR)})\.(\d)$")
 
 
 class CompressaiCodec:
-    """A `Codec` (see `peers`) with random weights; `encode` and `decode` raise `CodecError` for what is not theirs."""
+    """A `Codec` (see `codecs`) with random weights; `encode` and `decode` raise `CodecError` for what is not theirs."""
 
     ladder: tuple[float, ...] = (float(QUALITY),)
 
@@ -120,7 +120,7 @@ class CompressaiCodec:
 
 
 class TrainedCodec:
-    """A `Codec` (see `peers`) with checkpoints' weights; `encode` and `decode` raise `CodecError`.
+    """A `Codec` (see `codecs`) with checkpoints' weights; `encode` and `decode` raise `CodecError`.
 
     files: the checkpoints, in the order of their settings. Made by `compressai_codec`.
     """

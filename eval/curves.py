@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import InputError
-from . import metrics
 from .bd import Curve
+from .quality import metrics
 
 __all__ = ["Curves", "read_curves"]
 

@@ -20,9 +20,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ..bitstream import atomic_write
 from ..codec.media_write import write_picture
 from ..errors import CodecError
-from .metrics import ms_ssim, psnr
-from .peers import Codec, LecodecCodec, codec_by_name
+from .codecs.codec import Codec
+from .peers import LecodecCodec, codec_by_name
 from .pictures import bundled, read_rgb
+from .quality.metrics import ms_ssim, psnr
 
 __all__ = ["Result", "demonstrate", "main"]
 

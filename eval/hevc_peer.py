@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CodecError, InputError
-from ._extras import extra
+from .quality._extras import extra
 
 __all__ = ["HevcCodec"]
 
@@ -45,7 +45,7 @@ _PARAMS = (
 
 
 class HevcCodec:
-    """A `Codec` (see `peers`). The setting is x265's constant rate factor: 51 is the smallest file."""
+    """A `Codec` (see `codecs`). The setting is x265's constant rate factor: 51 is the smallest file."""
 
     name = "hevc"
     suffix = ".hevc"

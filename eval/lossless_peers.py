@@ -32,7 +32,7 @@ from ..bitstream import read_header
 from ..codec.media import read_picture
 from ..codec.media_write import write_picture
 from ..errors import CodecError, InputError
-from ._extras import extra
+from .quality._extras import extra
 
 __all__ = ["PEERS", "LosslessCodecUnderTest", "lossless_codec_by_name"]
 

@@ -35,55 +35,20 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
 
 from ..bitstream import read_header
 from ..errors import CodecError, InputError
-from ._extras import extra
-from .machine.task import IDENTITY
+from .codecs.codec import IDENTITY, Codec
+from .quality._extras import extra
 
-__all__ = ["Codec", "LecodecCodec", "PillowCodec", "codec_by_name", "suffix_of", "unique_name"]
-
-
-class Codec(Protocol):
-    """What the evaluator needs of a codec; any object with these serves.
-
-    name: short, goes into tables; ladder: its settings, from small files to large; description: library, version and
-    fixed options, one line, no paths. A further `suffix`, what the names of its files end in (".jpg"), is optional: see
-    `suffix_of`.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def ladder(self) -> tuple[float, ...]: ...
-
-    @property
-    def description(self) -> str: ...
-
-    def encode(self, rgb: np.ndarray, setting: float, /) -> bytes:
-        """A whole file for rgb: uint8 [H, W, 3]. Raises `CodecError`."""
-        ...
-
-    def decode(self, data: bytes, /) -> np.ndarray:
-        """The picture, uint8 [H, W, 3], from nothing but the bytes. Raises `CodecError`."""
-        ...
-
-    def estimate(self, rgb: np.ndarray, setting: float, /) -> float:
-        """Bytes that the codec's model expects, container excluded; `nan` where there is no such model."""
-        ...
-
-
-def suffix_of(codec: Codec) -> str:
-    """What the names of a codec's files end in, ".bin" where it does not say."""
-    return getattr(codec, "suffix", ".bin")
+__all__ = ["LecodecCodec", "PillowCodec", "codec_by_name"]
 
 
 def _quality(setting: float) -> dict[str, Any]:
@@ -147,10 +112,11 @@ class LecodecCodec:
         if effort is not None:
             self.name += f":effort={effort}"
         self._effort = 1 if effort is None else effort
-        from ..codec.image import load
+        from ..codec.image import ImageCodec
+        from ..codec.registry import load
 
-        self._codec = load("image", device=device, model=model)
-        if self._codec.card.get("kind") == "compressai":  # has one rate, whatever the quality
+        self._codec = load(device=device, model=model, of=ImageCodec)
+        if self._codec.one_rate:
             self.ladder = (1.0,)
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
         header = read_header(self.encode(np.zeros((16, 16, 3), np.uint8), self.ladder[0]))
@@ -215,15 +181,6 @@ def _own_codec(spec: str, device: str) -> LecodecCodec | None:
     if separator and not model:
         raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
     return LecodecCodec(Path(model) if separator == "@" else model or None, device, int(effort) if found else None)
-
-
-def unique_name(name: str, taken: Container[str]) -> str:
-    """The name, or `name#2`, `name#3`, ... where it is taken: two model files may have the same one."""
-    candidate, copies = name, 1
-    while candidate in taken:
-        copies += 1
-        candidate = f"{name}#{copies}"
-    return candidate
 
 
 def _jpeg() -> PillowCodec:

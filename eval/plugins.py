@@ -1,4 +1,4 @@
-"""Codecs of a user's own, as plug-ins: any Python object with the interface of `peers.Codec`.
+"""Codecs of a user's own, as plug-ins: any Python object with the interface of `codecs.codec.Codec`.
 
     MODULE:NAME or FILE.py:NAME -> class, function or object -> checked -> Codec
 
@@ -49,7 +49,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CodecError, InputError
-from .machine.task import IDENTITY
+from .codecs.codec import IDENTITY
 
 __all__ = ["PluginCodec", "is_plugin", "plugin_codec", "plugin_module"]
 
@@ -86,7 +86,7 @@ def plugin_codec(spec: str, sample_rate: int = 0) -> PluginCodec:
 
 
 class PluginCodec:
-    """A plug-in with every call guarded: a `Codec` (see `peers`), or of sounds a `SoundCodec` (see `sound_peers`)."""
+    """A plug-in with every call guarded: a `Codec` (see `codecs`), or of sounds a `SoundCodec` (see `sound_peers`)."""
 
     def __init__(self, codec: Any, shown: str, origin: str = "", sample_rate: int = 0) -> None:
         """codec: the user's object; shown: what to call it in errors; origin: ends the description; sample_rate: of

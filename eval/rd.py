@@ -31,11 +31,13 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
-from . import metrics, report
-from ._extras import extra
+from . import report
+from .codecs.codec import Codec, unique_name
 from .curves import Curves, read_curves
-from .peers import Codec, codec_by_name, unique_name
+from .peers import codec_by_name
 from .pictures import picture_paths, read_rgb
+from .quality import metrics
+from .quality._extras import extra
 from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
 
 __all__ = ["OUTPUTS", "RDResult", "run_rd"]

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..bitstream import atomic_write
-from ._extras import extra
 from .bd import Curve
+from .quality._extras import extra
 
 __all__ = ["Panel", "environment", "plot_curves", "write_tsv"]
 

@@ -34,10 +34,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import CodecError, InputError
-from ._extras import extra
-from .machine.task import IDENTITY
-from .peers import Codec
+from .codecs.codec import IDENTITY, Codec
 from .plugins import is_plugin, plugin_codec
+from .quality._extras import extra
 
 __all__ = ["SoundCodec", "sound_codec_by_name"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import InputError
-from . import metrics
 from .bd import Curve, bd_rate
+from .quality import metrics
 
 __all__ = ["MS_SSIM_HIGH", "MS_SSIM_LOW", "Comparison", "Item", "Point", "compare", "curve_of", "points_of"]
 

@@ -17,7 +17,8 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import CodecError, InputError
-from .peers import Codec, codec_by_name, unique_name
+from .codecs.codec import Codec, unique_name
+from .peers import codec_by_name
 
 __all__ = ["TARGET_BPP", "Contest", "Entrant", "Times", "area"]
 

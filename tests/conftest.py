@@ -23,9 +23,10 @@ def tiny_model() -> Path:
 def tiny_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny model as the default and at hand for decoding, whatever is shipped."""
     from lecodec.codec import registry
+    from lecodec.codec.model_file import read_card
 
     monkeypatch.setenv("LECODEC_MODELS", str(tiny_model))
-    monkeypatch.setitem(registry.ALIASES, "image", registry.read_card(tiny_model).name)
+    monkeypatch.setitem(registry.ALIASES, "image", read_card(tiny_model).name)
     return tiny_model
 
 

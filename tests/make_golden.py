@@ -22,11 +22,10 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, LecFile, Metadata, SetLayout, frame, parse
-from lecodec.codec.choice import named_lossless
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.compressai_import import import_compressai
-from lecodec.codec.image import load
-from lecodec.codec.registry import list_models, save_model
+from lecodec.codec.model_file import save_model
+from lecodec.codec.registry import list_models, load
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 from lecodec.eval.pictures import bundled
@@ -150,7 +149,9 @@ def tiny_circuit() -> None:
 
 def good_by_model() -> dict[str, tuple[np.ndarray, bytes]]:
     """name -> samples, file. Their data is coded by a model, not stored or deflated."""
-    circuit, photo = (named_lossless(FOLDER / f"tiny-{kind}.safetensors") for kind in ("circuit", "photo"))
+    circuit, photo = (
+        load(FOLDER / f"tiny-{kind}.safetensors", of=lecodec.LosslessCodec) for kind in ("circuit", "photo")
+    )
     rng = np.random.default_rng(6)
     assert isinstance(circuit.coder, CircuitCoder)
     # Decoding noise gives a sample of the model.

@@ -12,8 +12,8 @@ import torch
 
 import lecodec
 from lecodec.codec.latent_coding import receptive_field, synthesis_digest
+from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.codec.network import ImageNetwork, NetworkConfig, decoding_macs
-from lecodec.codec.registry import load_tensors, read_card, save_model
 from lecodec.codec.transforms import ACTIVATIONS, BLOCKS, LIMIT, Synthesis, TransformConfig
 from lecodec.entropy.context import ContextConfig, ContextHyperprior
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import lecodec
-from lecodec.codec.registry import read_card
+from lecodec.codec.model_file import read_card
 from lecodec.entropy.chow_liu import centre, mutual_information, quantiles, spanning_tree, tree_of
 from lecodec.entropy.circuit import Circuit, Counts
 from lecodec.errors import InputError, ModelError

@@ -25,9 +25,12 @@ from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import main
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
+from lecodec.codec.model_file import load_tensors, read_card, save_model
+from lecodec.console import escaped, print_table, tell
 from lecodec.jobs import Job, Record
 
 ROOT = Path(lecodec.__file__).parent
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @dataclass(frozen=True)
@@ -596,3 +599,30 @@ def test_progress_bar_is_for_terminals(
         tick(Record(Job("b.png"), OSError("bad")))
     err = capsys.readouterr().err
     assert ("working" in err and "2/2" in err and "20.0:1" in err) if terminal else err == ""
+
+
+def test_no_escape_codes_reach_the_terminal(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    """B4: texts from outside, of names, members, cards and usage, are told as Python writes them."""
+    code = "\x1b[31m"
+    np.savez(tmp_path / "x.npz", **{f"a{code}": np.zeros((4, 4, 4), np.uint8), "b": np.zeros((4, 4, 4), np.uint8)})
+    tensors, card = load_tensors(GOLDEN / "tiny.safetensors"), read_card(GOLDEN / "tiny.safetensors").card
+    save_model(tensors, {**card, "name": f"red{code}"}, tmp_path / "red.safetensors")
+    monkeypatch.setenv("LECODEC_MODELS", str(tmp_path / "red.safetensors"))
+    Path(f"out{code}").mkdir()
+    tiny = ("--model", GOLDEN / "tiny.safetensors")
+    assert run("encode", "a.png", *tiny, "-o", f"out{code}/").code == 0
+    runs = [
+        run("encode", "x.npz"),
+        run("encode", "a.png", *tiny, "-o", f"out{code}/"),  # is there already
+        run("models"),
+        run("info", f"out{code}/a.png.lec"),
+        run("encode", "a.png", f"--{code}"),
+        run("encode", "a.png", "--size", code),
+        run("encode", "a.png", "--model", f"none{code}"),
+    ]
+    for ran in runs:
+        assert "\x1b" not in ran.out + ran.err and r"\x1b[31m" in ran.out + ran.err, ran
+    print_table([{"item": f"name{code}"}])
+    tell("note", f"left out {code}")
+    assert "\x1b" not in "".join(capfd.readouterr())
+    assert escaped("für a\nb \x9b \u202e \udc80") == r"für a\nb \x9b \u202e \udc80"

@@ -19,7 +19,7 @@ from lecodec.bitstream import frame, parse, read_header
 from lecodec.cli import main
 from lecodec.codec.compressai_codec import ImportedCodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
-from lecodec.codec.registry import load_tensors, parse_tensors, read_card
+from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.entropy import imported_coding, imported_layers
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.imported_coding import ImportedCoding

@@ -11,7 +11,7 @@ import torch
 
 import lecodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
-from lecodec.codec.registry import load_tensors, read_card, save_model
+from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.entropy.imported_coding import ImportedCoding
 from lecodec.entropy.imported_tables import bottleneck_tables, gaussian_tables
 from lecodec.errors import InputError, ModelError, OutputExists

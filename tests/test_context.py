@@ -12,8 +12,8 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import frame, parse
 from lecodec.codec.image import ImageCodec
+from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig
-from lecodec.codec.registry import load_tensors, parse_tensors, read_card
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy import context_coding, hyperprior_coding
 from lecodec.entropy.coder import Reader, Writer

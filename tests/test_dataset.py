@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from lecodec import load
 from lecodec.codec.dataset import LecDataset, RandomCompression
-from lecodec.codec.image import load
 from lecodec.errors import CorruptFile, InputError, UnknownModel
 
 pytestmark = pytest.mark.usefixtures("tiny_default")

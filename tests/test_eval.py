@@ -14,9 +14,9 @@ from PIL import Image
 
 import lecodec
 from lecodec.errors import CodecError, InputError
-from lecodec.eval import metrics
 from lecodec.eval.bd import Curve, bd_rate
 from lecodec.eval.peers import PillowCodec, codec_by_name
+from lecodec.eval.quality import metrics
 from lecodec.eval.rd import OUTPUTS, run_rd
 
 SIDE = 176  # the smallest multiple of 16 with an MS-SSIM

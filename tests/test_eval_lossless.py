@@ -19,7 +19,7 @@ from lecodec.eval.lossless import run_lossless
 
 @pytest.fixture
 def sources(tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr("lecodec.codec.registry.list_models", list)  # whatever is shipped: the fallback
+    monkeypatch.setattr("lecodec.codec.registry._files", list)  # whatever is shipped: the fallback
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.fromarray(picture).save(folder / "a.png")

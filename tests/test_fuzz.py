@@ -23,7 +23,7 @@ import pytest
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, LecFile, Metadata, SetLayout, frame, parse
-from lecodec.codec.choice import named_lossless
+from lecodec.codec.registry import load
 from lecodec.errors import CodecError
 
 from .block_coders import DeltaCoder
@@ -139,7 +139,7 @@ def real_files_without_loss() -> list[bytes]:
 def codecs_for(image: Any) -> Callable[[bytes], Any]:
     """What decodes a file: `image`, or, without loss, a codec with a model whose answers are as free as its input."""
     lossless = lecodec.LosslessCodec(DeltaCoder())
-    models = [named_lossless(GOLDEN / f"tiny-{kind}.safetensors") for kind in ("circuit", "photo")]
+    models = [load(GOLDEN / f"tiny-{kind}.safetensors", of=lecodec.LosslessCodec) for kind in ("circuit", "photo")]
     by_digest = {model.parse_digest: model for model in models}
 
     def codec_for(data: bytes) -> Any:

@@ -18,7 +18,7 @@ import lecodec
 from lecodec import bitstream
 from lecodec.bitstream import frame, parse, read_header
 from lecodec.codec.image import ImageCodec, fixed_quality
-from lecodec.codec.registry import load_tensors, read_card
+from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.samples import psnr_of
 from lecodec.codec.targets import index_for_psnr
 from lecodec.codec.windows import windows

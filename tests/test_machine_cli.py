@@ -88,7 +88,7 @@ def test_a_report_of_something_else_is_one_sentence(run: Run, tmp_path: Path) ->
 
 
 def test_missing_weights_say_what_installs_them(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from lecodec.eval.machine import packaged
+    from lecodec.eval.quality import packaged
 
     (tmp_path / "0001_a.png").write_bytes(examples.png_bytes(examples.Quarters().item("00").samples))
     monkeypatch.setattr(packaged, "find_spec", lambda name: None)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from lecodec.errors import InputError
+from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.machine import laboratory
 from lecodec.eval.machine.cache import Cache, key_of
 from lecodec.eval.machine.items import read_items
 from lecodec.eval.machine.run import TaskRun, run_tasks
-from lecodec.eval.machine.task import IDENTITY, Coded
+from lecodec.eval.machine.task import Coded
 
 from . import machine_examples as examples
 

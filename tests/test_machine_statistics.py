@@ -15,13 +15,14 @@ from scipy.interpolate import PchipInterpolator
 
 from lecodec.errors import InputError
 from lecodec.eval import bd
+from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.machine.correlation import lower_is_better
 from lecodec.eval.machine.curves import Curves, Pchip, bd_accuracy, bd_rate, isotonic
 from lecodec.eval.machine.figures import TABLES
 from lecodec.eval.machine.items import read_items, write_items
 from lecodec.eval.machine.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
 from lecodec.eval.machine.summary import summarise
-from lecodec.eval.machine.task import IDENTITY, Answer, Coded
+from lecodec.eval.machine.task import Answer, Coded
 
 # --- items.tsv
 

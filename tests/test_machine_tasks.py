@@ -16,13 +16,16 @@ import pytest
 from PIL import Image
 
 from lecodec.errors import InputError
-from lecodec.eval.machine import packaged
 from lecodec.eval.machine.catalogue import TASKS, task_by_name, tasks_by_name
 from lecodec.eval.machine.classification import Top1, class_answer, softmax
 from lecodec.eval.machine.embedding import embedding_answer
 from lecodec.eval.machine.lettering import SIZES, TextOnPhotographs, layout
 from lecodec.eval.machine.mask import mask_answer
-from lecodec.eval.machine.networks import (
+from lecodec.eval.machine.sources import Photographs, shrink
+from lecodec.eval.machine.text import accuracy, greedy_ctc, word_accuracy
+from lecodec.eval.pictures import bundled, read_rgb
+from lecodec.eval.quality import packaged
+from lecodec.eval.quality.networks import (
     CROP,
     FEATURE_LAYERS,
     NETWORKS,
@@ -31,10 +34,7 @@ from lecodec.eval.machine.networks import (
     feature_distance,
     load_module,
 )
-from lecodec.eval.machine.packaged import PackagedFile, check_picture, file_digest, load_state
-from lecodec.eval.machine.sources import Photographs, shrink
-from lecodec.eval.machine.text import accuracy, greedy_ctc, word_accuracy
-from lecodec.eval.pictures import bundled, read_rgb
+from lecodec.eval.quality.packaged import PackagedFile, check_picture, file_digest, load_state
 
 
 def made(make, *arguments):

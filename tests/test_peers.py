@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval import metrics, peers
-from lecodec.eval.peers import codec_by_name, suffix_of
+from lecodec.eval import peers
+from lecodec.eval.codecs.codec import suffix_of
+from lecodec.eval.peers import codec_by_name
 from lecodec.eval.plugins import is_plugin, plugin_codec
+from lecodec.eval.quality import metrics
 from lecodec.eval.sound_peers import MP3_MIN, sound_codec_by_name
 
 NEW = ("jpeg2000", "hevc", "identity")

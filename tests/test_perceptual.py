@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lecodec.errors import InputError
-from lecodec.eval.perceptual import MIN_SIDE, PERCEPTUAL, perceptual_metrics
+from lecodec.eval.quality.perceptual import MIN_SIDE, PERCEPTUAL, perceptual_metrics
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")

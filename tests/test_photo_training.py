@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lecodec.codec.choice import named_lossless
+from lecodec.codec.lossless import LosslessCodec
+from lecodec.codec.registry import load
 from lecodec.errors import InputError, ModelError
 from lecodec.train.freeze import freeze
 from lecodec.train.photo import PhotoCrops
@@ -57,7 +58,7 @@ def test_a_run_trains_resumes_freezes_and_codes(recipe, tmp_path):
     assert second["step"] == 20 and second["seconds"] > first["seconds"]
 
     model = freeze(folder, tmp_path / "small.safetensors")
-    codec = named_lossless(model)
+    codec = load(model, of=LosslessCodec)
     assert (
         codec.card["kind"] == "photo"
         and "photos" in codec.card["training_data"]

@@ -14,7 +14,6 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import lecodec
 from lecodec.bitstream import Metadata
-from lecodec.codec import image as codecs
 from lecodec.errors import CodecError, CorruptFile, InputError, UnknownModel, UnsupportedFile
 
 EXIF = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0%c\0\0\0\0\0\0\0"
@@ -34,7 +33,7 @@ def samples_in(mode: str, picture: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def file(picture: np.ndarray, tmp_path: Path) -> Path:
     path = tmp_path / "p.lec"
-    path.write_bytes(codecs.load().encode(picture, 44.4, metadata=FULL))
+    path.write_bytes(lecodec.load().encode(picture, 44.4, metadata=FULL))
     return path
 
 
@@ -44,7 +43,7 @@ def test_every_mode_opens_and_saves(mode: str, picture: np.ndarray, tmp_path: Pa
     made = Image.frombytes(mode, (70, 50), samples.tobytes())
     made.save(tmp_path / "p.lec", quality=80)
     data = (tmp_path / "p.lec").read_bytes()
-    assert data == codecs.load().encode(samples, 80)
+    assert data == lecodec.load().encode(samples, 80)
     with Image.open(tmp_path / "p.lec") as image:
         assert (image.format, image.mode, image.size) == ("LEC", mode, (70, 50))
         assert image.info == {"quality": 80.0}
@@ -55,7 +54,7 @@ def test_every_mode_opens_and_saves(mode: str, picture: np.ndarray, tmp_path: Pa
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
 def test_a_small_picture_opened_by_its_path(mode: str, picture: np.ndarray, tmp_path: Path) -> None:
     """Its file is larger than its samples: Pillow could map it into memory in their place."""
-    data = codecs.load().encode(np.ascontiguousarray(samples_in(mode, picture)[:5, :6]))
+    data = lecodec.load().encode(np.ascontiguousarray(samples_in(mode, picture)[:5, :6]))
     (tmp_path / "p.lec").write_bytes(data)
     for path in (tmp_path / "p.lec", str(tmp_path / "p.lec")):
         with Image.open(path) as image:
@@ -104,7 +103,7 @@ def test_it_behaves_as_an_image(file: Path, picture: np.ndarray) -> None:
 
 
 def test_saving_takes_the_options_of_the_codec(picture: np.ndarray, tiny_model: Path) -> None:
-    image, codec = Image.fromarray(picture), codecs.load()
+    image, codec = Image.fromarray(picture), lecodec.load()
 
     def saved(**options: object) -> bytes:
         stream = io.BytesIO()
@@ -158,20 +157,20 @@ def test_an_orientation_given_is_applied(picture: np.ndarray) -> None:
     image = Image.open(stream)
     assert image.size == (50, 70)
     assert image.info["exif"] == b"Exif\0\0" + EXIF % 1
-    assert stream.getvalue() == codecs.load().encode(np.rot90(picture, -1), metadata=Metadata(exif=EXIF % 1))
+    assert stream.getvalue() == lecodec.load().encode(np.rot90(picture, -1), metadata=Metadata(exif=EXIF % 1))
 
 
 def test_modes_without_a_home_are_converted(picture: np.ndarray) -> None:
     palette = Image.fromarray(picture).quantize(16)
     stream = io.BytesIO()
     palette.save(stream, "LEC", quality=90)
-    assert stream.getvalue() == codecs.load().encode(np.asarray(palette.convert("RGB")), 90)
+    assert stream.getvalue() == lecodec.load().encode(np.asarray(palette.convert("RGB")), 90)
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_sixteen_bits_that_pillow_has_no_mode_for(picture: np.ndarray, channels: int) -> None:
     samples = np.dstack([picture, picture])[:, :, :channels].astype(np.uint16) * 257
-    data = codecs.load().encode(samples)
+    data = lecodec.load().encode(samples)
     with pytest.raises(UnsupportedFile, match="16-bit .*lecodec.decode"):
         Image.open(io.BytesIO(data))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lecodec.errors import InputError
+from lecodec.kinds import TRAINED, named
 from lecodec.train.circuit_em import Smoothing
-from lecodec.train.recipe import SCHEMAS, Recipe
+from lecodec.train.recipe import Recipe
 from lecodec.train.schema import described, find_recipe, load_as, parse_value, recipe_names
 
 TEXT = "{name: x, train: [a], steps: 9, phases: [{fraction: 1, crop: 64, batch: 4}]}"
@@ -64,7 +65,7 @@ def test_settings_that_nothing_takes_are_refused(recipe, settings, message):
 @pytest.mark.parametrize("kind", ["circuit", "photo"])
 def test_names_are_no_paths_whatever_the_kind(recipe, kind):
     with pytest.raises(InputError, match="cannot name a folder"):
-        load_as(SCHEMAS[kind], recipe, {"name": "../x"})
+        load_as(named(TRAINED[kind].recipe), recipe, {"name": "../x"})
 
 
 @pytest.mark.parametrize(
@@ -91,9 +92,9 @@ def test_values_are_read_as_yaml():
         parse_value("[" * 20_000)
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", TRAINED)
 def test_every_field_is_described(kind):
-    rows = list(described(SCHEMAS[kind]))
+    rows = list(described(named(TRAINED[kind].recipe)))
     sizes = set(Smoothing.__dataclass_fields__) | {"context", "width", "middle", "head", "components", "groups"}
     assert all(text for name, _, text in rows if name != "kind" and name.rpartition(".")[2] not in sizes)
     found = {name: default for name, default, _ in rows}

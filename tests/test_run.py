@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import importlib
 import io
 import lzma
 import os
@@ -18,10 +17,11 @@ from PIL import Image
 
 from lecodec.cli import main
 from lecodec.errors import CodecError, InputError
+from lecodec.kinds import TRAINED, named
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
-from lecodec.train.recipe import SCHEMAS
-from lecodec.train.run import EXPERIMENTS, Run, train
+from lecodec.train.recipe import CircuitRecipe
+from lecodec.train.run import Run, train
 from lecodec.train.schedule import phase_at, warm_up
 from lecodec.train.schema import load_as
 
@@ -137,9 +137,9 @@ def test_a_checkpoint_of_the_first_version_goes_on(folder, kind, steps, more, fi
 def test_checkpoints_without_their_parts_are_refused(folder, kind, needed):
     """Fault B6: `--resume` of a file without `step` or `network` ended with a traceback."""
     state = load_checkpoint(io.BytesIO(lzma.decompress((OLD / f"{kind}.pt.xz").read_bytes())))  # type: ignore[arg-type]
-    experiment_of = getattr(importlib.import_module(f"lecodec.train.{kind}"), EXPERIMENTS[kind])
+    experiment_of = named(TRAINED[kind].train)
     with experiment_of.circumstances():
-        recipe = load_as(SCHEMAS[kind], f"{kind}.yaml", {})
+        recipe = load_as(named(TRAINED[kind].recipe), f"{kind}.yaml", {})
         going_on = Run(experiment_of(recipe, lambda _: None, "cpu", True), folder)
 
         def refused(changed: dict) -> bool:
@@ -197,8 +197,7 @@ NUMBER = r"-?[\d.]+(e-?\d+)?"
     ],
 )
 def test_lines_and_figures_are_those_that_they_were(folder, monkeypatch, kind, line, names, last):
-    module = importlib.import_module(f"lecodec.train.{kind}")
-    monkeypatch.setattr(getattr(module, EXPERIMENTS[kind]), "every", -1.0)
+    monkeypatch.setattr(named(TRAINED[kind].train), "every", -1.0)
     monkeypatch.setattr(image, "SAMPLED", 1)
     at, lines = run(kind)
     progress = re.compile(rf"step \d+  {NUMBER}%  {line}  ETA \d+ min")
@@ -247,6 +246,6 @@ def test_the_learning_rate_rises_in_at_most_a_twentieth_of_the_run():
 
 
 def test_phases_follow_each_other(folder):
-    recipe = load_as(SCHEMAS["circuit"], "circuit.yaml", {})
+    recipe = load_as(CircuitRecipe, "circuit.yaml", {})
     assert [phase_at(recipe.phases, share)[0] for share in (0, 0.49, 0.5, 1)] == [0, 0, 1, 1]
     assert phase_at(recipe.phases, 0.75)[2] == pytest.approx(0.5) and phase_at(recipe.phases, 1)[2] == 1

@@ -17,9 +17,9 @@ from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_mod
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig
-from lecodec.eval.metrics import psnr
 from lecodec.eval.pictures import bundled
 from lecodec.eval.probe import probe
+from lecodec.eval.quality.metrics import psnr
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_the_model_for_machines_keeps_more_of_what_a_network_sees(coffee):
     the model that its training went on from.
     """
     from lecodec.errors import InputError
-    from lecodec.eval.machine.networks import ImageNetwork, feature_distance
+    from lecodec.eval.quality.networks import ImageNetwork, feature_distance
 
     try:
         network = ImageNetwork("efficientnet-lite0")

@@ -11,10 +11,11 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import LecFile
-from lecodec.codec.choice import lossless_for_pictures, named_lossless
+from lecodec.codec.choice import lossless_for_pictures
 from lecodec.codec.circuit import CircuitCoder
+from lecodec.codec.lossless import LosslessCodec
 from lecodec.codec.media import read_picture
-from lecodec.codec.registry import ALIASES, find_model
+from lecodec.codec.registry import ALIASES, find_model, load
 from lecodec.eval.pictures import bundled
 
 
@@ -26,7 +27,7 @@ def coffee() -> np.ndarray:
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
     """Samples of the model itself: uint8 [40, 28, 28]."""
-    coder = named_lossless("mnist-1").coder
+    coder = load("mnist-1", of=LosslessCodec).coder
     assert isinstance(coder, CircuitCoder)
     circuit, count, generator = coder._circuit, 40, torch.Generator().manual_seed(0)
     states: dict[int, torch.Tensor] = {-1: torch.zeros(count, dtype=torch.int64)}
@@ -71,7 +72,7 @@ def test_every_kind_of_picture_goes_through_the_photo_model(coffee):
 
 
 def test_digits_cost_what_the_circuit_says(digits):
-    codec = named_lossless("mnist-1")
+    codec = load("mnist-1", of=LosslessCodec)
     assert isinstance(codec.coder, CircuitCoder)
     data = lecodec.encode_set(digits)
     assert lecodec.info(data)["model"] == "mnist-1"
@@ -84,7 +85,7 @@ def test_digits_cost_what_the_circuit_says(digits):
 
 
 def test_bodies_do_not_depend_on_threads_or_on_company(digits, coffee):
-    circuit, photo = (named_lossless(name).coder for name in ("mnist-1", "photo"))
+    circuit, photo = (load(name, of=LosslessCodec).coder for name in ("mnist-1", "photo"))
     assert circuit is not None and photo is not None
     tile, before = coffee[:70, :90], torch.get_num_threads()
     found = set()

@@ -12,19 +12,20 @@ import torch
 from PIL import Image
 
 import lecodec
+from lecodec.codec.model_file import read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
-from lecodec.codec.registry import read_card
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
 from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.errors import InputError, ModelError, OutputExists
+from lecodec.kinds import KINDS, named
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.data import CropStream, load_pictures
 from lecodec.train.freeze import freeze, freeze_network
 from lecodec.train.objectives import balance_weight, quality_lambda
-from lecodec.train.recipe import SCHEMAS, load_recipe
+from lecodec.train.recipe import load_recipe
 from lecodec.train.run import train
 from lecodec.train.schema import load_as, recipe_kind
 from lecodec.train.synthetic import harden
@@ -190,7 +191,7 @@ def test_missing_things_are_named(recipe, tmp_path):
 
 def test_shipped_recipes_are_valid():
     for path in sorted((Path(lecodec.__file__).parent / "train" / "recipes").glob("*.yaml")):
-        assert load_as(SCHEMAS[recipe_kind(path)], path, {}).name == path.stem
+        assert load_as(named(KINDS[recipe_kind(path)].recipe), path, {}).name == path.stem
 
 
 def test_crops_are_reproducible_and_in_range(pictures):

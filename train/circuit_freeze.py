@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..bitstream import NO_DIGEST
 from ..codec.circuit import CircuitCoder
-from ..codec.registry import save_model
+from ..codec.model_file import save_model
 from ..entropy.circuit_coding import CircuitCoding
 from ..errors import InputError
 from .circuit_data import YCOCG_LEVELS
@@ -30,8 +30,11 @@ GRID = 8 * 20 / 254
 """Octaves between what rarely used parameters are rounded to: eight steps of the codes in a model file."""
 
 
-def freeze_circuit(state: dict[str, Any], out: Path, name: str, *, overwrite: bool = False, origin: str = "it") -> Path:
+def freeze_circuit(
+    state: dict[str, Any], out: Path, name: str, *, overwrite: bool = False, origin: str = "it", **_: Any
+) -> Path:
     """Write the circuit of a checkpoint as the model file `out`. state: what the checkpoint holds; origin: its name.
+    Further options are those of other kinds.
 
     Raises InputError (not a circuit's checkpoint), ModelError (parameters that cannot be frozen), OutputExists.
     """

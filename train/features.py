@@ -80,7 +80,7 @@ class FeatureDistance(nn.Module):
 def _network(term: FeatureTerm) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     module, found, name = term.network.partition(":")
     if not found:
-        from ..eval.machine.networks import load_module
+        from ..eval.quality.networks import load_module
 
         return load_module(term.network)
     try:

@@ -18,19 +18,18 @@ import torch
 
 from ..bitstream import check_writable
 from ..codec.image import ImageCodec
-from ..codec.latent_coding import coding_kind, receptive_field, synthesis_digest
+from ..codec.latent_coding import entropy_model_of, receptive_field, synthesis_digest
+from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from ..codec.network import ImageNetwork
-from ..codec.registry import load_tensors, parse_tensors, read_card, save_model
 from ..entropy.hyperprior_coding import table_tensors
 from ..errors import InputError
+from ..kinds import kind_of, named
 from .calibrate import calibrated_tables
 from .checkpoint import load_checkpoint
-from .circuit_freeze import freeze_circuit
 from .data import CropStream, load_pictures
-from .photo_freeze import freeze_photo
 from .recipe import Recipe
 
-__all__ = ["amend_card", "freeze", "freeze_network"]
+__all__ = ["amend_card", "freeze", "freeze_image", "freeze_network"]
 
 _PLACES: dict[str, Any] = {
     **dict.fromkeys(("train", "validation", "start_from", "grow_from", "workers", "devices", "compile"), True),
@@ -58,15 +57,32 @@ def freeze(
     run = Path(run)
     path = run / "checkpoint.pt" if run.is_dir() else run
     state = load_checkpoint(path)
-    other = {"circuit": freeze_circuit, "photo": freeze_photo}
-    if isinstance(state.get("recipe"), dict) and (freeze_kind := other.get(state["recipe"].get("kind"))):
-        return freeze_kind(state, Path(out), name or Path(out).stem, overwrite=overwrite, origin=str(path))
+    recipe = state.get("recipe")
+    kind = kind_of(recipe) if isinstance(recipe, dict) else None
+    freeze_kind = named(kind.freeze) if kind is not None and kind.freeze else freeze_image
+    how = {"overwrite": overwrite, "origin": str(path), "calibrate": calibrate, "say": say}
+    return freeze_kind(state, Path(out), name or Path(out).stem, **how)
+
+
+def freeze_image(
+    state: dict[str, Any],
+    out: Path,
+    name: str,
+    *,
+    overwrite: bool = False,
+    origin: str = "it",
+    calibrate: int = 400,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the network of a checkpoint as the model file `out`. state: what the checkpoint holds; origin: its name;
+    the others, results and errors are those of `freeze`.
+    """
     try:
         recipe = Recipe(**state["recipe"])
         network = ImageNetwork(recipe.network())
         network.load_state_dict(state["ema"])
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
-        raise InputError(f"{path} is not a checkpoint of an image model: {e}") from None
+        raise InputError(f"{origin} is not a checkpoint of an image model: {e}") from None
     training = {
         "recipe": recipe.model_dump(mode="json", exclude=_PLACES),
         "steps": state["step"],
@@ -77,8 +93,7 @@ def freeze(
     if calibrate:
         crops = CropStream(load_pictures(recipe.train, say=say), recipe.downscale, seed=recipe.seed - 1)
     card = {"training": training}
-    name = name or Path(out).stem
-    return freeze_network(network, Path(out), name, card, crops and crops.take(calibrate, 256), overwrite, say)
+    return freeze_network(network, out, name, card, crops and crops.take(calibrate, 256), overwrite, say)
 
 
 def freeze_network(
@@ -93,7 +108,7 @@ def freeze_network(
     """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
     network, config = network.cpu().eval(), network.config
     context = {} if config.context is None else {"context": asdict(config.context)}
-    tensors = {f"parse.{n}": a for n, a in coding_kind(context).from_trained(network.hyperprior).items()}
+    tensors = {f"parse.{n}": a for n, a in entropy_model_of(context).from_trained(network.hyperprior).items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
         for key, value in part.state_dict().items():
             tensors[f"{prefix}.{key}"] = value.detach().to(torch.float16).numpy()
@@ -130,6 +145,6 @@ def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, over
 
 
 def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
-    parse = coding_kind(card)(parse_tensors(tensors))
+    parse = entropy_model_of(card)(parse_tensors(tensors))
     synthesis = synthesis_digest(tensors, card["transform"])
     return {**card, "parse_digest": parse.digest().hex(), "synthesis_digest": synthesis.hex()}

@@ -29,7 +29,7 @@ def distortion_of(kind: str, x: Tensor, x_hat: Tensor) -> Tensor:
     """D [B] of pictures [B, 3, H, W] in [0, 1]: 'mse', or 'ms-ssim' for 1 - MS-SSIM."""
     if kind == "mse":
         return (x_hat.float() - x).square().mean((1, 2, 3))
-    from ..eval.metrics import ms_ssim_per_sample
+    from ..eval.quality.metrics import ms_ssim_per_sample
 
     return 1 - ms_ssim_per_sample(x, x_hat.float().clamp(0, 1))
 

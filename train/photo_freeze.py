@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..bitstream import NO_DIGEST
+from ..codec.model_file import save_model
 from ..codec.photo import PhotoCoder
-from ..codec.registry import save_model
 from ..entropy.interpolation_coding import InterpolationCoding
 from ..entropy.interpolation_network import InterpolationNetwork
 from ..errors import InputError
@@ -21,8 +21,11 @@ from .recipe import PhotoRecipe
 __all__ = ["freeze_photo"]
 
 
-def freeze_photo(state: dict[str, Any], out: Path, name: str, *, overwrite: bool = False, origin: str = "it") -> Path:
+def freeze_photo(
+    state: dict[str, Any], out: Path, name: str, *, overwrite: bool = False, origin: str = "it", **_: Any
+) -> Path:
     """Write the network of a checkpoint as the model file `out`. state: what the checkpoint holds; origin: its name.
+    Further options are those of other kinds.
 
     Raises InputError (not a photo model's checkpoint), ModelError (weights that cannot be exact), OutputExists.
     """

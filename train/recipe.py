@@ -20,7 +20,6 @@ from .circuit_em import Smoothing
 from .schema import Name, Strict, load_as
 
 __all__ = [
-    "SCHEMAS",
     "CircuitPhase",
     "CircuitRecipe",
     "FeatureTerm",
@@ -345,14 +344,6 @@ class PhotoRecipe(Strict):
             return InterpolationConfig(**self.network)
         except TypeError as e:
             raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
-
-
-SCHEMAS: dict[str, type[Recipe] | type[CircuitRecipe] | type[PhotoRecipe]] = {
-    "image": Recipe,
-    "circuit": CircuitRecipe,
-    "photo": PhotoRecipe,
-}
-"""What each kind of recipe is checked against."""
 
 
 def load_recipe(path: Path | str, **overrides: object) -> Recipe:

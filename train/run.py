@@ -13,7 +13,6 @@ a checkpoint is whole or the last one; what is not one ends in one sentence.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
 import time
 from collections import defaultdict
@@ -24,14 +23,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..errors import InputError
+from ..kinds import TRAINED, named
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
-from .recipe import SCHEMAS, CircuitRecipe, PhotoRecipe, Recipe
+from .recipe import CircuitRecipe, PhotoRecipe, Recipe
 from .schema import find_recipe, load_as, recipe_kind
 
 __all__ = ["Experiment", "Place", "Run", "print_line", "train"]
-
-EXPERIMENTS = {"image": "ImageExperiment", "circuit": "CircuitExperiment", "photo": "PhotoExperiment"}
-"""Kind of recipe -> class in the module of the kind's name, imported when it is used."""
 
 _R = TypeVar("_R", Recipe, CircuitRecipe, PhotoRecipe)
 
@@ -127,14 +124,15 @@ def train(
     checkpoint, and when the folder holds a run and `resume` is off; CodecError when a checkpoint cannot be written.
     """
     path = find_recipe(recipe_path)
-    if (kind := recipe_kind(path)) not in SCHEMAS:
-        raise InputError(f"{path}: kind {kind!r}; there are {', '.join(SCHEMAS)}")
-    recipe = load_as(SCHEMAS[kind], path, overrides or {})
+    if (name := recipe_kind(path)) not in TRAINED:
+        raise InputError(f"{path}: kind {name!r}; there are {', '.join(TRAINED)}")
+    kind = TRAINED[name]
+    recipe = load_as(named(kind.recipe), path, overrides or {})
     folder = Path(runs) / recipe.name
     resumes = (folder / "checkpoint.pt").exists()
     if resumes and not resume:
         raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
-    experiment_of = getattr(importlib.import_module(f".{kind}", __package__), EXPERIMENTS[kind])
+    experiment_of = named(kind.train)
     with experiment_of.circumstances():
         experiment = experiment_of(recipe, progress or print_line, accelerator, resumes)
         folder.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..peers import unique_name
+from ..codecs.codec import unique_name
 from ..plugins import is_plugin
+from ..quality.packaged import machine_extra
 from .classification import Top1
 from .embedding import Embedding
 from .lettering import TextOnPhotographs
 from .mask import Foreground
-from .packaged import machine_extra
 from .sources import Photographs
 from .task import Task
 from .text import ReadText

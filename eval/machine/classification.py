@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from .networks import CROP, ImageNetwork
-from .packaged import machine_extra
+from ..quality.networks import CROP, ImageNetwork
+from ..quality.packaged import machine_extra
 from .task import Answer, Source
 
 __all__ = ["Top1", "class_answer", "imagenet_classes", "softmax"]

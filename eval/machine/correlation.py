@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..codecs.codec import IDENTITY
 from .figures import Correlation
 from .grid import Sampled
 from .statistics import interval, spearman
-from .task import IDENTITY
 
 __all__ = ["correlate", "lower_is_better"]
 

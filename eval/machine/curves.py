@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from .._extras import extra
+from ..quality._extras import extra
 
 __all__ = ["BD", "Curves", "Pchip", "bd_accuracy", "bd_rate", "isotonic"]
 

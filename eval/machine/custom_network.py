@@ -23,7 +23,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import CodecError, InputError
-from .packaged import file_digest, load_state, machine_extra
+from ..quality.packaged import file_digest, load_state, machine_extra
 from .plugin_task import guarded, plugin_object
 from .text import onnx_session
 

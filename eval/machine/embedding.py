@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from .networks import CROP, ImageNetwork
+from ..quality.networks import CROP, ImageNetwork
 from .task import Answer, Source
 
 __all__ = ["Embedding", "embedding_answer"]

@@ -12,10 +12,10 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..codecs.codec import IDENTITY
 from .cells import BITS_A_PIXEL, Cell, Table, interval, markdown, words
 from .figures import Comparison, Correlation, Summary
 from .tables import at_equal_rate, correlations
-from .task import IDENTITY
 
 __all__ = ["MACHINE", "PARENT", "page"]
 

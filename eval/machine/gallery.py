@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image
 
 from ...errors import CodecError, InputError
-from ..metrics import SOUND_METRICS
+from ..codecs.codec import IDENTITY
+from ..quality.metrics import SOUND_METRICS
 from .laboratory import file_of
-from .task import IDENTITY, Coded
+from .task import Coded
 
 __all__ = ["Picture", "are_sounds", "choose", "embed"]
 

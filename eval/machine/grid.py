@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
+from ..codecs.codec import IDENTITY
 from .statistics import resampled_means
-from .task import IDENTITY, Answer, Coded
+from .task import Answer, Coded
 
 __all__ = ["Grid", "Sampled", "grids_of", "sample"]
 

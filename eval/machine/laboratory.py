@@ -21,11 +21,12 @@ import numpy as np
 
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
-from .. import metrics as quality
-from ..peers import Codec, codec_by_name, suffix_of, unique_name
-from ..perceptual import PERCEPTUAL, perceptual_metrics
+from ..codecs.codec import Codec, suffix_of, unique_name
+from ..peers import codec_by_name
+from ..quality import metrics as quality
+from ..quality.networks import CROP, ImageNetwork, distance
+from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
 from .catalogue import tasks_by_name
-from .networks import CROP, ImageNetwork, distance
 from .task import Answer, Item, Source, Task
 
 __all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "file_of"]

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CodecError
+from ..codecs.codec import IDENTITY
 from .cache import Cache, key_of
 from .laboratory import Found, Laboratory, Todo, Unit
-from .task import IDENTITY, Answer, Coded
+from .task import Answer, Coded
 
 __all__ = ["Entry", "Ledger"]
 

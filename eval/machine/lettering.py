@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...errors import InputError
-from .._extras import extra
+from ..quality._extras import extra
 from .sources import Photographs
 from .task import Item
 

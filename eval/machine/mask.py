@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
-from .packaged import PackagedFile, check_picture, machine_extra, require
+from ..quality.packaged import PackagedFile, check_picture, machine_extra, require
 from .task import Answer, Source
 
 __all__ = ["Foreground", "mask_answer"]

@@ -19,7 +19,8 @@ from typing import Any
 
 from ...bitstream import atomic_write
 from ...errors import CodecError
-from .._extras import extra
+from ..codecs.codec import IDENTITY
+from ..quality._extras import extra
 from . import gallery, tables
 from .cells import BITS_A_PIXEL, KBITS_A_SECOND, escaped, markdown
 from .figures import Summary
@@ -28,7 +29,7 @@ from .items import read_items
 from .plots import COLOURS, plot_metrics, plot_task
 from .sections import Section, Told, metric_sections, task_sections, told_by
 from .summary import summarise
-from .task import IDENTITY, Coded
+from .task import Coded
 
 __all__ = ["write_report"]
 

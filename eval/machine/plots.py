@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ...bitstream import atomic_write
-from .._extras import extra
+from ..codecs.codec import IDENTITY
+from ..quality._extras import extra
 from .cells import Unit
 from .figures import Point
-from .task import IDENTITY
 
 __all__ = ["COLOURS", "METRICS", "metric_label", "plot_metrics", "plot_task"]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import CodecError, InputError
 from ..plugins import plugin_module
-from .packaged import file_digest
+from ..quality.packaged import file_digest
 from .task import Answer, Item, Source
 
 __all__ = ["PluginSource", "PluginTask", "guarded", "plugin_object", "plugin_task"]

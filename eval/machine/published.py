@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ...bitstream import atomic_write
 from ...errors import CodecError
+from ..codecs.codec import IDENTITY
 from .findings import MACHINE, PARENT, page
 from .items import write_items
 from .run import TaskRun, run_tasks
 from .summary import summarise
-from .task import IDENTITY
 
 __all__ = ["CODECS", "RATES", "TASKS", "main", "publish"]
 

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
-from ..peers import Codec
+from ..codecs.codec import IDENTITY, Codec
 from ..report import environment
 from .cache import Cache
 from .items import write_items
 from .laboratory import Equipment, Laboratory
 from .ledger import Ledger
-from .task import IDENTITY, Coded, Task
+from .task import Coded, Task
 from .workers import measured
 
 __all__ = ["ITEMS", "RUN", "TaskRun", "run_tasks"]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..codecs.codec import IDENTITY
 from . import tables
 from .cells import Table, Unit
 from .figures import Point, Summary
 from .plots import metric_label
-from .task import IDENTITY, Coded
+from .task import Coded
 
 __all__ = ["Section", "Told", "metric_sections", "task_sections", "told_by"]
 

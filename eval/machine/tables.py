@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from ..codecs.codec import IDENTITY
 from .cells import Cell, Table, Unit, interval, number, words
 from .figures import AtRate, Comparison, Correlation, Pair, Point, Summary
-from .task import IDENTITY
 
 __all__ = ["against_anchor", "at_equal_rate", "correlations", "overview", "pairs_apart", "points_table"]
 

@@ -19,10 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["IDENTITY", "Answer", "Coded", "Item", "Source", "Task"]
-
-IDENTITY = "identity"
-"""The codec that changes nothing: a PNG file (of sounds, a WAV file), in every table."""
+__all__ = ["Answer", "Coded", "Item", "Source", "Task"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
+from ..quality.packaged import PackagedFile, check_picture, machine_extra, require
 from .lettering import layout
-from .packaged import PackagedFile, check_picture, machine_extra, require
 from .task import Answer, Source
 
 __all__ = ["ReadText", "Recogniser", "accuracy", "greedy_ctc", "onnx_session", "word_accuracy"]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from .._extras import extra
+from ._extras import extra
 
 __all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra", "require"]
 

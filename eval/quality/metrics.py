@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ...errors import InputError
 from ._extras import extra
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     Raises `InputError` when the shapes differ or either is not uint8 [H, W, 3].
     """
     check_pictures(a, b)
-    from ..codec.samples import psnr_of  # imports torch
+    from ...codec.samples import psnr_of  # imports torch
 
     return psnr_of(a, b)
 
