@@ -107,26 +107,26 @@ class TransformConfig:
         """
         planes, w8, w16, m = 64 * self.channels, self.width8, self.width16, self.latent
         g_a = {
-            **_pointwise("stem", planes, w8),
+            **_pointwise_shapes("stem", planes, w8),
             **BLOCKS[self.block].shapes("blocks8", self.analysis8, w8, self.kernel),
             "gain8.value": (self.knots, w8),
-            **_pointwise("down", 4 * w8, w16),
+            **_pointwise_shapes("down", 4 * w8, w16),
             **BLOCKS[self.block].shapes("blocks16", self.analysis16, w16, self.kernel),
-            **_pointwise("head", w16, m),
+            **_pointwise_shapes("head", w16, m),
             "gain_y.value": (self.knots, m),
         }
         g_s = {
             "gain_y.value": (self.knots, m),
-            **_pointwise("stem", m, w16),
+            **_pointwise_shapes("stem", m, w16),
             **BLOCKS[self.block].shapes("blocks16", self.synthesis16, w16, self.kernel),
-            **_pointwise("up", w16, 4 * w8),
+            **_pointwise_shapes("up", w16, 4 * w8),
             "gain8.value": (self.knots, w8),
             **BLOCKS[self.block].shapes("blocks8", self.synthesis8, w8, self.kernel),
-            **_pointwise("head", w8, planes),
+            **_pointwise_shapes("head", w8, planes),
         }
         if self.linear:
-            g_a |= _pointwise("linear", 4 * planes, m)
-            g_s |= _pointwise("linear", m, 4 * planes)
+            g_a |= _pointwise_shapes("linear", 4 * planes, m)
+            g_s |= _pointwise_shapes("linear", m, 4 * planes)
         return {"g_a": g_a, "g_s": g_s}
 
     def entries(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class TransformConfig:
         return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
 
 
-def _pointwise(name: str, cin: int, cout: int) -> dict[str, tuple[int, ...]]:
+def _pointwise_shapes(name: str, cin: int, cout: int) -> dict[str, tuple[int, ...]]:
     """The shapes of a `Pointwise`'s tensors."""
     return {f"{name}.weight": (cout, cin), f"{name}.bias": (cout,)}
 
@@ -223,10 +223,10 @@ class GatedBlock(Block):
     @staticmethod
     def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
         return {
-            **_pointwise("project_in", width, 2 * width),
+            **_pointwise_shapes("project_in", width, 2 * width),
             "depthwise.weight": (width, 1, kernel, kernel),
             "depthwise.bias": (width,),
-            **_pointwise("project_out", width, width),
+            **_pointwise_shapes("project_out", width, width),
         }
 
     def __init__(self, width: int, activation: str, kernel: int):
@@ -251,8 +251,8 @@ class PlainBlock(Block):
         return {
             "depthwise.weight": (width, 1, kernel, kernel),
             "depthwise.bias": (width,),
-            **_pointwise("project_in", width, 3 * width // 2),
-            **_pointwise("project_out", 3 * width // 2, width),
+            **_pointwise_shapes("project_in", width, 3 * width // 2),
+            **_pointwise_shapes("project_out", 3 * width // 2, width),
         }
 
     def __init__(self, width: int, activation: str, kernel: int):
@@ -277,10 +277,10 @@ class ResidualBlock(Block):
     def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
         middle = max(1, 19 * width // 40)
         return {
-            **_pointwise("project_in", width, middle),
+            **_pointwise_shapes("project_in", width, middle),
             "spatial.weight": (middle, middle, kernel, kernel),
             "spatial.bias": (middle,),
-            **_pointwise("project_out", middle, width),
+            **_pointwise_shapes("project_out", middle, width),
         }
 
     def __init__(self, width: int, activation: str, kernel: int):

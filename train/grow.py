@@ -50,13 +50,13 @@ def grow(
     if not new.config.transform.linear or wide < m or smaller or old_range[0] < new_range[0] * (1 - 1e-9):
         raise InputError("a network grows into one with linear paths and no fewer channels, tables and rates")
     theirs, ours = dict(old.named_parameters()), dict(new.named_parameters())
-    tables = {f"{name}.value" for name, part in new.named_modules() if isinstance(part, IndexTable)}
+    tables = {f"{name}.value": part for name, part in new.named_modules() if isinstance(part, IndexTable)}
     for name, source in theirs.items():
         target = ours[name]
         if name.startswith("hyperprior.prior."):
             target.copy_(source[_banks(old_range, new_range)])
         elif name in tables:
-            scale = new.get_submodule(name.removesuffix(".value")).scale
+            scale = tables[name].scale
             rows = _resampled(name, source * scale, len(target), old_range, new_range) / scale
             target.copy_(_placed(name, rows.t(), target.t(), m, wide).t())
         else:
@@ -143,7 +143,9 @@ def _open_channels(
     t = (size.log() + gain - math.log(SCALE_LOW)) / SCALE_STEP
     t = torch.where(log_lambda <= math.log(old_top) + 1e-3, SHUT, t)
     h_s.offset.value[:, wide + m :] = t / h_s.offset.scale
-    h_s.gains[2].value[:, m:wide] = gain - gain.mean()
+    means = h_s.gains[2]
+    assert isinstance(means, IndexTable)
+    means.value[:, m:wide] = gain - gain.mean()
 
 
 def _blocks(x: Tensor) -> Tensor:

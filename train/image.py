@@ -173,8 +173,8 @@ class ImageExperiment(Experiment[Recipe]):
             origin = Recipe(**state["recipe"])
             old = ImageNetwork(origin.network())
             load_weights(old, state["ema"], origin.name)
-        ranges = ((r.lambda_low, r.lambda_high) for r in (origin, self.recipe))
-        grow(old, self.network, *ranges, crops)
+        before, after = ((r.lambda_low, r.lambda_high) for r in (origin, self.recipe))
+        grow(old, self.network, before, after, crops)
 
     # -- state on disk
 
