@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
-from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import HyperpriorCoding, Latents, Pass
+from ..entropy.hyperprior import HyperAnalysis, HyperConfig
+from ..entropy.hyperprior_coding import MEAN_BITS, HyperpriorCoding, Latents, Pass
 from ..errors import CorruptFile, InputError, ModelError
 from .refine import refined
 from .registry import parse_tensors

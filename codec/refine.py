@@ -34,8 +34,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
-from ..entropy.hyperprior import MEAN_BITS
-from ..entropy.hyperprior_coding import Meter, lean_of
+from ..entropy.hyperprior_coding import MEAN_BITS, Meter, lean_of
 from ..errors import InputError
 from .samples import planes_of
 from .tiles import DOWN, Box, latent_size, paste

@@ -31,10 +31,11 @@ from torch import Tensor
 
 from ..errors import CorruptFile, ModelError
 from .coder import RowCoder
+from .counts import COUNT_BITS, POWERS, counts_of
 from .digest import parse_digest
-from .exact import verify_arithmetic
+from .interpreter import verified
 from .packing import pack, unpack
-from .tables import COUNT_BITS, POWERS, TOTAL, counts_of
+from .tables import TOTAL
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]
 
@@ -99,7 +100,7 @@ class CircuitCoding:
             {**{n: a for n, a in t.items() if a.dtype == np.int32}, "transition": codes[0], "emission": codes[1]},
         )
         self.device = torch.device(device)
-        verify_arithmetic(str(self.device))
+        verified(str(self.device))
         self._tables = self._reached(codes[0], codes[1])
 
     def _reached(self, transition: np.ndarray, emission: np.ndarray) -> list[_Tables]:

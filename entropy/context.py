@@ -30,33 +30,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import ACTIVATION_BITS, ACTIVATION_MAX, TrainableExact, clamp_inward
-from .hyperprior import (
-    MEAN_BITS,
-    MEAN_RANGE,
-    SCALE_HIGH,
-    SCALE_LOW,
-    SCALES,
-    HyperConfig,
-    Hyperprior,
-    IndexTable,
-    Likelihood,
-    residual_bits,
+from .context_coding import (
+    NARROW_BITS,
+    NARROW_SHIFT,
+    PASSES,
+    RESIDUAL_MAX,
+    SIGNED,
+    WIDEN_BITS,
+    pass_channels,
 )
+from .exact import TrainableExact, clamp_inward
+from .hyperprior import HyperConfig, Hyperprior, IndexTable, Likelihood, residual_bits
+from .hyperprior_coding import MEAN_BITS, MEAN_RANGE, SCALE_HIGH, SCALE_LOW, SCALES
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 from .tables import scale_levels
 
-__all__ = ["GROUPS", "PASSES", "PHASES", "RESIDUAL_MAX", "ContextConfig", "ContextHyperprior", "pass_channels"]
+__all__ = ["ContextConfig", "ContextHyperprior"]
 
-GROUPS = PASSES = 4
-PHASES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
-"""PHASES[k][g]: where in its 2 x 2 block (0 1 / 2 3) pass k codes channel group g."""
-RESIDUAL_MAX = 2**15 - 1
-"""y_hat - mu_0, in units of 2^-MEAN_BITS, is clamped to +-RESIDUAL_MAX before it becomes context."""
-NARROW_BITS, WIDEN_BITS = 14, 10
-"""Fractional bits of the integer tables of 1 / spread and of spread."""
-NARROW_SHIFT = NARROW_BITS + MEAN_BITS - ACTIVATION_BITS
 LEAST_SPREAD = 0.25
-SIGNED = (-ACTIVATION_MAX, ACTIVATION_MAX)
 
 
 @dataclass(frozen=True)
@@ -65,11 +56,6 @@ class ContextConfig:
 
     width: int = 128
     """Channels between their layers."""
-
-
-def pass_channels(latent: int, step: int) -> list[int]:
-    """The channels of y folded by pixel_unshuffle that pass `step` codes: M of 4 M, in the order of y's channels."""
-    return [4 * c + PHASES[step][c % GROUPS] for c in range(latent)]
 
 
 class _Step(nn.Module):

@@ -23,29 +23,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact import TrainableExact, clamp_inward
-from .factorized import QUALITY_LEVELS, FactorizedPrior
+from .factorized import FactorizedPrior
+from .hyperprior_coding import MEAN_BITS, MEAN_RANGE, SCALE_HIGH, SCALE_LOW, SCALES, Z_RANGE
+from .rate import QUALITY_LEVELS
 
 __all__ = [
     "GAIN_LINE",
-    "MEAN_BITS",
     "HyperAnalysis",
     "IndexTable",
-    "SCALES",
-    "SCALE_HIGH",
-    "SCALE_LOW",
     "HyperConfig",
     "Hyperprior",
     "Likelihood",
     "residual_bits",
 ]
-
-SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
-"""The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero."""
-MEAN_BITS = 6
-"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
-MEAN_RANGE = (-(2**15), 2**15 - 1)
-Z_RANGE = (-255, 255)
-"""h_s clamps its input to this range."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..codec.network import NetworkConfig
 from ..codec.transforms import TransformConfig
-from ..entropy.context import GROUPS, ContextConfig
+from ..entropy.context import ContextConfig
+from ..entropy.context_coding import GROUPS
 from ..entropy.hyperprior import HyperConfig
 from ..errors import InputError
 
