@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, atomic_write
+from ..entropy.guard import guarded
 from ..errors import ModelError, UnknownModel
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def check_digest(header: Header, parse_digest: bytes, card: Mapping[str, Any]) -
         )
 
 
+@guarded
 def load(
     name: str = "image", device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> ImageCodec | LosslessCodec:
@@ -190,6 +192,7 @@ def load(
     return _load(path, os.stat(path).st_mtime_ns, device)
 
 
+@guarded
 def load_for(
     header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> ImageCodec | LosslessCodec:

@@ -223,7 +223,7 @@ class _Blocks(nn.Sequential):
 
 def _interleaved(planes: int) -> Tensor:
     """For each plane in the order of `Analysis.of_planes`, its number in the order of pixel_unshuffle."""
-    return torch.arange(planes).view(-1, 64).t().reshape(-1)
+    return torch.arange(planes, device="cpu").view(-1, 64).t().reshape(-1)
 
 
 class Analysis(nn.Module):

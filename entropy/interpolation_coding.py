@@ -134,7 +134,7 @@ class InterpolationCoding:
         """known: [channels, ceil(h/2), ceil(w/2)], plane 00 -> the level, [channels, h, w]."""
         network, deep = self._network, depth > 8
         group = min(level, network.config.groups - 1)
-        out = torch.zeros((3, *size), device=self.device)  # a grey picture has flat chroma
+        out = torch.zeros((3, *size), dtype=torch.float32, device=self.device)  # a grey picture has flat chroma
         out[:channels, ::2, ::2] = known
         planes = [split_phases(c[None]) for c in out]  # views: what is coded shows up in them
         steps = differences([p[0, 0] for p in planes], deep)
