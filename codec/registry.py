@@ -4,7 +4,7 @@
 
 A model is one safetensors file. Its metadata holds the card, a JSON object under "card": name, kind, digests, sizes of
 the networks, training data and recipe, measured rate-distortion line, receptive field, licence. Cards are read without
-reading the weights, and are no part of either digest. Nothing is ever unpickled. A shipped model is never removed or
+reading the weights, and are no part of either digest. Nothing is ever unpickled. A released model is never removed or
 renamed: files in the world name its parse digest.
 """
 

@@ -36,7 +36,7 @@ __all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "Trans
 
 LIMIT = 16.0
 """Features between blocks stay within +-LIMIT. A block is a product of its inputs, so that what is larger than anything
-in training would grow as a power of a power; photographs reach 7 (image-1 on the validation pictures)."""
+in training would grow as a power of a power; photographs reach 7 (validation pictures)."""
 STRIP = 4096
 """Positions that a block works on at a time when it codes on the CPU: its widest tensor is then 5 to 10 MB."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
