@@ -153,7 +153,7 @@ def runtime_of(device: Any = "cpu") -> Runtime:
     if hasattr(device, "run"):
         return device
     name = str(device)
-    return verified("numpy" if name == "cpu" and "torch" not in sys.modules else name)
+    return verified("numpy" if name == "cpu" and sys.modules.get("torch") is None else name)
 
 
 @cache
