@@ -85,16 +85,13 @@ def everything() -> Iterator[None]:
 
 HOSTS = {
     "autocast bfloat16": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-    "autocast float16": lambda: torch.autocast("cpu", dtype=torch.float16),
     "default bfloat16": lambda: default_dtype(torch.bfloat16),
     "default float16": lambda: default_dtype(torch.float16),
     "default float64": lambda: default_dtype(torch.float64),
     "default device": lambda: torch.device("meta"),
     "reduced products": reduced_products,
     "deterministic": deterministic,
-    "no grad": torch.no_grad,
     "inference": torch.inference_mode,
-    "grad": torch.enable_grad,
     "everything": everything,
 }
 
