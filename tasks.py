@@ -99,12 +99,13 @@ class Encoding(_CodecTask):
     def code(self, inputs: Sequence[Any]) -> list[bytes]:
         codec: Any = self._codec(inputs[0])
         if _is_set(inputs[0]):
-            return [codec.encode_set(inputs[0].samples, self.items)]
+            return [codec.encode_set(inputs[0].samples, self.items, verify=False)]  # `finish` does
+        how: Mapping[str, Any] = self.target or {"verify": False}
         if len(inputs) == 1:
             picture = inputs[0]
-            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **self.target)]
+            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **how)]
         samples, metadata = [p.samples for p in inputs], [p.metadata for p in inputs]
-        return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **self.target)
+        return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **how)
 
     def finish(self, job: Job, input: Any, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)

@@ -50,7 +50,7 @@ def lossless_for_set(
     if len(codecs) < 2:
         return codecs[0] if codecs else LosslessCodec(device=device)
     few = samples[:: -(-len(samples) // BLOCK)]
-    return min(codecs, key=lambda codec: len(codec.encode_set(few)))
+    return min(codecs, key=lambda codec: len(codec.encode_set(few, verify=False)))
 
 
 def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:

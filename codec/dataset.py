@@ -130,8 +130,8 @@ class RandomCompression(nn.Module):
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """For `count` pictures: which are touched, bool, and at which quality, float64. Advances torch's generator."""
         low, high = self.quality
-        touched = torch.rand(count) < self.p
-        return touched, low + (high - low) * torch.rand(count, dtype=torch.float64)
+        touched = torch.rand(count, dtype=torch.float32, device="cpu") < self.p
+        return touched, low + (high - low) * torch.rand(count, dtype=torch.float64, device="cpu")
 
     def extra_repr(self) -> str:
         """The arguments, for `print(module)`."""

@@ -13,7 +13,8 @@ wrong picture. Pixels come from the float synthesis and may differ by a rounding
 decoded whole and in parts. An encoder's bytes may differ between machines (its analysis is float); every one of its
 files decodes everywhere.
 
-A codec holds no state between calls: threads may share one.
+A codec holds no state between calls: threads may share one. What the program around has set in torch (autocast, default
+dtype and device, reduced precision) changes nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ..bitstream import (
     pack,
 )
 from ..entropy.coder import Coder, Writer
+from ..entropy.guard import guarded
 from ..entropy.hyperprior_coding import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
@@ -88,6 +90,7 @@ class ImageCodec(LatentCoding):
 
     # -- encoding
 
+    @guarded
     def encode(
         self,
         samples: np.ndarray,
@@ -148,6 +151,7 @@ class ImageCodec(LatentCoding):
             return targets.encode_to_bpp(estimate, real, target, pixels, 4 * tiles)
         return targets.encode_to_size(estimate, real, target)
 
+    @guarded
     def encode_batch(
         self,
         batch: Sequence[np.ndarray],
@@ -168,17 +172,20 @@ class ImageCodec(LatentCoding):
             files += self._encode_run(run, q)
         return files
 
+    @guarded
     def estimate_bits(self, samples: np.ndarray, quality: float = 60) -> float:
         """The entropy model's estimate of a picture's coded size in bits; container, alpha and metadata excluded."""
         meter = Meter()
         self.record_latents(samples, fixed_quality(quality), meter)
         return meter.bits
 
+    @guarded
     def record_latents(self, samples: np.ndarray, q: int, coder: Coder) -> None:
         """Run the encoder on one picture at the fixed-point index q and hand the symbols of all tiles to `coder`."""
         for _ in self._code([self._picture(samples, None, None)], [q], lambda: coder):
             pass
 
+    @guarded
     def degrade(self, x: Tensor, quality: Sequence[float]) -> Tensor:
         """x: uint8 [B, 1 or 3, H, W]; quality: B numbers in [1, 100] -> what decoding gives after encoding, of the same
         shape, type and device, without the entropy coder's work. Raises InputError.
@@ -238,12 +245,14 @@ class ImageCodec(LatentCoding):
 
     # -- decoding
 
+    @guarded
     def decode(self, data: bytes | LecFile) -> np.ndarray:
         """A `.lec` file, its bytes or opened -> its samples (see the module's text). Raises a CodecError for anything
         else.
         """
         return self.decode_batch([data])[0]
 
+    @guarded
     def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
         """Several files, neighbours of one kind together. Same results and errors as `decode`."""
         pictures: list[np.ndarray] = []
@@ -256,6 +265,7 @@ class ImageCodec(LatentCoding):
                 pictures.append(join(samples, alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))))
         return pictures
 
+    @guarded
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """The same as a tensor on the codec's device: [C, H, W] (C = 1 to 4) of uint8 or uint16, in channels-last
         memory. Same errors as `decode`.
@@ -269,6 +279,7 @@ class ImageCodec(LatentCoding):
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
         return out.permute(2, 0, 1)
 
+    @guarded
     def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
         """A part of a picture: the samples at region = (x, y, width, height) in pixels, within one grey level of those
         of the whole. Only the tiles that it depends on are read, if the source can seek, and decoded.
@@ -296,6 +307,7 @@ class ImageCodec(LatentCoding):
         alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
         return join(to_numpy(colour, layout), alpha_of(layout, alpha, (x, y, width, height)))
 
+    @guarded
     def test(self, data: bytes | LecFile) -> None:
         """Decode latents and alpha and compare their digests, without making a picture. Raises a CodecError."""
         file = self._parse(data)
@@ -303,6 +315,7 @@ class ImageCodec(LatentCoding):
             pass
         alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))
 
+    @guarded
     def latents(self, data: bytes | LecFile, tile: int = 0) -> Latents:
         """The latents that a tile of a file decodes to: the part that is the same on every machine."""
         file = self._parse(data)

@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from torch import Tensor, nn
 from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
-from ..entropy.hyperprior import MEAN_BITS, HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import HyperpriorCoding, Latents
+from ..entropy.hyperprior import HyperAnalysis, HyperConfig
+from ..entropy.hyperprior_coding import MEAN_BITS, HyperpriorCoding, Latents
 from ..errors import CorruptFile, InputError, ModelError
 from .model_file import parse_tensors
 from .samples import planes_of, to_numpy
@@ -179,7 +180,7 @@ class LatentCoding:
         x = np.stack(pictures) if len(pictures) > 1 else pictures[0][None]
         x = x.reshape(*x.shape[:3], -1)  # [B, H, W, C]
         h, w = -(-x.shape[1] // DOWN), -(-x.shape[2] // DOWN)
-        y = torch.empty(len(x), self.entropy.latent, h, w, device=self.device)
+        y = torch.empty(len(x), self.entropy.latent, h, w, dtype=torch.float32, device=self.device)
         for window in windows(h, w, self._reach_a, self._window // len(x)):
             rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.take)
             part = x[:, rows, columns]
@@ -242,6 +243,8 @@ class LatentCoding:
         for window in windows(h, w, self._reach_s, self._window // b):
             part = torch.from_numpy(y_hat[:, :, *window.take]).to(self.device).float().mul_(2.0**-MEAN_BITS)
             planes = self.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float()
+            if not all(map(isfinite, torch.stack(planes.aminmax()).tolist())):
+                raise ModelError("the model's synthesis gave a number that is not finite")
             planes = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [b, h8, w8, 64, 3]
             if layout.channels == 1:
                 planes = planes.mean(4, keepdim=True)
@@ -276,7 +279,7 @@ def _misfit(network: str) -> ModelError:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, dtype=torch.float32, device=device)
         return device
     except (RuntimeError, AssertionError):
         raise InputError(f"device {name!r} is not available here") from None

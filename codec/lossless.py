@@ -8,8 +8,9 @@ RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. W
 deflated, and neither torch nor a model is needed to read them.
 
 Guarantees. What is decoded is what was encoded, on every machine, thread count and device: each block carries a digest
-of its samples, and a mismatch is a CorruptFile. Of colour and of sets a file is never longer than the samples, 25 bytes
-for each block, 140 bytes, and what the metadata takes. The same samples give the same bytes with the same versions.
+of its samples, and a mismatch is a CorruptFile. Files are decoded once and compared before they are returned. Of colour
+and of sets a file is never longer than the samples, 25 bytes for each block, 140 bytes, and what the metadata takes.
+The same samples give the same bytes with the same versions.
 
 A codec holds no state between calls: threads may share one if its coder allows it.
 """
@@ -35,7 +36,8 @@ from ..bitstream import (
     pack,
 )
 from ..bitstream.layout import UNSPECIFIED
-from ..errors import InputError
+from ..entropy.guard import guarded
+from ..errors import CorruptFile, InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
 from .blocks import MODEL
@@ -64,20 +66,31 @@ class LosslessCodec(BlockCoding):
 
     # -- encoding
 
-    def encode(self, samples: np.ndarray, *, tile: int | None = None, metadata: Metadata | None = None) -> bytes:
+    @guarded
+    def encode(
+        self,
+        samples: np.ndarray,
+        *,
+        tile: int | None = None,
+        metadata: Metadata | None = None,
+        verify: bool = True,
+    ) -> bytes:
         """samples: a picture (see the module's text) of any size from 1 x 1 -> the bytes of a `.lec` file.
 
-        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024. Raises
-        InputError (no picture, or not one that the model codes), LimitExceeded.
+        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024. verify:
+        decode the file and compare before it is returned. Raises InputError (no picture, or not one that the model
+        codes), LimitExceeded, CorruptFile (verification: this machine does not compute what it should).
         """
-        return self.encode_batch([samples], tile=tile, metadata=[metadata])[0]
+        return self.encode_batch([samples], tile=tile, metadata=[metadata], verify=verify)[0]
 
+    @guarded
     def encode_batch(
         self,
         batch: Sequence[np.ndarray],
         *,
         tile: int | None = None,
         metadata: Sequence[Metadata | None] | None = None,
+        verify: bool = True,
     ) -> list[bytes]:
         """Several pictures together. metadata: one for each, or None for none at all. Results and errors are those of
         `encode`.
@@ -93,14 +106,16 @@ class LosslessCodec(BlockCoding):
             blocks += [Block(header, n, colour[layout.unit(n)]) for n in range(layout.units)]
             rest.append((header, alpha_chunks(alpha, layout), data))
         coded = self._write(blocks)
-        return [_packed(h, [next(coded) for _ in range(h.layout.units)], alpha, data) for h, alpha, data in rest]
+        files = [_packed(h, [next(coded) for _ in range(h.layout.units)], alpha, data) for h, alpha, data in rest]
+        return self._verified(files, batch) if verify else files
 
-    def encode_set(self, samples: np.ndarray, items: int | None = None) -> bytes:
+    @guarded
+    def encode_set(self, samples: np.ndarray, items: int | None = None, *, verify: bool = True) -> bytes:
         """samples: uint8 or uint16 [N, ...], N >= 1 items of one shape -> the bytes of a `.lec` file.
 
         items: in each block: what is decoded together, so small blocks are quick to reach into and large ones code
-        better; 512 by default, or as many as have 2^16 to 2^22 samples. Raises InputError (no such array, or not a
-        shape that the model codes), LimitExceeded.
+        better; 512 by default, or as many as have 2^16 to 2^22 samples. verify: as in `encode`. Raises InputError (no
+        such array, or not a shape that the model codes), LimitExceeded, CorruptFile (verification).
         """
         samples = checked_set(samples)
         if items is None:
@@ -118,7 +133,15 @@ class LosslessCodec(BlockCoding):
         )
         header = self._header(layout)
         blocks = [Block(header, n, samples[layout.unit(n)]) for n in range(layout.units)]
-        return _packed(header, list(self._write(blocks)), [], None)
+        file = _packed(header, list(self._write(blocks)), [], None)
+        return self._verified([file], [samples])[0] if verify else file
+
+    def _verified(self, files: list[bytes], originals: Sequence[np.ndarray]) -> list[bytes]:
+        """The files, if they decode to what was encoded. Raises CorruptFile."""
+        for file, original in zip(files, originals, strict=True):
+            if not np.array_equal(self.decode(file), original):
+                raise CorruptFile("verification: samples do not come back as they were")
+        return files
 
     def _header(self, layout: PictureLayout | SetLayout) -> Header:
         self._check_domain(layout)
@@ -128,12 +151,14 @@ class LosslessCodec(BlockCoding):
 
     # -- decoding
 
+    @guarded
     def decode(self, data: bytes | LecFile) -> np.ndarray:
         """A `.lec` file, its bytes or opened -> the picture, or the set [N, ...]. Raises a CodecError for anything
         else.
         """
         return self.decode_batch([data])[0]
 
+    @guarded
     def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
         """Several files together. Same results and errors as `decode`."""
         files = [self._parse(data) for data in batch]
@@ -141,6 +166,7 @@ class LosslessCodec(BlockCoding):
         decoded = self._read(chunks)
         return [self._assembled(file, decoded) for file in files]
 
+    @guarded
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """A picture as a tensor on the codec's device, as `ImageCodec.decode_tensor` gives it. Same errors as `decode`,
         and InputError for a set.
@@ -155,6 +181,7 @@ class LosslessCodec(BlockCoding):
         planes = samples[:, :, None] if samples.ndim == 2 else samples
         return torch.from_numpy(planes).to(self.device).permute(2, 0, 1)
 
+    @guarded
     def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
         """A part of a picture: the samples at region = (x, y, width, height) in pixels. Only the tiles that it meets
         are read, if the source can seek, and decoded.
@@ -179,6 +206,7 @@ class LosslessCodec(BlockCoding):
         planes = {n: plane for n, (_, plane) in chunks.items() if plane is not None}
         return join(out, alpha_of(layout, planes, region))
 
+    @guarded
     def decode_items(self, source: bytes | BinaryIO | LecFile, numbers: Sequence[int]) -> np.ndarray:
         """Items of a set: [len(numbers), ...], in the order of `numbers`, which count from 0 and may repeat. Only the
         blocks that hold them are read, if the source can seek, and decoded.
@@ -204,6 +232,7 @@ class LosslessCodec(BlockCoding):
                 out[place] = block[within]
         return out
 
+    @guarded
     def test(self, data: bytes | LecFile) -> None:
         """Decode everything and compare the digests. Raises a CodecError."""
         file = self._parse(data)

@@ -34,8 +34,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
-from ..entropy.hyperprior import MEAN_BITS
-from ..entropy.hyperprior_coding import Meter, lean_of
+from ..entropy.hyperprior_coding import MEAN_BITS, Meter, lean_of
 from ..errors import InputError
 from .samples import planes_of
 from .tiles import DOWN, Box, latent_size, layout_of, paste
@@ -179,7 +178,7 @@ def _windows(
                 [colour[rows, columns].reshape(*colour[rows, columns].shape[:2], -1) for colour in colours[some]]
             )
             missing = rows.stop - rows.start - x.shape[1], columns.stop - columns.start - x.shape[2]
-            inside = torch.zeros(x.shape[1] + missing[0], x.shape[2] + missing[1])
+            inside = torch.zeros(x.shape[1] + missing[0], x.shape[2] + missing[1], dtype=torch.float32, device="cpu")
             inside[: x.shape[1], : x.shape[2]] = 1 / channels
             x = np.pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
             planes = _shown(planes_of(torch.from_numpy(x).to(coding.device)), channels)
@@ -195,7 +194,7 @@ def _shown(planes: Tensor, channels: int) -> Tensor:
 
 def _squared(coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, q: int) -> Tensor:
     """Weighted squared errors of what a window shows: [b, 2 h, 2 w, 64, C]."""
-    index = torch.full((len(part),), q / QUALITY_ONE, device=part.device)
+    index = torch.full((len(part),), q / QUALITY_ONE, dtype=torch.float32, device=part.device)
     shown = _shown(coding.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float(), x.shape[4])
     return (shown.clamp(-0.5, 0.5) - x).square() * weight
 

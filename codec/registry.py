@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
+from ..entropy.guard import guarded
 from ..errors import ModelError, ModelWarning, UnknownModel
 from ..kinds import kind_of, named
 from .model_file import ModelCard, load_tensors, read_card
@@ -122,6 +123,7 @@ def load(
 ) -> Codec: ...
 
 
+@guarded
 def load(
     name: str = "image",
     device: str = "cpu",
@@ -142,6 +144,7 @@ def load(
     return codec
 
 
+@guarded
 def load_for(
     header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> ImageCodec | LosslessCodec:

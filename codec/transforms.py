@@ -36,7 +36,7 @@ __all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "Trans
 
 LIMIT = 16.0
 """Features between blocks stay within +-LIMIT. A block is a product of its inputs, so that what is larger than anything
-in training would grow as a power of a power; photographs reach 7 (image-1 on the validation pictures)."""
+in training would grow as a power of a power; photographs reach 7 (validation pictures)."""
 STRIP = 4096
 """Positions that a block works on at a time when it codes on the CPU: its widest tensor is then 5 to 10 MB."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -316,7 +316,7 @@ class _Blocks(nn.Sequential):
 
 def _interleaved(planes: int) -> Tensor:
     """For each plane in the order of `Analysis.of_planes`, its number in the order of pixel_unshuffle."""
-    return torch.arange(planes).view(-1, 64).t().reshape(-1)
+    return torch.arange(planes, device="cpu").view(-1, 64).t().reshape(-1)
 
 
 class Analysis(nn.Module):

@@ -26,15 +26,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..errors import CorruptFile, ModelError
+from .arrays import Array, beside, doubled, emptied, exponent, filled, floored, largest, placed, power
 from .coder import RowCoder
+from .counts import COUNT_BITS, counts_of
 from .digest import parse_digest
-from .exact import verify_arithmetic
+from .guard import guarded
+from .interpreter import runtime_of
 from .packing import pack, unpack
-from .tables import COUNT_BITS, POWERS, TOTAL, counts_of
+from .tables import TOTAL
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]
 
@@ -63,7 +64,8 @@ class CircuitCoding:
 
     parent: int32 [V], of each variable, -1 for the root; group: int32 [V], its table of emissions; states, levels:
     int32 [1]; transition, emission: uint8, the codes [V, K, K] (row: the parent's state; the root's rows are alike) and
-    [G, K, levels], packed with xz. Raises ModelError when they do not make a circuit. Threads may share one.
+    [G, K, levels], packed with xz. device: see `arrays.placed`. Raises ModelError when they do not make a circuit.
+    Threads may share one.
     """
 
     def __init__(
@@ -109,8 +111,8 @@ class CircuitCoding:
             {**{n: a for n, a in t.items() if a.dtype == np.int32}, "transition": codes[0], "emission": codes[1]},
         )
         accept(self)
-        self.device = torch.device(device)
-        verify_arithmetic(str(self.device))
+        runtime_of(device)  # whose sums are exact, or it raises
+        self._device = device
         self._tables = self._reached(codes[0], codes[1])
 
     def _reached(self, transition: np.ndarray, emission: np.ndarray) -> list[_Tables]:
@@ -130,12 +132,10 @@ class CircuitCoding:
             a = _parameters(transition[i][[0] if parent < 0 else reached[parent]])
             padded = np.zeros((blocks * BLOCK, len(reached[i])), np.int32)
             padded[: self.levels] = _parameters(emission[self.group[i]][reached[i]]).T
-            likelihood = torch.from_numpy(padded).to(self.device)
-            tables[i] = _Tables(
-                torch.from_numpy(np.ascontiguousarray(a[:, reached[i]])).to(self.device),
-                likelihood,
-                likelihood.unflatten(0, (blocks, BLOCK)).sum(1, dtype=torch.float64).t(),
-            )
+            sums = padded.reshape(blocks, BLOCK, -1).sum(1, dtype=np.float64)
+            parts = np.ascontiguousarray(a[:, reached[i]]), padded, sums
+            down, likelihood, by_block = (placed(part, self._device) for part in parts)
+            tables[i] = _Tables(down, likelihood, by_block.T)
         return tables
 
     @classmethod
@@ -181,6 +181,7 @@ class CircuitCoding:
         self.traverse([meter], [len(x)], x)
         return meter.bits
 
+    @guarded
     def traverse(self, coders: Sequence[RowCoder], sizes: Sequence[int], x: np.ndarray | None) -> np.ndarray:
         """Code items. coders: one for each chunk; sizes: items in each chunk; x: [sum of sizes, V] integers below
         `levels`, or None when the coders read -> the items, int32 [sum of sizes, V]. What a chunk decodes to does not
@@ -189,23 +190,22 @@ class CircuitCoding:
         count = sum(sizes)
         out = np.empty((self.variables, count), np.int32) if x is None else np.ascontiguousarray(x.T, np.int32)
         edges = np.cumsum([0, *sizes])
-        with torch.inference_mode():
-            walk = _Walk(self, coders, edges, out, x is None)
-            root = int(self.order[0])
-            start = self._tables[root].transition.expand(count, -1).clone()
-            stack = [walk.enter(root, _normalised(start))]
-            while stack:
-                top = stack[-1]
-                if top.waiting:
-                    c = top.waiting.pop()
-                    down = _normalised(top.message @ self._tables[c].transition)
-                    if not top.waiting:
-                        top.message = down[:0]  # of no use any more: trees can be deep
-                    stack.append(walk.enter(c, down))
-                else:
-                    stack.pop()
-                    if stack:
-                        walk.leave(top, stack[-1], is_root=len(stack) == 1)
+        walk = _Walk(self, coders, edges, out, x is None)
+        root = int(self.order[0])
+        start = self._tables[root].transition[np.zeros(count, np.int64)]
+        stack = [walk.enter(root, _normalised(start))]
+        while stack:
+            top = stack[-1]
+            if top.waiting:
+                c = top.waiting.pop()
+                down = _normalised(top.message @ self._tables[c].transition)
+                if not top.waiting:
+                    top.message = down[:0]  # of no use any more: trees can be deep
+                stack.append(walk.enter(c, down))
+            else:
+                stack.pop()
+                if stack:
+                    walk.leave(top, stack[-1], is_root=len(stack) == 1)
         return out.T
 
 
@@ -217,9 +217,9 @@ class _Tables:
     symbol; blocks: [k, blocks] float64, sums over the symbols of each block.
     """
 
-    transition: Tensor
-    likelihood: Tensor
-    blocks: Tensor
+    transition: Array
+    likelihood: Array
+    blocks: Array
 
 
 @dataclass
@@ -232,8 +232,8 @@ class _Visit:
     """
 
     variable: int
-    message: Tensor
-    like: Tensor
+    message: Array
+    like: Array
     which: np.ndarray
     waiting: list[int]
 
@@ -248,41 +248,43 @@ class _Walk:
     out: np.ndarray
     reading: bool
 
-    def enter(self, i: int, message: Tensor) -> _Visit:
+    def enter(self, i: int, message: Array) -> _Visit:
         """Code variable i of all items, message [B, k] being what is known of its state."""
         self._symbols(i, message)
         symbols, which = np.unique(self.out[i], return_inverse=True)
-        like = self.circuit._tables[i].likelihood.index_select(0, _index(symbols, message)).double()
+        like = doubled(self.circuit._tables[i].likelihood[beside(symbols, message)])
         waiting = self.circuit.children[i][::-1].tolist()
         if waiting:
-            message = _normalised(message.mul_(like.index_select(0, _index(which, message))))
+            message *= like[beside(which, message)]
+            message = _normalised(message)
         return _Visit(i, message, like, which, waiting)
 
     def leave(self, child: _Visit, parent: _Visit, is_root: bool) -> None:
         """Tell a parent what was found below one of its children."""
         table = self.circuit._tables[child.variable]
-        up = _normalised(child.like @ table.transition.t())
+        up = _normalised(child.like @ table.transition.T)
         if parent.waiting:  # the message is of use to further children only
-            parent.message = _normalised(parent.message.mul_(up.index_select(0, _index(child.which, up))))
+            parent.message *= up[beside(child.which, up)]
+            parent.message = _normalised(parent.message)
         if not is_root:  # the likelihood to a parent only
             pairs, which = np.unique(parent.which * len(up) + child.which, return_inverse=True)
-            mine, below = _index(pairs // len(up), up), _index(pairs % len(up), up)
-            parent.like = _normalised(parent.like.index_select(0, mine).mul_(up.index_select(0, below)))
+            mine, below = beside(pairs // len(up), up), beside(pairs % len(up), up)
+            parent.like = _normalised(parent.like[mine] * up[below])
             parent.which = which
 
-    def _symbols(self, i: int, message: Tensor) -> None:
+    def _symbols(self, i: int, message: Array) -> None:
         table, levels = self.circuit._tables[i], self.circuit.levels
         values = None if self.reading else self.out[i]
         given = None if values is None else values // BLOCK
         block = _code(counts_of(message @ table.blocks), given, self.coders, self.edges)
         found = np.unique(block).tolist()
-        weights = torch.empty((len(message), BLOCK), dtype=torch.float64, device=message.device)
+        weights = emptied(message, BLOCK)
         for b in found:
-            inside = table.likelihood[b * BLOCK : (b + 1) * BLOCK].double().t()
+            inside = doubled(table.likelihood[b * BLOCK : (b + 1) * BLOCK]).T
             if len(found) == 1:
                 weights = message @ inside
             else:
-                chosen = torch.from_numpy(np.flatnonzero(block == b)).to(message.device)
+                chosen = beside(np.flatnonzero(block == b), message)
                 weights[chosen] = message[chosen] @ inside
         place = _code(counts_of(weights), None if values is None else values % BLOCK, self.coders, self.edges)
         if values is None:
@@ -292,19 +294,15 @@ class _Walk:
             self.out[i] = values
 
 
-def _index(numbers: np.ndarray, beside: Tensor) -> Tensor:
-    return torch.from_numpy(numbers).to(beside.device)
-
-
-def _normalised(message: Tensor) -> Tensor:
+def _normalised(message: Array) -> Array:
     """[B, k] non-negative integers -> the same in at most MESSAGE_BITS bits, the largest with all of them: divided by a
     power of two and rounded down. Rows of zeros become uniform. In place.
     """
-    largest = message.amax(1, keepdim=True)
-    exponent = torch.frexp(largest).exponent
-    message.mul_(POWERS.to(message.device)[(64 + MESSAGE_BITS - exponent).long()]).floor_()
-    zero = largest == 0
-    return message.masked_fill_(zero, 2.0 ** (MESSAGE_BITS - 1)) if bool(zero.any()) else message
+    most = largest(message)
+    message *= power(MESSAGE_BITS - exponent(most))
+    message = floored(message)
+    zero = most == 0
+    return filled(message, zero, 2.0 ** (MESSAGE_BITS - 1)) if bool(zero.any()) else message
 
 
 def _code(counts: np.ndarray, symbols: np.ndarray | None, coders: Sequence[RowCoder], edges: np.ndarray) -> np.ndarray:

@@ -30,27 +30,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import ACTIVATION_BITS, ACTIVATION_MAX, TrainableExact, clamp_inward, straight_through
-from .hyperprior import (
-    MEAN_BITS,
-    SCALE_LOW,
-    SCALE_STEP,
-    HyperConfig,
-    Hyperprior,
-    IndexTable,
-    Likelihood,
-)
+from .context_coding import GROUPS, NARROW_BITS, NARROW_SHIFT, PASSES, PHASES, SIGNED, WIDEN_BITS
+from .exact import TrainableExact, clamp_inward, straight_through
+from .hyperprior import HyperConfig, Hyperprior, IndexTable, Likelihood
+from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 
-__all__ = ["GROUPS", "PASSES", "PHASES", "ContextConfig", "ContextHyperprior", "pass_channels"]
+__all__ = ["ContextConfig", "ContextHyperprior"]
 
-GROUPS = PASSES = 4
-PHASES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
-"""PHASES[k][g]: where in its 2 x 2 block (0 1 / 2 3) pass k codes channel group g."""
-NARROW_BITS, WIDEN_BITS = 14, 10
-"""Fractional bits of the integer tables of 1 / spread and of spread."""
-NARROW_SHIFT = NARROW_BITS + MEAN_BITS - ACTIVATION_BITS
 LEAST_SPREAD = 0.25
-SIGNED = (-ACTIVATION_MAX, ACTIVATION_MAX)
 
 
 @dataclass(frozen=True)
@@ -59,11 +47,6 @@ class ContextConfig:
 
     width: int = 128
     """Channels between their layers."""
-
-
-def pass_channels(latent: int, step: int) -> list[int]:
-    """The channels of y folded by pixel_unshuffle that pass `step` codes: M of 4 M, in the order of y's channels."""
-    return [4 * c + PHASES[step][c % GROUPS] for c in range(latent)]
 
 
 class _Step(nn.Module):

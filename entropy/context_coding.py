@@ -12,38 +12,53 @@ that are already decoded, clamped to the range that its bound assumes, and nothi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..errors import ModelError
 from .coder import Coder
-from .context import (
-    NARROW_BITS,
-    PASSES,
-    PHASES,
-    WIDEN_BITS,
-    ContextHyperprior,
-    narrowed,
-    pass_channels,
-    spread_tables,
-    widened,
+from .hyperprior_coding import (
+    MEAN_BITS,
+    ONE,
+    HyperpriorCoding,
+    Latents,
+    gain_table,
+    layer_tensors,
+    once,
+    rounded,
+    table_steps,
 )
-from .exact import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer, verify_arithmetic
-from .hyperprior import MEAN_BITS, QUALITY_LEVELS, Hyperprior
-from .hyperprior_coding import ONE, HyperpriorCoding, Latents, gain_table, layer_tensors, once, rounded
+from .interpreter import Runtime, run_in_bands, runtime_of
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
+from .program import Builder, Program
+from .rate import QUALITY_LEVELS, rows_at
 
-__all__ = ["ContextCoding"]
+if TYPE_CHECKING:
+    from .hyperprior import Hyperprior
 
+__all__ = ["GROUPS", "PASSES", "PHASES", "ContextCoding", "pass_channels"]
+
+GROUPS = PASSES = 4
+PHASES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
+"""PHASES[k][g]: where in its 2 x 2 block (0 1 / 2 3) pass k codes channel group g."""
+NARROW_BITS, WIDEN_BITS = 14, 10
+"""Fractional bits of the integer tables of 1 / spread and of spread."""
+NARROW_SHIFT = NARROW_BITS + MEAN_BITS - ACTIVATION_BITS
+SIGNED = (-ACTIVATION_MAX, ACTIVATION_MAX)
 _KERNELS = (1, 3, 1)
 _SPREADS = ("narrow", "widen")
 SPREAD_MAX = 2**24
-"""Products with spreads, of numbers below 2^16, stay far below 2^53."""
+"""Products with spreads, of numbers below 2^16, stay far below 2^51."""
+Y_HAT_MAX = 2**24
+"""y_hat is clamped to +-Y_HAT_MAX where it becomes context: far beyond what remains of y_hat - mu_0."""
 BAND = 2**10
 """Blocks of y that c_k works on at a time: unfolded, that many take 9 MB with 128 channels."""
+
+
+def pass_channels(latent: int, step: int) -> list[int]:
+    """The channels of y folded by pixel_unshuffle that pass `step` codes: M of 4 M, in the order of y's channels."""
+    return [4 * c + PHASES[step][c % GROUPS] for c in range(latent)]
 
 
 class ContextCoding(HyperpriorCoding):
@@ -55,18 +70,18 @@ class ContextCoding(HyperpriorCoding):
         super().__init__(tensors)
         t = self._tensors
         self._context_shapes()
-        self._steps = tuple(tuple(self._context_layer(k, n) for n in range(3)) for k in range(1, PASSES))
-        self._step_gains = [t[f"context.{k}.gain"].astype(np.int64) for k in range(1, PASSES)]
-        self._narrow, self._widen = (torch.from_numpy(t[f"context.{n}"].astype(np.float64)) for n in _SPREADS)
-        self._steps_on: dict[str, tuple[tuple[ExactLayer, ...], ...]] = {}
         self._own = [np.array(pass_channels(self.latent, k)) for k in range(PASSES)]
+        self._step_gains = [t[f"context.{k}.gain"].astype(np.int64) for k in range(1, PASSES)]
+        self._corrections = [self._correction(k) for k in range(1, PASSES)]
+        self._as_context = self._residual()
 
     # -- making one
 
     @staticmethod
-    @torch.no_grad()
     def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
         """The tensors of a trained hyperprior with context, with the tables that training fitted."""
+        from .context import ContextHyperprior, spread_tables
+
         assert isinstance(model, ContextHyperprior)
         out = HyperpriorCoding.from_trained(model)
         for k, step in enumerate(model.context, 1):
@@ -77,7 +92,7 @@ class ContextCoding(HyperpriorCoding):
         return out | {f"context.{name}": a for name, a in zip(_SPREADS, spreads, strict=True)}
 
     def _constants(self) -> dict[str, Any]:
-        spread = [2**self.reach - 1, NARROW_BITS, WIDEN_BITS]
+        spread = [self.mean_range[1], NARROW_BITS, WIDEN_BITS]
         return {**super()._constants(), "model": "context hyperprior 0", "context": [_KERNELS, PHASES, spread]}
 
     @staticmethod
@@ -107,98 +122,91 @@ class ContextCoding(HyperpriorCoding):
         if any(t[f"context.{name}"].min() < 0 or t[f"context.{name}"].max() > SPREAD_MAX for name in _SPREADS):
             raise ModelError("the model's spreads are out of range")
 
+    # -- the integer networks
+
+    def _make_program(self) -> Program:
+        """h_s: features, and mu_0 and t_0 folded to blocks [4 M], in units of 2^-MEAN_BITS."""
+        b = Builder()
+        features, out = self._hyper_steps(b)
+        folded, m = b.fold(out, 2), 4 * self.latent
+        return b.program(features=features, mu=b.select(folded, range(m)), t=b.select(folded, range(m, 2 * m)))
+
     def _context_layer(self, k: int, n: int) -> ExactLayer:
-        return ExactLayer.build(
-            torch.from_numpy(self._tensors[f"context.{k}.{n}.weight"].astype(np.float64)),
-            torch.from_numpy(self._tensors[f"context.{k}.{n}.bias"].astype(np.float64)),
+        return ExactLayer(
+            self._tensors[f"context.{k}.{n}.weight"],
+            self._tensors[f"context.{k}.{n}.bias"],
             kernel=_KERNELS[n],
             shift=WEIGHT_BITS + ACTIVATION_BITS - (MEAN_BITS if n == 2 else ACTIVATION_BITS) + GAIN_BITS,
-            input_range=(0 if n else -ACTIVATION_MAX, ACTIVATION_MAX),
             output_range=self.mean_range if n == 2 else (0, ACTIVATION_MAX),
         )
 
-    def context_layers(self, device: torch.device | str) -> tuple[tuple[ExactLayer, ...], ...]:
-        """c_1 to c_3 on a device, after its arithmetic has passed the known-answer test; float64 where float32 failed
-        it.
-        """
-        key = str(device)
-        if key not in self._steps_on:
-            exact = verify_arithmetic(key)
-            self._steps_on[key] = tuple(
-                tuple(e.to(device, e.carrier if e.carrier in exact else torch.float64) for e in step)
-                for step in self._steps
-            )
-        return self._steps_on[key]
+    def _correction(self, k: int) -> Program:
+        """c_k and what it corrects: seen [F + 2 k M], mu_0, t_0 [M] -> mu [M], t [M] table numbers."""
+        b, m = Builder(), self.latent
+        enter, look, leave = (self._context_layer(k, n) for n in range(3))
+        seen = b.input("seen", enter.weight.shape[1], *SIGNED)
+        mu_0, t_0 = (b.input(name, m, *self.mean_range) for name in ("mu", "t"))
+        a = enter.steps(b, seen, b.input("gain", len(enter.weight), 0, GAIN_MAX, row=True))
+        change = leave.steps(b, b.join(a, look.steps(b, a)))
+        d, dt = b.select(change, range(m)), b.select(change, range(m, 2 * m))
+        widen = b.table(table_steps(b, t_0, self.top), self._tensors["context.widen"])
+        mu = b.clamp(b.add(mu_0, b.shift(b.multiply(d, widen), WIDEN_BITS)), *self.mean_range)
+        return b.program(mu=mu, t=table_steps(b, b.add(t_0, dt), self.top))
 
-    # -- the integer networks
+    def _residual(self) -> Program:
+        """What c_k sees of a pass: y_hat, mu_0, t_0 [M] -> r [M] in units of 2^-ACTIVATION_BITS."""
+        b, m = Builder(), self.latent
+        y_hat = b.input("y_hat", m, -Y_HAT_MAX, Y_HAT_MAX)
+        mu_0, t_0 = (b.input(name, m, *self.mean_range) for name in ("mu", "t"))
+        most = self.mean_range[1]
+        residual = b.clamp(b.add(y_hat, b.multiply(mu_0, b.constant([-1]))), -most, most)
+        narrow = b.table(table_steps(b, t_0, self.top), self._tensors["context.narrow"])
+        return b.program(r=b.clamp(b.shift(b.multiply(residual, narrow), NARROW_SHIFT), *SIGNED))
 
     def _start(
-        self, z: np.ndarray, quality: Sequence[int], blocks: tuple[int, int], device: torch.device | str
-    ) -> tuple[Tensor, Tensor]:
-        """h_s -> what c_k sees [B, F + 6 M, *blocks] float64, its features filled in; (mu_0, t_0) folded to blocks, [B,
-        2, 4 M, *blocks] float64, both in units of 2^-MEAN_BITS.
+        self, z: np.ndarray, quality: Sequence[int], blocks: tuple[int, int], runtime: Runtime
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """h_s -> what c_k sees [B, F + 6 M, *blocks] int16, its features filled in; mu_0 and t_0 folded to blocks, [B,
+        4 M, *blocks] int32, both in units of 2^-MEAN_BITS.
         """
         features = self._tensors["h_s.2.weight"].shape[0]
-        seen = torch.empty(
-            len(z), features + 2 * (PASSES - 1) * self.latent, *blocks, dtype=torch.float64, device=device
-        )
-        start = torch.empty(len(z), 2, 4 * self.latent, *blocks, dtype=torch.float64, device=device)
-        for rows, band, out in self.bands(z, quality, device):
-            own = slice(2 * rows.start, min(2 * rows.stop, blocks[0]))
-            keep = own.stop - own.start
-            seen[:, :features, own] = band[:, :, :keep, : blocks[1]]
-            folded = F.pixel_unshuffle(out, 2)[:, :, :keep, : blocks[1]]
-            start[:, :, :, own] = folded.unflatten(1, (2, 4 * self.latent))
-        return seen, start
-
-    def _correction(self, k: int, seen: Tensor, quality: Sequence[int], device: torch.device | str) -> Tensor:
-        """c_k: seen [B, F + 2 k M, *blocks] -> (d, dt) [B, 2, M, *blocks] float64; a tall plane in bands."""
-        enter, look, leave = self.context_layers(device)[k - 1]
-        gain = self._rows(self._step_gains[k - 1], quality, device)
-        batch, height, width = len(seen), seen.shape[2], seen.shape[3]
-        out = torch.empty(batch, 2, self.latent, height, width, dtype=torch.float64, device=device)
-        rows = max(BAND // (batch * width), 4)
-        for top in range(0, height, rows):
-            first, end = max(top - 1, 0), min(top + rows, height)
-            a = enter(seen[:, :, first : end + 1], gain)
-            b = look(a)
-            own = slice(top - first, end - first)
-            part = leave(torch.cat([a[:, :, own], b[:, :, own]], 1))
-            out[:, :, :, top:end] = part.unflatten(1, (2, self.latent))
-        return out
+        seen = np.empty((len(z), features + 2 * (PASSES - 1) * self.latent, *blocks), np.int16)
+        mu, t = (np.empty((len(z), 4 * self.latent, *blocks), np.int32) for _ in range(2))
+        self._run_hyper(z, quality, runtime, features=seen[:, :features], mu=mu, t=t)
+        return seen, mu, t
 
     # -- the traversal, one for both directions
 
-    @torch.inference_mode()
     def traverse(
         self,
         coders: Sequence[Coder],
         quality: Sequence[int],
         size: tuple[int, int],
         source: tuple[np.ndarray, np.ndarray] | None = None,
-        device: torch.device | str = "cpu",
+        device: Any = "cpu",
         lean: np.ndarray | None = None,
         memo: list[Any] | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
         `HyperpriorCoding.traverse`.
         """
+        runtime = runtime_of(device)
         z = self.code_z(coders, quality, size, source)
         blocks = -(-size[0] // 2), -(-size[1] // 2)
-        seen, start = once(memo, lambda: self._start(z, quality, blocks, device))
+        seen, mu_0, t_0 = once(memo, lambda: self._start(z, quality, blocks, runtime))
         inside = _inside(size)
         y = None if source is None else _folded(source[0], blocks)
         y_hat = np.empty((len(z), 4 * self.latent, *blocks), np.int32)
-        narrow, widen = self._narrow.to(device), self._widen.to(device)
         filled = seen.shape[1] - 2 * (PASSES - 1) * self.latent
         for k, own in enumerate(self._own):
-            mu_0, t_0 = start[:, :, torch.from_numpy(own).to(device)].unbind(1)
-            mu, t, table_0 = mu_0, t_0, _tables_of(t_0, self.top)
+            start = {"mu": mu_0[:, own], "t": t_0[:, own]}
             if k:
-                d, dt = self._correction(k, seen[:, :filled], quality, device).unbind(1)
-                mu, t = (mu_0 + widened(d, widen[table_0])).clamp_(*self.mean_range), t_0 + dt
-            index = _tables_of(t, self.top).to(torch.uint8).cpu().numpy() * inside[own % 4]
-            decoded = mu.to(torch.int32).cpu().numpy()
+                inputs = {**start, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], quality)}
+                found = run_in_bands(runtime, self._corrections[k - 1], inputs, BAND)
+                decoded, index = found["mu"], found["t"]
+            else:
+                decoded, index = start["mu"].copy(), _tables_of(start["t"], self.top)
+            index *= inside[own % 4]
             if y is not None:
                 s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, lean)
             for b, coder in enumerate(coders):
@@ -208,18 +216,17 @@ class ContextCoding(HyperpriorCoding):
                 decoded[b].reshape(-1)[coded] += values * ONE
             y_hat[:, own] = decoded
             if k + 1 < PASSES:
-                residual = torch.from_numpy(decoded).to(device, torch.float64) - mu_0
                 r = seen[:, filled : filled + self.latent]
-                r[:] = narrowed(residual, narrow[table_0], self.reach)
-                torch.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
+                run_in_bands(runtime, self._as_context, {"y_hat": decoded, **start}, BAND, into={"r": r})
+                np.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
                 filled += 2 * self.latent
         whole = _unfolded(y_hat)[:, :, : size[0], : size[1]]
         return [Latents(z[b], np.ascontiguousarray(whole[b])) for b in range(len(z))]
 
 
-def _tables_of(t: Tensor, top: int) -> Tensor:
-    """Table numbers in units of 2^-MEAN_BITS, integers in float64 -> int64 in [0, top]."""
-    return t.add(ONE // 2).mul_(1 / ONE).floor_().clamp_(0, top).long()
+def _tables_of(t: np.ndarray, top: int) -> np.ndarray:
+    """Table numbers in units of 2^-MEAN_BITS -> uint8 in [0, top], as `table_steps`."""
+    return ((t + ONE // 2) >> MEAN_BITS).clip(0, top).astype(np.uint8)
 
 
 def _folded(y: np.ndarray, blocks: tuple[int, int]) -> np.ndarray:

@@ -1,109 +1,26 @@
-"""Integer networks carried in float tensors: the only networks whose output may reach the arithmetic coder.
+"""Integer layers in training: the forward pass is that of the frozen network, so that what is trained is coded.
 
     a (integers) -> clamp -> sum_k w_k a_k + b -> * m -> floor(/ 2^shift) -> clamp -> integers
 
-Every term is an integer. As long as sum |w| |a| + |b| stays below 2^21 in float32, or 2^51 in float64, every partial
-sum is representable, so the sum is exact *in any order*: on any thread count, BLAS or GPU. `ExactLayer` recomputes
-that bound from its weights when it is made, clamps its input to the range the bound assumes (hostile files can hold any
-value) and takes the cheapest carrier for which it holds. Requantisation multiplies by an integer and shifts, in
-float64, where both are exact below 2^53. The idea is Ballé, Johnston, Minnen, "Integer Networks for Data Compression
-with Latent-Variable Models" (ICLR 2019).
-
-Only kernels that are plain sums are used: k x k layers are unfold + matmul, never a convolution routine that may
-transform its operands (Winograd is not exact). `verify_arithmetic` checks the machine against a known answer once in
-each process and device.
-
-Training uses the same function: `TrainableExact` computes the integers of `ExactLayer` in float32, where a rare last
-bit does no harm, with the gradient of the real-valued layer (straight-through), so that what is trained is what is
-coded. In evaluation it computes what is frozen, bit for bit.
+The integers are carried in float tensors, within the bounds of `program` that make their sums exact in any order.
+`TrainableExact` computes in training what `layers.ExactLayer` gives, in float32, where a rare last bit does no harm,
+and takes the gradient of the real-valued layer (straight-through). In evaluation it computes what is frozen, bit for
+bit: only kernels that are plain sums are used, k x k layers are unfold + matmul, not a convolution that may transform
+its operands (Winograd is not exact).
 """
 
 from __future__ import annotations
 
-import math
-import threading
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from .guard import Guard
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
+from .program import FLOAT64_BOUND
 
-__all__ = ["ExactLayer", "TrainableExact", "clamp_inward", "no_tf32", "verify_arithmetic"]
-
-FLOAT32_BOUND = 2.0**21
-FLOAT64_BOUND = 2.0**51
-ACTIVATION_BITS = 8
-"""Fractional bits of hidden activations."""
-ACTIVATION_MAX = 2**13 - 1
-"""Hidden activations are integers in [0, ACTIVATION_MAX]."""
-WEIGHT_BITS = 12
-"""Fractional bits of weights, which are stored as int16."""
-GAIN_BITS = 10
-"""Fractional bits of the integer multipliers."""
-GAIN_MAX = 2**14 - 1
-
-
-@dataclass(frozen=True)
-class ExactLayer:
-    """One frozen integer layer. Immutable; its tensors are shared by all threads.
-
-    weight: [cout, cin * k * k] integers, |w| < 2^15; bias: [cout] integers; input_low/high and output_low/high: the
-    clamps; shift: bits dropped after the multiplier; kernel: k (odd; borders are replicated).
-    carrier: the float type in which the sum is exact. Raises ModelError when none is.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    kernel: int
-    shift: int
-    input_low: int
-    input_high: int
-    output_low: int
-    output_high: int
-    carrier: torch.dtype = torch.float64
-
-    @classmethod
-    def build(
-        cls,
-        weight: Tensor,
-        bias: Tensor,
-        *,
-        kernel: int,
-        shift: int,
-        input_range: tuple[int, int],
-        output_range: tuple[int, int],
-    ) -> ExactLayer:
-        """Check the bound and choose the carrier; the fields' meanings are those of the class."""
-        w, b = weight.double(), bias.double()
-        reach = max(abs(input_range[0]), abs(input_range[1]))
-        bound = float((w.abs().sum(1) * reach + b.abs()).max())
-        if not math.isfinite(bound) or bound * (GAIN_MAX + 1) + 2.0**shift >= FLOAT64_BOUND:
-            raise ModelError(f"an exact layer can reach {bound:.4g}: beyond what float64 sums exactly")
-        carrier = torch.float32 if bound < FLOAT32_BOUND else torch.float64
-        return cls(w.to(carrier), b.to(carrier), kernel, shift, *input_range, *output_range, carrier)
-
-    def to(self, device: torch.device | str, carrier: torch.dtype | None = None) -> ExactLayer:
-        """The same layer on another device, or in a wider carrier."""
-        c = carrier or self.carrier
-        moved = {**self.__dict__, "weight": self.weight.to(device, c), "bias": self.bias.to(device, c), "carrier": c}
-        return ExactLayer(**moved)
-
-    def __call__(self, a: Tensor, gain: Tensor | None = None, offset: Tensor | None = None) -> Tensor:
-        """a: [B, cin, H, W] integers in float64; gain: [B, cout] integers in [0, GAIN_MAX], 2^GAIN_BITS standing for 1
-        (None: 1); offset: [B, cout] integers added after the shift -> [B, cout, H, W] integers in float64.
-        """
-        with torch.autocast(a.device.type, enabled=False):
-            out = exact_sums(a.clamp(self.input_low, self.input_high), self.weight, self.bias, self.kernel)
-            # In place: a pass over fresh memory costs more than the arithmetic.
-            out.mul_(2.0**GAIN_BITS if gain is None else gain.double()[:, :, None, None])
-            out.add_(2.0 ** (self.shift - 1)).mul_(2.0**-self.shift).floor_()
-            if offset is not None:
-                out.add_(offset.double()[:, :, None, None])
-            return out.clamp_(self.output_low, self.output_high)
+__all__ = ["TrainableExact", "clamp_inward", "exact_sums", "integer_gain"]
 
 
 def _patches(a: Tensor, kernel: int) -> Tensor:
@@ -119,87 +36,9 @@ def exact_sums(a: Tensor, weight: Tensor, bias: Tensor, kernel: int) -> Tensor:
 
     `round` absorbs a last bit, should a routine reassociate beyond plain sums within the margin of the bound.
     """
-    with no_tf32(a.device):
+    with Guard():
         sums = F.linear(_patches(a.to(weight.dtype), kernel), weight, bias)
     return sums.double().round_().transpose(1, 2).unflatten(2, a.shape[2:])
-
-
-class no_tf32:
-    """Inside, products of float32 are products of float32: recent GPUs round operands to 10 bits (TF32) and oneDNN on
-    CPUs to 8 (bfloat16) where a program has allowed it. The switches belong to the whole process, so they are set by
-    the first thread that comes in and put back by the last one that goes out.
-    """
-
-    _lock = threading.Lock()
-    _inside: dict[str, int] = {}
-    _before: dict[str, Any] = {}
-
-    def __init__(self, device: torch.device):
-        self.kind = device.type
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside.get(self.kind):
-                self._before[self.kind] = _reduced(self.kind)
-                _reduce(self.kind, False if self.kind == "cuda" else "ieee")
-            self._inside[self.kind] = self._inside.get(self.kind, 0) + 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside[self.kind] -= 1
-            if not self._inside[self.kind]:
-                _reduce(self.kind, self._before.pop(self.kind))
-
-
-def _reduced(kind: str) -> Any:
-    """What the switch of a kind of device says; None where there is none (older torch has none for CPUs)."""
-    if kind == "cuda":
-        return torch.backends.cuda.matmul.allow_tf32
-    products = getattr(torch.backends.mkldnn, "matmul", None)
-    return getattr(products, "fp32_precision", None)
-
-
-def _reduce(kind: str, value: Any) -> None:
-    if _reduced(kind) is None or value is None:
-        return
-    if kind == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = value
-    else:
-        torch.backends.mkldnn.matmul.fp32_precision = value  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@cache
-def verify_arithmetic(device: str) -> frozenset[torch.dtype]:
-    """The carriers that sum exactly on `device`, by a known-answer test at the edge of their bounds.
-
-    Run once in each process and device. The expected sums are computed with Python integers. Raises ModelError when
-    not even float64 is exact: coding there would lose files.
-    """
-    good = set()
-    for dtype, bound in ((torch.float32, FLOAT32_BOUND), (torch.float64, FLOAT64_BOUND)):
-        if all(_known_answer(device, dtype, bound, batch, kernel) for batch in (1, 17) for kernel in (1, 3)):
-            good.add(dtype)
-    if torch.float64 not in good:
-        raise ModelError(f"sums of integers in float64 are not exact on {device}: this device cannot code")
-    return frozenset(good)
-
-
-def _known_answer(device: str, dtype: torch.dtype, bound: float, batch: int, kernel: int) -> bool:
-    cin, cout, size = 24, 8, 5
-    k = cin * kernel * kernel
-    top = math.isqrt(int(bound / k)) - 1  # so that sum |w| |a| stays just below the bound
-    # A fixed linear congruential sequence: the same integers everywhere, whatever the random generators do.
-    state, values = 1, []
-    for _ in range(cin * size * size + cout * k):
-        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
-        values.append((state >> 20) % (2 * top + 1) - top)
-    plane = torch.tensor(values[: cin * size * size], dtype=torch.float64).view(1, cin, size, size)
-    weight = torch.tensor(values[cin * size * size :], dtype=torch.int64).view(cout, k)
-    zero = torch.zeros(cout, device=device, dtype=dtype)
-    found = exact_sums(plane.expand(batch, -1, -1, -1).to(device), weight.to(device, dtype), zero, kernel)
-    expected = (_patches(plane, kernel).long().unsqueeze(2) * weight).sum(3)  # int64: exact by definition
-    expected = expected.transpose(1, 2).unflatten(2, (size, size)).expand(batch, -1, -1, -1)
-    return torch.equal(found.cpu().long(), expected)
 
 
 class _ClampInward(torch.autograd.Function):
@@ -268,13 +107,8 @@ class TrainableExact(nn.Module):
 
     def freeze(self) -> ExactLayer:
         """The integer layer that forward() computes with."""
-        return ExactLayer.build(
-            *self._integers(),
-            kernel=self.kernel,
-            shift=self.shift,
-            input_range=self.input_range,
-            output_range=self.output_range,
-        )
+        weight, bias = (integers.cpu().numpy().astype(np.int64) for integers in self._integers())
+        return ExactLayer(weight, bias, self.kernel, self.shift, self.output_range)
 
     @property
     def shift(self) -> int:

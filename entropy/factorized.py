@@ -13,22 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .rate import BANKS, QUALITY_LEVELS
 from .tables import TableSet
 
-__all__ = ["BANKS", "QUALITY_LEVELS", "FactorizedPrior", "bank_of"]
+__all__ = ["FactorizedPrior"]
 
-QUALITY_LEVELS = 64
-"""Quality indices run from 0 to QUALITY_LEVELS - 1."""
-BANKS = 8
-"""Banks of tables, spread evenly over the 64 quality indices."""
 COMPONENTS = 3
 SUPPORT = 255
 """Tables reach at most from -SUPPORT to SUPPORT; beyond is the escape."""
-
-
-def bank_of(index: int) -> int:
-    """Quality index, rounded down -> bank number."""
-    return index * BANKS // QUALITY_LEVELS
 
 
 class FactorizedPrior(nn.Module):

@@ -23,33 +23,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact import TrainableExact, clamp_inward, straight_through
-from .factorized import QUALITY_LEVELS, FactorizedPrior
+from .factorized import FactorizedPrior
+from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP, SCALES, USUAL_REACH, Z_RANGE
+from .rate import QUALITY_LEVELS
 
 __all__ = [
     "GAIN_LINE",
-    "MEAN_BITS",
     "HyperAnalysis",
     "IndexTable",
-    "SCALES",
-    "SCALE_LOW",
-    "SCALE_STEP",
     "HyperConfig",
     "Hyperprior",
     "Likelihood",
     "residual_bits",
 ]
 
-SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
-"""The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero. A model may have more
-tables, which go on in the same ratio."""
-SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
-"""The logarithm of that ratio."""
-MEAN_BITS = 6
-"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
 KNOTS = 16
 """Rows of an `IndexTable`, unless a model has more."""
-Z_RANGE = (-255, 255)
-"""h_s clamps its input to this range."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ class HyperConfig:
     """Channels of z at 1/64."""
     tables: int = SCALES
     """Laplacian tables."""
-    reach: int = 15
+    reach: int = USUAL_REACH
     """mu and what context sees of y_hat - mu_0 stay within +-2^reach, in units of 2^-MEAN_BITS."""
     knots: int = KNOTS
     """Rows of the tables of values that depend on the quality index."""

@@ -12,55 +12,43 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..errors import CorruptFile, ModelError
 from .coder import MAX_DISTANCE, Coder
 from .digest import parse_digest
-from .exact import (
-    ACTIVATION_BITS,
-    ACTIVATION_MAX,
-    GAIN_BITS,
-    GAIN_MAX,
-    WEIGHT_BITS,
-    ExactLayer,
-    integer_gain,
-    verify_arithmetic,
-)
-from .factorized import BANKS, bank_of
-from .hyperprior import (
-    MEAN_BITS,
-    QUALITY_LEVELS,
-    SCALE_LOW,
-    SCALE_STEP,
-    SCALES,
-    Z_RANGE,
-    HyperConfig,
-    Hyperprior,
-    IndexTable,
-)
+from .interpreter import run_in_bands, runtime_of
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
+from .program import Builder, Program
+from .rate import BANKS, QUALITY_LEVELS, QUALITY_ONE, bank_of, rows_at
 from .tables import TOTAL, TableSet
 
-__all__ = ["QUALITY_ONE", "HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
+if TYPE_CHECKING:
+    from .hyperprior import Hyperprior, IndexTable
 
-QUALITY_ONE = 256
-"""Quality indices are fixed point here: QUALITY_ONE stands for 1."""
-ONE = 1 << MEAN_BITS
-_KERNELS = (3, 1, 3, 1, 1)
-USUAL_REACH, MAX_REACH = HyperConfig.reach, 20
-"""What a model's means are bounded by unless its tensors say otherwise, and the most that they can say."""
+__all__ = ["HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
+
+SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
+"""The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero. A model may have more
+tables, up to MAX_TABLES, which go on in the same ratio."""
+SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
+"""The logarithm of that ratio."""
 MAX_TABLES = 255
+MEAN_BITS = 6
+"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
+USUAL_REACH, MAX_REACH = 15, 20
+"""Means are within +-2^reach, in units of 2^-MEAN_BITS: the reach of a model that does not say, and the most it can."""
+Z_RANGE = (-255, 255)
+"""h_s clamps its input to this range."""
+ONE = 1 << MEAN_BITS
+OFFSET_MAX = 2**24
+_KERNELS = (3, 1, 3, 1, 1)
 BAND = 2**10
 """Positions of z that h_s works on at a time."""
-REACH = 2
-"""Rows of z above and below that h_s looks at: one, and half of one, rounded up."""
 _TABLES = ("gain.0", "gain.1", "gain.2", "offset")
 Y_LIMIT = MAX_DISTANCE // 2
 """|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
@@ -98,8 +86,8 @@ class HyperpriorCoding:
         t = self._tensors
         for name, array in t.items():
             wanted = _dtype(name)
-            if array.dtype != wanted or not array.ndim:
-                raise ModelError(f"the model's {name} is {array.dtype} {list(array.shape)}, not {wanted} [n]")
+            if array.dtype != wanted:
+                raise ModelError(f"the model's {name} is {array.dtype}, not {wanted}")
         self.z_tables = TableSet(t["z.counts"], _starts(t["z.length"]), t["z.low"])
         self.y_tables = TableSet(t["y.counts"], _starts(t["y.length"]), t["y.low"])
         self.hyper = t["h_s.0.weight"].shape[-1] // 9
@@ -109,18 +97,14 @@ class HyperpriorCoding:
         self.reach = int(t["reach"].item()) if "reach" in t else USUAL_REACH
         """Means are within +-2^reach, in units of 2^-MEAN_BITS."""
         self._check_shapes()
-        self._layers = tuple(self._layer(n) for n in range(5))
-        self._gains = tuple(t[f"gain.{n}"].astype(np.int64) for n in range(3))
-        self._offset = t["offset"].astype(np.int64)
-        self._on: dict[str, tuple[ExactLayer, ...]] = {}
+        self._rates = {name: t[name].astype(np.int64) for name in _TABLES}
+        self._program = self._make_program()
 
     # -- making one
 
     @staticmethod
-    @torch.no_grad()
     def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
         """The tensors of a trained hyperprior, with the tables that training fitted."""
-        index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
         out = table_tensors(model.prior.freeze(), laplace_tables(model.config.tables))
         if model.config.reach != USUAL_REACH:
             out["reach"] = np.array([model.config.reach], np.int32)
@@ -129,7 +113,7 @@ class HyperpriorCoding:
             out |= layer_tensors(f"h_s.{n}", frozen)
         for n, gain in enumerate(model.h_s.gains):
             out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
-        out["offset"] = (model.h_s.offset.cpu()(index).double() * ONE).round().numpy().astype(np.int32)
+        out["offset"] = (_rows_of(model.h_s.offset).double() * ONE).round().numpy().astype(np.int32)
         return out
 
     def digest(self) -> bytes:
@@ -179,30 +163,8 @@ class HyperpriorCoding:
             raise ModelError("the model's number of probability tables does not fit its networks")
         if any(t[f"gain.{n}"].min() < 0 or t[f"gain.{n}"].max() > GAIN_MAX for n in range(3)):
             raise ModelError("the model's integer gains are out of range")
-        if np.abs(t["offset"].astype(np.int64)).max() > 2**24:
+        if np.abs(t["offset"].astype(np.int64)).max() > OFFSET_MAX:
             raise ModelError("the model's offsets are out of range")
-
-    def _layer(self, n: int) -> ExactLayer:
-        last, first = n == 4, n == 0
-        input_bits, output_bits = (0 if first else ACTIVATION_BITS), (MEAN_BITS if last else ACTIVATION_BITS)
-        return ExactLayer.build(
-            torch.from_numpy(self._tensors[f"h_s.{n}.weight"].astype(np.float64)),
-            torch.from_numpy(self._tensors[f"h_s.{n}.bias"].astype(np.float64)),
-            kernel=_KERNELS[n],
-            shift=WEIGHT_BITS + input_bits - output_bits + GAIN_BITS,
-            input_range=Z_RANGE if first else (0, ACTIVATION_MAX),
-            output_range=self.mean_range if last else (0, ACTIVATION_MAX),
-        )
-
-    def layers(self, device: torch.device | str) -> tuple[ExactLayer, ...]:
-        """h_s on a device, after its arithmetic has passed the known-answer test; float64 where float32 failed it."""
-        key = str(device)
-        if key not in self._on:
-            exact = verify_arithmetic(key)
-            self._on[key] = tuple(
-                layer.to(device, layer.carrier if layer.carrier in exact else torch.float64) for layer in self._layers
-            )
-        return self._on[key]
 
     @property
     def mean_range(self) -> tuple[int, int]:
@@ -211,50 +173,48 @@ class HyperpriorCoding:
 
     # -- the integer hyper-decoder
 
-    def _rows(self, table: np.ndarray, quality: Sequence[int], device: torch.device | str) -> Tensor:
-        """The rows of an integer table at fixed-point quality indices, interpolated in integers: [B, C] float64."""
-        q = np.asarray(quality, np.int64)
-        below = np.minimum(q // QUALITY_ONE, QUALITY_LEVELS - 2)
-        fraction = (q - below * QUALITY_ONE)[:, None]
-        rows = (table[below] * (QUALITY_ONE - fraction) + table[below + 1] * fraction + QUALITY_ONE // 2) // QUALITY_ONE
-        return torch.from_numpy(rows.astype(np.float64)).to(device)
+    def _layer(self, n: int) -> ExactLayer:
+        last, first = n == 4, n == 0
+        input_bits, output_bits = (0 if first else ACTIVATION_BITS), (MEAN_BITS if last else ACTIVATION_BITS)
+        return ExactLayer(
+            self._tensors[f"h_s.{n}.weight"],
+            self._tensors[f"h_s.{n}.bias"],
+            kernel=_KERNELS[n],
+            shift=WEIGHT_BITS + input_bits - output_bits + GAIN_BITS,
+            output_range=self.mean_range if last else (0, ACTIVATION_MAX),
+        )
 
-    def bands(
-        self, z: np.ndarray, quality: Sequence[int], device: torch.device | str = "cpu"
-    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """h_s, a tall plane in bands: the same integers, less memory. z [B, Z, h', w'] int32, quality: B fixed-point
-        indices -> rows of z, the features at twice their resolution [B, F, 2 rows, 2 w'], and what the last layer makes
-        of them at four times [B, 2 M, 4 rows, 4 w'], integers in float64.
+    def _hyper_steps(self, b: Builder) -> tuple[int, int]:
+        """h_s: z -> the features at twice its resolution [F], and what the last layer makes of them at four times [2
+        M], in units of 2^-MEAN_BITS: mu, then t.
         """
-        e1, e2, e3, e4, e5 = self.layers(device)
-        g1, g3, g5 = (self._rows(table, quality, device) for table in self._gains)
-        offset = self._rows(self._offset, quality, device)
-        rows = max(BAND // (len(z) * z.shape[3]), 2 * REACH)
-        for top in range(0, z.shape[2], rows):
-            first, end = max(top - REACH, 0), min(top + rows, z.shape[2])
-            band = torch.from_numpy(z[:, :, first : top + rows + REACH].astype(np.float64)).to(device)
-            features = e3(F.pixel_shuffle(e2(e1(band, g1)), 2), g3)
-            out = e5(F.pixel_shuffle(e4(features), 2), g5, offset)
-            yield (
-                slice(top, end),
-                features[:, :, 2 * (top - first) : 2 * (end - first)],
-                out[:, :, 4 * (top - first) : 4 * (end - first)],
-            )
+        e1, e2, e3, e4, e5 = (self._layer(n) for n in range(5))
+        z = b.input("z", self.hyper, *Z_RANGE)
+        g1, g3, g5 = (b.input(n, self._rates[n].shape[1], 0, GAIN_MAX, row=True) for n in _TABLES[:3])
+        offset = b.input("offset", 2 * self.latent, -OFFSET_MAX, OFFSET_MAX, row=True)
+        features = e3.steps(b, b.spread(e2.steps(b, e1.steps(b, z, g1)), 2), g3)
+        return features, e5.steps(b, b.spread(e4.steps(b, features), 2), g5, offset)
 
-    @torch.inference_mode()
+    def _make_program(self) -> Program:
+        b = Builder()
+        _, out = self._hyper_steps(b)
+        mu, t = b.select(out, range(self.latent)), b.select(out, range(self.latent, 2 * self.latent))
+        return b.program(mu=mu, t=table_steps(b, t, self.top))
+
+    def _run_hyper(self, z: np.ndarray, quality: Sequence[int], device: Any, **into: np.ndarray) -> None:
+        """Run h_s, a tall plane in bands. into: arrays for its outputs."""
+        inputs = {"z": z, **{name: rows_at(table, quality) for name, table in self._rates.items()}}
+        run_in_bands(runtime_of(device), self._program, inputs, BAND, into=into)
+
     def parameters(
-        self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: torch.device | str = "cpu"
+        self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: Any = "cpu"
     ) -> tuple[np.ndarray, np.ndarray]:
         """h_s: z [B, Z, h', w'] int32, quality: B fixed-point indices, size: (h, w) of y
         -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w] uint8 table numbers.
         """
         mu = np.empty((len(z), self.latent, *size), np.int32)
         t = np.empty(mu.shape, np.uint8)
-        for rows, _, out in self.bands(z, quality, device):
-            own = slice(4 * rows.start, min(4 * rows.stop, size[0]))
-            part = out[:, :, : own.stop - own.start, : size[1]].to(torch.int32).cpu().numpy()
-            mu[:, :, own] = part[:, : self.latent]
-            t[:, :, own] = ((part[:, self.latent :] + ONE // 2) >> MEAN_BITS).clip(0, self.top)
+        self._run_hyper(z, quality, device, mu=mu, t=t)
         return mu, t
 
     # -- the traversal, one for both directions
@@ -296,16 +256,16 @@ class HyperpriorCoding:
         quality: Sequence[int],
         size: tuple[int, int],
         source: tuple[np.ndarray, np.ndarray] | None = None,
-        device: torch.device | str = "cpu",
+        device: Any = "cpu",
         lean: np.ndarray | None = None,
         memo: list[Any] | None = None,
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder.
 
         quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
-        the coders write, None when they read. lean: how y is rounded then, see `rounded`. memo: a list, empty at
-        first, that keeps what depends on z alone, for other y with the same z. Returns the latents, the same in both
-        directions.
+        the coders write, None when they read. device: where the networks run, see `runtime_of`. lean: how y is rounded
+        then, see `rounded`. memo: a list, empty at first, that keeps what depends on z alone, for other y with the same
+        z. Returns the latents, the same in both directions.
         """
         z = self.code_z(coders, quality, size, source)
         mu, t = once(memo, lambda: self.parameters(z, quality, size, device))
@@ -388,18 +348,28 @@ def rounded(residual: np.ndarray, t: np.ndarray, lean: np.ndarray | None) -> np.
     return s.clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
 
 
+def table_steps(b: Builder, t: int, top: int) -> int:
+    """Table numbers in units of 2^-MEAN_BITS -> integers in [0, top]."""
+    return b.clamp(b.shift(t, MEAN_BITS), 0, top)
+
+
 def layer_tensors(name: str, layer: ExactLayer) -> dict[str, np.ndarray]:
     """A frozen layer as the tensors of a model file."""
-    return {
-        f"{name}.weight": layer.weight.cpu().numpy().astype(np.int16),
-        f"{name}.bias": layer.bias.cpu().numpy().astype(np.int32),
-    }
+    return {f"{name}.weight": layer.weight.astype(np.int16), f"{name}.bias": layer.bias.astype(np.int32)}
+
+
+def _rows_of(values: IndexTable) -> Any:
+    """What training learned, at all indices: a tensor [QUALITY_LEVELS, C]."""
+    import torch
+
+    return values.cpu()(torch.arange(QUALITY_LEVELS, dtype=torch.float32)).detach()
 
 
 def gain_table(log_gain: IndexTable) -> np.ndarray:
     """[QUALITY_LEVELS, C] int16: the gains of all indices as integers."""
-    index = torch.arange(QUALITY_LEVELS, dtype=torch.float32)
-    return integer_gain(log_gain.cpu()(index).exp()).numpy().astype(np.int16)
+    from .exact import integer_gain
+
+    return integer_gain(_rows_of(log_gain).exp()).numpy().astype(np.int16)
 
 
 def table_tensors(z: TableSet, y: TableSet) -> dict[str, np.ndarray]:

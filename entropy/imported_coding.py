@@ -17,21 +17,18 @@ on every machine, thread count, batch size and device. There is one rate: qualit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from ..errors import ModelError
 from .coder import Coder
 from .digest import parse_digest
-from .exact import verify_arithmetic
-from .hyperprior import MEAN_BITS
-from .hyperprior_coding import Y_LIMIT, Latents
+from .hyperprior_coding import MEAN_BITS, Y_LIMIT, Latents
 from .imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, ImportedLayer, leaky
-from .imported_tables import LEVELS
-from .tables import TOTAL, TableSet
+from .interpreter import run_in_bands, runtime_of
+from .program import Builder, Program
+from .tables import TOTAL, TableSet, scale_levels
 
 __all__ = ["ImportedCoding", "thresholds"]
 
@@ -41,8 +38,10 @@ LAYERS = 3
 BAND, COLUMNS = 2**8, 2**5
 """Positions of z, and columns of them, that h_s works on at a time: unfolded, the 16 positions of y of one take 300 to
 550 kB."""
-REACH = 2
-"""Positions of z on each side that h_s looks at: one, half of one and a quarter, rounded up."""
+LEVELS = scale_levels(64, 0.11, 256.0)
+"""The scales of the 64 Gaussians. A scale takes the table of the first level that is not below it, or the last."""
+Z_MAX = 2 * LIMIT >> ACTIVATION_BITS
+"""z is clamped to +-Z_MAX: with any median, beyond LIMIT."""
 
 
 def thresholds() -> np.ndarray:
@@ -68,8 +67,6 @@ class ImportedCoding:
                 raise ModelError(f"the model's {name} is {array.dtype} {array.shape}, not what it has to be")
         self._tensors = t
         self.y_tables = _tables(t, "y")
-        self._layers: tuple[ImportedLayer, ...] = ()
-        self._on: dict[str, tuple[ImportedLayer, ...]] = {}
         if factorised:
             self.hyper, self.latent, self.has_means = 0, len(t["y.median"]), False
             self.z_tables = self.y_tables  # none of them is used
@@ -81,9 +78,7 @@ class ImportedCoding:
         self.latent = outputs // (1 + self.has_means)
         self.z_tables = _tables(t, "z")
         self._check(outputs)
-        self._layers = tuple(
-            ImportedLayer.build(*(t[f"h_s.{n}.{part}"] for part in ("weight", "bias", "shift"))) for n in range(LAYERS)
-        )
+        self._program = self._make_program()
 
     def _check(self, outputs: int) -> None:
         """Raises ModelError when sizes or ranges of a hyperprior do not fit together."""
@@ -120,46 +115,35 @@ class ImportedCoding:
 
     # -- the integer hyper-decoder
 
-    def layers(self, device: torch.device | str) -> tuple[ImportedLayer, ...]:
-        """h_s on a device, after its arithmetic has passed the known-answer test."""
-        key = str(device)
-        if key not in self._on:
-            verify_arithmetic(key)
-            self._on[key] = tuple(layer.to(device) for layer in self._layers)
-        return self._on[key]
+    def _make_program(self) -> Program:
+        """h_s: z -> the scale [M] in units of 2^-ACTIVATION_BITS, and mu [M] in units of 2^-MEAN_BITS if there is
+        one.
+        """
+        t, b, m = self._tensors, Builder(), self.latent
+        e1, e2, e3 = (ImportedLayer(*(t[f"h_s.{n}.{p}"] for p in ("weight", "bias", "shift"))) for n in range(LAYERS))
+        z = b.add(b.shift(b.input("z", self.hyper, -Z_MAX, Z_MAX), -ACTIVATION_BITS), b.constant(t["z.median"]))
+        h = e1.steps(b, b.clamp(z, -LIMIT, LIMIT))
+        h = e2.steps(b, leaky(b, b.spread(h, 2), self._slope))
+        h = e3.steps(b, leaky(b, b.spread(h, 2), self._slope))
+        if not self.has_means:
+            return b.program(scale=h)
+        mu = b.shift(b.select(h, range(m, 2 * m)), ACTIVATION_BITS - MEAN_BITS)
+        return b.program(scale=b.select(h, range(m)), mu=mu)
 
-    @torch.inference_mode()
-    def parameters(
-        self, z: np.ndarray, size: tuple[int, int], device: torch.device | str = "cpu"
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def parameters(self, z: np.ndarray, size: tuple[int, int], device: Any = "cpu") -> tuple[np.ndarray, np.ndarray]:
         """z [B, Z, h', w'] int32, size: (h, w) of y -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w]
-        table numbers.
+        table numbers. A large plane in parts.
         """
         shape = (len(z), self.latent, *size)
         if not self.hyper:
             median, channel = self._tensors["y.median"], np.arange(self.latent, dtype=np.int16)
             return np.broadcast_to(median[:, None, None], shape), np.broadcast_to(channel[:, None, None], shape)
-        mu, t = np.zeros(shape, np.int32), np.empty(shape, np.uint8)
-        e1, e2, e3 = self.layers(device)
-        median = torch.from_numpy(self._tensors["z.median"].astype(np.float64))[:, None, None].to(device)
-        columns = min(COLUMNS, z.shape[3])
-        rows = max(BAND // (len(z) * columns), 2 * REACH)
-        # A large plane in parts that see REACH beyond themselves: the same integers, less memory.
-        for top, left in product(range(0, z.shape[2], rows), range(0, z.shape[3], columns)):
-            r, c = max(top - REACH, 0), max(left - REACH, 0)
-            part = z[:, :, r : top + rows + REACH, c : left + columns + REACH]
-            h = torch.from_numpy(part.astype(np.float64)).to(device)
-            h = e1(h.mul_(2.0**ACTIVATION_BITS).add_(median))
-            h = e2(leaky(F.pixel_shuffle(h, 2), self._slope))
-            h = e3(leaky(F.pixel_shuffle(h, 2), self._slope))
-            own = slice(4 * top, min(4 * (top + rows), size[0])), slice(4 * left, min(4 * (left + columns), size[1]))
-            h = h[:, :, own[0].start - 4 * r : own[0].stop - 4 * r, own[1].start - 4 * c : own[1].stop - 4 * c]
-            out = h.to(torch.int32).cpu().numpy()
-            t[:, :, *own] = np.searchsorted(self._tensors["y.threshold"], out[:, : self.latent])
-            if self.has_means:
-                drop = ACTIVATION_BITS - MEAN_BITS
-                mu[:, :, *own] = (out[:, self.latent :] + (1 << (drop - 1))) >> drop
-        return mu, t
+        found = {name: np.zeros(shape, np.int32) for name in self._program.outputs}
+        run_in_bands(runtime_of(device), self._program, {"z": z}, BAND, COLUMNS, found)
+        t = np.empty(shape, np.uint8)
+        for numbers, scale in zip(t, found["scale"], strict=True):
+            numbers[:] = np.searchsorted(self._tensors["y.threshold"], scale)
+        return found["mu"] if self.has_means else np.zeros(shape, np.int32), t
 
     # -- the traversal, one for both directions
 
@@ -183,7 +167,7 @@ class ImportedCoding:
         quality: Sequence[int],
         size: tuple[int, int],
         source: tuple[np.ndarray, np.ndarray] | None = None,
-        device: torch.device | str = "cpu",
+        device: Any = "cpu",
     ) -> list[Latents]:
         """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
         `HyperpriorCoding.traverse`; source has z less its medians, and of a factorised prior no channels of it.

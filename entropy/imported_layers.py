@@ -4,8 +4,8 @@
 
 `exact` trains its layers as the integers that they will be; a foreign network was not, so here weights have 15 bits and
 a sign, with a power of two of its own for each output, and activations ACTIVATION_BITS fractional bits: enough that the
-integers follow the floats to about a thousandth. Sums are made in float64 by `exact.exact_sums`, and the bound that
-makes them exact is recomputed from the weights whenever a layer is made.
+integers follow the floats to about a thousandth. The bound that makes sums exact is
+recomputed from the weights whenever a program is made of them (see `program`).
 
 A transposed convolution of 5 x 5 with stride 2 is four convolutions, one for each parity of row and column, all of
 which fit into 3 x 3 (`phases`); a pixel shuffle puts their outputs in place. A leaky ReLU is x from 0 on and
@@ -18,12 +18,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..errors import ModelError
-from .exact import FLOAT64_BOUND, exact_sums
+from .program import FLOAT64_BOUND, Builder
 
 __all__ = ["ACTIVATION_BITS", "LIMIT", "SLOPE_BITS", "ImportedLayer", "integers_of", "leaky", "phases"]
 
@@ -38,45 +35,30 @@ KERNEL = 3
 
 @dataclass(frozen=True)
 class ImportedLayer:
-    """weight: [cout, cin * 9] integers, |w| < 2^15; bias: [cout] integers; half, step: [cout, 1, 1], 2^(shift - 1) and
-    2^-shift. Float64, immutable.
-    """
+    """weight: int16 [cout, cin * 9]; bias: int64 [cout]; shift: int16 [cout]. Immutable."""
 
-    weight: Tensor
-    bias: Tensor
-    half: Tensor
-    step: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
+    shift: np.ndarray
 
-    @classmethod
-    def build(cls, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> ImportedLayer:
-        """weight: int16 [cout, cin * 9]; bias: int64 [cout]; shift: int16 [cout]. Raises ModelError when the sums could
-        leave what float64 adds exactly, or a shift is out of range.
-        """
-        if shift.min() < 0 or shift.max() > SHIFT_MAX:
+    def __post_init__(self) -> None:
+        """Raises ModelError when a shift is out of range."""
+        if self.shift.min() < 0 or self.shift.max() > SHIFT_MAX:
             raise ModelError("the model's shifts are out of range")
-        bound = np.abs(weight.astype(np.float64)).sum(1) * LIMIT + np.abs(bias.astype(np.float64))
-        if float(bound.max()) + 2.0**SHIFT_MAX >= FLOAT64_BOUND:
-            raise ModelError(f"an exact layer can reach {bound.max():.4g}: beyond what float64 sums exactly")
-        power = torch.from_numpy(np.ldexp(1.0, -shift.astype(np.int64)))[:, None, None]
-        w, b = torch.from_numpy(weight.astype(np.float64)), torch.from_numpy(bias.astype(np.float64))
-        return cls(w, b, 0.5 / power, power)
 
-    def to(self, device: torch.device | str) -> ImportedLayer:
-        """The same layer on another device."""
-        return ImportedLayer(*(tensor.to(device) for tensor in (self.weight, self.bias, self.half, self.step)))
-
-    def __call__(self, a: Tensor) -> Tensor:
-        """a: [B, cin, H, W] integers in float64 -> [B, cout, H, W] integers in float64."""
-        with torch.autocast(a.device.type, enabled=False):
-            a = F.pad(a.clamp(-LIMIT, LIMIT), (1, 1, 1, 1))
-            size = a.shape[2] - 2, a.shape[3] - 2
-            out = exact_sums(F.unfold(a, KERNEL).unflatten(2, size), self.weight, self.bias, 1)
-            return out.add_(self.half).mul_(self.step).floor_().clamp_(-LIMIT, LIMIT)
+    def steps(self, b: Builder, a: int) -> int:
+        """Add the layer to a program: its input, [cin] in [-LIMIT, LIMIT], -> its output, [cout] in the same range."""
+        a = b.matmul(b.window(a, KERNEL, KERNEL, edge=False), self.weight, self.bias)
+        return b.clamp(b.shift(a, self.shift), -LIMIT, LIMIT)
 
 
-def leaky(x: Tensor, slope: int) -> Tensor:
-    """x: integers in float64 -> x where it is at least 0, floor(slope x / 2^SLOPE_BITS) elsewhere. Slope 0: ReLU."""
-    return torch.where(x < 0, torch.floor(x * (slope * 2.0**-SLOPE_BITS)), x)
+def leaky(b: Builder, x: int, slope: int) -> int:
+    """x, in [-LIMIT, LIMIT] -> x where it is at least 0, floor(slope x / 2^SLOPE_BITS) elsewhere. Slope 0: ReLU."""
+    above = b.clamp(x, 0, LIMIT)
+    if not slope:
+        return above
+    below = b.multiply(b.clamp(x, -LIMIT, 0), b.constant([slope]))
+    return b.add(above, b.shift(below, SLOPE_BITS, rounds=False))
 
 
 def integers_of(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

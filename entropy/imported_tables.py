@@ -20,12 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ModelError
-from .tables import TableSet, scale_levels
+from .imported_coding import LEVELS
+from .tables import TableSet
 
-__all__ = ["LEVELS", "bottleneck_tables", "gaussian_tables", "medians"]
+__all__ = ["bottleneck_tables", "gaussian_tables", "medians"]
 
-LEVELS = scale_levels(64, 0.11, 256.0)
-"""The scales of the 64 Gaussians. A scale takes the table of the first level that is not below it, or the last."""
 TAIL_MASS = 1e-9
 LEAST_ESCAPE = 2.0**-16
 """Of the escape: what CompressAI's 16 bits give it. Pictures hold more outliers than a Gaussian allows."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..errors import CorruptFile, ModelError
 from .coder import RowCoder
 from .digest import parse_digest
-from .exact import no_tf32, verify_arithmetic
+from .guard import guarded
 from .interpolation import PHASES, View, differences, halves, split_phases
 from .interpolation_network import (
     FrozenLayer,
@@ -29,6 +29,7 @@ from .interpolation_network import (
     frozen_weights,
     rows_of,
 )
+from .interpreter import Interpreter, verified
 from .mixture import LEAF_TABLES, Leaves, leaf_tables, uniform
 
 __all__ = ["InterpolationCoding"]
@@ -45,7 +46,8 @@ class InterpolationCoding:
 
     def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
         self.device = torch.device(device)
-        if torch.float32 not in verify_arithmetic(str(self.device)):
+        runtime = verified(str(self.device))
+        if isinstance(runtime, Interpreter) and runtime.wide:
             raise ModelError(f"sums of integers in float32 are not exact on {device}: this device cannot code")
         try:
             sizes = [int(n) for n in tensors["config"][: len(fields(InterpolationConfig)) + 1]]
@@ -90,6 +92,7 @@ class InterpolationCoding:
             {"model": "interpolation 0", "strip": STRIP}, {**self._tensors, "leaves": self._leaves.table}
         )
 
+    @guarded
     def traverse(
         self, coder: RowCoder, height: int, width: int, channels: int, depth: int, picture: np.ndarray | None
     ) -> np.ndarray:
@@ -98,7 +101,7 @@ class InterpolationCoding:
         width, channels]. Raises CorruptFile for data that no encoder writes.
         """
         sizes = halves(height, width)
-        with torch.inference_mode(), no_tf32(self.device):
+        with torch.inference_mode():
             levels: list[Tensor | None] = [None] * len(sizes)
             if picture is not None:
                 levels[0] = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1).float()
@@ -131,7 +134,7 @@ class InterpolationCoding:
         """known: [channels, ceil(h/2), ceil(w/2)], plane 00 -> the level, [channels, h, w]."""
         network, deep = self._network, depth > 8
         group = min(level, network.config.groups - 1)
-        out = torch.zeros((3, *size), device=self.device)  # a grey picture has flat chroma
+        out = torch.zeros((3, *size), dtype=torch.float32, device=self.device)  # a grey picture has flat chroma
         out[:channels, ::2, ::2] = known
         planes = [split_phases(c[None]) for c in out]  # views: what is coded shows up in them
         steps = differences([p[0, 0] for p in planes], deep)

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from .exact import FLOAT32_BOUND
 from .interpolation import (
     CHANNELS,
     MARGIN,
@@ -36,6 +35,7 @@ from .interpolation import (
     split_phases,
 )
 from .mixture import LOGIT_MAX, MEAN_MAX, SCALES, mixture_bits
+from .program import FLOAT32_BOUND
 
 __all__ = ["FrozenLayer", "InterpolationConfig", "InterpolationNetwork", "ShiftLayer", "frozen_weights", "rows_of"]
 

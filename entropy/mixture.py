@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .coder import RowCoder
+from .counts import counts_of
 from .packing import pack, unpack
-from .tables import TOTAL, counts_of
+from .tables import TOTAL
 
 __all__ = ["LEAF_TABLES", "LOGIT_MAX", "MEAN_MAX", "SCALES", "Leaves", "leaf_tables", "mixture_bits", "uniform"]
 

@@ -93,8 +93,9 @@ class _Lecodec:
         from ..codec.choice import lossless_for_pictures, lossless_for_set
 
         if is_set:
-            return lossless_for_set(array, self._device, model=self._model).encode_set(array)
-        return lossless_for_pictures(8 * array.itemsize, self._device, model=self._model).encode(array)
+            return lossless_for_set(array, self._device, model=self._model).encode_set(array, verify=False)
+        codec = lossless_for_pictures(8 * array.itemsize, self._device, model=self._model)
+        return codec.encode(array, verify=False)
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         from ..codec.registry import load_for

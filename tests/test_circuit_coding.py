@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lecodec.entropy.circuit_coding import ONE, CircuitCoding, _parameters, depth_first
 from lecodec.entropy.coder import Reader, Writer
-from lecodec.entropy.tables import TOTAL, counts_of
+from lecodec.entropy.counts import counts_of
+from lecodec.entropy.tables import TOTAL
 from lecodec.errors import CorruptFile, ModelError
 
 

@@ -20,10 +20,13 @@ from lecodec.cli import main
 from lecodec.codec.compressai_codec import ImportedCodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
-from lecodec.entropy import imported_coding, imported_layers
+from lecodec.entropy import imported_coding
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.imported_coding import ImportedCoding
 from lecodec.entropy.imported_layers import LIMIT, ImportedLayer, integers_of, leaky, phases
+from lecodec.entropy.program import Builder, Program
+from lecodec.entropy.run_numpy import NumpyRuntime
+from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
 
 from .compressai_states import state_of
@@ -176,17 +179,19 @@ def test_bytes_are_the_estimate(codec):
 # -- exactness
 
 
-def test_layers_are_their_integer_definition():
+@pytest.mark.parametrize("runtime", [NumpyRuntime(), TorchRuntime("cpu")])
+def test_layers_are_their_integer_definition(runtime):
     """Against Python's unbounded integers, inputs beyond the clamp included."""
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(0, 0.3, (4, 3, 3, 3)), rng.normal(0, 1, 4)
     weight[1] *= 1000
     weight[2] = 0
     integers = integers_of(weight, bias)
-    layer = ImportedLayer.build(*integers)
+    b = Builder()
+    program = b.program(out=ImportedLayer(*integers).steps(b, b.input("a", 3, -LIMIT, LIMIT)))
     a = rng.integers(-(2**24), 2**24, (1, 3, 4, 5))
     a[0, 0, 0] = [0, -1, 1, 2**40, -(2**40)]
-    found = layer(torch.from_numpy(a.astype(np.float64)))[0].numpy()
+    found = runtime.run(program, {"a": a})["out"][0]
     w = integers[0].reshape(4, 3, 3, 3).tolist()
     for o in range(4):
         for y in range(4):
@@ -206,7 +211,9 @@ def test_layers_are_their_integer_definition():
 def test_leaky_is_its_integer_definition():
     x = [0, 1, -1, -99, -100, -101, LIMIT, -LIMIT, 12345, -12345]
     for slope in (0, 655):
-        found = leaky(torch.tensor(x, dtype=torch.float64), slope).long().tolist()
+        b = Builder()
+        program = b.program(out=leaky(b, b.input("x", len(x), -LIMIT, LIMIT), slope))
+        found = NumpyRuntime().run(program, {"x": np.array(x)[None, :, None, None]})["out"].flatten().tolist()
         assert found == [v if v >= 0 else v * slope >> 16 for v in x]
 
 
@@ -221,13 +228,17 @@ def test_phases_are_the_transposed_convolution():
 def test_the_worst_weights_keep_the_bound():
     """As wide as the largest networks, all weights alike, at every magnitude: exact, or refused."""
     for size in (1e-9, 0.3, 900.0, 30000.0):
-        layer = ImportedLayer.build(*integers_of(np.full((1, 480, 3, 3), size), np.zeros(1)))
-        a = torch.full((1, 480, 3, 3), float(LIMIT), dtype=torch.float64)
-        assert float(layer(a)[0, 0, 1, 1]) == min(LIMIT, round(float(layer.weight.sum()) * LIMIT * float(layer.step)))
+        layer, b = ImportedLayer(*integers_of(np.full((1, 480, 3, 3), size), np.zeros(1))), Builder()
+        program = b.program(out=layer.steps(b, b.input("a", 480, -LIMIT, LIMIT)))
+        found = TorchRuntime("cpu").run(program, {"a": np.full((1, 480, 3, 3), LIMIT)})["out"][0, 0, 1, 1]
+        total, shift = int(layer.weight.sum(dtype=np.int64)) * LIMIT, int(layer.shift[0])
+        assert found == min(LIMIT, (total + (1 << shift) // 2) >> shift)
     with pytest.raises(ModelError, match="too large"):
         integers_of(np.full((1, 8, 3, 3), 40000.0), np.zeros(1))
     with pytest.raises(ModelError, match="beyond what float64"):
-        ImportedLayer.build(np.full((1, 9 * 1000), 32767, np.int16), np.zeros(1, np.int64), np.zeros(1, np.int16))
+        b, weight = Builder(), np.full((1, 9 * 1000), 32767, np.int16)
+        layer = ImportedLayer(weight, np.zeros(1, np.int64), np.zeros(1, np.int16))
+        b.program(out=layer.steps(b, b.input("a", 1000, -LIMIT, LIMIT)))
 
 
 @pytest.fixture(scope="session")
@@ -277,7 +288,7 @@ def test_latents_do_not_depend_on_how_h_s_is_divided(mean, size, monkeypatch):
     monkeypatch.setattr(imported_coding, "BAND", 1)
     monkeypatch.setattr(imported_coding, "COLUMNS", 3)
     assert same(mean.latents(data), whole)
-    monkeypatch.setattr(imported_coding, "REACH", 1)
+    monkeypatch.setattr(Program, "reach", 0)
     with pytest.raises(CorruptFile):
         mean.latents(data)
 
@@ -312,8 +323,8 @@ def test_noise_on_every_float_changes_no_latent(codec, files, models):
 
 def test_a_machine_with_wrong_sums_is_noticed(mean, monkeypatch):
     data = mean.encode(picture(96, 112))
-    sums = imported_layers.exact_sums
-    monkeypatch.setattr(imported_layers, "exact_sums", lambda *a: sums(*a) * 1.5)
+    sums = TorchRuntime.matmul
+    monkeypatch.setattr(TorchRuntime, "matmul", lambda *a: sums(*a) * 1.5)
     with pytest.raises(CorruptFile):
         mean.decode(data)
 

@@ -17,10 +17,11 @@ from lecodec.codec.network import ImageNetwork, NetworkConfig
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy import context_coding, hyperprior_coding
 from lecodec.entropy.coder import Reader, Writer
-from lecodec.entropy.context import PASSES, PHASES, ContextConfig, ContextHyperprior, pass_channels
-from lecodec.entropy.context_coding import ContextCoding
+from lecodec.entropy.context import ContextConfig, ContextHyperprior
+from lecodec.entropy.context_coding import PASSES, PHASES, ContextCoding, pass_channels
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior, residual_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, Meter, Pass
+from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.freeze import freeze, freeze_network
@@ -167,11 +168,13 @@ def test_carriers_agree():
     for name in tensors:
         if name.startswith("context.") and name.endswith(("weight", "bias")):
             tensors[name] = (tensors[name] // 256).astype(tensors[name].dtype)
-    narrow, wide = ContextCoding(tensors), ContextCoding(tensors)
-    assert torch.float32 in {e.carrier for step in narrow.context_layers("cpu") for e in step}
-    wide._steps_on["cpu"] = tuple(tuple(e.to("cpu", torch.float64) for e in step) for step in wide._steps)
+    coding = ContextCoding(tensors)
+    program = coding._corrections[0]
+    carriers = {f.carrier for s, f in zip(program.steps, program.facts, strict=True) if s.op == "matmul"}
+    assert np.float32 in carriers
     y, z = latents_to_code(2, (9, 14))
-    pairs = (c.traverse([Pass(), Pass()], QUALITY, (9, 14), (y, z)) for c in (narrow, wide))
+    both = TorchRuntime("cpu"), TorchRuntime("cpu", wide=True)
+    pairs = (coding.traverse([Pass(), Pass()], QUALITY, (9, 14), (y, z), runtime) for runtime in both)
     assert all(same(a, b) for a, b in zip(*pairs, strict=True))
 
 

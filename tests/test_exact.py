@@ -1,4 +1,4 @@
-"""Integer networks: exact sums whatever the machine does, bounds for every input, one function for both uses."""
+"""Integer layers in training: the forward pass of what is frozen, and a gradient."""
 
 from __future__ import annotations
 
@@ -7,69 +7,11 @@ import pytest
 import torch
 
 from lecodec.entropy import exact
-from lecodec.entropy.exact import ACTIVATION_MAX, GAIN_BITS, ExactLayer, TrainableExact, clamp_inward, verify_arithmetic
-from lecodec.errors import ModelError
-
-
-def _layer(cin=5, cout=4, kernel=3, top=200, high=255, shift=18) -> ExactLayer:
-    rng = np.random.default_rng(1)
-    weight = torch.from_numpy(rng.integers(-top, top + 1, (cout, cin * kernel * kernel)).astype(np.float64))
-    bias = torch.from_numpy(rng.integers(-9999, 9999, cout).astype(np.float64))
-    return ExactLayer.build(
-        weight, bias, kernel=kernel, shift=shift, input_range=(0, high), output_range=(0, ACTIVATION_MAX)
-    )
-
-
-def _by_python_integers(layer: ExactLayer, a: np.ndarray, gain: list[int] | None) -> np.ndarray:
-    """The layer's definition in Python's unbounded integers, one output at a time."""
-    cin, height, width = a.shape
-    r = layer.kernel // 2
-    weight = layer.weight.long().tolist()
-    out = np.zeros((len(weight), height, width), np.int64)
-    for o, row in enumerate(weight):
-        for y in range(height):
-            for x in range(width):
-                total, k = int(layer.bias[o]), 0
-                for c in range(cin):
-                    for dy in range(-r, r + 1):
-                        for dx in range(-r, r + 1):
-                            value = int(a[c, min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)])
-                            total += row[k] * min(max(value, layer.input_low), layer.input_high)
-                            k += 1
-                total *= 1 << GAIN_BITS if gain is None else gain[o]
-                total = (total + (1 << (layer.shift - 1))) >> layer.shift
-                out[o, y, x] = min(max(total, layer.output_low), layer.output_high)
-    return out
-
-
-@pytest.mark.parametrize("gain", [None, [0, 1, 1024, 16383]])
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_layer_is_its_integer_definition(kernel, gain):
-    layer = _layer(kernel=kernel)
-    a = np.random.default_rng(2).integers(-300, 600, (5, 4, 6))  # beyond the input range on both sides: clamped
-    g = None if gain is None else torch.tensor([gain])
-    found = layer(torch.from_numpy(a[None].astype(np.float64)), g)[0].numpy()
-    np.testing.assert_array_equal(found, _by_python_integers(layer, a, gain))
-
-
-def test_carrier_follows_the_bound():
-    assert _layer(top=100, high=255).carrier == torch.float32
-    assert _layer(top=32767, high=ACTIVATION_MAX).carrier == torch.float64
-    with pytest.raises(ModelError, match="beyond what float64"):
-        _layer(top=2**30, high=2**20)
-
-
-def test_both_carriers_give_the_same_integers():
-    layer = _layer(top=100)
-    a = torch.randint(0, 256, (3, 5, 9, 7)).double()
-    assert layer.carrier == torch.float32
-    assert torch.equal(layer(a), layer.to("cpu", torch.float64)(a))
-
-
-def test_hostile_inputs_are_clamped():
-    layer = _layer()
-    huge = torch.full((1, 5, 3, 3), 2.0**31)
-    assert torch.equal(layer(huge), layer(torch.full((1, 5, 3, 3), 255.0)))
+from lecodec.entropy.exact import TrainableExact, clamp_inward
+from lecodec.entropy.guard import Guard
+from lecodec.entropy.layers import ACTIVATION_MAX, GAIN_MAX
+from lecodec.entropy.program import Builder
+from lecodec.entropy.run_torch import TorchRuntime
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
@@ -79,8 +21,11 @@ def test_training_computes_what_is_frozen(kernel):
     a = torch.randint(0, ACTIVATION_MAX + 1, (2, 6, 5, 4)).double()
     gain = torch.rand(2, 8) * 3
     trained = layer((a / 256).float(), gain)
-    frozen = layer.freeze()(a, exact.integer_gain(gain))
-    assert torch.equal((trained * 256).double(), frozen)
+    b = Builder()
+    inputs = b.input("a", 6, 0, ACTIVATION_MAX), b.input("gain", 8, 0, GAIN_MAX, row=True)
+    program = b.program(out=layer.freeze().steps(b, *inputs))
+    frozen = TorchRuntime("cpu").run(program, {"a": a.numpy(), "gain": exact.integer_gain(gain).numpy()})["out"]
+    np.testing.assert_array_equal((trained.detach() * 256).numpy(), frozen)
 
 
 def test_gradient_is_that_of_the_real_layer():
@@ -108,35 +53,15 @@ def test_clamp_inward_lets_values_back():
     assert x.grad.tolist() == [0, 1, 1]  # a descent step lowers all: blocked below, welcome above
 
 
-def test_known_answer_passes_here_and_float32_is_used():
-    assert verify_arithmetic("cpu") == {torch.float32, torch.float64}
-
-
-def test_a_machine_that_cannot_add_is_refused(monkeypatch):
-    """A kernel off by one in float32 costs that carrier; off by one in float64 as well, the machine cannot code."""
-    sums = exact.exact_sums
-
-    def wrong(dtypes):
-        def run(a, weight, bias, kernel):
-            return sums(a, weight, bias, kernel) + (weight.dtype in dtypes)
-
-        return run
-
-    monkeypatch.setattr(exact, "exact_sums", wrong({torch.float32}))
-    assert exact.verify_arithmetic.__wrapped__("cpu") == {torch.float64}
-    monkeypatch.setattr(exact, "exact_sums", wrong({torch.float32, torch.float64}))
-    with pytest.raises(ModelError, match="cannot code"):
-        exact.verify_arithmetic.__wrapped__("cpu")
-
-
 def test_freezing_cannot_fail():
     """However far training drives the weights, they stay where the sums are exact."""
     layer = TrainableExact(192, 8, 3)
     with torch.no_grad():
         layer.weight.fill_(1e6)
         layer.bias.fill_(-1e9)
-    frozen = layer.freeze()
-    assert frozen.carrier == torch.float64 and float(frozen.weight.max()) < 2**15
+    frozen, b = layer.freeze(), Builder()
+    program = b.program(out=frozen.steps(b, b.input("a", 192, 0, ACTIVATION_MAX)))
+    assert np.float64 in {facts.carrier for facts in program.facts} and frozen.weight.max() < 2**15
 
 
 def test_reduced_precision_that_a_program_allows_does_not_reach_exact_sums():
@@ -151,7 +76,7 @@ def test_reduced_precision_that_a_program_allows_does_not_reach_exact_sums():
         found = exact.exact_sums(a, w.float(), torch.zeros(96), 1)
         switch = torch.backends.mkldnn.matmul
         allowed = switch.fp32_precision
-        with exact.no_tf32(torch.device("cpu")), exact.no_tf32(torch.device("cpu")):
+        with Guard(), Guard():
             assert switch.fp32_precision == "ieee"
         assert switch.fp32_precision == allowed == "bf16"
     finally:

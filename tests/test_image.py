@@ -22,8 +22,11 @@ from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.samples import psnr_of
 from lecodec.codec.targets import index_for_psnr
 from lecodec.codec.windows import windows
-from lecodec.entropy import exact, hyperprior_coding
+from lecodec.entropy import hyperprior_coding, rate
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
+from lecodec.entropy.program import Program
+from lecodec.entropy.run_numpy import NumpyRuntime
+from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
 
@@ -103,7 +106,7 @@ def test_quality_orders_rate_and_distortion(codec):
 
 
 def test_quality_is_checked():
-    assert bitstream.QUALITY_ONE == hyperprior_coding.QUALITY_ONE  # two packages that know nothing of each other
+    assert bitstream.QUALITY_ONE == rate.QUALITY_ONE  # two packages that know nothing of each other
     assert (fixed_quality(1), fixed_quality(100)) == (0, 63 * 256)
     for bad in (0, 0.99, 100.01, float("nan")):
         with pytest.raises(InputError, match="quality"):
@@ -427,13 +430,15 @@ def test_latents_do_not_depend_on_the_carrier(tiny_model):
         for part in ("weight", "bias"):
             name = f"h_s.{n}.{part}"
             tensors[name] = (tensors[name] // 1024 + 1).astype(tensors[name].dtype)
-    narrow, wide = HyperpriorCoding(tensors), HyperpriorCoding(tensors)
-    assert torch.float32 in {layer.carrier for layer in narrow.layers("cpu")}
-    wide._on["cpu"] = tuple(layer.to("cpu", torch.float64) for layer in wide._layers)
+    coding = HyperpriorCoding(tensors)
+    steps = zip(coding._program.steps, coding._program.facts, strict=True)
+    assert {facts.carrier for step, facts in steps if step.op == "matmul"} == {np.float32}
     z = np.random.default_rng(0).integers(-300, 300, (20, 8, 5, 6)).astype(np.int32)
     quality = list(range(0, 20 * 800, 800))
-    for a, b in zip(narrow.parameters(z, quality, (19, 23)), wide.parameters(z, quality, (19, 23)), strict=True):
-        assert np.array_equal(a, b) and len(np.unique(a)) > 8
+    expected = coding.parameters(z, quality, (19, 23), NumpyRuntime(wide=True))
+    for runtime in (TorchRuntime("cpu"), TorchRuntime("cpu", wide=True), NumpyRuntime()):
+        for a, b in zip(coding.parameters(z, quality, (19, 23), runtime), expected, strict=True):
+            assert np.array_equal(a, b) and len(np.unique(a)) > 8
 
 
 def test_latents_do_not_depend_on_bands(codec, monkeypatch):
@@ -442,7 +447,7 @@ def test_latents_do_not_depend_on_bands(codec, monkeypatch):
     whole = codec.latents(data)
     monkeypatch.setattr(hyperprior_coding, "BAND", 1)
     assert same(codec.latents(data), whole)
-    monkeypatch.setattr(hyperprior_coding, "REACH", 1)
+    monkeypatch.setattr(Program, "reach", 0)
     with pytest.raises(CorruptFile):
         codec.latents(data)
 
@@ -478,8 +483,8 @@ def test_noise_on_every_float_changes_no_latent(codec, files, model):
 
 def test_a_machine_with_wrong_sums_is_noticed(codec, files, monkeypatch):
     """Were the arithmetic off by one, the digest says so: an error, never a wrong picture."""
-    sums = exact.exact_sums
-    monkeypatch.setattr(exact, "exact_sums", lambda *a: sums(*a) + 4000)
+    sums = TorchRuntime.matmul
+    monkeypatch.setattr(TorchRuntime, "matmul", lambda *a: sums(*a) + 4000)
     with pytest.raises(CorruptFile):
         codec.decode(files[0])
 

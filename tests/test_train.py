@@ -15,9 +15,10 @@ import lecodec
 from lecodec.codec.model_file import read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
 from lecodec.codec.transforms import TransformConfig
-from lecodec.entropy.factorized import BANKS, FactorizedPrior, bank_of
-from lecodec.entropy.hyperprior import QUALITY_LEVELS, HyperConfig, IndexTable, laplace_bits
+from lecodec.entropy.factorized import FactorizedPrior
+from lecodec.entropy.hyperprior import HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
+from lecodec.entropy.rate import BANKS, QUALITY_LEVELS, bank_of
 from lecodec.errors import InputError, ModelError, OutputExists
 from lecodec.kinds import KINDS, named
 from lecodec.train import image

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..codec.network import ImageNetwork, principal_components
-from ..entropy.factorized import BANKS
-from ..entropy.hyperprior import QUALITY_LEVELS, SCALE_LOW, SCALE_STEP, IndexTable
+from ..entropy.hyperprior import IndexTable
+from ..entropy.hyperprior_coding import SCALE_LOW, SCALE_STEP
+from ..entropy.rate import BANKS, QUALITY_LEVELS
 from ..errors import InputError
 
 __all__ = ["grow", "matching_range"]

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..entropy.hyperprior import QUALITY_LEVELS
+from ..entropy.rate import QUALITY_LEVELS
 
 __all__ = ["balance_weight", "distortion_of", "draw_indices", "lagrangian", "quality_lambda"]
 

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from ..codec.network import NetworkConfig
 from ..codec.transforms import TransformConfig
-from ..entropy.context import GROUPS, ContextConfig
+from ..entropy.context import ContextConfig
+from ..entropy.context_coding import GROUPS
 from ..entropy.hyperprior import HyperConfig
 from ..entropy.interpolation_network import InterpolationConfig
 from ..errors import InputError

@@ -1,0 +1,180 @@
+"""Latents are the same whatever library runs the exact networks, and coding them needs no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lecodec.bitstream import Parsed, parse
+from lecodec.codec.blocks import MODEL
+from lecodec.codec.latent_coding import coding_kind
+from lecodec.codec.registry import find_by_digest, load_tensors, parse_tensors, read_card
+from lecodec.codec.tiles import boxes_of
+from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.entropy.coder import Reader, Writer
+from lecodec.entropy.imported_coding import ImportedCoding
+from lecodec.entropy.run_numpy import NumpyRuntime
+from lecodec.entropy.run_torch import TorchRuntime
+
+FOLDER = Path(__file__).parent / "golden"
+OWN = json.loads((FOLDER / "expected.json").read_text())["good"]
+IMPORTED = json.loads((FOLDER / "compressai" / "expected.json").read_text())
+LOSSY = [name for name, entry in OWN.items() if "latents" in entry] + [f"compressai/{name}" for name in IMPORTED]
+RUNTIMES: dict[str, Any] = {
+    "torch": TorchRuntime("cpu"),
+    "torch, wide": TorchRuntime("cpu", wide=True),
+    "numpy": NumpyRuntime(),
+    "numpy, wide": NumpyRuntime(wide=True),
+}
+MODELS: dict[Path, Any] = {}
+
+
+def opened(name: str) -> tuple[Any, Parsed]:
+    """A golden file, and its entropy model."""
+    file = parse((FOLDER / name).read_bytes())
+    if name.startswith("compressai/"):
+        path = (FOLDER / name.split("-")[0]).with_suffix(".safetensors")
+    elif name.startswith("released"):
+        path = find_by_digest(file.header.parse_digest).path
+    else:
+        path = FOLDER / f"{OWN[name].get('model', 'tiny')}.safetensors"
+    if path not in MODELS:
+        kind = ImportedCoding if name.startswith("compressai/") else coding_kind(read_card(path).card)
+        MODELS[path] = kind(parse_tensors(load_tensors(path)))
+    return MODELS[path], file
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_golden_files_have_the_same_latents_in_every_runtime(name):
+    """Read, one by one and together, and written again: the digests in the file, and its bytes."""
+    entropy, file = opened(name)
+    boxes, q = list(boxes_of(file.header, 0)), file.header.quality
+    for runtime in RUNTIMES.values():
+        whole = sha256()
+        for box in boxes:
+            chunk = file.data[box.tile]
+            readers = [Reader(chunk.payload) for _ in range(2)]
+            found = entropy.traverse(readers, [q, q], box.size, None, runtime)
+            assert found[0].digest() == found[1].digest() == chunk.digest
+            whole.update(found[0].z.astype("<i4").tobytes() + found[0].y_hat.astype("<i4").tobytes())
+            y = found[0].y_hat[None].astype(np.float32) / 64  # whatever mu is, s is what it was: y_hat = s + mu
+            writer = Writer()
+            again = entropy.traverse([writer], [q], box.size, (y, found[0].z[None]), runtime)
+            assert again[0].digest() == chunk.digest and writer.finish() == chunk.payload
+        if name in OWN:
+            assert whole.hexdigest() == OWN[name]["latents"]
+
+
+@pytest.mark.parametrize("name", ["tiled.lec", "model-context-tiled.lec", "compressai/mean-colour.lec"])
+def test_latents_depend_neither_on_threads_nor_on_the_batch(name):
+    entropy, file = opened(name)
+    box, before = next(iter(boxes_of(file.header, 0))), torch.get_num_threads()
+    chunk = file.data[box.tile]
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            for batch in (1, 17):
+                for runtime in (RUNTIMES["torch"], RUNTIMES["numpy"]):
+                    readers = [Reader(chunk.payload) for _ in range(batch)]
+                    found = entropy.traverse(readers, [file.header.quality] * batch, box.size, None, runtime)
+                    assert {latents.digest() for latents in found} == {chunk.digest}
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("device", ["cpu", "numpy"])
+def test_circuits_code_the_same_in_every_library(device):
+    """Blocks of a golden file are read, and written again, in numpy and in torch."""
+    circuit = CircuitCoding(parse_tensors(load_tensors(FOLDER / "tiny-circuit.safetensors")), device)
+    file, items = parse((FOLDER / "model-circuit.lec").read_bytes()), np.load(FOLDER / "model-circuit.npy")
+    assert file.header.items is not None
+    for n, chunk in enumerate(file.data):
+        first, last = file.header.items.span(n)
+        if chunk.payload[0] == MODEL:
+            expected = items[first:last].reshape(last - first, -1)
+            found = circuit.traverse([Reader(chunk.payload[1:])], [last - first], None)
+            np.testing.assert_array_equal(found, expected)
+            writer = Writer()
+            circuit.traverse([writer], [last - first], expected)
+            assert writer.finish() == chunk.payload[1:]
+    assert MODEL in {chunk.payload[0] for chunk in file.data}
+    rng = np.random.default_rng(0)
+    many = rng.integers(0, circuit.levels, (50, circuit.variables))  # unlikely items, and symbols of several blocks
+    writers = Writer(), Writer()
+    circuit.traverse(writers, [20, 30], many)
+    data = [writer.finish() for writer in writers]
+    np.testing.assert_array_equal(circuit.traverse([Reader(d) for d in data], [20, 30], None), many)
+    assert sha256(b"".join(data)).hexdigest()[:16] == "2b25edd6c6903e64"
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it fails from here on
+from pathlib import Path
+from lecodec.bitstream import parse
+from lecodec.codec.registry import load_tensors, parse_tensors
+from lecodec.codec.tiles import boxes_of
+from lecodec.entropy.{module} import {name}
+from lecodec.entropy.coder import Reader
+entropy = {name}(parse_tensors(load_tensors({model!r})))
+file = parse(Path({file!r}).read_bytes())
+for box in boxes_of(file.header, 0):
+    chunk = file.data[box.tile]
+    (found,) = entropy.traverse([Reader(chunk.payload)], [file.header.quality], box.size)
+    assert found.digest() == chunk.digest
+print(len(file.data))
+"""
+
+
+CIRCUIT_WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+import numpy as np
+from lecodec.bitstream import parse
+from lecodec.codec.registry import load_tensors, parse_tensors
+from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.entropy.coder import Reader
+circuit = CircuitCoding(parse_tensors(load_tensors({model!r})))
+file = parse(Path({file!r}).read_bytes())
+items = file.header.items
+for n, chunk in enumerate(file.data):
+    first, last = items.span(n)
+    if chunk.payload[0] == {method}:
+        found = circuit.traverse([Reader(chunk.payload[1:])], [last - first], None)
+        assert (found == np.load({samples!r})[first:last].reshape(last - first, -1)).all()
+print(len(file.data))
+"""
+
+
+def run_alone(code: str) -> int:
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER.parent)
+    assert found.returncode == 0, found.stderr
+    return int(found.stdout)
+
+
+def test_circuits_code_where_torch_cannot_be_imported():
+    names = {"model": "tiny-circuit.safetensors", "file": "model-circuit.lec", "samples": "model-circuit.npy"}
+    paths = {key: str(FOLDER / name) for key, name in names.items()}
+    assert run_alone(CIRCUIT_WITHOUT_TORCH.format(method=MODEL, **paths)) >= 1
+
+
+@pytest.mark.parametrize(
+    "file, model, module, name",
+    [
+        ("tiled.lec", "tiny", "hyperprior_coding", "HyperpriorCoding"),
+        ("model-context-tiled.lec", "tiny-context", "context_coding", "ContextCoding"),
+        ("compressai/mean-colour.lec", "compressai/mean", "imported_coding", "ImportedCoding"),
+    ],
+)
+def test_latents_are_coded_where_torch_cannot_be_imported(file, model, module, name):
+    paths = {"model": str(FOLDER / f"{model}.safetensors"), "file": str(FOLDER / file)}
+    assert run_alone(WITHOUT_TORCH.format(module=module, name=name, **paths)) >= 1
