@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lecodec.codec.image import ImageCodec
+from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
-from lecodec.codec.registry import load_tensors, read_card
 from lecodec.codec.samples import planes_of
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.context import ContextConfig

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from lecodec.bitstream import Parsed, parse
+from lecodec.bitstream import Parsed, SetLayout, parse
 from lecodec.codec.blocks import MODEL
-from lecodec.codec.latent_coding import coding_kind
-from lecodec.codec.registry import find_by_digest, load_tensors, parse_tensors, read_card
+from lecodec.codec.latent_coding import entropy_model_of
+from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
+from lecodec.codec.registry import find_by_digest
 from lecodec.codec.tiles import boxes_of
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader, Writer
@@ -47,7 +48,7 @@ def opened(name: str) -> tuple[Any, Parsed]:
     else:
         path = FOLDER / f"{OWN[name].get('model', 'tiny')}.safetensors"
     if path not in MODELS:
-        kind = ImportedCoding if name.startswith("compressai/") else coding_kind(read_card(path).card)
+        kind = ImportedCoding if name.startswith("compressai/") else entropy_model_of(read_card(path).card)
         MODELS[path] = kind(parse_tensors(load_tensors(path)))
     return MODELS[path], file
 
@@ -95,9 +96,11 @@ def test_circuits_code_the_same_in_every_library(device):
     """Blocks of a golden file are read, and written again, in numpy and in torch."""
     circuit = CircuitCoding(parse_tensors(load_tensors(FOLDER / "tiny-circuit.safetensors")), device)
     file, items = parse((FOLDER / "model-circuit.lec").read_bytes()), np.load(FOLDER / "model-circuit.npy")
-    assert file.header.items is not None
+    layout = file.header.layout
+    assert isinstance(layout, SetLayout)
     for n, chunk in enumerate(file.data):
-        first, last = file.header.items.span(n)
+        (span,) = layout.unit(n)
+        first, last = span.start, span.stop
         if chunk.payload[0] == MODEL:
             expected = items[first:last].reshape(last - first, -1)
             found = circuit.traverse([Reader(chunk.payload[1:])], [last - first], None)
@@ -120,7 +123,7 @@ import sys
 sys.modules["torch"] = None  # importing it fails from here on
 from pathlib import Path
 from lecodec.bitstream import parse
-from lecodec.codec.registry import load_tensors, parse_tensors
+from lecodec.codec.model_file import load_tensors, parse_tensors
 from lecodec.codec.tiles import boxes_of
 from lecodec.entropy.{module} import {name}
 from lecodec.entropy.coder import Reader
@@ -140,14 +143,14 @@ sys.modules["torch"] = None
 from pathlib import Path
 import numpy as np
 from lecodec.bitstream import parse
-from lecodec.codec.registry import load_tensors, parse_tensors
+from lecodec.codec.model_file import load_tensors, parse_tensors
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 circuit = CircuitCoding(parse_tensors(load_tensors({model!r})))
 file = parse(Path({file!r}).read_bytes())
-items = file.header.items
 for n, chunk in enumerate(file.data):
-    first, last = items.span(n)
+    (span,) = file.header.layout.unit(n)
+    first, last = span.start, span.stop
     if chunk.payload[0] == {method}:
         found = circuit.traverse([Reader(chunk.payload[1:])], [last - first], None)
         assert (found == np.load({samples!r})[first:last].reshape(last - first, -1)).all()
