@@ -50,9 +50,10 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: one of quality, bpp, psnr, size, and effort, as `ImageCodec.encode` takes them, or nothing: without loss.
-    tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears; None: only what is
-    coded without loss. force: overwrite. items: in a block of a set. Sets are coded without loss whatever the target.
+    """target: one of quality, bpp, psnr, ssimulacra2, size, and effort, as `ImageCodec.encode` takes them, or nothing:
+    without loss. tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears; None:
+    only what is coded without loss. force: overwrite. items: in a block of a set. Sets are coded without loss whatever
+    the target.
     """
 
     target: Mapping[str, Any]

@@ -157,9 +157,11 @@ def test_a_psnr_is_found_with_few_slow_calls():
         calls.append(q)
         return 24 + q / 1300 + 0.4 * q / 16000 + 0.2
 
-    q = targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 30)
+    q = targets.index_for_near(targets.FIDELITIES["psnr"], lambda q: 24 + q / 1300, slow, 30)
     assert abs(slow(q) - 30) <= 0.1 and len(set(calls)) <= 3
-    assert abs(slow(targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 24.1)) - 24.1) <= 0.1
+    assert (
+        abs(slow(targets.index_for_near(targets.FIDELITIES["psnr"], lambda q: 24 + q / 1300, slow, 24.1)) - 24.1) <= 0.1
+    )
 
 
 def test_rounding_leans_towards_zero(codec):
