@@ -268,8 +268,8 @@ def encode_command(
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     inputs = collect(pictures, PICTURES, recursive, folders=as_set)
     inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
-    if lossless and (target or effort is not None):
-        options = "-q, --bpp, --psnr, --ssimulacra2, --size and --effort do not go with it"
+    if lossless and target:
+        options = "-q, --bpp, --psnr, --ssimulacra2 and --size do not go with it"
         raise typer.BadParameter(f"--lossless keeps every sample: {options}")
     first = next((shown(i.source) for i in inputs if i.is_set), None)
     if first is not None and (target or tile is not None or effort is not None):

@@ -125,7 +125,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     metadata, orientation, _ = metadata_of(info, samples)
     choices = {name: given[name] for name in CHOICES if given.get(name) is not None}
     lossless = bool(given.get("lossless"))
-    if lossless and (wrong := [name for name in choices if name != "tile"]):
+    if lossless and (wrong := [name for name in choices if name not in ("tile", "effort")]):
         raise InputError(f"lossless keeps every sample: {wrong[0]} does not go with it")
     codec: Any
     if lossless:
