@@ -56,10 +56,10 @@ def test_drawings_are_tried_and_photographs_are_not() -> None:
 
 def test_the_rule_costs_photographs_nothing() -> None:
     photo = np.random.default_rng(2).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(3):
         assert not looks_drawn(photo)
-    assert (time.perf_counter() - start) / 3 < 0.5  # 10 ms; a model takes seconds
+    assert (time.process_time() - start) / 3 < 0.5  # a model takes seconds
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 33, 3), (1, 900), (900, 1, 3)])
@@ -82,12 +82,12 @@ def test_the_mode_comes_from_the_header() -> None:
 
 
 def test_one_stream_or_strips_of_full_width() -> None:
-    assert stream_tiles(16383, 4096) == stream_tiles(1, 1) == (0, 0)
+    assert stream_tiles(8191, 4096) == stream_tiles(1, 1) == (0, 0)
     for width, height in ((16383, 16383), (1000, 20000), (20000, 1000), (2**20, 200), (100, 2**20), (12345, 9999)):
         across, down = stream_tiles(width, height)
         assert across % 64 == down % 64 == 0 and down >= 64
         assert min(across, width) <= 16383 and min(down, height) <= 16383
-        assert min(across, width) * min(down, height) <= 2**26
+        assert min(across, width) * min(down, height) <= 2**25
         assert width > 16383 or across >= width
     assert webp_body(np.zeros((1, 16384), np.uint8)) is None
     wide = np.zeros((2, 16390), np.uint8)
