@@ -112,6 +112,7 @@ def encode(
     *,
     bpp: float | None = None,
     psnr: float | None = None,
+    ssimulacra2: float | None = None,
     size: int | None = None,
     tile: int | None = None,
     strip: bool = False,
@@ -124,11 +125,11 @@ def encode(
 
     picture: a path, a Pillow image, or samples `uint8` or `uint16`, `[H, W]` (grey), `[H, W, 2]` (grey and alpha),
     `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default; bpp, bits
-    a pixel; psnr, dB; size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the
-    picture. strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality, bpp,
-    psnr, size or effort then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest file for its
-    PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
-    `ImageCodec.encode` for how near the targets are met.
+    a pixel; psnr, dB; ssimulacra2, a score up to 100 (needs the extra `eval`); size, the most bytes. tile: side of the
+    tiles in pixels, 0 for none, None for what suits the picture. strip: leave out EXIF, XMP and the ICC profile.
+    lossless: keep every sample as it is; with no quality, bpp, psnr, ssimulacra2 or size then. effort: 1, as fast as
+    it goes, to 9, about 14 times as long and the smallest file for its PSNR. device: `"cpu"` or `"cuda"`.
+    model: name or path of a model; the shipped one by default. See `ImageCodec.encode` for how near targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
     ModelError.
@@ -143,8 +144,8 @@ def encode(
     from .codec import media
     from .errors import InputError
 
-    if lossless and (effort != 1 or any(value is not None for value in (quality, bpp, psnr, size))):
-        raise InputError("lossless keeps every sample: quality, bpp, psnr, size and effort do not go with it")
+    if lossless and any(value is not None for value in (quality, bpp, psnr, ssimulacra2, size)):
+        raise InputError("lossless keeps every sample: quality, bpp, psnr, ssimulacra2 and size do not go with it")
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture
@@ -160,12 +161,14 @@ def encode(
         from .codec.choice import lossless_for_pictures
 
         bits = 8 * getattr(samples, "itemsize", 1)
-        return lossless_for_pictures(bits, device, model=model).encode(samples, tile=tile, metadata=metadata)
+        exact = lossless_for_pictures(bits, device, model=model)
+        return exact.encode(samples, tile=tile, metadata=metadata, effort=effort)
     from .codec.image import ImageCodec
     from .codec.registry import load
 
     codec = load(device=device, model=model, of=ImageCodec)
-    return codec.encode(samples, quality, bpp=bpp, psnr=psnr, size=size, tile=tile, metadata=metadata, effort=effort)
+    targets = {"bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
+    return codec.encode(samples, quality, **targets, tile=tile, metadata=metadata, effort=effort)
 
 
 def encode_set(

@@ -174,6 +174,12 @@ def _positive(value: float | None) -> float | None:
     return value
 
 
+def _score(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 100:
+        raise typer.BadParameter(f"{value:g} is not above 0 and up to 100")
+    return value
+
+
 def _tile(value: int | None) -> int | None:
     if value is not None and (value % TILE_STEP or not 0 <= value <= MAX_TILE):
         raise typer.BadParameter(f"{value} is not a multiple of {TILE_STEP} from 0 to {MAX_TILE}")
@@ -211,6 +217,10 @@ def encode_command(
     ] = None,
     psnr: Annotated[
         float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=_positive)
+    ] = None,
+    ssimulacra2: Annotated[
+        float | None,
+        typer.Option("--ssimulacra2", help="Instead of -q: SSIMULACRA2 score to reach, up to 100.", callback=_score),
     ] = None,
     size: Annotated[
         str | None,
@@ -250,20 +260,20 @@ def encode_command(
 ) -> None:
     """Compress pictures and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
     limit = None if size is None else _bytes(size)
-    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": limit}
+    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
     target = {name: value for name, value in wanted.items() if value is not None}
     if len(target) > 1:
-        raise typer.BadParameter("-q, --bpp, --psnr and --size exclude each other")
+        raise typer.BadParameter("-q, --bpp, --psnr, --ssimulacra2 and --size exclude each other")
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     inputs = collect(pictures, PICTURES, recursive, folders=as_set)
     inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
-    if lossless and (target or effort is not None):
-        options = "-q, --bpp, --psnr, --size and --effort do not go with it"
+    if lossless and target:
+        options = "-q, --bpp, --psnr, --ssimulacra2 and --size do not go with it"
         raise typer.BadParameter(f"--lossless keeps every sample: {options}")
     first = next((shown(i.source) for i in inputs if i.is_set), None)
     if first is not None and (target or tile is not None or effort is not None):
-        options = "-q, --bpp, --psnr, --size, --tile and --effort do not go with it"
+        options = "-q, --bpp, --psnr, --ssimulacra2, --size, --tile and --effort do not go with it"
         raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")

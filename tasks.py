@@ -50,9 +50,10 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: one of quality, bpp, psnr, size, and effort, as `ImageCodec.encode` takes them, or nothing: without loss.
-    tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears; None: only what is
-    coded without loss. force: overwrite. items: in a block of a set. Sets are coded without loss whatever the target.
+    """target: one of quality, bpp, psnr, ssimulacra2, size, and effort, as `ImageCodec.encode` takes them, or no
+    more than effort: without loss. tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output
+    appears; None: only what is coded without loss. force: overwrite. items: in a block of a set. Sets are coded without
+    loss whatever the target.
     """
 
     target: Mapping[str, Any]
@@ -62,8 +63,12 @@ class Encoding(_CodecTask):
     force: bool = False
     items: int | None = None
 
+    @property
+    def _lossy(self) -> bool:
+        return bool(set(self.target) - {"effort"})
+
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        by_target = self.target and "quality" not in self.target
+        by_target = self._lossy and "quality" not in self.target
         if by_target or job.is_set or not os.path.isfile(job.source):  # a pipe cannot be opened twice
             return None
         from PIL import Image
@@ -100,7 +105,7 @@ class Encoding(_CodecTask):
         codec: Any = self._codec(inputs[0])
         if _is_set(inputs[0]):
             return [codec.encode_set(inputs[0].samples, self.items, verify=False)]  # `finish` does
-        how: Mapping[str, Any] = self.target or {"verify": False}
+        how: Mapping[str, Any] = self.target if self._lossy else {**self.target, "verify": False}  # `finish` does
         if len(inputs) == 1:
             picture = inputs[0]
             return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **how)]
@@ -124,7 +129,7 @@ class Encoding(_CodecTask):
     def _codec(self, input: Picture | SampleSet) -> ImageCodec | LosslessCodec:
         if _is_set(input):
             return self.codecs.lossless_set(input.samples)
-        return self.codecs.lossy() if self.target else self.codecs.lossless(8 * input.samples.itemsize)
+        return self.codecs.lossy() if self._lossy else self.codecs.lossless(8 * input.samples.itemsize)
 
 
 @dataclass(frozen=True)

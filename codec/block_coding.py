@@ -1,7 +1,7 @@
 """A block coder at work on the blocks of files: the part of the lossless codec between samples and containers.
 
-    rows of blocks -> portions of one dtype -> BlockCoder.encode -> the smallest method for each -> LDAT payloads
-    LDAT payloads -> portions -> stored, deflated or BlockCoder.decode -> digests compared -> rows of blocks
+    rows of blocks -> portions of one dtype -> BlockCoder.encode, WebP -> the smallest method for each -> LDAT payloads
+    LDAT payloads -> portions -> stored, deflated, WebP or BlockCoder.decode -> digests compared -> rows of blocks
 
 `lossless.LosslessCodec` is this with pictures and sets around it.
 """
@@ -17,9 +17,10 @@ import numpy as np
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, PictureLayout, SetLayout
 from ..errors import CorruptFile, InputError, UnknownModel
-from .blocks import MODEL, BlockCoder, check_block, decode_plain, encode_block
+from .blocks import MODEL, WEBP, BlockCoder, check_block, decode_plain, encode_block
 from .domain import domain_of
 from .model_file import check_digest
+from .webp_rows import settles, webp_body
 
 __all__ = ["PORTION", "Block", "BlockCoding", "raster_of"]
 
@@ -29,11 +30,14 @@ PORTION = 2**23
 
 @dataclass(frozen=True)
 class Block:
-    """A block on its way. header: of its file, number: in it; content: rows to encode or a chunk to decode."""
+    """A block on its way. header: of its file, number: in it; content: rows to encode or a chunk to decode; drawn:
+    whether WebP is tried.
+    """
 
     header: Header
     number: int
     content: Any
+    drawn: bool = False
 
     @property
     def dtype(self) -> np.dtype:
@@ -65,14 +69,25 @@ class BlockCoding:
         self._domain = domain_of(self.card)  # None: a coder of the caller's own
         self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
 
-    def _write(self, blocks: Sequence[Block]) -> Iterator[tuple[bytes, bytes]]:
-        """Digest and payload of each block, in order."""
+    def _write(self, blocks: Sequence[Block], effort: int = 1) -> Iterator[tuple[bytes, bytes]]:
+        """Digest and payload of each block, in order. effort: of WebP."""
         for portion in _portions(blocks):
-            bodies: Sequence[bytes | None] = [None] * len(portion)
+            rows = [b.content.reshape(b.shape) for b in portion]
+            others: list[dict[int, bytes]] = [{} for _ in portion]
+            for block, of_block, found in zip(portion, rows, others, strict=True):
+                if block.drawn and (body := webp_body(of_block, effort)) is not None:
+                    found[WEBP] = body
             if self.coder is not None:
-                bodies = self.coder.encode([b.content.reshape(self._shape(b)) for b in portion])
-            for block, body in zip(portion, bodies, strict=True):
-                yield encode_block(block.content.reshape(block.shape), body)
+                unsettled = [
+                    n
+                    for n, (of_block, found) in enumerate(zip(rows, others, strict=True))
+                    if WEBP not in found or not settles(len(found[WEBP]), math.prod(of_block.shape[:2]))
+                ]
+                bodies = self.coder.encode([portion[n].content.reshape(self._shape(portion[n])) for n in unsettled])
+                for n, body in zip(unsettled, bodies, strict=True):
+                    others[n][MODEL] = body
+            for of_block, found in zip(rows, others, strict=True):
+                yield encode_block(of_block, found)
 
     def _shape(self, block: Block) -> tuple[int, ...]:
         """The shape in which a coder gets a block: items as the model knows them."""

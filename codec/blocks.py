@@ -1,6 +1,7 @@
 """Blocks of samples without loss: the body of one LDAT chunk of codec 1 (FORMAT.md, section 5).
 
-    samples -> [model's coder] -> the smallest of stored, deflated, model -> digest, method, body -> LDAT -> samples
+    samples -> [model's coder, WebP] -> the smallest of stored, deflated, model, webp -> digest, method, body -> LDAT
+    LDAT -> samples
 
 A block is a tile of a picture, [h, w] or [h, w, 3], or some items of a set, [n, ...]. Here both are rows of a picture,
 [rows, width] or [rows, width, 3], the items one below the other. What a model makes of blocks is the affair of its
@@ -13,7 +14,7 @@ whose digest stands in front of it or raises a CodecError.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,11 +22,13 @@ import numpy as np
 from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
 from .png_rows import best_rows, inflate_rows
+from .webp_rows import webp_samples
 
 __all__ = [
     "DEFLATED",
     "MODEL",
     "STORED",
+    "WEBP",
     "BlockCoder",
     "check_block",
     "decode_plain",
@@ -33,7 +36,7 @@ __all__ = [
     "samples_digest",
 ]
 
-STORED, DEFLATED, MODEL = 0, 1, 2
+STORED, DEFLATED, MODEL, WEBP = 0, 1, 2, 4
 """Values of the method byte; `METHODS` has their names."""
 
 
@@ -60,13 +63,11 @@ def samples_digest(samples: np.ndarray) -> bytes:
     return hashlib.blake2b(samples.data, digest_size=8).digest()
 
 
-def encode_block(rows: np.ndarray, body: bytes | None = None) -> tuple[bytes, bytes]:
-    """rows: uint8 or uint16 [rows, width] or [rows, width, 3]; body: what a model made of them, if there is one -> the
-    digest, and the method with the smallest body.
+def encode_block(rows: np.ndarray, others: Mapping[int, bytes]) -> tuple[bytes, bytes]:
+    """rows: uint8 or uint16 [rows, width] or [rows, width, 3]; others: bodies of other methods than stored and deflated
+    -> the digest, and the method with the smallest body.
     """
-    bodies = {DEFLATED: best_rows(rows, None if body is None else len(body))}
-    if body is not None:
-        bodies[MODEL] = body
+    bodies = {DEFLATED: best_rows(rows, min(map(len, others.values()), default=None)), **others}
     method = min(bodies, key=lambda m: len(bodies[m]))
     if len(bodies[method]) >= rows.nbytes:
         method, bodies = STORED, {STORED: rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()}
@@ -88,6 +89,10 @@ def decode_plain(chunk: DataChunk, shape: tuple[int, ...], dtype: np.dtype) -> n
         return inflate_rows(bytes(body), shape, dtype, f"{where}: a block")
     if method == MODEL:
         return None
+    if method == WEBP:
+        if dtype != np.uint8:
+            raise CorruptFile(f"{where}: a block of {8 * dtype.itemsize} bits as WebP, which has 8")
+        return webp_samples(bytes(body), shape, f"{where}: a block")
     known = ", ".join(f"{n} ({name})" for n, name in METHODS.items())
     raise UnsupportedFile(f"{where}: coding method {method}, expected {known}: a newer version of lecodec may know it")
 

@@ -24,11 +24,10 @@ from .compressai_networks import (
     NoHyperAnalysis,
     TransformSizes,
 )
-from .image import ImageCodec
+from .image import MEASURES, ImageCodec
 from .latent_coding import Parts, check_shapes
 from .model_file import parse_tensors
-from .samples import psnr_of
-from .targets import BPP_TOLERANCE, PSNR_TOLERANCE
+from .targets import BPP_TOLERANCE, FIDELITIES
 from .tiles import layout_of
 
 __all__ = ["ImportedCodec"]
@@ -65,10 +64,10 @@ class ImportedCodec(ImageCodec):
 
     def _encode_to(self, kind: str, target: float, picture: Any) -> bytes:
         """The one file that there is, if it meets the target: bits a pixel within 1.5% or 4 bytes a tile, PSNR within
-        0.1 dB, size at most. Raises InputError with what it has instead.
+        0.1 dB, SSIMULACRA2 within 0.5, size at most. Raises InputError with what it has instead.
         """
         data = self._encode_run([picture], 0)[0]
-        header, layout = picture.header, layout_of(picture.header)
+        layout = layout_of(picture.header)
         pixels = layout.width * layout.height
         bpp = 8 * len(data) / pixels
         if kind == "size":
@@ -77,10 +76,9 @@ class ImportedCodec(ImageCodec):
             slack = max(BPP_TOLERANCE * target, 32 * layout.units / pixels)
             met, wanted, found = abs(bpp - target) <= slack, f"{target:g} bpp", f"{bpp:.4f} bpp"
         else:
-            y_hat = self._y_hat([header], ((box, latents) for box, latents, _ in self._code([picture], [0])))
-            psnr = psnr_of(picture.colour, self._samples(y_hat, [0], header)[0])
-            met = abs(psnr - target) <= PSNR_TOLERANCE or psnr == target
-            wanted, found = f"{target:g} dB", f"{psnr:.2f} dB"
+            value, scale = MEASURES[kind](picture.colour, self._decoded(picture, 0)), FIDELITIES[kind]
+            met = abs(value - target) <= scale.tolerance or value == target
+            wanted, found = scale.wanted.format(target), scale.found.format(value)
         if not met:
             raise InputError(
                 f"{wanted} cannot be had: {self.card.get('name')} has one rate, at which this picture has {found}"

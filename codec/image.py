@@ -47,9 +47,13 @@ from .latent_coding import LatentCoding
 from .model_file import check_digest
 from .refine import DEFAULT_EFFORT, multiplier, refined, steps_of
 from .samples import check_region, join, picture_layout, psnr_of, split, to_numpy
+from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import DOWN, Box, boxes_of, latent_size, layout_of, meet, paste, reach
 
-__all__ = ["ImageCodec", "fixed_quality"]
+__all__ = ["MEASURES", "ImageCodec", "fixed_quality"]
+
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr_of, "ssimulacra2": ssimulacra2}
+"""original, decoded -> how near they are: the targets of `targets.FIDELITIES`."""
 
 
 def fixed_quality(quality: float) -> int:
@@ -98,6 +102,7 @@ class ImageCodec(LatentCoding):
         *,
         bpp: float | None = None,
         psnr: float | None = None,
+        ssimulacra2: float | None = None,
         size: int | None = None,
         tile: int | None = None,
         metadata: Metadata | None = None,
@@ -107,17 +112,20 @@ class ImageCodec(LatentCoding):
 
         At most one of: quality, 1 (small) to 100 (good), any fraction, 60 by default; bpp, bits a pixel of the whole
         file, met within 1.5% (or 4 bytes a tile); psnr in dB over the colour samples, met within 0.1 dB (where quality
-        goes up in a larger step, as on flat pictures, the upper end of it); size, the most bytes the file may have, of
-        which it uses 97% unless coded words of 4 bytes, or quality 100, do not allow it.
+        goes up in a larger step, as on flat pictures, the upper end of it); ssimulacra2, a score up to 100 (see the
+        module of that name), likewise within 0.5 (of more than 4 megapixels a crop is searched, then the whole
+        corrected); size, the most bytes the file may have, of which it uses 97% unless coded words of 4 bytes, or
+        quality 100, do not allow it.
         tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024.
         effort: 1 to 9; above 1 encoding takes longer and the file is smaller for its PSNR (see `refine`). Only models
         trained for squared error alone have it.
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
         """
-        wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size}
+        wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
         given = {name: value for name, value in wanted.items() if value is not None}
         if len(given) > 1:
-            raise InputError(f"only one of quality, bpp, psnr and size can be asked for, not {' and '.join(given)}")
+            names = f"{', '.join(list(wanted)[:-1])} and {list(wanted)[-1]}"
+            raise InputError(f"only one of {names} can be asked for, not {' and '.join(given)}")
         if not given or quality is not None:
             q = 60 if quality is None else quality
             return self.encode_batch([samples], q, tile=tile, metadata=[metadata], effort=effort)[0]
@@ -125,8 +133,8 @@ class ImageCodec(LatentCoding):
         return self._encode_to(kind, target, self._picture(samples, tile, metadata, effort))
 
     def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
-        """The file that meets a target of the kind "bpp", "psnr" or "size". Raises InputError."""
-        colour, pixels, tiles = picture.colour, picture.layout.width * picture.layout.height, picture.layout.units
+        """The file that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises InputError."""
+        pixels, tiles = picture.layout.width * picture.layout.height, picture.layout.units
         quick = replace(picture, steps=0)
         fixed = len(pack(picture.header, [(bytes(8), b"")] * tiles, picture.alpha, picture.metadata))
 
@@ -136,20 +144,35 @@ class ImageCodec(LatentCoding):
                 pass
             return fixed + meter.bits / 8
 
-        def fidelity(q: int, p: _Picture = quick) -> float:
-            y_hat = self._y_hat([p.header], ((box, latents) for box, latents, _ in self._code([p], [q])))
-            return psnr_of(colour, self._samples(y_hat, [q], p.header)[0])
-
         def real(q: int) -> bytes:
             return self._encode_run([picture], q)[0]
 
-        if kind == "psnr":
-            if not picture.steps:
-                return real(targets.index_for_psnr(fidelity, target))
-            return real(targets.index_for_psnr_near(fidelity, lambda q: fidelity(q, picture), target))
+        if kind in MEASURES:
+            return real(self._index_for(kind, target, picture, quick))
         if kind == "bpp":
             return targets.encode_to_bpp(estimate, real, target, pixels, 4 * tiles)
         return targets.encode_to_size(estimate, real, target)
+
+    def _index_for(self, kind: str, target: float, picture: _Picture, quick: _Picture) -> int:
+        """The index at which a picture meets a target of `MEASURES`. quick: the same picture, without refinement."""
+        scale = targets.FIDELITIES[kind]
+        if kind == "ssimulacra2":
+            if min(picture.colour.shape[:2]) < MIN_SIDE:
+                raise InputError(f"SSIMULACRA2 needs sides of at least {MIN_SIDE} pixels")
+            if (crop := crop_of(picture.colour)) is not picture.colour:
+                quick = self._picture(crop, None, None)
+
+        def value(q: int, p: _Picture = picture) -> float:
+            return MEASURES[kind](p.colour, self._decoded(p, q))
+
+        if quick.colour is picture.colour and not picture.steps:
+            return targets.index_for(scale, value, target)
+        return targets.index_for_near(scale, lambda q: value(q, quick), value, target)
+
+    def _decoded(self, picture: _Picture, q: int) -> np.ndarray:
+        """The colour samples that a picture comes back as, without the entropy coder's work."""
+        latents = ((box, found) for box, found, _ in self._code([picture], [q]))
+        return self._samples(self._y_hat([picture.header], latents), [q], picture.header)[0]
 
     @guarded
     def encode_batch(

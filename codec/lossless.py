@@ -1,7 +1,7 @@
 """The lossless codec: pictures and sets of samples to `.lec` files and back, every sample as it was.
 
-    samples -> tiles, or blocks of items -> BlockCoder, many at a time -> the smallest method for each -> container
-    container -> stored, deflated or BlockCoder -> digests compared -> samples
+    samples -> tiles, or blocks of items -> BlockCoder, WebP -> the smallest method for each -> container
+    container -> stored, deflated, WebP or BlockCoder -> digests compared -> samples
 
 Pictures are what `ImageCodec` takes: uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4]
 RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. Without a model blocks are stored or
@@ -11,6 +11,9 @@ Guarantees. What is decoded is what was encoded, on every machine, thread count 
 of its samples, and a mismatch is a CorruptFile. Files are decoded once and compared before they are returned. Of colour
 and of sets a file is never longer than the samples, 25 bytes for each block, 140 bytes, and what the metadata takes.
 The same samples give the same bytes with the same versions.
+
+Pictures of 8 bits that look drawn (see `webp_rows`: few colours, many repeats) are tried as WebP too, large ones whole
+instead of in tiles: their files are never longer than WebP's own by more than the framing.
 
 A codec holds no state between calls: threads may share one if its coder allows it.
 """
@@ -40,9 +43,10 @@ from ..entropy.guard import guarded
 from ..errors import CorruptFile, InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
-from .blocks import MODEL
+from .blocks import MODEL, WEBP, samples_digest
 from .samples import check_region, join, paste_samples, picture_layout, split
 from .tiles import layout_of, meet
+from .webp_rows import looks_drawn, settles, stream_tiles, webp_body
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,15 +77,17 @@ class LosslessCodec(BlockCoding):
         *,
         tile: int | None = None,
         metadata: Metadata | None = None,
+        effort: int = 1,
         verify: bool = True,
     ) -> bytes:
         """samples: a picture (see the module's text) of any size from 1 x 1 -> the bytes of a `.lec` file.
 
-        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024. verify:
-        decode the file and compare before it is returned. Raises InputError (no picture, or not one that the model
-        codes), LimitExceeded, CorruptFile (verification: this machine does not compute what it should).
+        tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024, or what
+        suits WebP where that makes the smaller file. effort: 1 to 9; above 1 WebP takes longer and its streams are
+        smaller. verify: decode the file and compare before it is returned. Raises InputError (no picture, or not one
+        that the model codes), LimitExceeded, CorruptFile (verification: this machine does not compute what it should).
         """
-        return self.encode_batch([samples], tile=tile, metadata=[metadata], verify=verify)[0]
+        return self.encode_batch([samples], tile=tile, metadata=[metadata], effort=effort, verify=verify)[0]
 
     @guarded
     def encode_batch(
@@ -90,23 +96,35 @@ class LosslessCodec(BlockCoding):
         *,
         tile: int | None = None,
         metadata: Sequence[Metadata | None] | None = None,
+        effort: int = 1,
         verify: bool = True,
     ) -> list[bytes]:
         """Several pictures together. metadata: one for each, or None for none at all. Results and errors are those of
         `encode`.
         """
+        if effort not in range(1, 10):
+            raise InputError(f"effort {effort!r} is not a whole number from 1 to 9")
         with_each = [None] * len(batch) if metadata is None else metadata
+        files: list[bytes] = []
         blocks: list[Block] = []
-        rest: list[tuple[Header, list[tuple[bytes, bytes]], Metadata]] = []
-        for samples, given in zip(batch, with_each, strict=True):
+        rest: list[tuple[int, Header, list[tuple[bytes, bytes]], Metadata]] = []
+        for place, (samples, given) in enumerate(zip(batch, with_each, strict=True)):
             colour, alpha = split(samples)
             data = given or Metadata()
             layout = picture_layout(colour, alpha, data, tile)
-            header = self._header(layout)
-            blocks += [Block(header, n, colour[layout.unit(n)]) for n in range(layout.units)]
-            rest.append((header, alpha_chunks(alpha, layout), data))
-        coded = self._write(blocks)
-        files = [_packed(h, [next(coded) for _ in range(h.layout.units)], alpha, data) for h, alpha, data in rest]
+            header, drawn = self._header(layout), looks_drawn(colour)
+            files.append(b"")
+            if drawn and tile is None and layout.units > 1:
+                files[place], drawn = _streams(header, colour, alpha, data, effort), False
+                if settles(len(files[place]), layout.width * layout.height):
+                    continue
+            blocks += [Block(header, n, colour[layout.unit(n)], drawn) for n in range(layout.units)]
+            rest.append((place, header, alpha_chunks(alpha, layout), data))
+        coded = self._write(blocks, effort)
+        for place, header, alpha, data in rest:
+            file = _packed(header, [next(coded) for _ in range(header.layout.units)], alpha, data)
+            if not files[place] or len(file) < len(files[place]):
+                files[place] = file
         return self._verified(files, batch) if verify else files
 
     @guarded
@@ -267,6 +285,20 @@ def checked_set(samples: np.ndarray) -> np.ndarray:
     if not samples.ndim or not samples.size:
         raise InputError(f"a set must have the shape [N, ...] and at least one sample, not {list(samples.shape)}")
     return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+
+
+def _streams(header: Header, colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, effort: int) -> bytes:
+    """The file of a large picture in as few WebP streams as can be."""
+    layout = layout_of(header)
+    tile_width, tile_height = stream_tiles(layout.width, layout.height)
+    layout = replace(layout, tile_width=tile_width, tile_height=tile_height)
+    data: list[tuple[bytes, bytes]] = []
+    for n in range(layout.units):
+        rows = colour[layout.unit(n)]
+        body = webp_body(rows, effort)
+        assert body is not None
+        data.append((samples_digest(rows), bytes([WEBP]) + body))
+    return _packed(replace(header, layout=layout), data, alpha_chunks(alpha, layout), metadata)
 
 
 def _packed(

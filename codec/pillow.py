@@ -7,13 +7,13 @@ RGBA, and I;16 for 16-bit grey. Pillow has no mode for 16-bit colour or alpha: s
 the word that `lecodec.decode` reads them; so are sets of samples. `info` holds `quality` (1 to 100, to two decimals) or
 `lossless` (True) and, as for other formats, `icc_profile`, `exif` and `xmp`.
 
-Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `size=` or `lossless=True`, further `effort=`,
-`tile=` and `model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's plug-ins:
-`icc_profile=` is that of `im.info` unless given, `exif=` and `xmp=` are written only if given. Pixels are stored as
-they lie in memory, unless the EXIF or XMP given says another orientation: then they are turned, because a `.lec` file
-is always upright. Of a 16-bit colour picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits that Pillow
-gives, because the others cannot be seen any more once it is loaded: `lecodec.encode` with the path of the file keeps
-all 16.
+Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `ssimulacra2=`, `size=` or `lossless=True`,
+further `effort=`, `tile=` and `model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's
+plug-ins: `icc_profile=` is that of `im.info` unless given, `exif=` and `xmp=` are written only if given. Pixels are
+stored as they lie in memory, unless the EXIF or XMP given says another orientation: then they are turned, because a
+`.lec` file is always upright. Of a 16-bit colour picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits
+that Pillow gives, because the others cannot be seen any more once it is loaded: `lecodec.encode` with the path of
+the file keeps all 16.
 
 A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
 """
@@ -32,7 +32,7 @@ __all__ = ["LecImageFile"]
 
 MODES = {(1, 8, 0): "L", (1, 8, 1): "LA", (3, 8, 0): "RGB", (3, 8, 1): "RGBA", (1, 16, 0): "I;16"}
 """(channels, bit depth, alpha) -> mode."""
-CHOICES = ("quality", "bpp", "psnr", "size", "tile", "effort")
+CHOICES = ("quality", "bpp", "psnr", "ssimulacra2", "size", "tile", "effort")
 """Arguments of `ImageCodec.encode` that `save` passes on."""
 
 
@@ -125,7 +125,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     metadata, orientation, _ = metadata_of(info, samples)
     choices = {name: given[name] for name in CHOICES if given.get(name) is not None}
     lossless = bool(given.get("lossless"))
-    if lossless and (wrong := [name for name in choices if name != "tile"]):
+    if lossless and (wrong := [name for name in choices if name not in ("tile", "effort")]):
         raise InputError(f"lossless keeps every sample: {wrong[0]} does not go with it")
     codec: Any
     if lossless:

@@ -2,8 +2,9 @@
 
     target -> search on the model's estimate -> real bytes -> correct the estimate's aim -> real bytes in the tolerance
 
-Bytes and PSNR grow with the index (nearly: neighbouring indices may swap), so a bracketing search with linear
-interpolation, on the logarithm of the bytes or on the PSNR, finds an index in a few trials. Only real bytes decide.
+Bytes and fidelity (PSNR, SSIMULACRA2) grow with the index (nearly: neighbouring indices may swap), so a bracketing
+search with linear interpolation, on the logarithm of the bytes or on the fidelity, finds an index in a few trials. Only
+real bytes decide.
 """
 
 from __future__ import annotations
@@ -11,55 +12,81 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 
 from ..bitstream import QUALITY_MAX
 from ..errors import InputError
 
-__all__ = ["encode_to_bpp", "encode_to_size", "index_for_psnr", "index_for_psnr_near"]
+__all__ = [
+    "FIDELITIES",
+    "Fidelity",
+    "encode_to_bpp",
+    "encode_to_size",
+    "index_for",
+    "index_for_near",
+]
 
 START = QUALITY_MAX * 6 // 10
 BPP_TOLERANCE = 0.015
-PSNR_TOLERANCE = 0.1
 LEAST_USED = 0.97
 """Share of a size ceiling that is used."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """A scale that says how near a decoded picture comes to its original; higher is nearer. wanted: how a target is
+    told, found: how a value is; tolerance: within which a target is met; slope: by how much it grows with the index.
+    """
+
+    wanted: str
+    found: str
+    tolerance: float
+    slope: float
+
+
+FIDELITIES = {
+    "psnr": Fidelity("a PSNR of {:g} dB", "{:.2f} dB", 0.1, 13 / QUALITY_MAX),
+    "ssimulacra2": Fidelity("a SSIMULACRA2 score of {:g}", "a score of {:.2f}", 0.5, 80 / QUALITY_MAX),
+}
+"""By the name of the target."""
 
 
 class _OutOfReach(Exception):
     """The target lies beyond an end of the scale."""
 
 
-def index_for_psnr(psnr: Callable[[int], float], target: float) -> int:
-    """psnr: in dB at a fixed-point index in [0, QUALITY_MAX] -> the index whose PSNR is within 0.1 dB of the target;
-    where PSNR makes a larger step, the upper end of that. Raises InputError with what is in reach.
+def index_for(scale: Fidelity, value: Callable[[int], float], target: float) -> int:
+    """value: on `scale`, at a fixed-point index in [0, QUALITY_MAX] -> the index whose value is within the tolerance of
+    the target; where the value makes a larger step, the upper end of that. Raises InputError with what is in reach.
     """
     if not math.isfinite(target):
-        raise InputError(f"a PSNR of {target} dB cannot be asked for")
-    psnr = cache(psnr)
+        raise InputError(f"{scale.wanted.format(target)} cannot be asked for")
+    value = cache(value)
     try:
         # Half of the tolerance: another machine's synthesis may round a sample differently.
-        return _solve(psnr, target, PSNR_TOLERANCE / 2, slope=13 / QUALITY_MAX)
+        return _solve(value, target, scale.tolerance / 2, scale.slope)
     except _OutOfReach:
-        low, high = psnr(0), psnr(QUALITY_MAX)
+        low, high = value(0), value(QUALITY_MAX)
         for q, found in ((0, low), (QUALITY_MAX, high)):
-            if abs(found - target) <= PSNR_TOLERANCE:
+            if abs(found - target) <= scale.tolerance:
                 return q
         raise InputError(
-            f"a PSNR of {target:g} dB is out of reach: this picture gets {low:.2f} dB at quality 1 and {high:.2f} dB "
-            "at quality 100"
+            f"{scale.wanted.format(target)} is out of reach: this picture gets {scale.found.format(low)} at quality 1 "
+            f"and {scale.found.format(high)} at quality 100"
         ) from None
 
 
-def index_for_psnr_near(quick: Callable[[int], float], psnr: Callable[[int], float], target: float) -> int:
-    """As `index_for_psnr`, of a `psnr` that takes long, with few calls of it. quick: about the same, a little off."""
-    psnr, quick, aim = cache(psnr), cache(quick), target
+def index_for_near(scale: Fidelity, quick: Callable[[int], float], value: Callable[[int], float], target: float) -> int:
+    """As `index_for`, of a `value` that takes long, with few calls of it. quick: about the same, a little off."""
+    value, quick, aim = cache(value), cache(quick), target
     with suppress(InputError):  # out of reach of `quick`
         for _ in range(4):
-            q = index_for_psnr(quick, aim)
-            if abs(psnr(q) - target) <= PSNR_TOLERANCE / 2:
+            q = index_for(scale, quick, aim)
+            if abs(value(q) - target) <= scale.tolerance / 2:
                 return q
-            aim = target - (psnr(q) - quick(q))
-    return index_for_psnr(psnr, target)
+            aim = target - (value(q) - quick(q))
+    return index_for(scale, value, target)
 
 
 def encode_to_bpp(

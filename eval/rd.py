@@ -6,7 +6,8 @@
 Conventions, so that figures can be compared:
 - bpp = 8 * bytes of the whole file / pixels. Nothing is subtracted, nothing estimated.
 - PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
-- Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM.
+- SSIMULACRA2 is measured where it is asked for, as in `metrics`; its BD-rates are over scores of 50 to 90.
+- Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM, of SSIMULACRA2.
 - BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
   (only pictures whose curves cover at least half of the range asked for; how many is stated). Against published curves
   (see `curves`) there is only the first.
@@ -20,7 +21,7 @@ or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -38,11 +39,14 @@ from .peers import codec_by_name
 from .pictures import picture_paths, read_rgb
 from .quality import metrics
 from .quality._extras import extra
-from .summary import MS_SSIM_HIGH, MS_SSIM_LOW, Comparison, Item, Point, compare, curve_of, points_of
+from .summary import RANGES, Comparison, Item, Point, compare, curve_of, points_of
 
-__all__ = ["OUTPUTS", "RDResult", "run_rd"]
+__all__ = ["LABELS", "OUTPUTS", "RDResult", "run_rd"]
 
 OUTPUTS = ("rd-items.tsv", "rd.tsv", "bd.tsv", "rd.png")
+
+LABELS = {"psnr": "PSNR (dB, RGB)", "ms_ssim_db": "MS-SSIM (dB)", "ssimulacra2": "SSIMULACRA2"}
+"""Of the axes, by metric."""
 
 # Looked for at the start: a long run must not find out at its end that it cannot draw its plot.
 _NEEDED = (
@@ -56,23 +60,33 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RDResult:
-    """Everything measured. skipped: (file name, why) of each picture that was left out."""
+    """Everything measured. skipped: (file name, why) of each picture that was left out; metrics: those of curves and
+    comparisons.
+    """
 
     items: tuple[Item, ...]
     points: tuple[Point, ...]
     comparisons: tuple[Comparison, ...]
     skipped: tuple[tuple[str, str], ...]
     comments: tuple[str, ...]
+    metrics: tuple[str, ...] = ("psnr", "ms_ssim_db")
 
     def summary_table(self) -> list[dict[str, Any]]:
         """The means, a row for each codec and setting, rounded for printing."""
         digits = {"setting": 2, "bpp": 4, "psnr": 2, "ms_ssim": 4, "ms_ssim_db": 2, "encode_s": 3, "decode_s": 3}
-        return [_rounded(point, digits) for point in self.points]
+        columns = self.columns(Point)
+        rows = [_rounded(point, digits | {"ssimulacra2": 2}) for point in self.points]
+        return [{name: row[name] for name in columns} for row in rows]
 
     def bd_table(self) -> list[dict[str, Any]]:
         """The BD-rates, a row for each codec but the anchor and each metric, rounded for printing."""
         digits = {"low_used": 2, "high_used": 2, "bd_rate": 1, "bd_rate_pictures": 1}
         return [_rounded(comparison, digits) for comparison in self.comparisons]
+
+    def columns(self, kind: type[Item | Point | Comparison]) -> list[str]:
+        """The names of a table's columns: all of its rows' parts but metrics that were not asked for."""
+        names = [column.name for column in fields(kind)]
+        return [name for name in names if name not in metrics.SLOW_METRICS or name in self.metrics]
 
 
 def run_rd(
@@ -85,14 +99,16 @@ def run_rd(
     low: float = 26,
     high: float = 36,
     limit: int | None = None,
+    more: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> RDResult:
     """Measure codecs on the pictures of a directory (not of its subdirectories) and write the four files of `OUTPUTS`.
 
     codecs: specs as in `peers`, or objects with the `Codec` interface; anchors: the codecs that BD-rates refer to, by
     default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
-    pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; progress(done, total) is
-    called after every file written, and a skipped picture counts as done. Older results in `out` are replaced.
+    pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics beside
+    PSNR and MS-SSIM, of `metrics.SLOW_METRICS`; progress(done, total) is called after every file written, and a
+    skipped picture counts as done. Older results in `out` are replaced.
 
     Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
     packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
@@ -104,7 +120,11 @@ def run_rd(
     paths = picture_paths(directory, limit)
     if out.resolve() == directory.resolve():
         raise InputError(f"{out}: the results would lie among the pictures; choose another directory")
-    for module, package in _NEEDED:
+    if unknown := [name for name in more if name not in metrics.SLOW_METRICS]:
+        raise InputError(
+            f"unknown metric {unknown[0]!r}; beside PSNR and MS-SSIM there is {', '.join(metrics.SLOW_METRICS)}"
+        )
+    for module, package in (*_NEEDED, *((name, name) for name in more)):
         extra(module, package)
     contestants = _contestants(codecs)
     published = {} if curves is None else read_curves(curves)
@@ -115,17 +135,19 @@ def run_rd(
     for name in OUTPUTS:
         check_writable(out / name, overwrite=True)
 
-    items, skipped = _measure(paths, contestants, progress or (lambda done, total: None))
+    items, skipped = _measure(paths, contestants, more, progress or (lambda done, total: None))
     if not items:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise InputError(f"{directory}: no picture could be measured ({reasons})")
     points = tuple(points_of(items))
+    named = ("psnr", "ms_ssim_db", *dict.fromkeys(more))
+    ranges = {"psnr": (float(low), float(high)), **RANGES}
     comparisons = []
     for reference, name in product(references, contestants):
         known = published.get(reference)
-        for metric, ends in (("psnr", (float(low), float(high))), ("ms_ssim_db", (MS_SSIM_LOW, MS_SSIM_HIGH))):
+        for metric in named:
             if name != reference and (known is None or metric in known):
-                comparisons.append(compare(items, name, reference, metric, *ends, published=known))
+                comparisons.append(compare(items, name, reference, metric, *ranges[metric], published=known))
     title = f"{directory.resolve().name}: {len({item.item for item in items})} pictures"
     comments = [
         f"{title}; rates are those of whole files",
@@ -134,8 +156,8 @@ def run_rd(
         *([f"{', '.join(published)}: published curves"] if published else []),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
     ]
-    result = RDResult(tuple(items), points, tuple(comparisons), tuple(skipped), tuple(comments))
-    _write(result, out, title, list(contestants), published, float(low), float(high))
+    result = RDResult(tuple(items), points, tuple(comparisons), tuple(skipped), tuple(comments), named)
+    _write(result, out, title, list(contestants), published, ranges)
     return result
 
 
@@ -164,7 +186,7 @@ def _anchors(
 
 
 def _measure(
-    paths: list[Path], contestants: dict[str, Codec], progress: Progress
+    paths: list[Path], contestants: dict[str, Codec], more: Sequence[str], progress: Progress
 ) -> tuple[list[Item], list[tuple[str, str]]]:
     """All items of all pictures that every codec managed, and the others with the reason."""
     items: list[Item] = []
@@ -181,7 +203,7 @@ def _measure(
                     codec.decode(codec.encode(np.ascontiguousarray(rgb[:64, :64]), codec.ladder[0]))
                     warm.add(name)
                 for setting in codec.ladder:
-                    measured.append(_measure_one(path.name, rgb, name, codec, setting))
+                    measured.append(_measure_one(path.name, rgb, name, codec, setting, more))
                     progress(done + len(measured), total)
         except CodecError as error:
             skipped.append((path.name, str(error)))
@@ -191,7 +213,7 @@ def _measure(
     return items, skipped
 
 
-def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float) -> Item:
+def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float, more: Sequence[str]) -> Item:
     start = perf_counter()
     data = codec.encode(rgb, setting)
     middle = perf_counter()
@@ -213,30 +235,32 @@ def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: f
         encode_s=middle - start,
         decode_s=end - middle,
         estimate=codec.estimate(rgb, setting),
+        **{name: metrics.SLOW_METRICS[name](rgb, decoded) for name in more},
     )
 
 
 def _write(
-    result: RDResult, out: Path, title: str, codecs: list[str], published: Curves, low: float, high: float
+    result: RDResult,
+    out: Path,
+    title: str,
+    codecs: list[str],
+    published: Curves,
+    ranges: Mapping[str, tuple[float, float]],
 ) -> None:
     for name, rows, kind in (
         (OUTPUTS[0], result.items, Item),
         (OUTPUTS[1], result.points, Point),
         (OUTPUTS[2], result.comparisons, Comparison),
     ):
-        columns = [column.name for column in fields(kind)]
-        report.write_tsv(out / name, result.comments, [asdict(row) for row in rows], columns)
+        report.write_tsv(out / name, result.comments, [asdict(row) for row in rows], result.columns(kind))
     panels = [
         report.Panel(
-            label,
+            LABELS[metric],
             {name: curve_of(result.items, name, metric) for name in codecs},
-            *ends,
+            *ranges[metric],
             published={name: known[metric] for name, known in published.items() if metric in known},
         )
-        for label, metric, *ends in (
-            ("PSNR (dB, RGB)", "psnr", low, high),
-            ("MS-SSIM (dB)", "ms_ssim_db", MS_SSIM_LOW, MS_SSIM_HIGH),
-        )
+        for metric in result.metrics
     ]
     report.plot_curves(out / OUTPUTS[3], title, panels)
 

@@ -31,6 +31,7 @@ _PACKAGES = (
     "scipy",
     "pytorch-msssim",
     "torchmetrics",
+    "ssimulacra2",
     "constriction",
     "pillow-jxl-plugin",
     "compressai",
@@ -42,8 +43,8 @@ _RATE_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a curve for each codec, and the range of quality (dB) that its BD-rates ask for, which is shaded.
-    published: curves by others, dashed.
+    """One plot: a curve for each codec, and the range of quality (dB, or scores) that its BD-rates ask for, which is
+    shaded. published: curves by others, dashed.
     """
 
     label: str

@@ -16,10 +16,12 @@ from ..errors import InputError
 from .bd import Curve, bd_rate
 from .quality import metrics
 
-__all__ = ["MS_SSIM_HIGH", "MS_SSIM_LOW", "Comparison", "Item", "Point", "compare", "curve_of", "points_of"]
+__all__ = ["RANGES", "Comparison", "Item", "Point", "compare", "curve_of", "points_of"]
 
-# In dB: MS-SSIM 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR.
-MS_SSIM_LOW, MS_SSIM_HIGH = 10.0, 20.0
+# MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
+# quality (50) to such as cannot be told from the original by flipping between the two (90).
+RANGES = {"ms_ssim_db": (10.0, 20.0), "ssimulacra2": (50.0, 90.0)}
+"""The ends between which BD-rates are taken, by metric; those of PSNR are the user's."""
 
 # Below this a picture's BD-rate speaks of a corner of the range, and would weigh as much as a whole one in the mean.
 _MIN_COVERAGE = 0.5
@@ -29,7 +31,8 @@ _MIN_COVERAGE = 0.5
 class Item:
     """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels.
 
-    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs that tell nothing.
+    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs that tell nothing. ssimulacra2:
+    `nan` where it was not asked for, and for pictures below 8 pixels.
     """
 
     item: str
@@ -44,11 +47,14 @@ class Item:
     encode_s: float
     decode_s: float
     estimate: float = math.nan
+    ssimulacra2: float = math.nan
 
 
 @dataclass(frozen=True)
 class Point:
-    """Means over all pictures of one codec at one setting; ms_ssim over those that have it, ms_ssim_db of that mean."""
+    """Means over all pictures of one codec at one setting; ms_ssim and ssimulacra2 over those that have it, ms_ssim_db
+    of that mean.
+    """
 
     codec: str
     setting: float
@@ -59,14 +65,15 @@ class Point:
     ms_ssim_db: float
     encode_s: float
     decode_s: float
+    ssimulacra2: float = math.nan
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One codec against the anchor in one metric.
 
-    low, high: the range of quality asked for, dB; low_used, high_used: the part of it that both mean curves cover;
-    bd_rate: percent, of the mean curves; bd_rate_pictures: percent, mean over pictures; pictures: how many of
+    low, high: the range of quality asked for, dB or scores; low_used, high_used: the part of it that both mean curves
+    cover; bd_rate: percent, of the mean curves; bd_rate_pictures: percent, mean over pictures; pictures: how many of
     pictures_of those are; note: why a figure is `nan`, else empty.
     """
 
@@ -96,7 +103,7 @@ def _mean(group: list[Item]) -> Point:
     def mean(values: list[float]) -> float:
         return sum(values) / len(values) if values else math.nan
 
-    similarity = mean([item.ms_ssim for item in group if not math.isnan(item.ms_ssim)])
+    similarity = mean(_known(item.ms_ssim for item in group))
     return Point(
         codec=group[0].codec,
         setting=group[0].setting,
@@ -107,13 +114,21 @@ def _mean(group: list[Item]) -> Point:
         ms_ssim_db=metrics.ms_ssim_db(similarity),
         encode_s=mean([item.encode_s for item in group]),
         decode_s=mean([item.decode_s for item in group]),
+        ssimulacra2=mean(_known(item.ssimulacra2 for item in group)),
     )
 
 
+def _known(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
 def curve_of(items: Iterable[Item], codec: str, metric: str) -> Curve:
-    """The mean curve of a codec (of one picture, if the items are those of one); metric: `psnr` or `ms_ssim_db`."""
-    # Rates and qualities must be means over the same pictures: those without MS-SSIM give no rate to its curve either.
-    counted = [item for item in items if item.codec == codec and (metric == "psnr" or not math.isnan(item.ms_ssim))]
+    """The mean curve of a codec (of one picture, if the items are those of one); metric: `psnr`, `ms_ssim_db` or
+    `ssimulacra2`.
+    """
+    # Rates and qualities must be means over the same pictures: those without a metric give no rate to its curve either.
+    name = metric.removesuffix("_db")
+    counted = [item for item in items if item.codec == codec and not math.isnan(getattr(item, name))]
     return Curve.of([(point.bpp, getattr(point, metric)) for point in points_of(counted)])
 
 
@@ -126,7 +141,7 @@ def compare(
     high: float,
     published: Mapping[str, Curve] | None = None,
 ) -> Comparison:
-    """BD-rates of `codec` against `anchor` in a metric (`psnr` or `ms_ssim_db`) over low..high dB. Raises nothing.
+    """BD-rates of `codec` against `anchor` in a metric (as for `curve_of`) over low..high. Raises nothing.
 
     published: the anchor's mean curves by metric, when it has no items.
     """

@@ -46,6 +46,12 @@ def pattern(height: int, width: int, channels: int, dtype: type = np.uint8) -> n
     return (np.stack(planes, -1) * np.iinfo(dtype).max).astype(dtype)
 
 
+def drawing(height: int, width: int, channels: int) -> np.ndarray:
+    """`pattern` in a few flat colours, again and again."""
+    tile = pattern(height // 3, width // 4, channels) // 48 * 48
+    return np.tile(tile, (3, 4, 1))
+
+
 def chunks_of(data: bytes) -> Chunks:
     return contents_of(data)
 
@@ -120,6 +126,9 @@ def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
         "alpha-tiled": pattern(70, 80, 4),
         "noise": noise.integers(0, 256, (9, 8, 3), dtype=np.uint8),
         "pixel": np.array([[200]], np.uint8),
+        "webp": drawing(90, 120, 3),
+        "webp-grey": drawing(60, 100, 1)[:, :, 0],
+        "webp-alpha-tiled": drawing(96, 160, 4),
     }
     sets = {
         "set": (digits, 3),
@@ -128,9 +137,10 @@ def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
         "set-4d": (noise.integers(0, 4, (3, 2, 3, 4, 5), dtype=np.uint8), 2),
     }
     made = {
-        name: (samples, codec.encode(samples, tile=64 if name == "alpha-tiled" else None, metadata=metadata))
+        name: (samples, codec.encode(samples, tile=64 if name.endswith("alpha-tiled") else None, metadata=metadata))
         for name, samples in pictures.items()
     }
+    assert all("webp" in lecodec.info(data)["methods"] for name, (_, data) in made.items() if "webp" in name)
     made |= {name: (samples, codec.encode_set(samples, items)) for name, (samples, items) in sets.items()}
     return {f"lossless-{name}": pair for name, pair in made.items()}
 
@@ -234,6 +244,22 @@ def bad_without_loss(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "set-dimensions": with_set(b"\x09" + lset[1:]),
         "set-fewer-blocks": with_set(struct.pack("<B4I", 2, 6, 5, 7, 4)),
         "set-swapped-blocks": file_of([*of_set[:2], of_set[3], of_set[2], *of_set[4:]]),
+    }
+    webp, webp_grey = (chunks_of(made[f"lossless-{name}"]) for name in ("webp", "webp-grey"))
+    webp_at, grey_at = (next(n for n, (kind, _) in enumerate(c) if kind == b"LDAT") for c in (webp, webp_grey))
+    stream, grey_stream = webp[webp_at][1], webp_grey[grey_at][1]
+    assert stream[8:10] == grey_stream[8:10] == b"\x04\x2f"
+    corrupt |= {
+        "webp-cut": with_data(stream[:-20], webp, webp_at),
+        "webp-bit": with_data(stream[:40] + bytes([stream[40] ^ 4]) + stream[41:], webp, webp_at),
+        "webp-signature": with_data(stream[:9] + b"\x2e" + stream[10:], webp, webp_at),
+        "webp-no-size": with_data(stream[:13], webp, webp_at),
+        "webp-width": with_data(stream[:10] + bytes([stream[10] ^ 1]) + stream[11:], webp, webp_at),
+        "webp-alpha": with_data(stream[:13] + bytes([stream[13] | 0x10]) + stream[14:], webp, webp_at),
+        "webp-version": with_data(stream[:13] + bytes([stream[13] | 0x20]) + stream[14:], webp, webp_at),
+        "webp-other-size": with_data(stream, webp_grey, grey_at),
+        "webp-16-bits": with_data(digest + stream[8:]),
+        "webp-stored": with_data(stream[:8] + b"\0" + stream[9:], webp, webp_at),
     }
     huge = struct.pack("<B4I", 2, 6, 5, 2**31, 3)
     return {

@@ -15,9 +15,11 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 SIGNATURE = bytes.fromhex("8c4c45430d0a1a0a")
 METADATA = (b"iCCP", b"eXIf", b"xMPd")
@@ -222,13 +224,18 @@ def lossless_samples(file: LecFile) -> np.ndarray:
     out = np.zeros((rows, h["width"], h["channels"]), dtype)
     for (x, y, width, height), (digest, payload) in zip(file.boxes, file.data, strict=True):
         method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
-        demand(method <= 2, "method", "UnsupportedFile")
+        demand(method in (0, 1, 2, 4), "method", "UnsupportedFile")
         if method == 0:
             demand(len(body) == height * length, "stored samples")
         elif method == 1:
             filtered = inflate(body, height * (1 + length), "rows", "CorruptFile")
             big = unfiltered(filtered, height, length, dtype.itemsize * h["channels"])
             body = np.frombuffer(big, dtype.newbyteorder(">")).astype(dtype).tobytes()
+        elif method == 4:
+            demand(h["bit_depth"] == 8, "WebP of 16 bits")
+            pixels = webp_pixels(body, width, height)
+            demand(h["channels"] == 3 or bool((pixels == pixels[:, :, :1]).all()), "a WebP stream in colour")
+            body = pixels[:, :, : h["channels"]].tobytes()
         else:
             raise Refused("CorruptFile", "a model that the header does not name")
         demand(blake(body) == digest, "digest of samples")
@@ -236,6 +243,17 @@ def lossless_samples(file: LecFile) -> np.ndarray:
     if file.shape is not None:
         return out.reshape(file.count, *file.shape)
     return out[:, :, 0] if h["channels"] == 1 else out
+
+
+def webp_pixels(body: bytes, width: int, height: int) -> np.ndarray:
+    """The body of method 4 as [height, width, 3]; RFC 9649 is left to Pillow, which gets a file around it."""
+    demand(len(body) >= 5 and body[0] == 0x2F, "signature of WebP")
+    demand(int.from_bytes(body[1:5], "little") == width - 1 | height - 1 << 14, "size of a WebP stream")
+    chunk = b"VP8L" + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+    try:
+        return np.asarray(Image.open(BytesIO(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk)))
+    except Exception:
+        raise Refused("CorruptFile", "a WebP stream") from None
 
 
 def unfiltered(data: bytes, height: int, length: int, step: int) -> bytes:

@@ -157,9 +157,11 @@ def test_a_psnr_is_found_with_few_slow_calls():
         calls.append(q)
         return 24 + q / 1300 + 0.4 * q / 16000 + 0.2
 
-    q = targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 30)
+    q = targets.index_for_near(targets.FIDELITIES["psnr"], lambda q: 24 + q / 1300, slow, 30)
     assert abs(slow(q) - 30) <= 0.1 and len(set(calls)) <= 3
-    assert abs(slow(targets.index_for_psnr_near(lambda q: 24 + q / 1300, slow, 24.1)) - 24.1) <= 0.1
+    assert (
+        abs(slow(targets.index_for_near(targets.FIDELITIES["psnr"], lambda q: 24 + q / 1300, slow, 24.1)) - 24.1) <= 0.1
+    )
 
 
 def test_rounding_leans_towards_zero(codec):
@@ -212,9 +214,10 @@ def test_the_public_ways_take_effort(photo, tmp_path):
         codec_by_name("lecodec:effort=fast")
     with pytest.raises(InputError, match="from 1 to 9"):
         codec_by_name("lecodec:effort=10")
-    for wrong in ({"effort": 9}, {"effort": 2, "quality": 50}):
-        with pytest.raises(InputError, match="lossless keeps every sample"):
-            lecodec.encode(part, lossless=True, **wrong)
+    with pytest.raises(InputError, match="lossless keeps every sample"):
+        lecodec.encode(part, lossless=True, effort=2, quality=50)
+    with pytest.raises(InputError, match="from 1 to 9"):
+        lecodec.encode(part, lossless=True, effort=10)
 
 
 def test_the_command_line(photo, tmp_path, capfd):
@@ -231,6 +234,4 @@ def test_the_command_line(photo, tmp_path, capfd):
         assert call("--effort", wrong)[0] == 2
     code, said = call("--effort", "2", "--model", "machine-1")
     assert code == 1 and "leave the effort at 1" in said and "Traceback" not in said
-    with pytest.raises(SystemExit) as exit:
-        main(["encode", str(tmp_path / "a.png"), "-f", "--lossless", "--effort", "2"])
-    assert exit.value.code == 2 and "--effort" in capfd.readouterr().err
+    assert call("--lossless", "--effort", "2")[0] == 2  # because of -q

@@ -414,6 +414,26 @@ def test_runs_that_cannot_be_meant_are_refused_before_any_work(pictures, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_ssimulacra2_is_measured_where_it_is_asked_for(pictures, tmp_path):
+    pytest.importorskip("ssimulacra2")
+    result = run_rd(pictures, ["jpeg", "webp"], tmp_path, limit=1, more=["ssimulacra2"])
+    scores = [point.ssimulacra2 for point in result.points if point.codec == "jpeg"]
+    assert scores == sorted(scores) and len(set(scores)) == len(scores)
+    item, original = result.items[0], photo(seed=5)
+    decoded = codec_by_name("jpeg").decode(codec_by_name("jpeg").encode(original, item.setting))
+    assert item.ssimulacra2 == metrics.ssimulacra2(original, decoded)
+    bd = {row["metric"]: row for row in result.bd_table()}
+    assert (bd["ssimulacra2"]["low"], bd["ssimulacra2"]["high"]) == (50, 90)
+    for name in ("rd-items.tsv", "rd.tsv"):
+        comments, rows = read_table(tmp_path / name)
+        assert float(rows[0]["ssimulacra2"]) < 100 and any("ssimulacra2 " in line for line in comments)
+    without = run_rd(pictures, ["jpeg"], tmp_path, limit=1)
+    assert "ssimulacra2" not in read_table(tmp_path / "rd.tsv")[1][0]
+    assert "ssimulacra2" not in without.summary_table()[0]
+    with pytest.raises(InputError, match="beside PSNR and MS-SSIM there is ssimulacra2"):
+        run_rd(pictures, ["jpeg"], tmp_path, more=["vmaf"])
+
+
 def test_published_curves_are_anchors_by_their_means(pictures, tmp_path):
     own = run_rd(pictures, ["jpeg"], tmp_path / "own", limit=1)
     table = tmp_path / "published.tsv"

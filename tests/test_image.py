@@ -20,7 +20,7 @@ from lecodec.bitstream import frame, parse, read_header
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.samples import psnr_of
-from lecodec.codec.targets import index_for_psnr
+from lecodec.codec.targets import FIDELITIES, index_for
 from lecodec.codec.windows import windows
 from lecodec.entropy import hyperprior_coding, rate
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
@@ -375,9 +375,9 @@ def test_the_search_copes_with_steps_and_dips():
         calls.append(q)
         return 20 + q // 1000 + 0.2 * np.sin(q)
 
-    found = index_for_psnr(staircase, 27.5)
+    found = index_for(FIDELITIES["psnr"], staircase, 27.5)
     assert staircase(found) >= 27.4 and len(calls) < 40
-    assert index_for_psnr(lambda q: float("inf") if q > 5000 else 30.0, 40) == 5001
+    assert index_for(FIDELITIES["psnr"], lambda q: float("inf") if q > 5000 else 30.0, 40) == 5001
 
 
 # -- exact by construction

@@ -46,6 +46,17 @@ def accuracy(rows: list[Coded], task: str = "bright-quarter") -> float:
     return float(np.mean([row.answers[task].score for row in rows]))
 
 
+def test_ssimulacra2_is_a_metric_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("ssimulacra2")
+    run = run_tasks(
+        (TASK,), ("jpeg",), tmp_path / "run", metrics=("ssimulacra2",), settings={"jpeg": [10, 90]}, limit=2
+    )
+    low, high = (
+        np.mean([row.metrics["ssimulacra2"] for row in rows_of(run, "jpeg") if row.setting == s]) for s in (10, 90)
+    )
+    assert low < high <= 100 and all(row.metrics["ssimulacra2"] == 100 for row in rows_of(run, IDENTITY))
+
+
 def test_the_identity_row_is_the_networks_own_accuracy(tmp_path: Path) -> None:
     run = measured(tmp_path)
     task = examples.BrightQuarter()

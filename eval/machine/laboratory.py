@@ -20,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ...bitstream import atomic_write
+from ...codec.ssimulacra2 import installed_version
 from ...errors import CodecError, InputError
 from ..codecs.codec import Codec, suffix_of, unique_name
 from ..peers import codec_by_name
@@ -199,19 +200,22 @@ class Laboratory:
     def _make_metrics(self, names: tuple[str, ...] | None) -> dict[str, Metric]:
         images = self.media == "image"
         plain = quality.METRICS if images else quality.SOUND_METRICS
+        slow = quality.SLOW_METRICS if images else {}
         if names is None:
             names = (*plain, *(name for name in DISTANCES if images and _installed(name)))
         made: dict[str, Metric] = {}
         for name in dict.fromkeys(names):
             if name in plain:
                 made[name] = _plain(name, plain[name])
+            elif name in slow:
+                made[name] = _plain(f"{name} of the package {name} {installed_version()}", slow[name])
             elif images and name in DISTANCES:
                 made[name] = _distance(name)
             elif images and name in PERCEPTUAL:
                 metric = perceptual_metrics([name], self.equipment.weights)[name]
                 made[name] = _plain(metric.description, metric)
             else:
-                there = [*plain, *((*DISTANCES, *PERCEPTUAL) if images else ())]
+                there = [*plain, *slow, *((*DISTANCES, *PERCEPTUAL) if images else ())]
                 raise InputError(f"unknown metric {name!r}; there are {', '.join(there)}")
         return made
 

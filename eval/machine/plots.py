@@ -28,6 +28,7 @@ METRICS = {
     "psnr": "PSNR, dB",
     "psnr_y": "PSNR of luma, dB",
     "ms_ssim": "MS-SSIM",
+    "ssimulacra2": "SSIMULACRA2",
     "snr": "SNR, dB",
     "si_sdr": "SI-SDR, dB",
 }

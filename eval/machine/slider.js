@@ -79,7 +79,7 @@ function compare() {
     };
     line("bytes", (s) => s.row.bytes.toLocaleString("en"));
     line(unit.label, (s) => (s.row.rate * unit.scale).toPrecision(3));
-    const numbers = { psnr: "PSNR, dB", ms_ssim: "MS-SSIM" };
+    const numbers = { psnr: "PSNR, dB", ms_ssim: "MS-SSIM", ssimulacra2: "SSIMULACRA2" };
     for (const [name, text] of Object.entries(numbers))
       if (sides.some((s) => typeof s.row.metrics[name] === "number"))
         line(text, (s) => (s.name === "original" ? "" : (s.row.metrics[name]?.toPrecision(4) ?? "")));

@@ -1,6 +1,7 @@
 """Quality metrics: how far a decoded picture or sound is from its original.
 
-    original, decoded -> PSNR (dB), PSNR of luma (dB), MS-SSIM (0..1), MS-SSIM (dB); of sounds SNR, SI-SDR (dB)
+    original, decoded -> PSNR (dB), PSNR of luma (dB), MS-SSIM (0..1), MS-SSIM (dB), SSIMULACRA2 (score up to 100);
+    of sounds SNR, SI-SDR (dB)
 
 Two families with the same definitions: `psnr` and `ms_ssim` measure 8-bit pictures for the evaluator;
 `mse_loss_per_sample` and `ms_ssim_per_sample` are differentiable and serve as training objectives. METRICS and
@@ -11,7 +12,7 @@ PSNRs, not luma). Luma is Y = 0.299 R + 0.587 G + 0.114 B (BT.601 over the full 
 the same peak of 255; luma in the studio range 16..235, as of MATLAB's rgb2ycbcr, gives figures 1.3 dB higher. MS-SSIM
 is that of Wang, Simoncelli and Bovik (Asilomar 2003): five scales, an 11-tap Gaussian window of sigma 1.5, their
 weights, the mean over R, G and B, as computed by the library pytorch-msssim, which the papers on learned compression
-report.
+report. SSIMULACRA2 is computed as the package of that name does (see `codec.ssimulacra2`).
 
 SNR = 10 log10(|s|^2 / |s - e|^2) for a sound s and its estimate e; SI-SDR (Le Roux et al., ICASSP 2019) is the same
 with s scaled to fit e best, so that a change of volume costs nothing; the mean is not subtracted.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...codec.ssimulacra2 import ssimulacra2 as score
 from ...errors import InputError
 from ._extras import extra
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS",
     "MS_SSIM_MIN_SIDE",
+    "SLOW_METRICS",
     "SOUND_METRICS",
     "check_pictures",
     "ms_ssim",
@@ -47,6 +50,7 @@ __all__ = [
     "psnr_y",
     "si_sdr",
     "snr_db",
+    "ssimulacra2",
 ]
 
 # Four halvings, and the 11-tap window must still fit inside the smallest scale: (11 - 1) * 2^4 + 1.
@@ -124,6 +128,14 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
         return float(ms_ssim_per_sample(batch(a), batch(b))[0])
 
 
+def ssimulacra2(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIMULACRA2 of two uint8 pictures [H, W, 3]: 100 when they are the same; `nan` when a side is shorter than 8
+    pixels. See `codec.ssimulacra2`. Raises `InputError` as `ms_ssim` does, the package being ssimulacra2.
+    """
+    check_pictures(a, b)
+    return score(a, b)
+
+
 def ms_ssim_db(value: float) -> float:
     """MS-SSIM on a scale where equal steps look equally large: -10 log10(1 - value), in dB; `inf` at 1, `nan` at `nan`.
 
@@ -174,6 +186,8 @@ def ms_ssim_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "psnr_y": psnr_y, "ms_ssim": ms_ssim}
 """Of two uint8 pictures [H, W, 3], the original first; higher is better."""
+SLOW_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"ssimulacra2": ssimulacra2}
+"""The same, measured only where they are asked for: 2.5 s a megapixel."""
 SOUND_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"snr": snr_db, "si_sdr": si_sdr}
 """Of two sounds, float [T], the original first; higher is better."""
 
