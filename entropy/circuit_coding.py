@@ -33,8 +33,8 @@ from .coder import RowCoder
 from .counts import COUNT_BITS, counts_of
 from .digest import parse_digest
 from .guard import guarded
-from .interpreter import runtime_of
 from .packing import pack, unpack
+from .runtime import runtime_of
 from .tables import TOTAL
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]

@@ -19,21 +19,22 @@ around a position, more than ReLUs of sums of r could. All of it is integer arit
 point, so the context is identical on every machine. c_k corrects what the hyperprior says, so training can start from a
 trained hyperprior and from its rate.
 
-`ContextHyperprior` is trained; `ContextCoding.from_trained` (in `context_coding`) freezes it.
+`ContextHyperprior` is trained; what its `frozen` returns makes a `ContextCoding` (in `context_coding`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .context_coding import GROUPS, NARROW_BITS, NARROW_SHIFT, PASSES, PHASES, SIGNED, WIDEN_BITS
+from .context_coding import GROUPS, NARROW_BITS, NARROW_SHIFT, PASSES, PHASES, SIGNED, SPREADS, WIDEN_BITS
 from .exact import TrainableExact, clamp_inward, straight_through
-from .hyperprior import HyperConfig, Hyperprior, IndexTable, Likelihood
-from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP
+from .hyperprior import HyperConfig, Hyperprior, IndexTable, Likelihood, gain_table
+from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP, layer_tensors
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 
 __all__ = ["ContextConfig", "ContextHyperprior"]
@@ -106,6 +107,17 @@ class ContextHyperprior(Hyperprior):
             r = _context(parts[k] - start, self.narrow[spread], self.config.reach, self.training)
             decoded += [r, r.abs()]
         return Likelihood(F.pixel_shuffle(_of_all_passes(parts), 2), bits_y, bits_z)
+
+    @torch.no_grad()
+    def frozen(self) -> dict[str, np.ndarray]:
+        """The tensors of a `ContextCoding`, with the tables that training fitted."""
+        out = super().frozen()
+        for k, step in enumerate(self.context, 1):
+            for n, layer in enumerate(step.layers):  # pyright: ignore[reportArgumentType]
+                out |= layer_tensors(f"context.{k}.{n}", layer.freeze())
+            out[f"context.{k}.gain"] = gain_table(step.gain)  # pyright: ignore[reportArgumentType]
+        spreads = (self.narrow.cpu().numpy(), self.widen.cpu().numpy())
+        return out | {f"context.{name}": a.astype(np.int32) for name, a in zip(SPREADS, spreads, strict=True)}
 
 
 def _of_pass(folded: Tensor, k: int) -> Tensor:

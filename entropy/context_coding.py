@@ -12,7 +12,7 @@ that are already decoded, clamped to the range that its bound assumes, and nothi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +23,14 @@ from .hyperprior_coding import (
     ONE,
     HyperpriorCoding,
     Latents,
-    gain_table,
-    layer_tensors,
     once,
     rounded,
     table_steps,
 )
-from .interpreter import Runtime, run_in_bands, runtime_of
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
 from .rate import QUALITY_LEVELS, rows_at
-
-if TYPE_CHECKING:
-    from .hyperprior import Hyperprior
+from .runtime import Runtime, run_in_bands, runtime_of
 
 __all__ = ["GROUPS", "PASSES", "PHASES", "ContextCoding", "pass_channels"]
 
@@ -47,7 +42,7 @@ NARROW_BITS, WIDEN_BITS = 14, 10
 NARROW_SHIFT = NARROW_BITS + MEAN_BITS - ACTIVATION_BITS
 SIGNED = (-ACTIVATION_MAX, ACTIVATION_MAX)
 _KERNELS = (1, 3, 1)
-_SPREADS = ("narrow", "widen")
+SPREADS = ("narrow", "widen")
 SPREAD_MAX = 2**24
 """Products with spreads, of numbers below 2^16, stay far below 2^51."""
 Y_HAT_MAX = 2**24
@@ -62,8 +57,8 @@ def pass_channels(latent: int, step: int) -> list[int]:
 
 
 class ContextCoding(HyperpriorCoding):
-    """tensors: what `from_trained` returns and a model file holds: those of a `HyperpriorCoding` and those of c_1 to
-    c_3. Raises ModelError when they do not make a model. Threads may share one object.
+    """tensors: what `ContextHyperprior.frozen` returns and a model file holds: those of a `HyperpriorCoding` and those
+    of c_1 to c_3. Raises ModelError when they do not make a model. Threads may share one object.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray]):
@@ -75,22 +70,6 @@ class ContextCoding(HyperpriorCoding):
         self._corrections = [self._correction(k) for k in range(1, PASSES)]
         self._as_context = self._residual()
 
-    # -- making one
-
-    @staticmethod
-    def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
-        """The tensors of a trained hyperprior with context, with the tables that training fitted."""
-        from .context import ContextHyperprior, spread_tables
-
-        assert isinstance(model, ContextHyperprior)
-        out = HyperpriorCoding.from_trained(model)
-        for k, step in enumerate(model.context, 1):
-            for n, layer in enumerate(step.layers):  # pyright: ignore[reportArgumentType]
-                out |= layer_tensors(f"context.{k}.{n}", layer.freeze())
-            out[f"context.{k}.gain"] = gain_table(step.gain)  # pyright: ignore[reportArgumentType]
-        spreads = (a.numpy().astype(np.int32) for a in spread_tables(model.config.tables))
-        return out | {f"context.{name}": a for name, a in zip(_SPREADS, spreads, strict=True)}
-
     def _constants(self) -> dict[str, Any]:
         spread = [self.mean_range[1], NARROW_BITS, WIDEN_BITS]
         return {**super()._constants(), "model": "context hyperprior 0", "context": [_KERNELS, PHASES, spread]}
@@ -99,7 +78,7 @@ class ContextCoding(HyperpriorCoding):
     def _names() -> list[str]:
         steps = [f"context.{k}" for k in range(1, PASSES)]
         layers = [f"{step}.{n}.{part}" for step in steps for n in range(3) for part in ("weight", "bias")]
-        names = [*layers, *(f"{step}.gain" for step in steps), *(f"context.{name}" for name in _SPREADS)]
+        names = [*layers, *(f"{step}.gain" for step in steps), *(f"context.{name}" for name in SPREADS)]
         return [*HyperpriorCoding._names(), *names]
 
     def _context_shapes(self) -> None:
@@ -107,7 +86,7 @@ class ContextCoding(HyperpriorCoding):
         t, m = self._tensors, self.latent
         if m % PASSES:
             raise ModelError(f"the model's {m} channels do not make {PASSES} groups")
-        wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (self.top + 1,) for name in _SPREADS}
+        wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (self.top + 1,) for name in SPREADS}
         for k in range(1, PASSES):
             width = t[f"context.{k}.0.weight"].shape[0]
             sizes = (width, t["h_s.2.weight"].shape[0] + 2 * k * m), (width, 9 * width), (2 * m, 2 * width)
@@ -119,7 +98,7 @@ class ContextCoding(HyperpriorCoding):
                 raise ModelError(f"the model's {name} has shape {t[name].shape}, not {shape}")
             if ".gain" in name and (t[name].min() < 0 or t[name].max() > GAIN_MAX):
                 raise ModelError("the model's integer gains are out of range")
-        if any(t[f"context.{name}"].min() < 0 or t[f"context.{name}"].max() > SPREAD_MAX for name in _SPREADS):
+        if any(t[f"context.{name}"].min() < 0 or t[f"context.{name}"].max() > SPREAD_MAX for name in SPREADS):
             raise ModelError("the model's spreads are out of range")
 
     # -- the integer networks

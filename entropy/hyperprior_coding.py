@@ -14,21 +14,18 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import CorruptFile, ModelError
 from .coder import MAX_DISTANCE, Coder
 from .digest import parse_digest
-from .interpreter import run_in_bands, runtime_of
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
 from .rate import BANKS, QUALITY_LEVELS, QUALITY_ONE, bank_of, rows_at
+from .runtime import run_in_bands, runtime_of
 from .tables import TOTAL, TableSet
-
-if TYPE_CHECKING:
-    from .hyperprior import Hyperprior, IndexTable
 
 __all__ = ["HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
 
@@ -72,7 +69,7 @@ class Latents:
 
 
 class HyperpriorCoding:
-    """tensors: what `from_trained` returns and a model file holds: int16 weights, int32 biases and tables.
+    """tensors: what `Hyperprior.frozen` returns and a model file holds: int16 weights, int32 biases and tables.
 
     Raises ModelError when they do not make a hyperprior. Threads may share one object.
     """
@@ -99,22 +96,6 @@ class HyperpriorCoding:
         self._check_shapes()
         self._rates = {name: t[name].astype(np.int64) for name in _TABLES}
         self._program = self._make_program()
-
-    # -- making one
-
-    @staticmethod
-    def from_trained(model: Hyperprior) -> dict[str, np.ndarray]:
-        """The tensors of a trained hyperprior, with the tables that training fitted."""
-        out = table_tensors(model.prior.freeze(), laplace_tables(model.config.tables))
-        if model.config.reach != USUAL_REACH:
-            out["reach"] = np.array([model.config.reach], np.int32)
-        for n, layer in enumerate(model.h_s.layers):
-            frozen = layer.freeze()  # pyright: ignore[reportCallIssue]
-            out |= layer_tensors(f"h_s.{n}", frozen)
-        for n, gain in enumerate(model.h_s.gains):
-            out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
-        out["offset"] = (_rows_of(model.h_s.offset).double() * ONE).round().numpy().astype(np.int32)
-        return out
 
     def digest(self) -> bytes:
         """The parse digest: 8 bytes over everything integer that decoding latents depends on."""
@@ -356,20 +337,6 @@ def table_steps(b: Builder, t: int, top: int) -> int:
 def layer_tensors(name: str, layer: ExactLayer) -> dict[str, np.ndarray]:
     """A frozen layer as the tensors of a model file."""
     return {f"{name}.weight": layer.weight.astype(np.int16), f"{name}.bias": layer.bias.astype(np.int32)}
-
-
-def _rows_of(values: IndexTable) -> Any:
-    """What training learned, at all indices: a tensor [QUALITY_LEVELS, C]."""
-    import torch
-
-    return values.cpu()(torch.arange(QUALITY_LEVELS, dtype=torch.float32)).detach()
-
-
-def gain_table(log_gain: IndexTable) -> np.ndarray:
-    """[QUALITY_LEVELS, C] int16: the gains of all indices as integers."""
-    from .exact import integer_gain
-
-    return integer_gain(_rows_of(log_gain).exp()).numpy().astype(np.int16)
 
 
 def table_tensors(z: TableSet, y: TableSet) -> dict[str, np.ndarray]:

@@ -26,8 +26,8 @@ from .coder import Coder
 from .digest import parse_digest
 from .hyperprior_coding import MEAN_BITS, Y_LIMIT, Latents
 from .imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, ImportedLayer, leaky
-from .interpreter import run_in_bands, runtime_of
 from .program import Builder, Program
+from .runtime import run_in_bands, runtime_of
 from .tables import TOTAL, TableSet, scale_levels
 
 __all__ = ["ImportedCoding", "thresholds"]

@@ -29,8 +29,9 @@ from .interpolation_network import (
     frozen_weights,
     rows_of,
 )
-from .interpreter import Interpreter, verified
+from .interpreter import Interpreter
 from .mixture import LEAF_TABLES, Leaves, leaf_tables, uniform
+from .runtime import verified
 
 __all__ = ["InterpolationCoding"]
 

@@ -51,7 +51,7 @@ def lively(seed: int = 0) -> ContextHyperprior:
 
 @pytest.fixture(scope="module")
 def coding() -> ContextCoding:
-    return ContextCoding(ContextCoding.from_trained(lively()))
+    return ContextCoding(lively().frozen())
 
 
 def latents_to_code(batch: int, size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +164,7 @@ def test_latents_do_not_depend_on_batch_bands_threads_or_carrier(coding, monkeyp
 
 def test_carriers_agree():
     """Weights small enough for float32 sums: the same integers from float32 and float64 layers."""
-    tensors = ContextCoding.from_trained(lively())
+    tensors = lively().frozen()
     for name in tensors:
         if name.startswith("context.") and name.endswith(("weight", "bias")):
             tensors[name] = (tensors[name] // 256).astype(tensors[name].dtype)
@@ -276,7 +276,7 @@ def test_tensors_that_do_not_make_a_model_are_refused(model, name, change, messa
 
 
 def test_channels_make_four_groups():
-    tensors = ContextCoding.from_trained(lively())
+    tensors = lively().frozen()
     assert isinstance(ContextHyperprior(SIZES, ContextConfig(4)), Hyperprior)
     for n, name in enumerate(("h_s.4.weight", "h_s.4.bias", "gain.2", "offset")):
         tensors[name] = tensors[name][:-2] if n < 2 else tensors[name][:, :-2]

@@ -21,7 +21,7 @@ from PIL import Image
 import lecodec
 from lecodec.codec import registry
 from lecodec.codec.image import ImageCodec
-from lecodec.entropy import interpreter
+from lecodec.entropy import runtime
 from lecodec.entropy.guard import Guard
 from lecodec.errors import CorruptFile, ModelError
 
@@ -109,7 +109,7 @@ PICTURES["alpha"] = np.dstack([PICTURES["8 bits"], PICTURES["8 bits"][:, :, 1]])
 def forget() -> None:
     """Models are loaded and machines verified as if nothing had been before."""
     registry._load.cache_clear()
-    interpreter.verified.cache_clear()
+    runtime.verified.cache_clear()
 
 
 def everything_of(model: str) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from lecodec.entropy import interpreter
-from lecodec.entropy.interpreter import run_in_bands, runtime_of, verified
+from lecodec.entropy import runtime as runtimes
 from lecodec.entropy.layers import ACTIVATION_MAX, GAIN_BITS, ExactLayer
 from lecodec.entropy.program import FLOAT32_BOUND, FLOAT64_BOUND, Builder, Program, Step
 from lecodec.entropy.run_numpy import IntegerRuntime, NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
+from lecodec.entropy.runtime import run_in_bands, runtime_of, verified
 from lecodec.errors import ModelError
 
 RUNTIMES = {
@@ -279,7 +279,7 @@ def test_inputs_and_outputs_stay_as_they_are():
 def test_known_answers_pass_here_and_float32_is_used():
     for name in ("numpy", "cpu"):
         runtime = verified(name)
-        assert isinstance(runtime, interpreter.Interpreter) and not runtime.wide
+        assert isinstance(runtime, runtimes.Interpreter) and not runtime.wide
     assert isinstance(runtime_of("cpu"), TorchRuntime) and isinstance(runtime_of("numpy"), NumpyRuntime)
     assert runtime_of(RUNTIMES["integers"]) is RUNTIMES["integers"]
 
@@ -298,7 +298,7 @@ def test_a_machine_that_cannot_add_is_refused(monkeypatch, name, kind):
 
     monkeypatch.setattr(kind, "matmul", wrong({"float32"}))
     runtime = verified.__wrapped__(name)
-    assert isinstance(runtime, interpreter.Interpreter) and runtime.wide
+    assert isinstance(runtime, runtimes.Interpreter) and runtime.wide
     monkeypatch.setattr(kind, "matmul", wrong({"float32", "float64"}))
     with pytest.raises(ModelError, match="cannot code"):
         verified.__wrapped__(name)
@@ -313,7 +313,7 @@ def test_other_operations_are_verified_too(monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_threads_change_nothing(threads):
-    program, inputs = interpreter._known_answer(FLOAT64_BOUND, 17, 3)
+    program, inputs = runtimes._known_answer(FLOAT64_BOUND, 17, 3)
     expected, before = IntegerRuntime().run(program, inputs), torch.get_num_threads()
     try:
         torch.set_num_threads(threads)

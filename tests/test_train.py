@@ -261,7 +261,7 @@ def test_training_and_coding_share_one_hyper_decoder():
     network = ImageNetwork(SMALL)
     for gain in network.hyperprior.h_s.gains:
         torch.nn.init.normal_(gain.value, std=0.3)
-    coding = HyperpriorCoding(HyperpriorCoding.from_trained(network.hyperprior))
+    coding = HyperpriorCoding(network.hyperprior.frozen())
     z = torch.randint(-40, 41, (2, 8, 3, 2)).float()
     index = torch.tensor([3, 62])
     mu, t = network.hyperprior.h_s(z, index)

@@ -108,7 +108,7 @@ def freeze_network(
     """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
     network, config = network.cpu().eval(), network.config
     context = {} if config.context is None else {"context": asdict(config.context)}
-    tensors = {f"parse.{n}": a for n, a in entropy_model_of(context).from_trained(network.hyperprior).items()}
+    tensors = {f"parse.{n}": a for n, a in network.hyperprior.frozen().items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
         for key, value in part.state_dict().items():
             tensors[f"{prefix}.{key}"] = value.detach().to(torch.float16).numpy()
