@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .bitstream import LecFile, Metadata, PictureLayout, SetLayout, atomic_write, check_writable
+from .codec.codec import Codec, Items, Part, Region, Target
 from .errors import CorruptFile, InputError, OutputExists
 from .jobs import Job
 from .loaded import Codecs
@@ -26,10 +27,7 @@ from .paths import PICTURES
 if TYPE_CHECKING:
     import numpy as np
 
-    from .codec.image import ImageCodec
-    from .codec.lossless import LosslessCodec
-    from .codec.media import Picture
-    from .codec.sets import SampleSet
+    from .codec.signal import Signal
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
@@ -50,26 +48,21 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: one of quality, bpp, psnr, ssimulacra2, size, and effort, as `ImageCodec.encode` takes them, or no
-    more than effort: without loss. tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output
-    appears; None: only what is coded without loss. force: overwrite. items: in a block of a set. Sets are coded without
-    loss whatever the target.
+    """target: of pictures; sets are coded without loss whatever it is. tile: side of a picture's tiles; items: in a
+    block of a set; None: what suits them. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears;
+    None: only what is coded without loss. force: overwrite.
     """
 
-    target: Mapping[str, Any]
+    target: Target
     tile: int | None = None
     strip: bool = False
     verify: bool | None = None
     force: bool = False
     items: int | None = None
 
-    @property
-    def _lossy(self) -> bool:
-        return bool(set(self.target) - {"effort"})
-
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        by_target = self._lossy and "quality" not in self.target
-        if by_target or job.is_set or not os.path.isfile(job.source):  # a pipe cannot be opened twice
+        alone = self.target.kind not in ("quality", "lossless") or job.is_set
+        if alone or not os.path.isfile(job.source):  # a pipe cannot be opened twice
             return None
         from PIL import Image
 
@@ -81,38 +74,27 @@ class Encoding(_CodecTask):
         except Exception:  # nearly every class, on damaged files; reading it will say what it is
             return None
 
-    def read(self, job: Job) -> Picture | SampleSet:
+    def read(self, job: Job) -> Signal:
+        from .codec.media import load_picture
+        from .codec.sets import load_set
+        from .codec.signal import cut_into
+
         _check_output(job, self.force)
         source = sys.stdin.buffer if job.source == "-" else job.source
-        if job.is_set:
-            from .codec.sets import load_set
-
-            return load_set(source)
-        from .codec.media import load_picture
-
-        picture = load_picture(source)
+        signal = load_set(source) if job.is_set else load_picture(source)
         if self.strip:
-            picture = replace(picture, metadata=_stripped(picture.metadata))
-        return picture
+            signal = replace(signal, metadata=_stripped(signal.metadata))
+        unit = self.items if job.is_set else self.tile
+        return signal if unit is None else cut_into(signal, unit)
 
-    def prepare(self, inputs: Sequence[Picture | SampleSet]) -> None:
-        if _is_set(inputs[0]):
-            self.codecs.prepare_set(inputs[0].samples)
-        else:
-            self._codec(inputs[0])
+    def prepare(self, inputs: Sequence[Signal]) -> None:
+        self.codecs.prepare(inputs[0], self._target(inputs[0]))
 
-    def code(self, inputs: Sequence[Any]) -> list[bytes]:
-        codec: Any = self._codec(inputs[0])
-        if _is_set(inputs[0]):
-            return [codec.encode_set(inputs[0].samples, self.items, verify=False)]  # `finish` does
-        how: Mapping[str, Any] = self.target if self._lossy else {**self.target, "verify": False}  # `finish` does
-        if len(inputs) == 1:
-            picture = inputs[0]
-            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **how)]
-        samples, metadata = [p.samples for p in inputs], [p.metadata for p in inputs]
-        return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **how)
+    def code(self, inputs: Sequence[Signal]) -> list[bytes]:
+        target = self._target(inputs[0])
+        return self.codecs.to_encode(inputs[0], target).encode_signals(inputs, target)  # `finish` verifies
 
-    def finish(self, job: Job, input: Any, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
         if self.verify or (self.verify is None and file.header.lossless):
@@ -126,29 +108,26 @@ class Encoding(_CodecTask):
                 output.write(result)
         return facts, input.notes
 
-    def _codec(self, input: Picture | SampleSet) -> ImageCodec | LosslessCodec:
-        if _is_set(input):
-            return self.codecs.lossless_set(input.samples)
-        return self.codecs.lossy() if self._lossy else self.codecs.lossless(8 * input.samples.itemsize)
+    def _target(self, input: Signal) -> Target:
+        return Target("lossless") if input.layout.lossless_only else self.target
 
 
 @dataclass(frozen=True)
 class Decoding(_CodecTask):
-    """region: x, y, width, height in pixels of a picture; None is all. depth: 8 or 16 bits a sample of a picture; None
-    is the file's. strip: do not write the file's EXIF, XMP and ICC. force: overwrite. items: numbers of items of a set;
-    None is all. opened: files whose headers are read already, by source; they are taken out of it.
+    """part: of each file; None is all. depth: 8 or 16 bits a sample of a picture; None is the file's. strip: do not
+    write the file's EXIF, XMP and ICC. force: overwrite. opened: files whose headers are read already, by source; they
+    are taken out of it.
     """
 
-    region: tuple[int, int, int, int] | None = None
+    part: Part | None = None
     depth: int | None = None
     strip: bool = False
     force: bool = False
-    items: Sequence[int] | None = None
     opened: dict[str, LecFile] = field(default_factory=dict)
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         file = self.opened.get(job.source)
-        if not self._whole or file is None or not isinstance(file.layout, PictureLayout):
+        if self.part is not None or file is None or not isinstance(file.layout, PictureLayout):
             return None
         return replace(file.header, quality=0), file.layout.width * file.layout.height
 
@@ -157,12 +136,12 @@ class Decoding(_CodecTask):
         if job.source != "-":
             self._check_suffix(job, job.is_set)
         file = self.opened.pop(job.source, None) or open_lec(job.source)
-        if self._whole or not os.path.isfile(job.source):  # what is read from a pipe does not come again
+        if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
             file.load()
         is_set = isinstance(file.layout, SetLayout)
-        if not is_set and self.items is not None:
+        if not is_set and isinstance(self.part, Items):
             raise InputError("a picture, not a set of samples: it has no items")
-        if is_set and (self.region is not None or self.depth is not None):
+        if is_set and (isinstance(self.part, Region) or self.depth is not None):
             raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
         if job.source == "-":
             self._check_suffix(job, is_set)
@@ -171,22 +150,18 @@ class Decoding(_CodecTask):
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.named_by(inputs[0].header)
 
-    def code(self, inputs: Sequence[LecFile]) -> list[np.ndarray]:
-        codec: Any = self.codecs.named_by(inputs[0].header)
-        if not self._whole:
-            file = inputs[0]
-            return [codec.decode_items(file, self.items) if self.items else codec.decode_region(file, self.region)]
-        return codec.decode_batch(inputs)
+    def code(self, inputs: Sequence[LecFile]) -> list[Signal]:
+        return self.codecs.named_by(inputs[0].header).decode_files(inputs, self.part)
 
-    def finish(self, job: Job, input: LecFile, result: np.ndarray) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
         facts = {"bytes_in": input.size, **_facts(input)}
         _make_folder(job)
         if isinstance(input.layout, SetLayout):
-            return facts | self._write_set(job, result), ()
+            return facts | self._write_set(job, result.samples), ()
         from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
 
-        samples = result if self.depth is None else fit_depth(result, self.depth)
-        metadata = _stripped(input.metadata) if self.strip else input.metadata
+        samples = result.samples if self.depth is None else fit_depth(result.samples, self.depth)
+        metadata = _stripped(result.metadata) if self.strip else result.metadata
         facts |= {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
         if job.destination is None:
             write_picture(samples, sys.stdout.buffer, metadata=metadata)
@@ -196,10 +171,6 @@ class Decoding(_CodecTask):
         facts["bytes_out"] = os.path.getsize(job.destination)
         lost = metadata_lost(picture_format(job.destination), metadata)
         return facts, (lost,) if lost else ()
-
-    @property
-    def _whole(self) -> bool:
-        return self.region is None and self.items is None
 
     def _check_suffix(self, job: Job, is_set: bool) -> None:
         """Refuse an output in whose format a picture, or a set, cannot be written."""
@@ -215,7 +186,7 @@ class Decoding(_CodecTask):
 
     def _one_picture(self, job: Job) -> bool:
         """Whether one item of a set is wanted, as a picture."""
-        single = self.items is not None and len(self.items) == 1
+        single = isinstance(self.part, Items) and len(self.part.numbers) == 1
         return single and job.destination is not None and job.destination.suffix.lower() in PICTURES
 
     def _write_set(self, job: Job, samples: np.ndarray) -> dict[str, Any]:
@@ -228,7 +199,8 @@ class Decoding(_CodecTask):
             sys.stdout.buffer.flush()
             return facts
         if job.pictures:
-            size = write_item_pictures(samples, job.destination, self.items, overwrite=self.force)
+            numbers = self.part.numbers if isinstance(self.part, Items) else None
+            size = write_item_pictures(samples, job.destination, numbers, overwrite=self.force)
             return facts | {"bytes_out": size}
         if self._one_picture(job):
             from .codec.media_write import write_picture
@@ -287,10 +259,6 @@ def _facts(file: LecFile) -> dict[str, Any]:
     return {**{name: fields[name] for name in names if name in fields}, **file.header.facts(file.size)}
 
 
-def _is_set(input: Picture | SampleSet) -> bool:
-    return not hasattr(input, "metadata")
-
-
 def _stripped(metadata: Metadata) -> Metadata:
     """Without what a file can do without; the code points say what the samples mean, and stay."""
     return replace(metadata, icc=b"", exif=b"", xmp=b"")
@@ -312,7 +280,7 @@ def _make_folder(job: Job) -> None:
         os.makedirs(job.destination.parent, exist_ok=True)
 
 
-def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, file: LecFile) -> float | None:
+def _verified(codec: Codec, samples: np.ndarray, file: LecFile) -> float | None:
     """Decode what was encoded -> its PSNR in dB (None: equal). Raises CorruptFile unless it comes back in its shape
     and depth, with its latents (the codec's digests say so) and with its alpha bit for bit; without loss with
     every sample.
