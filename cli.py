@@ -33,9 +33,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP, SetLayout
+from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
 from .cli_eval import eval_app
 from .codec.codec import EFFORTS, RATES, Conflict, Items, Part, Region, Target
+from .codec.medium import MEDIA, SET, medium_of
 from .console import (
     Report,
     complain,
@@ -56,7 +57,7 @@ from .errors import ModelWarning
 from .jobs import Job, Task, cores, promptly_interrupted, run
 from .loaded import Codecs, NoCodec
 from .options import SETTINGS, Device, Force, Quiet
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_set_name, plan
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
@@ -267,15 +268,16 @@ def encode_command(
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     inputs = collect(pictures, PICTURES, recursive, folders=as_set)
-    inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
-    first = next((shown(i.source) for i in inputs if i.is_set), None)
+    inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
+    first = next((shown(i.source) for i in inputs if i.medium is SET), None)
     if first is not None and (asked or tile is not None):
         options = f"{_options(*RATES, 'tile', 'effort')} do not go with it"
         raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
-    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force, block)
+    units = {"image": tile, "set": block}
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -317,10 +319,9 @@ def decode_command(
         part = Items(tuple(_numbers(item)))
     found = collect(files, LEC, recursive)
     headers = opened(i.source for i in found)
-    sets = {source for source, file in headers.items() if isinstance(file.layout, SetLayout)}
-    inputs = [replace(i, is_set=i.source in sets) for i in found]
-    if len(inputs) == 1 and inputs[0].is_set and output and is_folder(output) and not (recursive or stdout):
-        todo = [Job(inputs[0].source, Path(output), is_set=True, pictures=True)]
+    inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
+    if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
+        todo = [Job(inputs[0].source, Path(output), medium=SET, folder=True)]
     else:
         todo = plan(inputs, output, stdout, decoded_name, recursive)
     task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)

@@ -12,17 +12,17 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .bitstream import LecFile, Metadata, PictureLayout, SetLayout, atomic_write, check_writable
+from .bitstream import LecFile, Metadata, atomic_write, check_writable
 from .codec.codec import Codec, Items, Part, Region, Target
+from .codec.medium import MEDIA, PICTURE, SET, Medium
 from .errors import CorruptFile, InputError, OutputExists
 from .jobs import Job
 from .loaded import Codecs
-from .paths import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,44 +48,33 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: of pictures; sets are coded without loss whatever it is. tile: side of a picture's tiles; items: in a
-    block of a set; None: what suits them. strip: leave EXIF, XMP and ICC out. verify: decode before the output appears;
-    None: only what is coded without loss. force: overwrite.
+    """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
+    of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
+    decode before the output appears; None: only what is coded without loss. force: overwrite.
     """
 
     target: Target
-    tile: int | None = None
+    units: Mapping[str, int | None] = field(default_factory=dict)
     strip: bool = False
     verify: bool | None = None
     force: bool = False
-    items: int | None = None
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        alone = self.target.kind not in ("quality", "lossless") or job.is_set
-        if alone or not os.path.isfile(job.source):  # a pipe cannot be opened twice
-            return None
-        from PIL import Image
-
-        from .codec.media import READABLE
-
-        try:
-            with Image.open(job.source, formats=READABLE) as image:
-                return (image.size, image.mode), image.width * image.height
-        except Exception:  # nearly every class, on damaged files; reading it will say what it is
-            return None
+        if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
+            return None  # a pipe cannot be opened twice
+        return job.medium.peek(job.source)
 
     def read(self, job: Job) -> Signal:
-        from .codec.media import load_picture
-        from .codec.sets import load_set
-        from .codec.signal import cut_into
-
         _check_output(job, self.force)
-        source = sys.stdin.buffer if job.source == "-" else job.source
-        signal = load_set(source) if job.is_set else load_picture(source)
+        signal = job.medium.read(sys.stdin.buffer if job.source == "-" else job.source)
         if self.strip:
             signal = replace(signal, metadata=_stripped(signal.metadata))
-        unit = self.items if job.is_set else self.tile
-        return signal if unit is None else cut_into(signal, unit)
+        unit = self.units.get(job.medium.name)
+        if unit is None:
+            return signal
+        from .codec.signal import cut_into
+
+        return cut_into(signal, unit)
 
     def prepare(self, inputs: Sequence[Signal]) -> None:
         self.codecs.prepare(inputs[0], self._target(inputs[0]))
@@ -127,24 +116,24 @@ class Decoding(_CodecTask):
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         file = self.opened.get(job.source)
-        if self.part is not None or file is None or not isinstance(file.layout, PictureLayout):
+        if self.part is not None or file is None or not MEDIA[file.layout.name].together:
             return None
-        return replace(file.header, quality=0), file.layout.width * file.layout.height
+        return replace(file.header, quality=0), file.layout.pixels
 
     def read(self, job: Job) -> LecFile:
         _check_output(job, self.force)
         if job.source != "-":
-            self._check_suffix(job, job.is_set)
+            self._check_suffix(job, job.medium)
         file = self.opened.pop(job.source, None) or open_lec(job.source)
         if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
             file.load()
-        is_set = isinstance(file.layout, SetLayout)
-        if not is_set and isinstance(self.part, Items):
+        medium = MEDIA[file.layout.name]
+        if medium is not SET and isinstance(self.part, Items):
             raise InputError("a picture, not a set of samples: it has no items")
-        if is_set and (isinstance(self.part, Region) or self.depth is not None):
+        if medium is not PICTURE and (isinstance(self.part, Region) or self.depth is not None):
             raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
         if job.source == "-":
-            self._check_suffix(job, is_set)
+            self._check_suffix(job, medium)
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
@@ -154,61 +143,25 @@ class Decoding(_CodecTask):
         return self.codecs.named_by(inputs[0].header).decode_files(inputs, self.part)
 
     def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
-        facts = {"bytes_in": input.size, **_facts(input)}
+        if self.depth is not None:
+            from .codec.media_write import fit_depth
+
+            result = replace(result, samples=fit_depth(result.samples, self.depth))
+        if self.strip:
+            result = replace(result, metadata=_stripped(result.metadata))
         _make_folder(job)
-        if isinstance(input.layout, SetLayout):
-            return facts | self._write_set(job, result.samples), ()
-        from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
-
-        samples = result.samples if self.depth is None else fit_depth(result.samples, self.depth)
-        metadata = _stripped(result.metadata) if self.strip else result.metadata
-        facts |= {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
+        destination = sys.stdout.buffer if job.destination is None else job.destination
+        written, notes = MEDIA[input.layout.name].write(
+            result, destination, self.part, folder=job.folder, overwrite=self.force
+        )
         if job.destination is None:
-            write_picture(samples, sys.stdout.buffer, metadata=metadata)
             sys.stdout.buffer.flush()
-            return facts, ()
-        write_picture(samples, job.destination, overwrite=self.force, metadata=metadata)
-        facts["bytes_out"] = os.path.getsize(job.destination)
-        lost = metadata_lost(picture_format(job.destination), metadata)
-        return facts, (lost,) if lost else ()
+        return {"bytes_in": input.size, **_facts(input)} | written, notes
 
-    def _check_suffix(self, job: Job, is_set: bool) -> None:
-        """Refuse an output in whose format a picture, or a set, cannot be written."""
-        from .codec.media_write import picture_format
-        from .codec.sets_write import check_set_output
-
-        if job.destination is None or job.pictures:
-            return
-        if is_set and not self._one_picture(job):
-            check_set_output(job.destination)
-        else:
-            picture_format(job.destination)
-
-    def _one_picture(self, job: Job) -> bool:
-        """Whether one item of a set is wanted, as a picture."""
-        single = isinstance(self.part, Items) and len(self.part.numbers) == 1
-        return single and job.destination is not None and job.destination.suffix.lower() in PICTURES
-
-    def _write_set(self, job: Job, samples: np.ndarray) -> dict[str, Any]:
-        """Write all items or those that were asked for -> what there is to say of it."""
-        from .codec.sets_write import as_picture, write_item_pictures, write_set
-
-        facts: dict[str, Any] = {"items": len(samples)}
-        if job.destination is None:
-            write_set(samples, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-            return facts
-        if job.pictures:
-            numbers = self.part.numbers if isinstance(self.part, Items) else None
-            size = write_item_pictures(samples, job.destination, numbers, overwrite=self.force)
-            return facts | {"bytes_out": size}
-        if self._one_picture(job):
-            from .codec.media_write import write_picture
-
-            write_picture(as_picture(samples[0]), job.destination, overwrite=self.force)
-        else:
-            write_set(samples, job.destination, overwrite=self.force)
-        return facts | {"bytes_out": os.path.getsize(job.destination)}
+    def _check_suffix(self, job: Job, medium: Medium) -> None:
+        """Refuse an output in whose format the medium cannot be written."""
+        if job.destination is not None and not job.folder:
+            medium.check_output(job.destination, self.part)
 
 
 @dataclass(frozen=True)
@@ -266,7 +219,7 @@ def _stripped(metadata: Metadata) -> Metadata:
 
 def _check_output(job: Job, force: bool) -> None:
     """Refuse an output that cannot be written, or that is the input."""
-    if job.destination is None or job.pictures:  # a folder: its pictures are looked at when it is written
+    if job.destination is None or job.folder:  # a folder: its pictures are looked at when it is written
         return
     with suppress(FileNotFoundError):
         if job.source != "-" and os.path.samefile(job.source, job.destination):
@@ -276,7 +229,7 @@ def _check_output(job: Job, force: bool) -> None:
 
 
 def _make_folder(job: Job) -> None:
-    if job.makes_folders and job.destination is not None and not job.pictures:
+    if job.makes_folders and job.destination is not None and not job.folder:
         os.makedirs(job.destination.parent, exist_ok=True)
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -37,7 +37,7 @@ from . import deep, tiff
 from .media_metadata import metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
-__all__ = ["load_picture", "picture_of", "read_picture", "samples_of"]
+__all__ = ["load_picture", "peek_picture", "picture_of", "read_picture", "samples_of"]
 
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
@@ -70,6 +70,17 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Signal:
             samples, found, notes = _load(file, head)
         metadata, orientation, more = metadata_of(samples=samples, **found)
         return picture_signal(upright(samples, orientation), metadata, file_bytes=file_bytes, notes=(*notes, *more))
+
+
+def peek_picture(path: str) -> tuple[Hashable, int] | None:
+    """What pictures must have in common to be coded together, size and mode, and how many pixels there are; None for
+    what cannot be opened. Pixels are not read.
+    """
+    try:
+        with Image.open(path, formats=READABLE) as image:
+            return (image.size, image.mode), image.width * image.height
+    except Exception:  # nearly every class, on damaged files; reading it will say what it is
+        return None
 
 
 def picture_of(image: Image.Image) -> Signal:
