@@ -142,10 +142,13 @@ def encode(
 
     from .bitstream import Metadata
     from .codec import media
+    from .codec.choice import codec_for
+    from .codec.codec import Target
+    from .codec.signal import picture_signal
     from .errors import InputError
 
-    if lossless and any(value is not None for value in (quality, bpp, psnr, ssimulacra2, size)):
-        raise InputError("lossless keeps every sample: quality, bpp, psnr, ssimulacra2 and size do not go with it")
+    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
+    target = Target.of(wanted, lossless=lossless, effort=effort)
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture
@@ -157,18 +160,8 @@ def encode(
         samples, metadata = loaded.samples, loaded.metadata
     if strip:
         metadata = Metadata(primaries=metadata.primaries, transfer=metadata.transfer)
-    if lossless:
-        from .codec.choice import lossless_for_pictures
-
-        bits = 8 * getattr(samples, "itemsize", 1)
-        exact = lossless_for_pictures(bits, device, model=model)
-        return exact.encode(samples, tile=tile, metadata=metadata, effort=effort)
-    from .codec.image import ImageCodec
-    from .codec.registry import load
-
-    codec = load(device=device, model=model, of=ImageCodec)
-    targets = {"bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
-    return codec.encode(samples, quality, **targets, tile=tile, metadata=metadata, effort=effort)
+    signal = picture_signal(samples, metadata, tile)
+    return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
 
 
 def encode_set(
@@ -194,13 +187,16 @@ def encode_set(
     >>> decode(data).shape, decode(data, items=[7]).tolist()
     ((10, 2, 3), [[[42, 43, 44], [45, 46, 47]]])
     """
-    from .codec.choice import lossless_for_set
+    from .codec.choice import codec_for
+    from .codec.codec import Target
+    from .codec.signal import set_signal
 
     if isinstance(samples, (str, os.PathLike)):
         from .codec.sets import load_set
 
         samples = load_set(samples).samples
-    return lossless_for_set(samples, device, model=model).encode_set(samples, items)
+    signal, target = set_signal(samples, items), Target("lossless")
+    return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
 
 
 def decode(
@@ -226,7 +222,6 @@ def decode(
     ((5, 7), (2, 4))
     """
     from .bitstream import LecFile
-    from .codec.lossless import LosslessCodec
     from .codec.registry import load_for
     from .errors import InputError
 
@@ -238,8 +233,6 @@ def decode(
         return codec.decode(file) if region is None else codec.decode_region(file, region)
     if region is not None:
         raise InputError("a region is of a picture, items are of a set: ask for one of them")
-    if not isinstance(codec, LosslessCodec):
-        raise InputError("a picture, not a set of samples: it has no items")
     return codec.decode_items(file, items)
 
 

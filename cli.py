@@ -33,8 +33,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP, SetLayout
+from .bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
 from .cli_eval import eval_app
+from .codec.codec import EFFORTS, RATES, Conflict, Items, Part, Region, Target
+from .codec.medium import MEDIA, SET, medium_of
 from .console import (
     Report,
     complain,
@@ -55,7 +57,7 @@ from .errors import ModelWarning
 from .jobs import Job, Task, cores, promptly_interrupted, run
 from .loaded import Codecs, NoCodec
 from .options import SETTINGS, Device, Force, Quiet
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_set_name, plan
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
@@ -261,27 +263,21 @@ def encode_command(
     """Compress pictures and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
     limit = None if size is None else _bytes(size)
     wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
-    target = {name: value for name, value in wanted.items() if value is not None}
-    if len(target) > 1:
-        raise typer.BadParameter("-q, --bpp, --psnr, --ssimulacra2 and --size exclude each other")
+    target = _target(wanted, lossless, effort)
+    asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     inputs = collect(pictures, PICTURES, recursive, folders=as_set)
-    inputs = [replace(i, is_set=as_set or is_set_name(i.source)) for i in inputs]
-    if lossless and target:
-        options = "-q, --bpp, --psnr, --ssimulacra2 and --size do not go with it"
-        raise typer.BadParameter(f"--lossless keeps every sample: {options}")
-    first = next((shown(i.source) for i in inputs if i.is_set), None)
-    if first is not None and (target or tile is not None or effort is not None):
-        options = "-q, --bpp, --psnr, --ssimulacra2, --size, --tile and --effort do not go with it"
+    inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
+    first = next((shown(i.source) for i in inputs if i.medium is SET), None)
+    if first is not None and (asked or tile is not None):
+        options = f"{_options(*RATES, 'tile', 'effort')} do not go with it"
         raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
-    target = {} if lossless else target or {"quality": 60.0}
-    if effort is not None:
-        target["effort"] = effort
-    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, tile, strip, verify, force, block)
+    units = {"image": tile, "set": block}
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -316,19 +312,19 @@ def decode_command(
     A set becomes what the suffix of -o says: .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
     each item.
     """
-    box = None if region is None else _box(region)
-    if box is not None and item:
+    part: Part | None = None if region is None else _region(region)
+    if part is not None and item:
         raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
-    numbers = _numbers(item) if item else None
+    if item:
+        part = Items(tuple(_numbers(item)))
     found = collect(files, LEC, recursive)
     headers = opened(i.source for i in found)
-    sets = {source for source, file in headers.items() if isinstance(file.layout, SetLayout)}
-    inputs = [replace(i, is_set=i.source in sets) for i in found]
-    if len(inputs) == 1 and inputs[0].is_set and output and is_folder(output) and not (recursive or stdout):
-        todo = [Job(inputs[0].source, Path(output), is_set=True, pictures=True)]
+    inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
+    if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
+        todo = [Job(inputs[0].source, Path(output), medium=SET, folder=True)]
     else:
         todo = plan(inputs, output, stdout, decoded_name, recursive)
-    task = Decoding(Codecs(model, device, _workers(jobs, todo)), box, depth, strip, force, numbers, headers)
+    task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -534,12 +530,28 @@ def _bytes(text: str) -> int:
     return size
 
 
-def _box(text: str) -> tuple[int, int, int, int]:
+def _target(wanted: Mapping[str, float | None], lossless: bool, effort: int | None) -> Target:
+    """The target that the options ask for."""
+    try:
+        return Target.of(wanted, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
+    except Conflict:
+        options = _options(*RATES)
+        if lossless:
+            raise typer.BadParameter(f"--lossless keeps every sample: {options} do not go with it") from None
+        raise typer.BadParameter(f"{options} exclude each other") from None
+
+
+def _options(*names: str) -> str:
+    """`-q, --bpp and --size`"""
+    options = ["-q" if name == "quality" else f"--{name}" for name in names]
+    return f"{', '.join(options[:-1])} and {options[-1]}"
+
+
+def _region(text: str) -> Region:
     """X,Y,WIDTH,HEIGHT, the last two above 0."""
     if not re.fullmatch(r"\d{1,9},\d{1,9},0*[1-9]\d{0,8},0*[1-9]\d{0,8}", text, re.A):
         raise typer.BadParameter(f"--region {text}: expected X,Y,WIDTH,HEIGHT in pixels")
-    x, y, width, height = map(int, text.split(","))
-    return x, y, width, height
+    return Region(*map(int, text.split(",")))
 
 
 def _numbers(texts: Sequence[str]) -> list[int]:

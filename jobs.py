@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .bitstream.atomic import discard_temporaries
+from .codec.medium import PICTURE, Medium
 
 __all__ = ["Job", "Record", "Task", "cores", "expected", "promptly_interrupted", "run"]
 
@@ -41,16 +42,16 @@ class Job:
 
     source: a path, or "-" for standard input. destination: a path; None is standard output (or no output at all).
     makes_folders: the destination's folder is made when it is needed. error: why the job cannot be done, if that is
-    known before any work. is_set: the input is (or, decoded, becomes) a set of samples. pictures: a set is written as
-    pictures into the destination, a folder.
+    known before any work. medium: of the input, or of what it is decoded to. folder: the destination is one, with a
+    file for each item.
     """
 
     source: str
     destination: Path | None = None
     makes_folders: bool = False
     error: OSError | None = None
-    is_set: bool = False
-    pictures: bool = False
+    medium: Medium = PICTURE
+    folder: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The codecs of a run: each loaded once, by the first thread that needs it, and shared by all.
 
-    option --model, header, samples -> Codecs -> ImageCodec or LosslessCodec
+    option --model, header, signal and target -> Codecs -> Codec
 
 Heavy modules are imported where they are first needed. What needs no model needs no torch either.
 """
@@ -12,13 +12,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .bitstream import LOSSLESS, NO_DIGEST, Header
+from .bitstream import LOSSLESS, NO_DIGEST, Header, SetLayout
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from .codec.image import ImageCodec
-    from .codec.lossless import LosslessCodec
+    from .codec.codec import Codec, Target
+    from .codec.signal import Signal
 
 __all__ = ["Codecs", "NoCodec"]
 
@@ -34,52 +32,39 @@ class Codecs:
     model: str | None = None
     device: str = "cpu"
     workers: int = 1
-    _loaded: dict[Hashable, ImageCodec | LosslessCodec] = field(default_factory=dict)
+    _loaded: dict[Hashable, Codec] = field(default_factory=dict)
     _share: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def lossy(self) -> ImageCodec:
-        """The image codec of the model that the user asked for, or else of the best one. Raises NoCodec."""
-        from .codec.image import ImageCodec
-        from .codec.registry import load
-
-        codec = self._users("lossy", lambda: load(device=self.device, model=self.model, of=ImageCodec))
-        assert isinstance(codec, ImageCodec)
-        return codec
-
-    def lossless(self, bit_depth: int) -> LosslessCodec:
-        """The codec without loss for pictures of 8 or 16 bits. Raises NoCodec."""
-        from .codec.choice import lossless_for_pictures
-        from .codec.lossless import LosslessCodec
-
-        codec = self._users(
-            ("lossless", bit_depth), lambda: lossless_for_pictures(bit_depth, self.device, model=self.model)
-        )
-        assert isinstance(codec, LosslessCodec)
-        return codec
-
-    def lossless_set(self, samples: np.ndarray) -> LosslessCodec:
-        """The codec for a set [N, ...]: the user's model, or what codes it best. Raises NoCodec for the user's model,
-        InputError (no set).
+    def to_encode(self, signal: Signal, target: Target) -> Codec:
+        """The codec that encodes a signal: that of the user's model, or what suits the signal best. Raises NoCodec for
+        the model or the device that the user asked for, otherwise as `choice.codec_for`.
         """
-        from .codec.choice import lossless_for_set
+        from .codec.choice import codec_for
 
-        if self.model is not None:
-            return self.lossless(8 * samples.itemsize)
-        codec = lossless_for_set(samples, self.device)
-        self._limit_threads(codec)
-        return codec
+        def load() -> Codec:
+            return codec_for(signal, target, self.device, model=self.model)
 
-    def prepare_set(self, samples: np.ndarray) -> None:
-        """Load what `lossless_set` chooses from. Raises as it does."""
+        if self._depends(signal) and target.lossless:
+            codec = load()
+            self._limit_threads(codec)
+            return codec
+        return self._users(("lossless", 8 * signal.samples.itemsize) if target.lossless else "lossy", load)
+
+    def prepare(self, signal: Signal, target: Target) -> None:
+        """Load what `to_encode` chooses from. Raises as it does."""
         from .codec.choice import circuits_for
 
-        if self.model is not None:
-            self.lossless_set(samples)
+        if self._depends(signal) and target.lossless:
+            circuits_for(signal.samples, self.device)
         else:
-            circuits_for(samples, self.device)
+            self.to_encode(signal, target)
 
-    def named_by(self, header: Header) -> ImageCodec | LosslessCodec:
+    def _depends(self, signal: Signal) -> bool:
+        """Whether the best codec depends on the very samples."""
+        return self.model is None and isinstance(signal.layout, SetLayout)
+
+    def named_by(self, header: Header) -> Codec:
         """The codec that a file needs. Raises NoCodec for the user's model, otherwise UnknownModel, ModelError."""
         from .codec.registry import find_by_digest, load_for
 
@@ -90,23 +75,23 @@ class Codecs:
         path = str(find_by_digest(header.parse_digest, header.synthesis_digest).path)
         return self._load(path, lambda: load_for(header, self.device, model=path))
 
-    def _users(self, key: Hashable, load: Callable[[], ImageCodec | LosslessCodec]) -> ImageCodec | LosslessCodec:
+    def _users(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
         """What comes from the user's model or device, so that no other input could be done either."""
         try:
             return self._load(key, load)
         except (OSError, RuntimeError) as error:
             raise NoCodec(self.model or "model") from error
 
-    def _load(self, key: Hashable, load: Callable[[], ImageCodec | LosslessCodec]) -> ImageCodec | LosslessCodec:
+    def _load(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load()
             self._limit_threads(self._loaded[key])
             return self._loaded[key]
 
-    def _limit_threads(self, codec: ImageCodec | LosslessCodec) -> None:
+    def _limit_threads(self, codec: Codec) -> None:
         """Give the thread that calls its share of torch's threads, if the codec uses torch."""
-        if self.workers == 1 or getattr(codec, "coder", codec) is None:
+        if self.workers == 1 or not codec.uses_torch:
             return
         import torch
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import typer
 
+from .codec.medium import PICTURE, Medium
 from .codec.picture_files import PICTURES, walk
 from .console import one_sentence
 from .errors import InputError, OutputExists
@@ -31,32 +32,22 @@ __all__ = [
     "decoded_name",
     "encoded_name",
     "is_folder",
-    "is_set_name",
     "plan",
 ]
 
 LEC = frozenset({".lec"})
-SETS = (".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz")
-"""How the names of files end that hold sets of samples."""
-_ARRAY = ".npz:"
-"""Stands between the name of a file and that of one of its arrays."""
 
 
 @dataclass(frozen=True)
 class Input:
     """source: a path, or "-". below: its path below the folder that was named, or its name alone; that is where its
-    output goes below `-o DIR/`. error: why it cannot be read, if that is known. is_set: see `Job`.
+    output goes below `-o DIR/`. error: why it cannot be read, if that is known. medium: see `Job`.
     """
 
     source: str
     below: str
     error: OSError | None = None
-    is_set: bool = False
-
-
-def is_set_name(name: str) -> bool:
-    """Whether a name is that of a set of samples: x.npy, x.npz, x.npz:array, x.idx, x-ubyte, the last two also .gz"""
-    return name.lower().endswith(SETS) or _ARRAY in name.lower()
+    medium: Medium = PICTURE
 
 
 def is_folder(path: str) -> bool:
@@ -64,23 +55,18 @@ def is_folder(path: str) -> bool:
     return path.endswith(("/", os.sep)) or os.path.isdir(path)
 
 
-def encoded_name(name: str, is_set: bool = False) -> str:
+def encoded_name(name: str, medium: Medium = PICTURE) -> str:
     """photo.png -> photo.png.lec, x.npz:train -> x.npz.train.lec"""
-    at = name.lower().find(_ARRAY)
-    return (name if at < 0 else f"{name[: at + 4]}.{name[at + 5 :]}") + ".lec"
+    at = name.lower().find(medium.within) if medium.within else -1
+    if at >= 0:
+        end = at + len(medium.within)
+        name = f"{name[: end - 1]}.{name[end:]}"
+    return name + ".lec"
 
 
-def decoded_name(name: str, is_set: bool = False) -> str:
+def decoded_name(name: str, medium: Medium = PICTURE) -> str:
     """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set"""
-    stem = name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name
-    if is_set:
-        for ending in (".gz", ".idx", ".npz", ".npy"):
-            stem = stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
-        return stem + ".npy"
-    base, suffix = os.path.splitext(stem)
-    if suffix.lower() == ".png":
-        return stem
-    return (base if suffix.lower() in PICTURES else stem) + ".png"
+    return medium.back(name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name)
 
 
 def collect(
@@ -118,10 +104,10 @@ def plan(
     inputs: Sequence[Input],
     output: str | None,
     stdout: bool,
-    rename: Callable[[str, bool], str],
+    rename: Callable[[str, Medium], str],
     recursive: bool = False,
 ) -> list[Job]:
-    """Each input with its output. rename: an input's file name, and whether it is a set -> the output's.
+    """Each input with its output. rename: an input's file name and its medium -> the output's name.
 
     Of two inputs with one output the second gets an error. Raises typer.BadParameter for options that do not go
     together.
@@ -136,21 +122,21 @@ def plan(
             raise typer.BadParameter("a pipe takes the output of one input only")
         if sys.stdout.isatty():
             raise typer.BadParameter("binary data is not written to a terminal; use -o FILE or a pipe")
-        return [Job(input.source, None, error=input.error, is_set=input.is_set) for input in inputs]
+        return [Job(input.source, None, error=input.error, medium=input.medium) for input in inputs]
     if output is None:
         return _apart(
             Job(
                 i.source,
-                Path(os.path.dirname(i.source), rename(os.path.basename(i.source), i.is_set)),
+                Path(os.path.dirname(i.source), rename(os.path.basename(i.source), i.medium)),
                 error=i.error,
-                is_set=i.is_set,
+                medium=i.medium,
             )
             for i in inputs
         )
     if not recursive and not is_folder(output):
         if len(inputs) > 1:
             raise typer.BadParameter("-o FILE goes with one input; end it with / for a folder")
-        return [Job(inputs[0].source, Path(output), error=inputs[0].error, is_set=inputs[0].is_set)]
+        return [Job(inputs[0].source, Path(output), error=inputs[0].error, medium=inputs[0].medium)]
     if from_stdin:
         raise typer.BadParameter("standard input has no name: give -o a file, not a folder")
     with one_sentence(output):
@@ -158,10 +144,10 @@ def plan(
     return _apart(
         Job(
             input.source,
-            Path(output, os.path.dirname(input.below), rename(os.path.basename(input.below), input.is_set)),
+            Path(output, os.path.dirname(input.below), rename(os.path.basename(input.below), input.medium)),
             makes_folders=True,
             error=input.error,
-            is_set=input.is_set,
+            medium=input.medium,
         )
         for input in inputs
     )

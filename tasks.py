@@ -17,19 +17,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .bitstream import LecFile, Metadata, PictureLayout, SetLayout, atomic_write, check_writable
+from .bitstream import LecFile, Metadata, atomic_write, check_writable
+from .codec.codec import Codec, Items, Part, Region, Target
+from .codec.medium import MEDIA, PICTURE, SET, Medium
 from .errors import CorruptFile, InputError, OutputExists
 from .jobs import Job
 from .loaded import Codecs
-from .paths import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .codec.image import ImageCodec
-    from .codec.lossless import LosslessCodec
-    from .codec.media import Picture
-    from .codec.sets import SampleSet
+    from .codec.signal import Signal
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
@@ -50,69 +48,42 @@ class _CodecTask:
 
 @dataclass(frozen=True)
 class Encoding(_CodecTask):
-    """target: one of quality, bpp, psnr, ssimulacra2, size, and effort, as `ImageCodec.encode` takes them, or no
-    more than effort: without loss. tile: as there. strip: leave EXIF, XMP and ICC out. verify: decode before the output
-    appears; None: only what is coded without loss. force: overwrite. items: in a block of a set. Sets are coded without
-    loss whatever the target.
+    """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
+    of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
+    decode before the output appears; None: only what is coded without loss. force: overwrite.
     """
 
-    target: Mapping[str, Any]
-    tile: int | None = None
+    target: Target
+    units: Mapping[str, int | None] = field(default_factory=dict)
     strip: bool = False
     verify: bool | None = None
     force: bool = False
-    items: int | None = None
-
-    @property
-    def _lossy(self) -> bool:
-        return bool(set(self.target) - {"effort"})
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
-        by_target = self._lossy and "quality" not in self.target
-        if by_target or job.is_set or not os.path.isfile(job.source):  # a pipe cannot be opened twice
-            return None
-        from PIL import Image
+        if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
+            return None  # a pipe cannot be opened twice
+        return job.medium.peek(job.source)
 
-        from .codec.media import READABLE
-
-        try:
-            with Image.open(job.source, formats=READABLE) as image:
-                return (image.size, image.mode), image.width * image.height
-        except Exception:  # nearly every class, on damaged files; reading it will say what it is
-            return None
-
-    def read(self, job: Job) -> Picture | SampleSet:
+    def read(self, job: Job) -> Signal:
         _check_output(job, self.force)
-        source = sys.stdin.buffer if job.source == "-" else job.source
-        if job.is_set:
-            from .codec.sets import load_set
-
-            return load_set(source)
-        from .codec.media import load_picture
-
-        picture = load_picture(source)
+        signal = job.medium.read(sys.stdin.buffer if job.source == "-" else job.source)
         if self.strip:
-            picture = replace(picture, metadata=_stripped(picture.metadata))
-        return picture
+            signal = replace(signal, metadata=_stripped(signal.metadata))
+        unit = self.units.get(job.medium.name)
+        if unit is None:
+            return signal
+        from .codec.signal import cut_into
 
-    def prepare(self, inputs: Sequence[Picture | SampleSet]) -> None:
-        if _is_set(inputs[0]):
-            self.codecs.prepare_set(inputs[0].samples)
-        else:
-            self._codec(inputs[0])
+        return cut_into(signal, unit)
 
-    def code(self, inputs: Sequence[Any]) -> list[bytes]:
-        codec: Any = self._codec(inputs[0])
-        if _is_set(inputs[0]):
-            return [codec.encode_set(inputs[0].samples, self.items, verify=False)]  # `finish` does
-        how: Mapping[str, Any] = self.target if self._lossy else {**self.target, "verify": False}  # `finish` does
-        if len(inputs) == 1:
-            picture = inputs[0]
-            return [codec.encode(picture.samples, tile=self.tile, metadata=picture.metadata, **how)]
-        samples, metadata = [p.samples for p in inputs], [p.metadata for p in inputs]
-        return codec.encode_batch(samples, tile=self.tile, metadata=metadata, **how)
+    def prepare(self, inputs: Sequence[Signal]) -> None:
+        self.codecs.prepare(inputs[0], self._target(inputs[0]))
 
-    def finish(self, job: Job, input: Any, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def code(self, inputs: Sequence[Signal]) -> list[bytes]:
+        target = self._target(inputs[0])
+        return self.codecs.to_encode(inputs[0], target).encode_signals(inputs, target)  # `finish` verifies
+
+    def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
         if self.verify or (self.verify is None and file.header.lossless):
@@ -126,117 +97,71 @@ class Encoding(_CodecTask):
                 output.write(result)
         return facts, input.notes
 
-    def _codec(self, input: Picture | SampleSet) -> ImageCodec | LosslessCodec:
-        if _is_set(input):
-            return self.codecs.lossless_set(input.samples)
-        return self.codecs.lossy() if self._lossy else self.codecs.lossless(8 * input.samples.itemsize)
+    def _target(self, input: Signal) -> Target:
+        return Target("lossless") if input.layout.lossless_only else self.target
 
 
 @dataclass(frozen=True)
 class Decoding(_CodecTask):
-    """region: x, y, width, height in pixels of a picture; None is all. depth: 8 or 16 bits a sample of a picture; None
-    is the file's. strip: do not write the file's EXIF, XMP and ICC. force: overwrite. items: numbers of items of a set;
-    None is all. opened: files whose headers are read already, by source; they are taken out of it.
+    """part: of each file; None is all. depth: 8 or 16 bits a sample of a picture; None is the file's. strip: do not
+    write the file's EXIF, XMP and ICC. force: overwrite. opened: files whose headers are read already, by source; they
+    are taken out of it.
     """
 
-    region: tuple[int, int, int, int] | None = None
+    part: Part | None = None
     depth: int | None = None
     strip: bool = False
     force: bool = False
-    items: Sequence[int] | None = None
     opened: dict[str, LecFile] = field(default_factory=dict)
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         file = self.opened.get(job.source)
-        if not self._whole or file is None or not isinstance(file.layout, PictureLayout):
+        if self.part is not None or file is None or not MEDIA[file.layout.name].together:
             return None
-        return replace(file.header, quality=0), file.layout.width * file.layout.height
+        return replace(file.header, quality=0), file.layout.pixels
 
     def read(self, job: Job) -> LecFile:
         _check_output(job, self.force)
         if job.source != "-":
-            self._check_suffix(job, job.is_set)
+            self._check_suffix(job, job.medium)
         file = self.opened.pop(job.source, None) or open_lec(job.source)
-        if self._whole or not os.path.isfile(job.source):  # what is read from a pipe does not come again
+        if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
             file.load()
-        is_set = isinstance(file.layout, SetLayout)
-        if not is_set and self.items is not None:
+        medium = MEDIA[file.layout.name]
+        if medium is not SET and isinstance(self.part, Items):
             raise InputError("a picture, not a set of samples: it has no items")
-        if is_set and (self.region is not None or self.depth is not None):
+        if medium is not PICTURE and (isinstance(self.part, Region) or self.depth is not None):
             raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
         if job.source == "-":
-            self._check_suffix(job, is_set)
+            self._check_suffix(job, medium)
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.named_by(inputs[0].header)
 
-    def code(self, inputs: Sequence[LecFile]) -> list[np.ndarray]:
-        codec: Any = self.codecs.named_by(inputs[0].header)
-        if not self._whole:
-            file = inputs[0]
-            return [codec.decode_items(file, self.items) if self.items else codec.decode_region(file, self.region)]
-        return codec.decode_batch(inputs)
+    def code(self, inputs: Sequence[LecFile]) -> list[Signal]:
+        return self.codecs.named_by(inputs[0].header).decode_files(inputs, self.part)
 
-    def finish(self, job: Job, input: LecFile, result: np.ndarray) -> tuple[dict[str, Any], tuple[str, ...]]:
-        facts = {"bytes_in": input.size, **_facts(input)}
+    def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
+        if self.depth is not None:
+            from .codec.media_write import fit_depth
+
+            result = replace(result, samples=fit_depth(result.samples, self.depth))
+        if self.strip:
+            result = replace(result, metadata=_stripped(result.metadata))
         _make_folder(job)
-        if isinstance(input.layout, SetLayout):
-            return facts | self._write_set(job, result), ()
-        from .codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
-
-        samples = result if self.depth is None else fit_depth(result, self.depth)
-        metadata = _stripped(input.metadata) if self.strip else input.metadata
-        facts |= {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
+        destination = sys.stdout.buffer if job.destination is None else job.destination
+        written, notes = MEDIA[input.layout.name].write(
+            result, destination, self.part, folder=job.folder, overwrite=self.force
+        )
         if job.destination is None:
-            write_picture(samples, sys.stdout.buffer, metadata=metadata)
             sys.stdout.buffer.flush()
-            return facts, ()
-        write_picture(samples, job.destination, overwrite=self.force, metadata=metadata)
-        facts["bytes_out"] = os.path.getsize(job.destination)
-        lost = metadata_lost(picture_format(job.destination), metadata)
-        return facts, (lost,) if lost else ()
+        return {"bytes_in": input.size, **_facts(input)} | written, notes
 
-    @property
-    def _whole(self) -> bool:
-        return self.region is None and self.items is None
-
-    def _check_suffix(self, job: Job, is_set: bool) -> None:
-        """Refuse an output in whose format a picture, or a set, cannot be written."""
-        from .codec.media_write import picture_format
-        from .codec.sets_write import check_set_output
-
-        if job.destination is None or job.pictures:
-            return
-        if is_set and not self._one_picture(job):
-            check_set_output(job.destination)
-        else:
-            picture_format(job.destination)
-
-    def _one_picture(self, job: Job) -> bool:
-        """Whether one item of a set is wanted, as a picture."""
-        single = self.items is not None and len(self.items) == 1
-        return single and job.destination is not None and job.destination.suffix.lower() in PICTURES
-
-    def _write_set(self, job: Job, samples: np.ndarray) -> dict[str, Any]:
-        """Write all items or those that were asked for -> what there is to say of it."""
-        from .codec.sets_write import as_picture, write_item_pictures, write_set
-
-        facts: dict[str, Any] = {"items": len(samples)}
-        if job.destination is None:
-            write_set(samples, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-            return facts
-        if job.pictures:
-            size = write_item_pictures(samples, job.destination, self.items, overwrite=self.force)
-            return facts | {"bytes_out": size}
-        if self._one_picture(job):
-            from .codec.media_write import write_picture
-
-            write_picture(as_picture(samples[0]), job.destination, overwrite=self.force)
-        else:
-            write_set(samples, job.destination, overwrite=self.force)
-        return facts | {"bytes_out": os.path.getsize(job.destination)}
+    def _check_suffix(self, job: Job, medium: Medium) -> None:
+        """Refuse an output in whose format the medium cannot be written."""
+        if job.destination is not None and not job.folder:
+            medium.check_output(job.destination, self.part)
 
 
 @dataclass(frozen=True)
@@ -287,10 +212,6 @@ def _facts(file: LecFile) -> dict[str, Any]:
     return {**{name: fields[name] for name in names if name in fields}, **file.header.facts(file.size)}
 
 
-def _is_set(input: Picture | SampleSet) -> bool:
-    return not hasattr(input, "metadata")
-
-
 def _stripped(metadata: Metadata) -> Metadata:
     """Without what a file can do without; the code points say what the samples mean, and stay."""
     return replace(metadata, icc=b"", exif=b"", xmp=b"")
@@ -298,7 +219,7 @@ def _stripped(metadata: Metadata) -> Metadata:
 
 def _check_output(job: Job, force: bool) -> None:
     """Refuse an output that cannot be written, or that is the input."""
-    if job.destination is None or job.pictures:  # a folder: its pictures are looked at when it is written
+    if job.destination is None or job.folder:  # a folder: its pictures are looked at when it is written
         return
     with suppress(FileNotFoundError):
         if job.source != "-" and os.path.samefile(job.source, job.destination):
@@ -308,11 +229,11 @@ def _check_output(job: Job, force: bool) -> None:
 
 
 def _make_folder(job: Job) -> None:
-    if job.makes_folders and job.destination is not None and not job.pictures:
+    if job.makes_folders and job.destination is not None and not job.folder:
         os.makedirs(job.destination.parent, exist_ok=True)
 
 
-def _verified(codec: ImageCodec | LosslessCodec, samples: np.ndarray, file: LecFile) -> float | None:
+def _verified(codec: Codec, samples: np.ndarray, file: LecFile) -> float | None:
     """Decode what was encoded -> its PSNR in dB (None: equal). Raises CorruptFile unless it comes back in its shape
     and depth, with its latents (the codec's digests say so) and with its alpha bit for bit; without loss with
     every sample.

@@ -56,6 +56,11 @@ class Layout(Protocol):
         """The number of units: at least 1."""
         ...
 
+    @property
+    def pixels(self) -> int:
+        """What rates are per, and how much work it is: pixels, or what stands for them."""
+        ...
+
     def unit(self, number: int) -> tuple[slice, ...]:
         """Where a unit lies among the samples: one slice for each axis that is cut. Raises InputError for a number
         outside 0 to `units` - 1.

@@ -1,5 +1,6 @@
-"""Which codec codes without loss, if the user names no model.
+"""Which codec encodes, if the user names no model.
 
+    a picture and a target with loss -> ALIASES["image"] -> ImageCodec
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
     a set -> the circuits at hand for items of its shape -> each codes a few items -> the best LosslessCodec
 
@@ -14,12 +15,29 @@ import numpy as np
 
 from ..bitstream import PictureLayout, SetLayout
 from ..errors import ModelError, UnknownModel
+from .codec import Codec, Target
 from .domain import domain_of
-from .lossless import BLOCK, LosslessCodec, checked_set
+from .lossless import LosslessCodec
 from .model_file import ModelCard
 from .registry import find_model, list_models, load, pass_over
+from .signal import BLOCK, Signal, checked_set
 
-__all__ = ["circuits_for", "lossless_for_pictures", "lossless_for_set"]
+__all__ = ["circuits_for", "codec_for", "lossless_for_pictures", "lossless_for_set"]
+
+
+def codec_for(
+    signal: Signal, target: Target, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
+) -> Codec:
+    """The codec that encodes a signal to a target. model: name or path. Raises as `load`, and InputError for a model
+    that codes otherwise.
+    """
+    if not target.lossless:
+        from .image import ImageCodec
+
+        return load(device=device, model=model, of=ImageCodec)
+    if isinstance(signal.layout, SetLayout):
+        return lossless_for_set(signal.samples, device, model=model)
+    return lossless_for_pictures(8 * signal.samples.itemsize, device, model=model)
 
 
 def lossless_for_pictures(

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,10 +43,12 @@ from ..entropy.hyperprior_coding import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of
+from .codec import EFFORTS, Codec, Items, Part, Region, Target
 from .latent_coding import LatentCoding
 from .model_file import check_digest
-from .refine import DEFAULT_EFFORT, multiplier, refined, steps_of
-from .samples import check_region, join, picture_layout, psnr_of, split, to_numpy
+from .refine import multiplier, refined, steps_of
+from .samples import check_region, join, psnr_of, split, to_numpy
+from .signal import Signal, picture_signal
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import DOWN, Box, boxes_of, latent_size, layout_of, meet, paste, reach
 
@@ -58,9 +60,7 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr_o
 
 def fixed_quality(quality: float) -> int:
     """User quality in [1, 100] -> the header's fixed-point index in [0, QUALITY_MAX]. Raises InputError outside."""
-    if not 1 <= quality <= 100:
-        raise InputError(f"quality {quality} is outside 1 to 100")
-    return round((quality - 1) / 99 * QUALITY_MAX)
+    return round((Target("quality", quality).value - 1) / 99 * QUALITY_MAX)
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,13 @@ class _Picture:
     steps: int = 0
 
 
-class ImageCodec(LatentCoding):
+class ImageCodec(LatentCoding, Codec):
     """tensors: of a model file: `parse.*` (integers), `g_a.*`, `h_a.*`, `g_s.*` (float16 or float32); card: its card.
 
     Raises ModelError when they do not make a codec, or are not what the card's digests say. Usually made by `load`.
     """
 
+    lossless: ClassVar[bool] = False
     one_rate: ClassVar[bool] = False
     """Whether every quality gives the same file."""
 
@@ -106,7 +107,7 @@ class ImageCodec(LatentCoding):
         size: int | None = None,
         tile: int | None = None,
         metadata: Metadata | None = None,
-        effort: int = DEFAULT_EFFORT,
+        effort: int = EFFORTS[0],
     ) -> bytes:
         """samples (see the module's text), any size from 1 x 1 -> the bytes of a `.lec` file.
 
@@ -122,15 +123,22 @@ class ImageCodec(LatentCoding):
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
         """
         wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        if len(given) > 1:
-            names = f"{', '.join(list(wanted)[:-1])} and {list(wanted)[-1]}"
-            raise InputError(f"only one of {names} can be asked for, not {' and '.join(given)}")
-        if not given or quality is not None:
-            q = 60 if quality is None else quality
-            return self.encode_batch([samples], q, tile=tile, metadata=[metadata], effort=effort)[0]
-        ((kind, target),) = given.items()
-        return self._encode_to(kind, target, self._picture(samples, tile, metadata, effort))
+        target = Target.of(wanted, effort=effort)
+        return self.encode_signals([picture_signal(samples, metadata, tile)], target)[0]
+
+    @guarded
+    def encode_signals(self, signals: Sequence[Signal], target: Target) -> list[bytes]:
+        """Pictures -> their files; neighbours of one shape are coded together where the target is a quality. Raises as
+        `encode`.
+        """
+        assert not target.lossless
+        pictures = [self._picture(signal, target.effort) for signal in signals]
+        if target.kind != "quality":
+            return [self._encode_to(target.kind, target.value, picture) for picture in pictures]
+        files: list[bytes] = []
+        for run in _runs(pictures, self._window):
+            files += self._encode_run(run, fixed_quality(target.value))
+        return files
 
     def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
         """The file that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises InputError."""
@@ -160,7 +168,7 @@ class ImageCodec(LatentCoding):
             if min(picture.colour.shape[:2]) < MIN_SIDE:
                 raise InputError(f"SSIMULACRA2 needs sides of at least {MIN_SIDE} pixels")
             if (crop := crop_of(picture.colour)) is not picture.colour:
-                quick = self._picture(crop, None, None)
+                quick = self._picture(picture_signal(crop))
 
         def value(q: int, p: _Picture = picture) -> float:
             return MEASURES[kind](p.colour, self._decoded(p, q))
@@ -182,18 +190,15 @@ class ImageCodec(LatentCoding):
         *,
         tile: int | None = None,
         metadata: Sequence[Metadata | None] | None = None,
-        effort: int = DEFAULT_EFFORT,
+        effort: int = EFFORTS[0],
     ) -> list[bytes]:
         """Several pictures, neighbours of one shape together. metadata: one for each, or None for none at all. The
         other arguments, results and errors are those of `encode`.
         """
-        q = fixed_quality(quality)
+        target = Target("quality", quality, effort)
         with_each = [None] * len(batch) if metadata is None else metadata
-        pictures = [self._picture(samples, tile, data, effort) for samples, data in zip(batch, with_each, strict=True)]
-        files: list[bytes] = []
-        for run in _runs(pictures, self._window):
-            files += self._encode_run(run, q)
-        return files
+        signals = [picture_signal(samples, data, tile) for samples, data in zip(batch, with_each, strict=True)]
+        return self.encode_signals(signals, target)
 
     @guarded
     def estimate_bits(self, samples: np.ndarray, quality: float = 60) -> float:
@@ -205,7 +210,7 @@ class ImageCodec(LatentCoding):
     @guarded
     def record_latents(self, samples: np.ndarray, q: int, coder: Coder) -> None:
         """Run the encoder on one picture at the fixed-point index q and hand the symbols of all tiles to `coder`."""
-        for _ in self._code([self._picture(samples, None, None)], [q], lambda: coder):
+        for _ in self._code([self._picture(picture_signal(samples))], [q], lambda: coder):
             pass
 
     @guarded
@@ -216,7 +221,8 @@ class ImageCodec(LatentCoding):
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or len(quality) != len(x) or not x.numel():
             raise InputError(f"expected uint8 [B, 1 or 3, H, W] and B qualities, not {x.dtype} {list(x.shape)}")
         samples = x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        pictures = [self._picture(s if s.shape[2] == 3 else s[:, :, 0], 0, None) for s in samples]
+        signals = [picture_signal(s if s.shape[2] == 3 else s[:, :, 0], tile=0) for s in samples]
+        pictures = [self._picture(signal) for signal in signals]
         parts, done = [], 0
         for run in _runs(pictures, self._window):
             q = [fixed_quality(value) for value in quality[done : done + len(run)]]
@@ -226,20 +232,17 @@ class ImageCodec(LatentCoding):
             done += len(run)
         return torch.cat(parts).permute(0, 3, 1, 2).contiguous().to(x.device)
 
-    def _picture(
-        self, samples: np.ndarray, tile: int | None, metadata: Metadata | None, effort: int = DEFAULT_EFFORT
-    ) -> _Picture:
-        """Check samples and options, and do what does not depend on the quality."""
+    def _picture(self, signal: Signal, effort: int = EFFORTS[0]) -> _Picture:
+        """Check a signal, and do what does not depend on the quality."""
         steps = steps_of(effort)
         if steps:
             multiplier(self.card, 0)  # is there one?
-        colour, alpha = split(samples)
-        metadata = metadata or Metadata()
-        layout = picture_layout(colour, alpha, metadata, tile)
+        colour, alpha = split(signal.samples)
         header = Header(
-            layout=layout, quality=0, parse_digest=self.parse_digest, synthesis_digest=self.synthesis_digest
+            layout=signal.layout, quality=0, parse_digest=self.parse_digest, synthesis_digest=self.synthesis_digest
         )
-        return _Picture(header, layout, colour, alpha_chunks(alpha, layout), metadata, steps)
+        layout = layout_of(header)
+        return _Picture(header, layout, colour, alpha_chunks(alpha, layout), signal.metadata, steps)
 
     @torch.inference_mode()
     def _code(
@@ -269,24 +272,22 @@ class ImageCodec(LatentCoding):
     # -- decoding
 
     @guarded
-    def decode(self, data: bytes | LecFile) -> np.ndarray:
-        """A `.lec` file, its bytes or opened -> its samples (see the module's text). Raises a CodecError for anything
-        else.
-        """
-        return self.decode_batch([data])[0]
-
-    @guarded
-    def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
-        """Several files, neighbours of one kind together. Same results and errors as `decode`."""
-        pictures: list[np.ndarray] = []
-        files = [self._parse(data) for data in batch]
-        for run in _runs(files, self._window):
+    def decode_files(self, files: Sequence[LecFile], part: Part | None = None) -> list[Signal]:
+        """Files -> their pictures, neighbours of one kind together, or a region of each; see `Codec.decode_files`."""
+        if isinstance(part, Region):
+            return [self._decode_region(file, part) for file in files]
+        if isinstance(part, Items):
+            raise InputError("a picture, not a set of samples: it has no items")
+        signals: list[Signal] = []
+        parsed = [self._parse(file) for file in files]
+        for run in _runs(parsed, self._window):
             headers = [f.header for f in run]
             y_hat = self._y_hat(headers, self._read(headers, [dict(enumerate(f.data)) for f in run]))
             colour = self._samples(y_hat, [f.header.quality for f in run], headers[0])
             for file, samples in zip(run, colour, strict=True):
-                pictures.append(join(samples, alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))))
-        return pictures
+                samples = join(samples, alpha_of(layout_of(file.header), dict(enumerate(file.alpha))))
+                signals.append(Signal(samples, file.header.layout, file.metadata))
+        return signals
 
     @guarded
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
@@ -302,14 +303,8 @@ class ImageCodec(LatentCoding):
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
         return out.permute(2, 0, 1)
 
-    @guarded
-    def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
-        """A part of a picture: the samples at region = (x, y, width, height) in pixels, within one grey level of those
-        of the whole. Only the tiles that it depends on are read, if the source can seek, and decoded.
-
-        Raises InputError for a region that is not inside the picture, otherwise as `decode`.
-        """
-        file = LecFile.open(source)
+    def _decode_region(self, file: LecFile, region: Region) -> Signal:
+        """A part of a picture; only the tiles that it depends on are read and decoded."""
         header = file.header
         self._check_model(header)
         x, y, width, height = region
@@ -328,7 +323,8 @@ class ImageCodec(LatentCoding):
         top, left = y - DOWN * rows.start, x - DOWN * columns.start
         colour = self._synthesise(y_hat, [header.quality], header)[0, top : top + height, left : left + width]
         alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
-        return join(to_numpy(colour, layout), alpha_of(layout, alpha, (x, y, width, height)))
+        samples = join(to_numpy(colour, layout), alpha_of(layout, alpha, region))
+        return Signal(samples, layout, file.metadata)
 
     @guarded
     def test(self, data: bytes | LecFile) -> None:

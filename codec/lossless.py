@@ -20,10 +20,9 @@ A codec holds no state between calls: threads may share one if its coder allows 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from ..bitstream import (
     LOSSLESS,
     NO_DIGEST,
     Header,
+    Layout,
     LecFile,
     Metadata,
     Parsed,
@@ -38,30 +38,31 @@ from ..bitstream import (
     SetLayout,
     pack,
 )
-from ..bitstream.layout import UNSPECIFIED
 from ..entropy.guard import guarded
 from ..errors import CorruptFile, InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
 from .blocks import MODEL, WEBP, samples_digest
-from .samples import check_region, join, paste_samples, picture_layout, split
+from .codec import Codec, Items, Part, Region, Target
+from .samples import check_region, join, paste_samples, split
+from .signal import Signal, picture_signal, set_signal
 from .tiles import layout_of, meet
 from .webp_rows import looks_drawn, settles, stream_tiles, webp_body
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BLOCK", "LosslessCodec", "checked_set"]
-
-BLOCK = 512
-"""Items a block of a set, unless they are tiny or large."""
-BLOCK_SAMPLES = 2**16, 2**22
-"""Samples that a block has at least and at most if nothing is said: so that blocks of tiny items do not consist of
-their framing, and that one item can be had without decoding many large ones."""
+__all__ = ["LosslessCodec"]
 
 
-class LosslessCodec(BlockCoding):
+class LosslessCodec(BlockCoding, Codec):
     """See `BlockCoding` for what it is made of. Usually made by `load`; `LosslessCodec()` needs no model."""
+
+    lossless: ClassVar[bool] = True
+
+    @property
+    def uses_torch(self) -> bool:
+        return self.coder is not None
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> InputError:
@@ -102,30 +103,10 @@ class LosslessCodec(BlockCoding):
         """Several pictures together. metadata: one for each, or None for none at all. Results and errors are those of
         `encode`.
         """
-        if effort not in range(1, 10):
-            raise InputError(f"effort {effort!r} is not a whole number from 1 to 9")
         with_each = [None] * len(batch) if metadata is None else metadata
-        files: list[bytes] = []
-        blocks: list[Block] = []
-        rest: list[tuple[int, Header, list[tuple[bytes, bytes]], Metadata]] = []
-        for place, (samples, given) in enumerate(zip(batch, with_each, strict=True)):
-            colour, alpha = split(samples)
-            data = given or Metadata()
-            layout = picture_layout(colour, alpha, data, tile)
-            header, drawn = self._header(layout), looks_drawn(colour)
-            files.append(b"")
-            if drawn and tile is None and layout.units > 1:
-                files[place], drawn = _streams(header, colour, alpha, data, effort), False
-                if settles(len(files[place]), layout.width * layout.height):
-                    continue
-            blocks += [Block(header, n, colour[layout.unit(n)], drawn) for n in range(layout.units)]
-            rest.append((place, header, alpha_chunks(alpha, layout), data))
-        coded = self._write(blocks, effort)
-        for place, header, alpha, data in rest:
-            file = _packed(header, [next(coded) for _ in range(header.layout.units)], alpha, data)
-            if not files[place] or len(file) < len(files[place]):
-                files[place] = file
-        return self._verified(files, batch) if verify else files
+        target = Target("lossless", effort=effort)
+        signals = [picture_signal(samples, data, tile) for samples, data in zip(batch, with_each, strict=True)]
+        return (self.encode_verified if verify else self.encode_signals)(signals, target)
 
     @guarded
     def encode_set(self, samples: np.ndarray, items: int | None = None, *, verify: bool = True) -> bytes:
@@ -135,54 +116,67 @@ class LosslessCodec(BlockCoding):
         better; 512 by default, or as many as have 2^16 to 2^22 samples. verify: as in `encode`. Raises InputError (no
         such array, or not a shape that the model codes), LimitExceeded, CorruptFile (verification).
         """
-        samples = checked_set(samples)
-        if items is None:
-            least, most = (limit // math.prod(samples.shape[1:]) for limit in BLOCK_SAMPLES)
-            items = max(1, min(max(BLOCK, least), most))
-        elif items < 1:
-            raise InputError(f"{items} items a block, expected at least 1")
-        layout = SetLayout.of(
-            samples.shape[1:],
-            len(samples),
-            min(items, len(samples)),
-            bit_depth=8 * samples.itemsize,
-            colour_primaries=UNSPECIFIED,
-            transfer=UNSPECIFIED,
-        )
-        header = self._header(layout)
-        blocks = [Block(header, n, samples[layout.unit(n)]) for n in range(layout.units)]
-        file = _packed(header, list(self._write(blocks)), [], None)
-        return self._verified([file], [samples])[0] if verify else file
+        return (self.encode_verified if verify else self.encode_signals)(
+            [set_signal(samples, items)], Target("lossless")
+        )[0]
 
-    def _verified(self, files: list[bytes], originals: Sequence[np.ndarray]) -> list[bytes]:
-        """The files, if they decode to what was encoded. Raises CorruptFile."""
-        for file, original in zip(files, originals, strict=True):
-            if not np.array_equal(self.decode(file), original):
+    @guarded
+    def encode_signals(self, signals: Sequence[Signal], target: Target) -> list[bytes]:
+        """Pictures and sets -> their files, which are not verified. Raises as `encode` and `encode_set`."""
+        assert target.lossless
+        files: list[bytes] = []
+        blocks: list[Block] = []
+        rest: list[tuple[int, Header, list[tuple[bytes, bytes]], Metadata]] = []
+        for place, signal in enumerate(signals):
+            header, samples, alpha, drawn = self._header(signal.layout), signal.samples, [], False
+            files.append(b"")
+            if isinstance(signal.layout, PictureLayout):
+                layout = signal.layout
+                samples, plane = split(samples)
+                drawn = looks_drawn(samples)
+                if drawn and not signal.cut and layout.units > 1:
+                    files[place] = _streams(header, samples, plane, signal.metadata, target.effort)
+                    drawn = False
+                    if settles(len(files[place]), layout.width * layout.height):
+                        continue
+                alpha = alpha_chunks(plane, layout)
+            units = range(header.layout.units)
+            blocks += [Block(header, n, samples[header.layout.unit(n)], drawn) for n in units]
+            rest.append((place, header, alpha, signal.metadata))
+        coded = self._write(blocks, target.effort)
+        for place, header, alpha, metadata in rest:
+            file = _packed(header, [next(coded) for _ in range(header.layout.units)], alpha, metadata)
+            if not files[place] or len(file) < len(files[place]):
+                files[place] = file
+        return files
+
+    @guarded
+    def encode_verified(self, signals: Sequence[Signal], target: Target) -> list[bytes]:
+        files = self.encode_signals(signals, target)
+        for file, signal in zip(files, signals, strict=True):
+            if not np.array_equal(self.decode(file), signal.samples):
                 raise CorruptFile("verification: samples do not come back as they were")
         return files
 
-    def _header(self, layout: PictureLayout | SetLayout) -> Header:
-        self._check_domain(layout)
-        return Header(
+    def _header(self, layout: Layout) -> Header:
+        header = Header(
             layout=layout, codec=LOSSLESS, parse_digest=self.parse_digest, synthesis_digest=NO_DIGEST, quality=0
         )
+        self._check_domain(raster_of(header))
+        return header
 
     # -- decoding
 
     @guarded
-    def decode(self, data: bytes | LecFile) -> np.ndarray:
-        """A `.lec` file, its bytes or opened -> the picture, or the set [N, ...]. Raises a CodecError for anything
-        else.
-        """
-        return self.decode_batch([data])[0]
-
-    @guarded
-    def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
-        """Several files together. Same results and errors as `decode`."""
-        files = [self._parse(data) for data in batch]
-        chunks = (Block(f.header, n, chunk) for f in files for n, chunk in enumerate(f.data))
-        decoded = self._read(chunks)
-        return [self._assembled(file, decoded) for file in files]
+    def decode_files(self, files: Sequence[LecFile], part: Part | None = None) -> list[Signal]:
+        """Files -> their pictures and sets, or a part of each; see `Codec.decode_files`."""
+        if isinstance(part, Region):
+            return [Signal(self._decode_region(file, part), file.layout, file.metadata) for file in files]
+        if isinstance(part, Items):
+            return [Signal(self._decode_items(file, part), file.layout, file.metadata) for file in files]
+        parsed = [self._parse(file) for file in files]
+        decoded = self._read(Block(f.header, n, chunk) for f in parsed for n, chunk in enumerate(f.data))
+        return [Signal(self._assembled(file, decoded), file.header.layout, file.metadata) for file in parsed]
 
     @guarded
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
@@ -199,14 +193,8 @@ class LosslessCodec(BlockCoding):
         planes = samples[:, :, None] if samples.ndim == 2 else samples
         return torch.from_numpy(planes).to(self.device).permute(2, 0, 1)
 
-    @guarded
-    def decode_region(self, source: bytes | BinaryIO | LecFile, region: tuple[int, int, int, int]) -> np.ndarray:
-        """A part of a picture: the samples at region = (x, y, width, height) in pixels. Only the tiles that it meets
-        are read, if the source can seek, and decoded.
-
-        Raises InputError for a set and for a region that is not inside the picture, otherwise as `decode`.
-        """
-        file = LecFile.open(source)
+    def _decode_region(self, file: LecFile, region: Region) -> np.ndarray:
+        """A part of a picture; only the tiles that it meets are read and decoded."""
         header = file.header
         self._check_model(header)
         if isinstance(header.layout, SetLayout):
@@ -224,15 +212,9 @@ class LosslessCodec(BlockCoding):
         planes = {n: plane for n, (_, plane) in chunks.items() if plane is not None}
         return join(out, alpha_of(layout, planes, region))
 
-    @guarded
-    def decode_items(self, source: bytes | BinaryIO | LecFile, numbers: Sequence[int]) -> np.ndarray:
-        """Items of a set: [len(numbers), ...], in the order of `numbers`, which count from 0 and may repeat. Only the
-        blocks that hold them are read, if the source can seek, and decoded.
-
-        Raises InputError for a picture and for a number that is not in the set, otherwise as `decode`.
-        """
-        file = LecFile.open(source)
-        header, layout = file.header, file.layout
+    def _decode_items(self, file: LecFile, items: Items) -> np.ndarray:
+        """Items of a set; only the blocks that hold them are read and decoded."""
+        header, layout, numbers = file.header, file.layout, items.numbers
         self._check_model(header)
         if not isinstance(layout, SetLayout):
             raise InputError("a picture, not a set of samples: it has no items")
@@ -272,19 +254,6 @@ class LosslessCodec(BlockCoding):
         file = LecFile.open(data).load()
         self._check_model(file.header)
         return file
-
-
-def checked_set(samples: np.ndarray) -> np.ndarray:
-    """A set, in this machine's byte order. Raises InputError."""
-    if not isinstance(samples, np.ndarray):
-        raise InputError(f"a set must be a numpy array of uint8 or uint16, not {type(samples).__name__}")
-    if samples.dtype == np.bool_:
-        raise InputError("a set must be of uint8 or uint16, not bool: .astype(np.uint8) makes it so")
-    if samples.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise InputError(f"a set must be of uint8 or uint16, not {samples.dtype}")
-    if not samples.ndim or not samples.size:
-        raise InputError(f"a set must have the shape [N, ...] and at least one sample, not {list(samples.shape)}")
-    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
 
 
 def _streams(header: Header, colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, effort: int) -> bytes:

@@ -16,7 +16,7 @@ noted, never changed without a word*.
   which is a JPEG with a preview behind it as phones write it, the main picture is taken).
 - ICC, EXIF, XMP and colour code points are carried as media_metadata.py says; EXIF of TIFF files is not, and noted.
 
-Guarantee: whatever the file holds, reading ends in a `Picture` or in a `CodecError` of one sentence.
+Guarantee: whatever the file holds, reading ends in a `Signal` or in a `CodecError` of one sentence.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ..bitstream import check_picture_size
-from ..bitstream.metadata import Metadata
 from ..errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
 from .media_metadata import metadata_of, png_info, upright
+from .signal import Signal, picture_signal
 
-__all__ = ["Picture", "load_picture", "picture_of", "read_picture", "samples_of"]
+__all__ = ["load_picture", "peek_picture", "picture_of", "read_picture", "samples_of"]
 
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
@@ -46,26 +45,12 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_STREAM_BYTES = 1 << 31  # a pipe has no size to look at: this bounds what is read from one
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture that was read.
-
-    samples: as in the module's text. metadata: what is carried with them. file_bytes: size of the file it came from (0:
-    none). notes: what was changed or left behind, as clauses for the user (often none).
-    """
-
-    samples: np.ndarray
-    metadata: Metadata
-    file_bytes: int
-    notes: tuple[str, ...] = ()
-
-
 def read_picture(source: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
     """The samples of a picture file alone; see `load_picture`."""
     return load_picture(source).samples
 
 
-def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
+def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Signal:
     """Read a picture from a path or from a binary stream (read to its end; it need not be seekable).
 
     Raises:
@@ -84,10 +69,21 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Picture:
         else:
             samples, found, notes = _load(file, head)
         metadata, orientation, more = metadata_of(samples=samples, **found)
-        return Picture(upright(samples, orientation), metadata, file_bytes, (*notes, *more))
+        return picture_signal(upright(samples, orientation), metadata, file_bytes=file_bytes, notes=(*notes, *more))
 
 
-def picture_of(image: Image.Image) -> Picture:
+def peek_picture(path: str) -> tuple[Hashable, int] | None:
+    """What pictures must have in common to be coded together, size and mode, and how many pixels there are; None for
+    what cannot be opened. Pixels are not read.
+    """
+    try:
+        with Image.open(path, formats=READABLE) as image:
+            return (image.size, image.mode), image.width * image.height
+    except Exception:  # nearly every class, on damaged files; reading it will say what it is
+        return None
+
+
+def picture_of(image: Image.Image) -> Signal:
     """The picture in a Pillow image, upright, with the metadata of its `info`. Its pixels are loaded.
 
     Raises:
@@ -102,7 +98,7 @@ def picture_of(image: Image.Image) -> Picture:
         metadata, orientation, more = metadata_of(
             image.info, samples, orientation=1 if image.format == "TIFF" else None
         )
-        return Picture(upright(samples, orientation), metadata, 0, (*notes, *more))
+        return picture_signal(upright(samples, orientation), metadata, notes=(*notes, *more))
 
 
 def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,18 @@ from ..errors import InputError
 from .png_rows import deflate_rows
 from .tiff import write_tiff
 
-__all__ = ["fit_depth", "metadata_lost", "picture_format", "write_picture"]
+if TYPE_CHECKING:
+    from .codec import Part
+    from .signal import Signal
+
+__all__ = [
+    "check_picture_output",
+    "fit_depth",
+    "metadata_lost",
+    "picture_format",
+    "write_picture",
+    "write_picture_signal",
+]
 
 LEVEL = 1
 """Deflate level. Measured for PNG, on the 24 Kodak pictures in one (9.4 megapixels, one core, Pillow 13, zlib-ng):
@@ -142,6 +153,29 @@ def write_picture(
     else:
         for part in parts:
             destination.write(part)
+
+
+def check_picture_output(destination: Path, part: Part | None = None) -> None:
+    """Raise InputError for a suffix that cannot be written."""
+    picture_format(destination)
+
+
+def write_picture_signal(
+    signal: Signal,
+    destination: Path | BinaryIO,
+    part: Part | None = None,
+    *,
+    folder: bool = False,
+    overwrite: bool = False,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `Medium.write` does for pictures, which never fill a folder: a stream becomes PNG."""
+    samples = signal.samples
+    facts = {"height": samples.shape[0], "width": samples.shape[1], "bit_depth": 8 * samples.itemsize}
+    write_picture(samples, destination, overwrite=overwrite, metadata=signal.metadata)
+    if not isinstance(destination, Path):
+        return facts, ()
+    lost = metadata_lost(picture_format(destination), signal.metadata)
+    return facts | {"bytes_out": os.path.getsize(destination)}, (lost,) if lost else ()
 
 
 def _check(samples: np.ndarray, kind: str) -> None:

@@ -32,9 +32,6 @@ __all__ = ["LecImageFile"]
 
 MODES = {(1, 8, 0): "L", (1, 8, 1): "LA", (3, 8, 0): "RGB", (3, 8, 1): "RGBA", (1, 16, 0): "I;16"}
 """(channels, bit depth, alpha) -> mode."""
-CHOICES = ("quality", "bpp", "psnr", "ssimulacra2", "size", "tile", "effort")
-"""Arguments of `ImageCodec.encode` that `save` passes on."""
-
 
 _loading = threading.Lock()
 
@@ -110,9 +107,11 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    from .choice import lossless_for_pictures
+    from .choice import codec_for
+    from .codec import EFFORTS, Conflict, Target
     from .media import samples_of
     from .media_metadata import metadata_of, upright
+    from .signal import picture_signal
 
     given = im.encoderinfo
     exif = given.get("exif")
@@ -123,19 +122,15 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         "xmp": given.get("xmp"),
     }
     metadata, orientation, _ = metadata_of(info, samples)
-    choices = {name: given[name] for name in CHOICES if given.get(name) is not None}
-    lossless = bool(given.get("lossless"))
-    if lossless and (wrong := [name for name in choices if name not in ("tile", "effort")]):
-        raise InputError(f"lossless keeps every sample: {wrong[0]} does not go with it")
-    codec: Any
-    if lossless:
-        codec = lossless_for_pictures(8 * samples.itemsize, model=given.get("model"))
-    else:
-        from .image import ImageCodec
-        from .registry import load
-
-        codec = load(model=given.get("model"), of=ImageCodec)
-    fp.write(codec.encode(upright(samples, orientation), metadata=metadata, **choices))
+    lossless, effort = bool(given.get("lossless")), given.get("effort")
+    try:
+        target = Target.of(given, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
+    except Conflict as conflict:
+        if not lossless:
+            raise
+        raise InputError(f"lossless keeps every sample: {conflict.names[0]} does not go with it") from None
+    signal = picture_signal(upright(samples, orientation), metadata, given.get("tile"))
+    fp.write(codec_for(signal, target, model=given.get("model")).encode_verified([signal], target)[0])
 
 
 if __name__ == "lecodec.codec.pillow":  # not where pytest imports the root once more, under its folder's name

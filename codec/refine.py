@@ -36,6 +36,7 @@ from torch import Tensor
 from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
 from ..entropy.hyperprior_coding import MEAN_BITS, Meter, lean_of
 from ..errors import InputError
+from .codec import EFFORTS
 from .samples import planes_of
 from .tiles import DOWN, Box, latent_size, layout_of, paste
 from .windows import Window, windows
@@ -43,11 +44,8 @@ from .windows import Window, windows
 if TYPE_CHECKING:
     from .latent_coding import LatentCoding
 
-__all__ = ["DEFAULT_EFFORT", "EFFORTS", "Tiles", "multiplier", "refined", "steps_of"]
+__all__ = ["Tiles", "multiplier", "refined", "steps_of"]
 
-EFFORTS = range(1, 10)
-DEFAULT_EFFORT = 1
-"""Effort n takes n - 1 steps."""
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
 EMPHASIS = 1.25
@@ -69,10 +67,8 @@ Tiles = Sequence[tuple[list[Box], np.ndarray]]
 
 
 def steps_of(effort: int) -> int:
-    """How many steps an effort takes. Raises InputError outside 1 to 9."""
-    if isinstance(effort, bool) or effort not in EFFORTS:
-        raise InputError(f"effort {effort} is not a whole number from {EFFORTS[0]} to {EFFORTS[-1]}")
-    return int(effort) - 1
+    """How many steps an effort of `codec.EFFORTS` takes."""
+    return int(effort) - EFFORTS[0]
 
 
 def multiplier(card: Mapping[str, Any], q: int) -> float:
@@ -89,7 +85,7 @@ def multiplier(card: Mapping[str, Any], q: int) -> float:
     if not squared or not 0 < low <= high < math.inf:
         raise InputError(
             f"effort lowers the squared error, and {card.get('name')} was not trained for that alone: leave the effort "
-            f"at {DEFAULT_EFFORT}"
+            f"at {EFFORTS[0]}"
         )
     return low * (high / low) ** (q / QUALITY_MAX)
 

@@ -12,19 +12,16 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..entropy.guard import guarded
 from ..errors import ModelError, ModelWarning, UnknownModel
 from ..kinds import kind_of, named
+from .codec import Codec
 from .model_file import ModelCard, load_tensors, read_card
 
-if TYPE_CHECKING:
-    from .image import ImageCodec
-    from .lossless import LosslessCodec
-
-    Codec = TypeVar("Codec", ImageCodec, LosslessCodec)
+_C = TypeVar("_C", bound=Codec)
 
 __all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
@@ -114,13 +111,11 @@ def find_by_digest(parse_digest: bytes, synthesis_digest: bytes | None = None) -
 @overload
 def load(
     name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: None = ...
-) -> ImageCodec | LosslessCodec: ...
+) -> Codec: ...
 
 
 @overload
-def load(
-    name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: type[Codec]
-) -> Codec: ...
+def load(name: str = ..., device: str = ..., *, model: str | os.PathLike[str] | None = ..., of: type[_C]) -> _C: ...
 
 
 @guarded
@@ -129,8 +124,8 @@ def load(
     device: str = "cpu",
     *,
     model: str | os.PathLike[str] | None = None,
-    of: type[ImageCodec | LosslessCodec] | None = None,
-) -> ImageCodec | LosslessCodec:
+    of: type[Codec] | None = None,
+) -> Codec:
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda". An `ImageCodec` or, of the
     kinds "circuit" and "photo", a `LosslessCodec`; of: the one of the two that is wanted.
 
@@ -145,9 +140,7 @@ def load(
 
 
 @guarded
-def load_for(
-    header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
-) -> ImageCodec | LosslessCodec:
+def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> Codec:
     """The codec that a file with this header needs: one without a model if none is needed, otherwise that of `model` if
     given, or else of the model at hand that has the file's digests. Raises as `load`.
     """
@@ -160,14 +153,14 @@ def load_for(
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, _changed: int, device: str) -> ImageCodec | LosslessCodec:
+def _load(path: Path, _changed: int, device: str) -> Codec:
     try:
         return _codec_of(load_tensors(path), read_card(path).card, device)
     except ModelError as e:
         raise ModelError(f"{path}: {e}") from None
 
 
-def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> ImageCodec | LosslessCodec:
+def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Codec:
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")

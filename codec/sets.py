@@ -12,7 +12,7 @@ What a file is shows in its first bytes. Items are uint8 or uint16, of one shape
   have to be of one size, depth and number of channels; their metadata is not kept.
 
 Guarantees: sizes are taken from headers and compared with the limits before memory is taken, however well a file
-inflates; whatever a file holds, reading ends in a `SampleSet` or in a CodecError of one sentence (or another OSError,
+inflates; whatever a file holds, reading ends in a `Signal` or in a CodecError of one sentence (or another OSError,
 from the system).
 """
 
@@ -26,7 +26,6 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,33 +35,23 @@ from PIL import Image
 from ..bitstream import check_set_size, geometry
 from ..errors import CodecError, InputError
 from .media import READABLE, load_picture
+from .signal import Signal, set_signal
 
-__all__ = ["SampleSet", "load_set"]
+__all__ = ["load_set"]
 
 NPY, ZIP, GZIP, IDX = b"\x93NUMPY", b"PK\x03\x04", b"\x1f\x8b", b"\0\0"
 IDX_TYPES = {8: "unsigned bytes", 9: "signed bytes", 11: "16-bit", 12: "32-bit", 13: "float", 14: "double"}
 _PIECE = 2**20
 
 
-@dataclass(frozen=True)
-class SampleSet:
-    """A set that was read. samples: uint8 or uint16 [N, ...]. file_bytes: of what it came from. notes: clauses for the
-    user on what was left out.
-    """
-
-    samples: np.ndarray
-    file_bytes: int
-    notes: tuple[str, ...] = ()
-
-
-def load_set(source: str | os.PathLike[str] | BinaryIO) -> SampleSet:
+def load_set(source: str | os.PathLike[str] | BinaryIO) -> Signal:
     """Read a set from a path (of a file, a folder, or `FILE.npz:NAME`) or from a binary stream, to its end.
 
     Raises InputError (not a set, one of another type, several arrays), LimitExceeded, and OSError for a path.
     """
     if not isinstance(source, (str, os.PathLike)):
         data = io.BytesIO(source.read())
-        return SampleSet(_read(data, None), data.getbuffer().nbytes)
+        return set_signal(_read(data, None), file_bytes=data.getbuffer().nbytes)
     path, name = os.fspath(source), None
     if os.path.isdir(path):
         return _read_folder(Path(path))
@@ -72,7 +61,7 @@ def load_set(source: str | os.PathLike[str] | BinaryIO) -> SampleSet:
     with open(path, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InputError("not a regular file")
-        return SampleSet(_read(file, name), os.path.getsize(path))
+        return set_signal(_read(file, name), file_bytes=os.path.getsize(path))
 
 
 def _read(file: BinaryIO, name: str | None) -> np.ndarray:
@@ -191,7 +180,7 @@ def _one_sentence(kind: str) -> Iterator[None]:
         raise InputError(f"the {kind} file is damaged: {text[:200]}") from None
 
 
-def _read_folder(folder: Path) -> SampleSet:
+def _read_folder(folder: Path) -> Signal:
     Image.init()
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in READABLE}
     names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
@@ -219,7 +208,7 @@ def _read_folder(folder: Path) -> SampleSet:
     notes = [] if plain else ["ICC, EXIF and XMP of its pictures are not kept"]
     if len(paths) < len(names):
         notes.append(f"{len(names) - len(paths)} other files or folders in it are left out")
-    return SampleSet(samples, file_bytes, tuple(notes))
+    return set_signal(samples, file_bytes=file_bytes, notes=tuple(notes))
 
 
 def _kind(samples: np.ndarray) -> str:

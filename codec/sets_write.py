@@ -11,15 +11,25 @@ import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..bitstream import atomic_write, check_writable
 from ..errors import InputError, OutputExists
-from .media_write import write_picture
+from .codec import Items, Part
+from .media_write import picture_format, write_picture
+from .picture_files import PICTURES
+from .signal import Signal
 
-__all__ = ["as_picture", "check_set_output", "write_item_pictures", "write_set"]
+__all__ = [
+    "as_picture",
+    "check_part_output",
+    "check_set_output",
+    "write_item_pictures",
+    "write_set",
+    "write_set_signal",
+]
 
 
 def check_set_output(path: str | os.PathLike[str]) -> None:
@@ -32,6 +42,44 @@ def check_set_output(path: str | os.PathLike[str]) -> None:
         raise InputError(
             "a set is written as .npy, .npz, .idx, -ubyte (both also .gz), or as pictures into a folder (DIR/)"
         )
+
+
+def check_part_output(destination: Path, part: Part | None = None) -> None:
+    """Raise InputError for a suffix that neither a set nor, if one item is asked for, a picture is written as."""
+    if _is_picture(destination, part):
+        picture_format(destination)
+    else:
+        check_set_output(destination)
+
+
+def write_set_signal(
+    signal: Signal,
+    destination: Path | BinaryIO,
+    part: Part | None = None,
+    *,
+    folder: bool = False,
+    overwrite: bool = False,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `Medium.write` does for sets: a folder gets a picture for each item, a stream becomes .npy, and a single
+    item that was asked for is a picture if its suffix says so.
+    """
+    samples, facts = signal.samples, {"items": len(signal.samples)}
+    if not isinstance(destination, Path):
+        write_set(samples, destination)
+        return facts, ()
+    if folder:
+        numbers = part.numbers if isinstance(part, Items) else None
+        return facts | {"bytes_out": write_item_pictures(samples, destination, numbers, overwrite=overwrite)}, ()
+    if _is_picture(destination, part):
+        write_picture(as_picture(samples[0]), destination, overwrite=overwrite)
+    else:
+        write_set(samples, destination, overwrite=overwrite)
+    return facts | {"bytes_out": os.path.getsize(destination)}, ()
+
+
+def _is_picture(destination: Path, part: Part | None) -> bool:
+    single = isinstance(part, Items) and len(part.numbers) == 1
+    return single and destination.suffix.lower() in PICTURES
 
 
 def write_set(samples: np.ndarray, destination: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> None:

@@ -312,7 +312,7 @@ def test_running_out_of_memory_is_one_sentence(run: Run, monkeypatch: pytest.Mon
     def exhausted(*_: object, **__: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("lecodec.codec.image.ImageCodec.encode", exhausted)
+    monkeypatch.setattr("lecodec.codec.image.ImageCodec.encode_signals", exhausted)
     ran = run("encode", "a.png")
     assert ran.code == 1 and "memory" in sentences(ran)[0]
 
@@ -321,7 +321,7 @@ def test_a_bug_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("lecodec.codec.image.ImageCodec.encode", broken)
+    monkeypatch.setattr("lecodec.codec.image.ImageCodec.encode_signals", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         main(["encode", "a.png"])
 

@@ -24,6 +24,7 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import LecFile, parse
 from lecodec.cli import main
+from lecodec.codec.codec import Target
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError, OutputExists
@@ -336,7 +337,7 @@ def test_equal_pictures_are_coded_in_batches(cli: Callable, monkeypatch: pytest.
     for number in range(5):
         write_picture(small(number), f"{number}.png")
     batches = []
-    for name in ("encode_batch", "decode_batch"):
+    for name in ("encode_signals", "decode_files"):
         real = getattr(ImageCodec, name)
 
         def spy(self: ImageCodec, batch: Any, *arguments: Any, real: Any = real, **options: Any) -> Any:
@@ -395,7 +396,7 @@ def test_sizes(text: str, size: int, cli: Callable, monkeypatch: pytest.MonkeyPa
     asked = []
     monkeypatch.setattr("lecodec.cli._run", lambda label, todo, task, *_, **__: asked.append(task.target))
     main_code = cli("encode", "a.png", "--size", text)[0]
-    assert (main_code, asked) == (0, [{"size": size}])
+    assert (main_code, asked) == (0, [Target("size", size)])
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ BELOW = {
     "eval": {"eval.quality", "codec", "entropy", "bitstream", "errors", "lecodec"},
     "train": {"eval.quality", "codec", "entropy", "bitstream", "errors", "kinds"},
     "lecodec": {"codec", "bitstream", "errors"},
-    "jobs": {"bitstream"},
+    "jobs": {"codec", "bitstream"},
     "loaded": {"codec", "bitstream"},
     "tasks": {"codec", "bitstream", "errors", "jobs", "loaded", "paths"},
     "console": {"jobs"},

@@ -20,10 +20,11 @@ from PIL import Image
 import lecodec
 from lecodec.cli import main
 from lecodec.codec.media_write import write_picture
+from lecodec.codec.medium import PICTURE, SET, medium_of
 from lecodec.codec.sets import load_set
 from lecodec.codec.sets_write import write_item_pictures, write_set
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
-from lecodec.paths import decoded_name, encoded_name, is_set_name
+from lecodec.paths import decoded_name, encoded_name
 
 
 def given(shape: tuple[int, ...] = (6, 5, 4), dtype: type = np.uint8) -> np.ndarray:
@@ -62,7 +63,7 @@ def test_what_is_written_is_read(tmp_path: Path, name: str, shape: tuple[int, ..
     assert same(load_set(path).samples, samples) and load_set(path).file_bytes == path.stat().st_size
     with open(path, "rb") as file:
         assert same(load_set(file).samples, samples)
-    assert is_set_name(str(path))
+    assert medium_of(str(path)) is SET
     if name.endswith(".npy"):
         assert same(np.load(path), samples)
     with pytest.raises(OutputExists):
@@ -271,13 +272,13 @@ def test_any_bytes_give_a_set_or_a_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_names(name: str, packed: str, unpacked: str) -> None:
-    assert is_set_name(name) and is_set_name(f"/some/where/{name}".upper())
-    assert encoded_name(name, True) == packed and decoded_name(packed, True) == unpacked
+    assert medium_of(name) is medium_of(f"/some/where/{name}".upper()) is SET
+    assert encoded_name(name, SET) == packed and decoded_name(packed, SET) == unpacked
 
 
 def test_names_that_are_none() -> None:
-    assert not any(map(is_set_name, ("a.png", "npy", "x.gz", "x.npy.png", "-", "a.lec")))
-    assert decoded_name("folder.lec", True) == "folder.npy" and decoded_name(".npy.lec", True) == ".npy.npy"
+    assert {medium_of(name) for name in ("a.png", "npy", "x.gz", "x.npy.png", "-", "a.lec")} == {PICTURE}
+    assert decoded_name("folder.lec", SET) == "folder.npy" and decoded_name(".npy.lec", SET) == ".npy.npy"
 
 
 # -- the command line

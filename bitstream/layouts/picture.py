@@ -64,7 +64,7 @@ class PictureLayout(Raster):
     def facts(self, size: int) -> dict[str, Any]:
         """bpp, bpd: see `Raster`. items, item_shape, block_items: a picture has none."""
         none = {"items": None, "item_shape": None, "block_items": None}
-        return {**none, **self._rates(size, self.width * self.height)}
+        return {**none, **self._rates(size)}
 
     def _box(self, number: int) -> tuple[slice, slice]:
         if not self.tile_width:

@@ -93,6 +93,10 @@ class Raster(Layout):
             return max_lossless_bytes(width * height * self.channels * self.bit_depth // 8)
         return max_data_bytes(width, height)
 
-    def _rates(self, size: int, pixels: int) -> dict[str, float]:
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def _rates(self, size: int) -> dict[str, float]:
         """bpp: bits a pixel; bpd: bits a sample, alpha counted."""
-        return {"bpp": 8 * size / pixels, "bpd": 8 * size / (pixels * (self.channels + self.alpha))}
+        return {"bpp": 8 * size / self.pixels, "bpd": 8 * size / (self.pixels * (self.channels + self.alpha))}

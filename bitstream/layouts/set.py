@@ -81,6 +81,10 @@ class SetLayout(Raster):
         return (slice(number * self.block, min((number + 1) * self.block, self.count)),)
 
     @property
+    def pixels(self) -> int:
+        return self.width * self.height * self.count
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
         return (self.count, *self.shape)
 
@@ -90,7 +94,7 @@ class SetLayout(Raster):
     def facts(self, size: int) -> dict[str, Any]:
         """bpp, bpd: see `Raster`. items: in the set; item_shape: of each; block_items: in a block."""
         of_set = {"items": self.count, "item_shape": list(self.shape), "block_items": self.block}
-        return {**of_set, **self._rates(size, self.width * self.height * self.count)}
+        return {**of_set, **self._rates(size)}
 
     def pack(self) -> bytes:
         return struct.pack(f"<B{len(self.shape) + 2}I", len(self.shape), *self.shape, self.count, self.block)

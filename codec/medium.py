@@ -1,0 +1,124 @@
+"""Media: what lies outside of `.lec` files. One row each, which says how its files are called, read and written.
+
+    name of a file -> medium_of -> Medium -> read -> Signal -> codec -> .lec
+    .lec -> codec -> Signal -> MEDIA[layout.name] -> write -> file
+
+What is in a row as "module:name" is imported when it is used: to look at names costs neither numpy nor Pillow. A new
+medium is a new row, and a layout of the same name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..kinds import named
+from .picture_files import PICTURES
+
+if TYPE_CHECKING:
+    from .codec import Part
+    from .signal import Signal
+
+__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "Medium", "medium_of"]
+
+ARRAY = ".npz:"
+"""Stands between the name of a file and that of one of its arrays."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """name: that of its layout. suffixes: how the names of its files end, in lower case; within: stands in names of a
+    part of a file, if there are such. back: the name of a `.lec` file without ".lec" -> that of what it is decoded to.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    back: Callable[[str], str]
+    within: str = ""
+    functions: dict[str, str] = field(default_factory=dict, repr=False, compare=False, hash=False)
+
+    def claims(self, name: str) -> bool:
+        """Whether a file with this name is of this medium."""
+        name = name.lower()
+        return name.endswith(self.suffixes) or bool(self.within and self.within in name)
+
+    @property
+    def together(self) -> bool:
+        """Whether small files are coded together."""
+        return "peek" in self.functions
+
+    def read(self, source: str | os.PathLike[str] | BinaryIO) -> Signal:
+        """What a file holds. Raises a CodecError or another OSError."""
+        return named(self.functions["read"])(source)
+
+    def peek(self, path: str) -> tuple[Hashable, int] | None:
+        """What files must have in common to be coded together, and how many pixels this one has; None: alone. Cheap."""
+        return named(self.functions["peek"])(path) if self.together else None
+
+    def check_output(self, destination: Path, part: Part | None = None) -> None:
+        """Raise InputError for a name in whose format the medium, or a part of it, cannot be written."""
+        named(self.functions["check"])(destination, part)
+
+    def write(
+        self,
+        signal: Signal,
+        destination: Path | BinaryIO,
+        part: Part | None = None,
+        *,
+        folder: bool = False,
+        overwrite: bool = False,
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Write what was decoded, all or a part -> what there is to say of it, and notes on what was left out.
+
+        destination: a path, of a folder if `folder`, whole or not at all; or a stream. Raises InputError, OutputExists,
+        OSError.
+        """
+        return named(self.functions["write"])(signal, destination, part, folder=folder, overwrite=overwrite)
+
+
+def _picture_back(stem: str) -> str:
+    """photo.png -> photo.png, photo.jpg -> photo.png, x -> x.png"""
+    base, suffix = os.path.splitext(stem)
+    if suffix.lower() == ".png":
+        return stem
+    return (base if suffix.lower() in PICTURES else stem) + ".png"
+
+
+def _set_back(stem: str) -> str:
+    """x.npz -> x.npy, x.idx.gz -> x.npy, x -> x.npy"""
+    for ending in (".gz", ".idx", ".npz", ".npy"):
+        stem = stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
+    return stem + ".npy"
+
+
+PICTURE = Medium(
+    "image",
+    tuple(sorted(PICTURES)),
+    _picture_back,
+    functions={
+        "read": "codec.media:load_picture",
+        "peek": "codec.media:peek_picture",
+        "check": "codec.media_write:check_picture_output",
+        "write": "codec.media_write:write_picture_signal",
+    },
+)
+SET = Medium(
+    "set",
+    (".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"),
+    _set_back,
+    ARRAY,
+    functions={
+        "read": "codec.sets:load_set",
+        "check": "codec.sets_write:check_part_output",
+        "write": "codec.sets_write:write_set_signal",
+    },
+)
+MEDIA = {medium.name: medium for medium in (PICTURE, SET)}
+
+
+def medium_of(name: str) -> Medium:
+    """The medium of a file by its name; what no medium claims is taken for a picture."""
+    return next((medium for medium in MEDIA.values() if medium.claims(name)), PICTURE)
