@@ -190,10 +190,10 @@ def test_a_coder_gets_many_blocks_at_once_but_not_too_many(monkeypatch):
     assert same(codec.decode(data), given)
     assert [size for kind, size in coder.calls if kind == "decode"] == [945] * 6 + [630]
     coder.calls.clear()
-    codec.encode_batch([given[0], given[1].astype(np.uint16), given[2]])  # one dtype a call
+    codec.encode_batch([given[0], given[1].astype(np.uint16), given[2]], verify=False)  # one dtype a call
     assert [size for _, size in coder.calls] == [63, 63, 63]
     coder.calls.clear()
-    codec.encode(samples((40, 40), np.uint8, "ramp"))  # a block that is larger comes alone
+    codec.encode(samples((40, 40), np.uint8, "ramp"), verify=False)  # a block that is larger comes alone
     assert [size for _, size in coder.calls] == [1600]
 
 
