@@ -39,7 +39,7 @@ from ..bitstream import (
 )
 from ..entropy.coder import Coder, Writer
 from ..entropy.guard import guarded
-from ..entropy.hyperprior_coding import Latents, Meter, Pass
+from ..entropy.latents import Latents, Meter, Pass
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of

@@ -30,7 +30,8 @@ from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import MEAN_BITS, HyperpriorCoding, Latents
+from ..entropy.hyperprior_coding import HyperpriorCoding
+from ..entropy.latents import MEAN_BITS, Latents
 from ..errors import CorruptFile, InputError, ModelError
 from .model_file import parse_tensors
 from .samples import planes_of, to_numpy

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
-from ..entropy.hyperprior_coding import MEAN_BITS, Meter, lean_of
+from ..entropy.latents import MEAN_BITS, Meter, lean_of
 from ..errors import InputError
 from .samples import planes_of
 from .tiles import DOWN, Box, latent_size, layout_of, paste

@@ -18,18 +18,9 @@ import numpy as np
 
 from ..errors import ModelError
 from .coder import Coder
-from .hyperprior_coding import (
-    MEAN_BITS,
-    ONE,
-    HyperpriorCoding,
-    Latents,
-    gain_table,
-    layer_tensors,
-    once,
-    rounded,
-    table_steps,
-)
+from .hyperprior_coding import HyperpriorCoding, gain_table, layer_tensors, table_steps
 from .interpreter import Runtime, run_in_bands, runtime_of
+from .latents import MEAN_BITS, ONE, Latents, once, rounded
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
 from .rate import QUALITY_LEVELS, rows_at

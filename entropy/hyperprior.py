@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from .exact import TrainableExact, clamp_inward, straight_through
 from .factorized import FactorizedPrior
-from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP, SCALES, USUAL_REACH, Z_RANGE
+from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES, USUAL_REACH, Z_RANGE
+from .latents import MEAN_BITS
 from .rate import QUALITY_LEVELS
 
 __all__ = [

@@ -10,18 +10,17 @@ the same on every machine, thread count, batch size and device (see `exact`).
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CorruptFile, ModelError
-from .coder import MAX_DISTANCE, Coder
+from ..errors import ModelError
+from .coder import Coder
 from .digest import parse_digest
 from .interpreter import run_in_bands, runtime_of
+from .latents import MEAN_BITS, ONE, Y_LIMIT, Latents, once, rounded
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
 from .rate import BANKS, QUALITY_LEVELS, QUALITY_ONE, bank_of, rows_at
@@ -30,7 +29,7 @@ from .tables import TOTAL, TableSet
 if TYPE_CHECKING:
     from .hyperprior import Hyperprior, IndexTable
 
-__all__ = ["HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
+__all__ = ["HyperpriorCoding", "laplace_tables", "table_tensors"]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
 """The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero. A model may have more
@@ -38,37 +37,15 @@ tables, up to MAX_TABLES, which go on in the same ratio."""
 SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
 """The logarithm of that ratio."""
 MAX_TABLES = 255
-MEAN_BITS = 6
-"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
 USUAL_REACH, MAX_REACH = 15, 20
 """Means are within +-2^reach, in units of 2^-MEAN_BITS: the reach of a model that does not say, and the most it can."""
 Z_RANGE = (-255, 255)
 """h_s clamps its input to this range."""
-ONE = 1 << MEAN_BITS
 OFFSET_MAX = 2**24
 _KERNELS = (3, 1, 3, 1, 1)
 BAND = 2**10
 """Positions of z that h_s works on at a time."""
 _TABLES = ("gain.0", "gain.1", "gain.2", "offset")
-Y_LIMIT = MAX_DISTANCE // 2
-"""|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What a data chunk decodes to. z: [Z, h/4, w/4] int32; y_hat: [M, h, w] int32 in units of 2^-MEAN_BITS."""
-
-    z: np.ndarray
-    y_hat: np.ndarray
-
-    def digest(self) -> bytes:
-        """8 bytes that tell whether two machines decoded the same latents: BLAKE2b-64 over z, then y_hat, as int32
-        little-endian integers in C order.
-        """
-        h = hashlib.blake2b(digest_size=8)
-        for part in (self.z, self.y_hat):
-            h.update(np.ascontiguousarray(part, "<i4").data)
-        return h.digest()
 
 
 class HyperpriorCoding:
@@ -282,28 +259,6 @@ class HyperpriorCoding:
         return latents
 
 
-class Pass:
-    """A coder that writes nothing: for the latents alone."""
-
-    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        if values is None:
-            raise CorruptFile("nothing was written")
-        return values
-
-
-class Meter:
-    """A coder that writes nothing and adds up the model's estimate, in bits."""
-
-    def __init__(self) -> None:
-        self.bits = 0.0
-
-    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        if values is None:
-            raise CorruptFile("a meter cannot read")
-        self.bits += float(tables.bits(values, index).sum())
-        return values
-
-
 def laplace_tables(count: int = SCALES) -> TableSet:
     """The discretised zero-mean Laplacians of the first `count` scales, one scale's table after the other."""
     tables = []
@@ -314,38 +269,6 @@ def laplace_tables(count: int = SCALES) -> TableSet:
         p = np.concatenate([side[::-1], [1 - 2 * tail[0]], side])
         tables.append((-reach, np.append(p, max(2 * tail[-1], 2.0**-20))))
     return TableSet.from_probabilities(tables)
-
-
-def lean_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
-    """How far beyond 1/2 rounding goes towards zero: [2, tables] float32, between 0 and 1 and between further integers.
-
-    Where an error e costs curvature / 2 e^2 bits, the smaller of two symbols is the better choice up to 1/2 plus the
-    bits that it saves over the curvature. share: of that.
-    """
-    numbers = np.arange(len(tables))
-    zero, one, three = (tables.bits(np.full(len(tables), s, np.int32), numbers) for s in (0, 1, 3))
-    saved = np.stack([one - zero, (three - one) / 2])
-    return (share / curvature * saved).clip(0, 0.5).astype(np.float32)
-
-
-def once(memo: list[Any] | None, make: Callable[[], Any]) -> Any:
-    """What `make` gives, from the memo if it is there."""
-    if memo is None:
-        return make()
-    if not memo:
-        memo.append(make())
-    return memo[0]
-
-
-def rounded(residual: np.ndarray, t: np.ndarray, lean: np.ndarray | None) -> np.ndarray:
-    """y - mu float32, table numbers of the same shape -> s int32: rounded, by `lean` (see `lean_of`) towards zero."""
-    if lean is None:
-        s = np.rint(residual)
-    else:
-        size = np.abs(residual)
-        s = np.maximum(np.floor(size + (np.float32(0.5) - lean[1][t])), 1)
-        s = np.copysign(np.where(size < np.float32(0.5) + lean[0][t], 0, s), residual)
-    return s.clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
 
 
 def table_steps(b: Builder, t: int, top: int) -> int:

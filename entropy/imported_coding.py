@@ -24,15 +24,14 @@ import numpy as np
 from ..errors import ModelError
 from .coder import Coder
 from .digest import parse_digest
-from .hyperprior_coding import MEAN_BITS, Y_LIMIT, Latents
 from .imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, ImportedLayer, leaky
 from .interpreter import run_in_bands, runtime_of
+from .latents import MEAN_BITS, ONE, Y_LIMIT, Latents
 from .program import Builder, Program
 from .tables import TOTAL, TableSet, scale_levels
 
 __all__ = ["ImportedCoding", "thresholds"]
 
-ONE = 1 << MEAN_BITS
 MEDIAN_MAX = LIMIT >> (ACTIVATION_BITS - MEAN_BITS)
 LAYERS = 3
 BAND, COLUMNS = 2**8, 2**5

@@ -20,7 +20,8 @@ from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.context import ContextConfig, ContextHyperprior
 from lecodec.entropy.context_coding import PASSES, PHASES, ContextCoding, pass_channels
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior, residual_bits
-from lecodec.entropy.hyperprior_coding import HyperpriorCoding, Meter, Pass
+from lecodec.entropy.hyperprior_coding import HyperpriorCoding
+from lecodec.entropy.latents import Meter, Pass
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint

@@ -17,7 +17,7 @@ from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.refine import EFFORTS, multiplier
 from lecodec.codec.registry import find_model
 from lecodec.codec.samples import psnr_of
-from lecodec.entropy.hyperprior_coding import lean_of, rounded
+from lecodec.entropy.latents import lean_of, rounded
 from lecodec.errors import InputError
 from lecodec.eval.peers import codec_by_name
 from lecodec.eval.pictures import bundled
