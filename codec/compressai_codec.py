@@ -1,6 +1,6 @@
 """The codec of imported CompressAI models: `ImageCodec` with other transforms and another entropy model.
 
-    tensors, card -> ImportedCoding, g_a, h_a, g_s of 2018 -> ImageCodec's way to `.lec` files and back
+    tensors, card -> an imported entropy model, g_a, h_a, g_s of 2018 -> ImageCodec's way to `.lec` files and back
 
 Files are like those of this package's own models: the same container, the same exactness, tiles, regions, digests of
 the latents. A model has one rate, that of the checkpoint it was made from. So every quality from 1 to 100 gives the
@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy.imported_coding import ImportedCoding
+from ..entropy.imported_coding import ImportedHyperprior, imported_model
 from ..errors import InputError, ModelError
 from .compressai_networks import (
     REACH,
     HyperAnalysis,
     ImportedAnalysis,
     ImportedSynthesis,
-    NoHyperAnalysis,
     TransformSizes,
 )
 from .image import MEASURES, ImageCodec
@@ -50,13 +49,13 @@ class ImportedCodec(ImageCodec):
             sizes = TransformSizes(**self.card["transform"])
         except (KeyError, TypeError):
             raise ModelError("the model's card does not give the sizes of its networks") from None
-        entropy = ImportedCoding(parse_tensors(tensors))
-        if entropy.latent != sizes.latent or entropy.hyper not in (0, sizes.features):
+        entropy, h_a = imported_model(parse_tensors(tensors)), None
+        hyper = entropy if isinstance(entropy, ImportedHyperprior) else None
+        if entropy.latent != sizes.latent or (hyper and hyper.hyper != sizes.features):
             raise ModelError("the model's entropy model does not fit its transforms")
-        check_shapes(tensors, sizes.shapes(bool(entropy.hyper)))
-        h_a = NoHyperAnalysis()
-        if entropy.hyper:
-            h_a = HyperAnalysis(sizes, entropy.z_median, entropy.has_means, self.device)
+        check_shapes(tensors, sizes.shapes(hyper is not None))
+        if hyper:
+            h_a = HyperAnalysis(sizes, hyper.z_median, hyper.has_means, self.device)
         return Parts(entropy, ImportedAnalysis(sizes), h_a, ImportedSynthesis(sizes), REACH, REACH, WINDOW)
 
     def _encode_run(self, pictures: list[Any], q: int) -> list[bytes]:

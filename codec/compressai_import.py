@@ -21,10 +21,11 @@ import numpy as np
 from torch import Tensor
 
 from ..bitstream import check_writable
-from ..entropy.hyperprior_coding import MEAN_BITS, table_tensors
-from ..entropy.imported_coding import ImportedCoding, thresholds
+from ..entropy.hyperprior_coding import table_tensors
+from ..entropy.imported_coding import imported_model, thresholds
 from ..entropy.imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, integers_of, phases
 from ..entropy.imported_tables import bottleneck_tables, gaussian_tables, medians
+from ..entropy.latents import MEAN_BITS
 from ..errors import InputError, ModelError
 from .compressai_checkpoint import Checkpoint, read_checkpoint
 from .compressai_codec import ImportedCodec
@@ -156,6 +157,6 @@ def _card(
         "receptive_field": REACH * DOWN,
         "training": {"imported_from": {"checkpoint": read.name, "digest": read.digest}},
     }
-    parse = ImportedCoding(parse_tensors(tensors))
+    parse = imported_model(parse_tensors(tensors))
     digests = {"parse_digest": parse.digest(), "synthesis_digest": synthesis_digest(tensors, card["transform"])}
     return {**card, **{kind: digest.hex() for kind, digest in digests.items()}}

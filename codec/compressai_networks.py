@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..entropy.imported_layers import ACTIVATION_BITS
 from ..errors import ModelError
 
-__all__ = ["REACH", "HyperAnalysis", "ImportedAnalysis", "ImportedSynthesis", "NoHyperAnalysis", "TransformSizes"]
+__all__ = ["REACH", "HyperAnalysis", "ImportedAnalysis", "ImportedSynthesis", "TransformSizes"]
 
 REACH = 2
 """Latents on each side that a latent's pixels depend on, and that look at a pixel: 2 + 4 + 8 + 16 = 30 pixels for g_a,
@@ -151,10 +151,3 @@ class HyperAnalysis(nn.Sequential):
 
     def forward(self, y: Tensor, index: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().forward(y if self.has_means else y.abs()) - self.median
-
-
-class NoHyperAnalysis(nn.Module):
-    """h_a of a factorised prior: y [B, M, h, w] -> z [B, 0, h/4, w/4]."""
-
-    def forward(self, y: Tensor, index: Tensor) -> Tensor:
-        return y.new_empty(len(y), 0, y.shape[2] // 4, y.shape[3] // 4)

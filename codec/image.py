@@ -39,7 +39,7 @@ from ..bitstream import (
 )
 from ..entropy.coder import Coder, Writer
 from ..entropy.guard import guarded
-from ..entropy.hyperprior_coding import Latents, Meter, Pass
+from ..entropy.latents import Latents, Meter, NullCoder
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of
@@ -246,7 +246,7 @@ class ImageCodec(LatentCoding, Codec):
 
     @torch.inference_mode()
     def _code(
-        self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = Pass
+        self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = NullCoder
     ) -> Iterator[tuple[Box, Latents, Any]]:
         """Run the encoder on pictures of one shape: each tile's latents, with the coder that took its symbols. Steps of
         refinement are taken if all are of one quality.

@@ -17,9 +17,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from ..bitstream import QUALITY_ONE, DataChunk, Header
 from ..entropy.coder import Coder, Reader
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import HyperAnalysis, HyperConfig
-from ..entropy.hyperprior_coding import MEAN_BITS, HyperpriorCoding, Latents
+from ..entropy.hyperprior_coding import HyperpriorCoding
+from ..entropy.latents import MEAN_BITS, NEAREST, Choice, EntropyModel, Latents
 from ..errors import CorruptFile, InputError, ModelError
 from .model_file import parse_tensors
 from .samples import planes_of, to_numpy
@@ -38,16 +39,15 @@ from .tiles import DOWN, Box, boxes_of, equal_boxes, latent_size, layout_of, pas
 from .transforms import Analysis, Synthesis, TransformConfig
 from .windows import windows
 
-if TYPE_CHECKING:
-    from ..entropy.imported_coding import ImportedCoding
-
-__all__ = ["LatentCoding", "Parts", "check_shapes", "entropy_model_of", "receptive_field", "synthesis_digest"]
+__all__ = ["LatentCoding", "Parts", "Tiles", "check_shapes", "entropy_model_of", "receptive_field", "synthesis_digest"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a transform works on at a time, so that memory stays bounded."""
 GROUP = {"cpu": 2**12, "cuda": 2**16}
 """Positions of y whose tiles go through the entropy model together. On the CPU one tile of 1024 x 1024 fills it: larger
 tensors would come from the system, and go back to it, for every layer."""
+Tiles = tuple[list[Box], tuple[np.ndarray, ...]]
+"""A group of tiles of one size, and the levels above y, coarsest first, [B, C, *size] float32 each, not yet rounded."""
 SPARE_BITS = 64
 """Bits by which data may be shorter than the least that holds its symbols: what the coder's last words leave out."""
 
@@ -76,14 +76,14 @@ def entropy_model_of(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
 @dataclass(frozen=True)
 class Parts:
     """What codes latents. entropy: the entropy model; g_a, h_a, g_s: networks with the interface of `Analysis`,
-    `HyperAnalysis` and `Synthesis`, whose weights are still to come; analysis_reach, synthesis_reach: how many latents
-    beyond an output's own position, on each side, the transforms look at; window: positions of y that a transform works
-    on at a time, by kind of device.
+    `HyperAnalysis` (None: there is no level above y) and `Synthesis`, whose weights are still to come; analysis_reach,
+    synthesis_reach: how many latents beyond an output's own position, on each side, the transforms look at; window:
+    positions of y that a transform works on at a time, by kind of device.
     """
 
-    entropy: HyperpriorCoding | ImportedCoding
+    entropy: EntropyModel
     g_a: nn.Module
-    h_a: nn.Module
+    h_a: nn.Module | None
     g_s: nn.Module
     analysis_reach: int
     synthesis_reach: int
@@ -110,7 +110,8 @@ class LatentCoding:
             if said != found:
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
         for name in ("g_a", "h_a", "g_s"):
-            _fill(getattr(parts, name), name, tensors, self.device)
+            if (network := getattr(parts, name)) is not None:
+                _fill(network, name, tensors, self.device)
         self.g_a: Any = parts.g_a
         self.h_a: Any = parts.h_a
         self.g_s: Any = parts.g_s
@@ -143,36 +144,38 @@ class LatentCoding:
             window=WINDOW,
         )
 
-    def _tiles(self, y: Tensor, headers: Sequence[Header], q: Sequence[int]) -> Iterator[tuple[list[Box], np.ndarray]]:
-        """Groups of tiles of one size, each with its z [B, Z, h/4, w/4] int32."""
+    def _tiles(self, y: Tensor, headers: Sequence[Header], q: Sequence[int]) -> Iterator[Tiles]:
+        """Groups of tiles of one size, each with the levels above y."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
         for group in equal_boxes(boxes, self._group):
             part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
-            h, w = part.shape[-2:]
-            index = self._index([q[b.picture] for b in group])
-            z = self.h_a(F.pad(part, (0, -w % 4, 0, -h % 4), mode="replicate"), index).round()
-            if not bool(torch.isfinite(part).all() & torch.isfinite(z).all()):
+            above = self._above(part, self._index([q[b.picture] for b in group]))
+            if not all(bool(torch.isfinite(level).all()) for level in (part, *above)):
                 raise ModelError("the model's analysis gave a number that is not finite")
-            yield group, z.clamp(-(2.0**20), 2.0**20).to(torch.int32).cpu().numpy()
+            yield group, tuple(level.cpu().numpy() for level in above)
+
+    def _above(self, y: Tensor, index: Tensor) -> tuple[Tensor, ...]:
+        """y of tiles [B, M, h, w] -> the levels above it: z [B, Z, h/4, w/4], if there is one."""
+        if self.h_a is None:
+            return ()
+        h, w = y.shape[-2:]
+        return (self.h_a(F.pad(y, (0, -w % 4, 0, -h % 4), mode="replicate"), index),)
 
     def traversed(
         self,
         y: Tensor,
-        tiles: Iterable[tuple[list[Box], np.ndarray]],
+        tiles: Iterable[Tiles],
         q: Sequence[int],
         coder: Callable[[], Coder],
-        lean: np.ndarray | None = None,
-        memos: Sequence[list[Any]] | None = None,
+        choices: Iterable[Choice] = repeat(NEAREST),
     ) -> Iterator[tuple[Box, Latents, Any]]:
-        """The entropy model on y [B, M, h, w], each tile with a coder of its own. lean: how y is rounded (see
-        `hyperprior_coding.rounded`), other than to the nearest integer. memos: one for each group of tiles.
+        """The entropy model on y [B, M, h, w], each tile with a coder of its own. choices: one for each group of tiles,
+        or more.
         """
-        for n, (group, z) in enumerate(tiles):
-            # Not every entropy model knows these.
-            how = {} if lean is None and memos is None else {"lean": lean, "memo": memos[n] if memos else None}
-            source = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group]).cpu().numpy(), z
-            coders, indices = [coder() for _ in group], [q[b.picture] for b in group]
-            latents = self.entropy.traverse(coders, indices, group[0].size, source, self.device, **how)
+        for (group, above), choice in zip(tiles, choices, strict=False):
+            source = *above, torch.stack([y[b.picture, :, b.rows, b.columns] for b in group]).cpu().numpy()
+            coders, rates = [coder() for _ in group], [q[b.picture] for b in group]
+            latents = self.entropy.traverse(coders, group[0].size, rates, source, device=self.device, choice=choice)
             yield from zip(group, latents, coders, strict=True)
 
     def _analyse(self, pictures: list[np.ndarray], index: Tensor) -> Tensor:
@@ -203,7 +206,7 @@ class LatentCoding:
             bits = least = tiles = 0
             for box in of_picture:
                 coded = 8 * len(chunks[picture][box.tile].payload)
-                needed = self.entropy.least_bits(headers[picture].quality, box.size)
+                needed = self.entropy.least_bits(box.size, headers[picture].quality)
                 if coded + SPARE_BITS < needed:
                     height, width = DOWN * box.size[0], DOWN * box.size[1]
                     raise CorruptFile(f"{coded} bits cannot hold {width} x {height} pixels: {needed:.0f} or more do")
@@ -214,8 +217,8 @@ class LatentCoding:
         for group in equal_boxes(boxes, self._group):
             data = [chunks[box.picture][box.tile] for box in group]
             readers = [Reader(chunk.payload) for chunk in data]
-            indices = [headers[box.picture].quality for box in group]
-            decoded = self.entropy.traverse(readers, indices, group[0].size, None, self.device)
+            rates = [headers[box.picture].quality for box in group]
+            decoded = self.entropy.traverse(readers, group[0].size, rates, device=self.device)
             for box, latents, reader, chunk in zip(group, decoded, readers, data, strict=True):
                 if latents.digest() != chunk.digest or not reader.exhausted():
                     raise CorruptFile("the picture's data does not decode to what was encoded")

@@ -13,10 +13,10 @@ h is the curvature of lambda D in a latent. Latents are in units of a quantisati
 step has about the same curvature everywhere (12 / ln 2 = 17 bits at high rates; 12 to 20 measured), so one number
 serves all channels, pictures and qualities. The rate enters by rounding: towards zero a little further than to the
 nearest integer, by what the smaller symbol saves under its table. The pull forgets what rounding has decided against;
-without it, latents wander between two integers for ever. Rounding that leans to zero all at once costs more than it
-saves, since errors that point the same way add up: the lean grows from none with the steps, and g corrects it
-meanwhile. After Yang, Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020), in a few steps,
-not thousands: their annealed noise needs many.
+without it, latents wander between two integers for ever. Rounding with the whole dead zone at once costs more than it
+saves, since errors that point the same way add up: it grows from none with the steps, and g corrects it meanwhile.
+After Yang, Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020), in a few steps, not
+thousands: their annealed noise needs many.
 
 Guarantees. J of a picture, as this machine computes it, is never above that without effort. Memory is bounded: g is
 taken by windows of the picture. The hyper-latent z stays as it was.
@@ -34,26 +34,26 @@ import torch
 from torch import Tensor
 
 from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
-from ..entropy.hyperprior_coding import MEAN_BITS, Meter, lean_of
+from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
 from ..errors import InputError
 from .codec import EFFORTS
 from .samples import planes_of
-from .tiles import DOWN, Box, latent_size, layout_of, paste
+from .tiles import DOWN, latent_size, layout_of, paste
 from .windows import Window, windows
 
 if TYPE_CHECKING:
-    from .latent_coding import LatentCoding
+    from .latent_coding import LatentCoding, Tiles
 
-__all__ = ["Tiles", "multiplier", "refined", "steps_of"]
+__all__ = ["multiplier", "refined", "steps_of"]
 
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
 EMPHASIS = 1.25
 """What lambda is multiplied by. At lambda itself J falls as far, but more by bytes than by errors; real curves of rate
 and distortion are a little steeper than lambda says: BD-rate -6.9% at 1, -7.2% at 1.25 and 1.5 (validation crops)."""
-FIRST_STEP, LAST_STEP, LEAN = 0.42, 0.04, 0.8
-"""Of a long schedule; and the share of `lean_of` that it ends with. A short one takes steps that are more alike, and it
-leans less, as there is no time to correct what rounding loses."""
+FIRST_STEP, LAST_STEP, DEADZONE = 0.42, 0.04, 0.8
+"""Of a long schedule; and the share of `deadzone_of` that it ends with. A short one takes steps that are more alike,
+and it leans less, as there is no time to correct what rounding loses."""
 MARGIN, SEEN = 4, 2
 """Positions of y around the core of a window: that the synthesis gets, and whose errors count. What a latent does
 further off is a fiftieth of its own effect."""
@@ -61,9 +61,6 @@ WINDOW = {"cpu": 2**11, "cuda": 2**15}
 """Positions of y that a gradient is taken of at a time: 100 to 150 kB each."""
 KEPT = 2**12
 """Positions of y up to which what the entropy model derives from z is kept between the steps: 6 kB each."""
-
-Tiles = Sequence[tuple[list[Box], np.ndarray]]
-"""Groups of tiles of one size, each with its z [B, Z, h/4, w/4] int32."""
 
 
 def steps_of(effort: int) -> int:
@@ -101,14 +98,14 @@ class _Schedule:
         first, last = min(0.15 + 0.07 * self.steps, FIRST_STEP), LAST_STEP + 0.22 / self.steps
         return first * (last / first) ** (k / max(self.steps - 1, 1))
 
-    def lean(self, k: int) -> float:
-        return LEAN * self.steps / (self.steps + 2) * (k / self.steps) ** 0.6
+    def deadzone(self, k: int) -> float:
+        return DEADZONE * self.steps / (self.steps + 2) * (k / self.steps) ** 0.6
 
 
 def refined(
     coding: LatentCoding,
     y: Tensor,
-    tiles: Tiles,
+    tiles: Sequence[Tiles],
     headers: Sequence[Header],
     colours: list[np.ndarray],
     q: int,
@@ -120,10 +117,10 @@ def refined(
     lam = EMPHASIS * multiplier(coding.card, q)
     curvature, schedule = EMPHASIS * CURVATURE, _Schedule(steps)
     original, cost, y_hat = y.clone(), [], np.empty(0, np.int32)
-    memos = [[] for _ in tiles] if y[:, 0].numel() <= KEPT else None
+    kept = [{} if y[:, 0].numel() <= KEPT else None for _ in tiles]
     for k in range(steps + 1):
-        lean = lean_of(coding.entropy.y_tables, curvature, schedule.lean(k)) if k else None
-        bits, y_hat = _rounded(coding, y, tiles, q, lean, memos)
+        deadzone = deadzone_of(coding.entropy.y_tables, curvature, schedule.deadzone(k)) if k else None
+        bits, y_hat = _rounded(coding, y, tiles, q, [Choice(deadzone, found) for found in kept])
         error, step = np.zeros(len(y)), schedule.step(k)
         for some, window, part, x, weight in _windows(coding, y_hat, headers[0], colours):
             if k == steps:
@@ -142,14 +139,13 @@ def refined(
 def _rounded(
     coding: LatentCoding,
     y: Tensor,
-    tiles: Tiles,
+    tiles: Sequence[Tiles],
     q: int,
-    lean: np.ndarray | None,
-    memos: Sequence[list[Any]] | None,
+    choices: Sequence[Choice],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The entropy model's run over all tiles: bits [B], y_hat [B, M, h, w] int32 in units of 2^-MEAN_BITS."""
     bits, y_hat = np.zeros(len(y)), np.empty(y.shape, np.int32)
-    for box, latents, meter in coding.traversed(y, tiles, [q] * len(y), Meter, lean, memos):
+    for box, latents, meter in coding.traversed(y, tiles, [q] * len(y), Meter, choices):
         paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
         bits[box.picture] += meter.bits
     return bits, y_hat

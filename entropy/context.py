@@ -34,7 +34,8 @@ from torch import Tensor, nn
 from .context_coding import GROUPS, NARROW_BITS, NARROW_SHIFT, PASSES, PHASES, SIGNED, SPREADS, WIDEN_BITS
 from .exact import TrainableExact, clamp_inward, straight_through
 from .hyperprior import HyperConfig, Hyperprior, IndexTable, Likelihood, gain_table
-from .hyperprior_coding import MEAN_BITS, SCALE_LOW, SCALE_STEP, layer_tensors
+from .hyperprior_coding import SCALE_LOW, SCALE_STEP, layer_tensors
+from .latents import MEAN_BITS
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 
 __all__ = ["ContextConfig", "ContextHyperprior"]

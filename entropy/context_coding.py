@@ -1,6 +1,6 @@
 """The hyperprior with context frozen for coding: integers only, immutable.
 
-    z_hat --tables--> coder     z_hat --h_s--> features, (mu_0, t_0)
+    z_hat --model above--> coder     z_hat --h_s--> features, (mu_0, t_0)
     four times:   features, y_hat so far --c_k--> (mu, t)     s --table t--> coder     y_hat = s + mu
 
 See `context` for the passes and `hyperprior_coding` for what the two have in common. `traverse` walks z and the four
@@ -18,15 +18,8 @@ import numpy as np
 
 from ..errors import ModelError
 from .coder import Coder
-from .hyperprior_coding import (
-    MEAN_BITS,
-    ONE,
-    HyperpriorCoding,
-    Latents,
-    once,
-    rounded,
-    table_steps,
-)
+from .hyperprior_coding import HyperpriorCoding, table_steps
+from .latents import MEAN_BITS, NEAREST, ONE, Choice, EntropyModel, Latents, Size, refuse_given, rounded
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
 from .rate import QUALITY_LEVELS, rows_at
@@ -58,11 +51,11 @@ def pass_channels(latent: int, step: int) -> list[int]:
 
 class ContextCoding(HyperpriorCoding):
     """tensors: what `ContextHyperprior.frozen` returns and a model file holds: those of a `HyperpriorCoding` and those
-    of c_1 to c_3. Raises ModelError when they do not make a model. Threads may share one object.
+    of c_1 to c_3; above: as there. Raises ModelError when they do not make a model. Threads may share one object.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray]):
-        super().__init__(tensors)
+    def __init__(self, tensors: Mapping[str, np.ndarray], above: EntropyModel | None = None):
+        super().__init__(tensors, above)
         t = self._tensors
         self._context_shapes()
         self._own = [np.array(pass_channels(self.latent, k)) for k in range(PASSES)]
@@ -159,35 +152,36 @@ class ContextCoding(HyperpriorCoding):
     def traverse(
         self,
         coders: Sequence[Coder],
-        quality: Sequence[int],
-        size: tuple[int, int],
-        source: tuple[np.ndarray, np.ndarray] | None = None,
+        size: Size,
+        rates: Sequence[int],
+        source: Sequence[np.ndarray] | None = None,
+        *,
+        given: Sequence[Sequence[Latents]] = (),
         device: Any = "cpu",
-        lean: np.ndarray | None = None,
-        memo: list[Any] | None = None,
+        choice: Choice = NEAREST,
     ) -> list[Latents]:
-        """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
-        `HyperpriorCoding.traverse`.
-        """
+        """As that of `HyperpriorCoding`."""
+        refuse_given(given)
         runtime = runtime_of(device)
-        z = self.code_z(coders, quality, size, source)
-        blocks = -(-size[0] // 2), -(-size[1] // 2)
-        seen, mu_0, t_0 = once(memo, lambda: self._start(z, quality, blocks, runtime))
-        inside = _inside(size)
-        y = None if source is None else _folded(source[0], blocks)
+        above, z = self.code_above(coders, size, rates, source, runtime)
+        height, width = size
+        blocks = -(-height // 2), -(-width // 2)
+        seen, mu_0, t_0 = choice.once("seen, mu, t", lambda: self._start(z, rates, blocks, runtime))
+        inside = _inside((height, width))
+        y = None if source is None else _folded(source[-1], blocks)
         y_hat = np.empty((len(z), 4 * self.latent, *blocks), np.int32)
         filled = seen.shape[1] - 2 * (PASSES - 1) * self.latent
         for k, own in enumerate(self._own):
             start = {"mu": mu_0[:, own], "t": t_0[:, own]}
             if k:
-                inputs = {**start, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], quality)}
+                inputs = {**start, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], rates)}
                 found = run_in_bands(runtime, self._corrections[k - 1], inputs, BAND)
                 decoded, index = found["mu"], found["t"]
             else:
                 decoded, index = start["mu"].copy(), _tables_of(start["t"], self.top)
             index *= inside[own % 4]
             if y is not None:
-                s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, lean)
+                s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, choice.deadzone)
             for b, coder in enumerate(coders):
                 coded = np.flatnonzero(index[b])  # table 0 stands for s = 0, as beyond the edge: nothing is coded
                 values = None if y is None else s[b].reshape(-1)[coded]
@@ -199,8 +193,8 @@ class ContextCoding(HyperpriorCoding):
                 run_in_bands(runtime, self._as_context, {"y_hat": decoded, **start}, BAND, into={"r": r})
                 np.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
                 filled += 2 * self.latent
-        whole = _unfolded(y_hat)[:, :, : size[0], : size[1]]
-        return [Latents(z[b], np.ascontiguousarray(whole[b])) for b in range(len(z))]
+        whole = _unfolded(y_hat)[:, :, :height, :width]
+        return [Latents((*a.levels, np.ascontiguousarray(y))) for a, y in zip(above, whole, strict=True)]
 
 
 def _tables_of(t: np.ndarray, top: int) -> np.ndarray:

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from .exact import TrainableExact, clamp_inward, integer_gain, straight_through
 from .factorized import FactorizedPrior
 from .hyperprior_coding import (
-    MEAN_BITS,
     SCALE_LOW,
     SCALE_STEP,
     SCALES,
@@ -36,6 +35,7 @@ from .hyperprior_coding import (
     layer_tensors,
     table_tensors,
 )
+from .latents import MEAN_BITS
 from .rate import QUALITY_LEVELS
 
 __all__ = [

@@ -1,33 +1,34 @@
 """The mean-scale hyperprior frozen for coding: integers only, immutable.
 
-    z_hat --tables--> coder     z_hat --h_s--> (mu, t)     s --table t--> coder     y_hat = s + mu
+    z_hat --model above--> coder    z_hat --h_s--> (mu, t)    s --table t--> coder    y_hat = s + mu
 
-`HyperpriorCoding` is made once, by `freeze` after training or from a model file, and checks itself then: its tables are
-tables, its layers fit together and keep the bound that makes their sums exact. `traverse` walks z and y once for both
-directions; the coder it is given either writes or reads. Everything in it is integer arithmetic, so what it decodes is
-the same on every machine, thread count, batch size and device (see `exact`).
+The model above codes z, and what lies above that: a factorised prior, or a hyperprior again. `HyperpriorCoding` is made
+once, by `freeze` after training or from a model file, and checks itself then: its tables are tables, its layers fit
+together and keep the bound that makes their sums exact. `traverse` walks the levels once for both directions; the coder
+it is given either writes or reads. Everything in it is integer arithmetic, so what it decodes is the same on every
+machine, thread count, batch size and device (see `exact`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import CorruptFile, ModelError
-from .coder import MAX_DISTANCE, Coder
+from ..errors import ModelError
+from .coder import Coder
 from .digest import parse_digest
+from .factorized_coding import FactorizedCoding
+from .latents import MEAN_BITS, NEAREST, ONE, Choice, EntropyModel, Latents, Size, refuse_given, rounded
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
 from .program import Builder, Program
-from .rate import BANKS, QUALITY_LEVELS, QUALITY_ONE, bank_of, rows_at
+from .rate import BANKS, QUALITY_LEVELS, rows_at
 from .runtime import run_in_bands, runtime_of
-from .tables import TOTAL, TableSet
+from .tables import TableSet
 
-__all__ = ["HyperpriorCoding", "Latents", "Meter", "Pass", "lean_of", "once", "rounded", "table_tensors"]
+__all__ = ["HyperpriorCoding", "laplace_tables", "layer_tensors", "table_tensors"]
 
 SCALES, SCALE_LOW, SCALE_HIGH = 64, 0.05, 100.0
 """The Laplacian tables: number, smallest and largest scale. Table 0 means: not coded, zero. A model may have more
@@ -35,48 +36,32 @@ tables, up to MAX_TABLES, which go on in the same ratio."""
 SCALE_STEP = math.log(SCALE_HIGH / SCALE_LOW) / (SCALES - 1)
 """The logarithm of that ratio."""
 MAX_TABLES = 255
-MEAN_BITS = 6
-"""Fractional bits of mu, of y_hat and of the real-valued table number before it is rounded."""
 USUAL_REACH, MAX_REACH = 15, 20
 """Means are within +-2^reach, in units of 2^-MEAN_BITS: the reach of a model that does not say, and the most it can."""
 Z_RANGE = (-255, 255)
-"""h_s clamps its input to this range."""
-ONE = 1 << MEAN_BITS
+"""h_s clamps its input to this range, whatever the unit of the level above."""
 OFFSET_MAX = 2**24
 _KERNELS = (3, 1, 3, 1, 1)
 BAND = 2**10
 """Positions of z that h_s works on at a time."""
 _TABLES = ("gain.0", "gain.1", "gain.2", "offset")
-Y_LIMIT = MAX_DISTANCE // 2
-"""|s| and |z| never exceed this: every value can be coded, and y_hat fits 32 bits with room to spare."""
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What a data chunk decodes to. z: [Z, h/4, w/4] int32; y_hat: [M, h, w] int32 in units of 2^-MEAN_BITS."""
-
-    z: np.ndarray
-    y_hat: np.ndarray
-
-    def digest(self) -> bytes:
-        """8 bytes that tell whether two machines decoded the same latents: BLAKE2b-64 over z, then y_hat, as int32
-        little-endian integers in C order.
-        """
-        h = hashlib.blake2b(digest_size=8)
-        for part in (self.z, self.y_hat):
-            h.update(np.ascontiguousarray(part, "<i4").data)
-        return h.digest()
 
 
 class HyperpriorCoding:
-    """tensors: what `Hyperprior.frozen` returns and a model file holds: int16 weights, int32 biases and tables.
+    """An entropy model of y and of what the model above it codes (see `EntropyModel`).
+
+    tensors: what `Hyperprior.frozen` returns and a model file holds: int16 weights, int32 biases and tables. above: the
+    entropy model of z; None: the factorised prior of the tables of z among the tensors.
 
     Raises ModelError when they do not make a hyperprior. Threads may share one object.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray]):
+    fraction = MEAN_BITS
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], above: EntropyModel | None = None):
         try:
-            names = [*self._names(), *(["reach"] if "reach" in tensors else [])]
+            names = [name for name in self._names() if above is None or not name.startswith("z.")]
+            names += ["reach"] if "reach" in tensors else []
             self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in names}
         except KeyError as e:
             raise ModelError(f"the model lacks {e.args[0]}") from None
@@ -85,7 +70,10 @@ class HyperpriorCoding:
             wanted = _dtype(name)
             if array.dtype != wanted:
                 raise ModelError(f"the model's {name} is {array.dtype}, not {wanted}")
-        self.z_tables = TableSet(t["z.counts"], _starts(t["z.length"]), t["z.low"])
+        self._nested = above is not None
+        if above is None:
+            above = FactorizedCoding(TableSet(t["z.counts"], _starts(t["z.length"]), t["z.low"]), BANKS)
+        self.above = above
         self.y_tables = TableSet(t["y.counts"], _starts(t["y.length"]), t["y.low"])
         self.hyper = t["h_s.0.weight"].shape[-1] // 9
         self.latent = t["h_s.4.weight"].shape[0] // 2
@@ -102,9 +90,10 @@ class HyperpriorCoding:
         return parse_digest(self._constants(), self._tensors)
 
     def _constants(self) -> dict[str, Any]:
+        above = {"above": self.above.digest().hex()} if self._nested else {"banks": BANKS}
         return {
+            **above,
             "activation": [ACTIVATION_BITS, ACTIVATION_MAX],
-            "banks": BANKS,
             "gain": [GAIN_BITS, GAIN_MAX],
             "kernels": _KERNELS,
             "mean": [MEAN_BITS, *self.mean_range],
@@ -140,12 +129,17 @@ class HyperpriorCoding:
         for name, shape in wanted.items():
             if t[name].shape != shape or 0 in shape:
                 raise ModelError(f"the model's {name} has shape {t[name].shape}, not {shape}")
-        if len(self.z_tables) != BANKS * z or not 2 <= len(self.y_tables) <= MAX_TABLES:
+        if self.above.latent != z or not 2 <= len(self.y_tables) <= MAX_TABLES:
             raise ModelError("the model's number of probability tables does not fit its networks")
         if any(t[f"gain.{n}"].min() < 0 or t[f"gain.{n}"].max() > GAIN_MAX for n in range(3)):
             raise ModelError("the model's integer gains are out of range")
         if np.abs(t["offset"].astype(np.int64)).max() > OFFSET_MAX:
             raise ModelError("the model's offsets are out of range")
+
+    @property
+    def z_tables(self) -> TableSet:
+        """The tables of z."""
+        return self.above.y_tables
 
     @property
     def mean_range(self) -> tuple[int, int]:
@@ -156,7 +150,10 @@ class HyperpriorCoding:
 
     def _layer(self, n: int) -> ExactLayer:
         last, first = n == 4, n == 0
-        input_bits, output_bits = (0 if first else ACTIVATION_BITS), (MEAN_BITS if last else ACTIVATION_BITS)
+        input_bits, output_bits = (
+            (self.above.fraction if first else ACTIVATION_BITS),
+            (MEAN_BITS if last else ACTIVATION_BITS),
+        )
         return ExactLayer(
             self._tensors[f"h_s.{n}.weight"],
             self._tensors[f"h_s.{n}.bias"],
@@ -170,7 +167,8 @@ class HyperpriorCoding:
         M], in units of 2^-MEAN_BITS: mu, then t.
         """
         e1, e2, e3, e4, e5 = (self._layer(n) for n in range(5))
-        z = b.input("z", self.hyper, *Z_RANGE)
+        low, high = (limit << self.above.fraction for limit in Z_RANGE)
+        z = b.input("z", self.hyper, low, high)
         g1, g3, g5 = (b.input(n, self._rates[n].shape[1], 0, GAIN_MAX, row=True) for n in _TABLES[:3])
         offset = b.input("offset", 2 * self.latent, -OFFSET_MAX, OFFSET_MAX, row=True)
         features = e3.steps(b, b.spread(e2.steps(b, e1.steps(b, z, g1)), 2), g3)
@@ -188,7 +186,7 @@ class HyperpriorCoding:
         run_in_bands(runtime_of(device), self._program, inputs, BAND, into=into)
 
     def parameters(
-        self, z: np.ndarray, quality: Sequence[int], size: tuple[int, int], device: Any = "cpu"
+        self, z: np.ndarray, quality: Sequence[int], size: Size, device: Any = "cpu"
     ) -> tuple[np.ndarray, np.ndarray]:
         """h_s: z [B, Z, h', w'] int32, quality: B fixed-point indices, size: (h, w) of y
         -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w] uint8 table numbers.
@@ -200,58 +198,44 @@ class HyperpriorCoding:
 
     # -- the traversal, one for both directions
 
-    def z_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def z_size(self, size: Size) -> Size:
         """Size of y -> size of z."""
-        return -(-size[0] // 4), -(-size[1] // 4)
+        return tuple(-(-n // 4) for n in size)
 
-    def least_bits(self, quality: int, size: tuple[int, int]) -> float:
-        """No picture with y of this size is coded in fewer bits: z at the cheapest symbol of each table.
+    def least_bits(self, size: Size, rate: int) -> float:
+        """Those of z: of y, what table 0 stands for takes none."""
+        return self.above.least_bits(self.z_size(size), rate)
 
-        Lets a decoder refuse a small file that claims to be huge before it takes memory for the latents.
-        """
-        tables, first = self.z_tables, bank_of(quality // QUALITY_ONE) * self.hyper
-        most = np.maximum.reduceat(tables.counts, tables.start[:-1])[first : first + self.hyper]
-        zh, zw = self.z_size(size)
-        return float(-np.log2(most / TOTAL).sum()) * zh * zw
-
-    def code_z(
+    def code_above(
         self,
         coders: Sequence[Coder],
-        quality: Sequence[int],
-        size: tuple[int, int],
-        source: tuple[np.ndarray, np.ndarray] | None,
-    ) -> np.ndarray:
-        """The first part of `traverse`: z [B, Z, h', w'] int32."""
-        zh, zw = self.z_size(size)
-        z = np.empty((len(coders), self.hyper, zh, zw), np.int32)
-        for b, coder in enumerate(coders):
-            bank = bank_of(quality[b] // QUALITY_ONE)
-            index = np.repeat(np.arange(self.hyper) + bank * self.hyper, zh * zw)
-            values = None if source is None else source[1][b].reshape(-1).clip(-Y_LIMIT, Y_LIMIT)
-            z[b] = coder.code(self.z_tables, index, values).reshape(z[b].shape)
-        return z
+        size: Size,
+        rates: Sequence[int],
+        source: Sequence[np.ndarray] | None,
+        device: Any,
+    ) -> tuple[list[Latents], np.ndarray]:
+        """The first part of `traverse`: the levels above y, and the last of them as z [B, Z, h', w'] int32."""
+        coarser = None if source is None else source[:-1]
+        above = self.above.traverse(coders, self.z_size(size), rates, coarser, device=device)
+        return above, np.stack([latents.levels[-1] for latents in above])
 
     def traverse(
         self,
         coders: Sequence[Coder],
-        quality: Sequence[int],
-        size: tuple[int, int],
-        source: tuple[np.ndarray, np.ndarray] | None = None,
+        size: Size,
+        rates: Sequence[int],
+        source: Sequence[np.ndarray] | None = None,
+        *,
+        given: Sequence[Sequence[Latents]] = (),
         device: Any = "cpu",
-        lean: np.ndarray | None = None,
-        memo: list[Any] | None = None,
+        choice: Choice = NEAREST,
     ) -> list[Latents]:
-        """Code the latents of B pictures of one size, each with its own coder.
-
-        quality: B fixed-point indices; size: (h, w) of y. source: (y [B, M, h, w] float32, z [B, Z, h', w'] int32) when
-        the coders write, None when they read. device: where the networks run, see `runtime_of`. lean: how y is rounded
-        then, see `rounded`. memo: a list, empty at first, that keeps what depends on z alone, for other y with the same
-        z. Returns the latents, the same in both directions.
-        """
-        z = self.code_z(coders, quality, size, source)
-        mu, t = once(memo, lambda: self.parameters(z, quality, size, device))
+        """See `EntropyModel.traverse`. size: (h, w) of y; source: those of the model above, then y [B, M, h, w]."""
+        refuse_given(given)
+        above, z = self.code_above(coders, size, rates, source, device)
+        mu, t = choice.once("mu, t", lambda: self.parameters(z, rates, size, device))
         if source is not None:
-            s = rounded(source[0] - mu * np.float32(1 / ONE), t, lean)
+            s = rounded(source[-1] - mu * np.float32(1 / ONE), t, choice.deadzone)
         latents = []
         for b, coder in enumerate(coders):
             coded = np.flatnonzero(t[b])  # table 0 stands for s = 0: nothing is coded, on either side
@@ -259,30 +243,8 @@ class HyperpriorCoding:
             values = coder.code(self.y_tables, index, None if source is None else s[b].reshape(-1)[coded])
             y_hat = mu[b].copy()
             y_hat.reshape(-1)[coded] += values * ONE
-            latents.append(Latents(z[b], y_hat))
+            latents.append(Latents((*above[b].levels, y_hat)))
         return latents
-
-
-class Pass:
-    """A coder that writes nothing: for the latents alone."""
-
-    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        if values is None:
-            raise CorruptFile("nothing was written")
-        return values
-
-
-class Meter:
-    """A coder that writes nothing and adds up the model's estimate, in bits."""
-
-    def __init__(self) -> None:
-        self.bits = 0.0
-
-    def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        if values is None:
-            raise CorruptFile("a meter cannot read")
-        self.bits += float(tables.bits(values, index).sum())
-        return values
 
 
 def laplace_tables(count: int = SCALES) -> TableSet:
@@ -295,38 +257,6 @@ def laplace_tables(count: int = SCALES) -> TableSet:
         p = np.concatenate([side[::-1], [1 - 2 * tail[0]], side])
         tables.append((-reach, np.append(p, max(2 * tail[-1], 2.0**-20))))
     return TableSet.from_probabilities(tables)
-
-
-def lean_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
-    """How far beyond 1/2 rounding goes towards zero: [2, tables] float32, between 0 and 1 and between further integers.
-
-    Where an error e costs curvature / 2 e^2 bits, the smaller of two symbols is the better choice up to 1/2 plus the
-    bits that it saves over the curvature. share: of that.
-    """
-    numbers = np.arange(len(tables))
-    zero, one, three = (tables.bits(np.full(len(tables), s, np.int32), numbers) for s in (0, 1, 3))
-    saved = np.stack([one - zero, (three - one) / 2])
-    return (share / curvature * saved).clip(0, 0.5).astype(np.float32)
-
-
-def once(memo: list[Any] | None, make: Callable[[], Any]) -> Any:
-    """What `make` gives, from the memo if it is there."""
-    if memo is None:
-        return make()
-    if not memo:
-        memo.append(make())
-    return memo[0]
-
-
-def rounded(residual: np.ndarray, t: np.ndarray, lean: np.ndarray | None) -> np.ndarray:
-    """y - mu float32, table numbers of the same shape -> s int32: rounded, by `lean` (see `lean_of`) towards zero."""
-    if lean is None:
-        s = np.rint(residual)
-    else:
-        size = np.abs(residual)
-        s = np.maximum(np.floor(size + (np.float32(0.5) - lean[1][t])), 1)
-        s = np.copysign(np.where(size < np.float32(0.5) + lean[0][t], 0, s), residual)
-    return s.clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
 
 
 def table_steps(b: Builder, t: int, top: int) -> int:

@@ -10,8 +10,8 @@ Hierarchical Priors" (NeurIPS 2018), without the autoregression; and the factori
 transposed 5 x 5 convolutions and one of 3 x 3, as integers (see `imported_layers`). If an activation of the trained
 network leaves the range of the integers, that costs rate, never correctness.
 
-`traverse` walks z and y once for both directions, as that of `hyperprior_coding` does, and what it decodes is the same
-on every machine, thread count, batch size and device. There is one rate: quality indices are taken and ignored.
+`traverse` walks z and y, or y, once for both directions, as that of `hyperprior_coding` does, and what it decodes is
+the same on every machine, thread count, batch size and device. There is one rate, so tables have one bank.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ import numpy as np
 from ..errors import ModelError
 from .coder import Coder
 from .digest import parse_digest
-from .hyperprior_coding import MEAN_BITS, Y_LIMIT, Latents
+from .factorized_coding import FactorizedCoding
 from .imported_layers import ACTIVATION_BITS, LIMIT, SLOPE_BITS, ImportedLayer, leaky
+from .latents import MEAN_BITS, NEAREST, ONE, Choice, Latents, Size, refuse_given, rounded
 from .program import Builder, Program
 from .runtime import run_in_bands, runtime_of
-from .tables import TOTAL, TableSet, scale_levels
+from .tables import TableSet, scale_levels
 
-__all__ = ["ImportedCoding", "thresholds"]
+__all__ = ["ImportedFactorized", "ImportedHyperprior", "imported_model", "thresholds"]
 
-ONE = 1 << MEAN_BITS
 MEDIAN_MAX = LIMIT >> (ACTIVATION_BITS - MEAN_BITS)
 LAYERS = 3
 BAND, COLUMNS = 2**8, 2**5
@@ -49,34 +49,40 @@ def thresholds() -> np.ndarray:
     return np.floor(LEVELS[:-1] * 2**ACTIVATION_BITS).astype(np.int32)
 
 
-class ImportedCoding:
-    """tensors: the integers of a model file (FORMAT.md, section 18). latent: M, channels of y; hyper: Z, of z, or 0;
-    has_means: whether mu is anything but 0 (or the medians).
+def imported_model(tensors: Mapping[str, np.ndarray]) -> ImportedFactorized | ImportedHyperprior:
+    """The entropy model that the integers of a model file make (FORMAT.md, section 18). Raises ModelError."""
+    return (ImportedHyperprior if "h_s.0.weight" in tensors else ImportedFactorized)(tensors)
 
-    Raises ModelError when they do not make an entropy model. Threads may share one object.
-    """
+
+class ImportedFactorized(FactorizedCoding):
+    """An entropy model of one level, y. Raises ModelError when the tensors do not make one."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray]):
-        factorised = "h_s.0.weight" not in tensors
-        try:
-            t = {name: np.ascontiguousarray(tensors[name]) for name in _names(factorised)}
-        except KeyError as e:
-            raise ModelError(f"the model lacks {e.args[0]}") from None
-        for name, array in t.items():
-            if array.dtype != _dtype(name) or array.ndim != (2 if name.endswith("weight") else 1) or not array.size:
-                raise ModelError(f"the model's {name} is {array.dtype} {array.shape}, not what it has to be")
-        self._tensors = t
+        self._tensors = t = _checked(tensors, ["y.counts", "y.length", "y.low", "y.median"])
+        if _largest(t["y.median"]) > MEDIAN_MAX:
+            raise ModelError("the model's medians are out of range")
+        super().__init__(_tables(t, "y"), mean=t["y.median"])
+
+    def digest(self) -> bytes:
+        return _digest("imported factorised prior 0", self._tensors)
+
+
+class ImportedHyperprior:
+    """An entropy model of two levels, z and y. latent: M, channels of y; hyper: Z, of z; has_means: whether mu is
+    anything but 0.
+
+    Raises ModelError when the tensors do not make one.
+    """
+
+    fraction = MEAN_BITS
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]):
+        self._tensors = t = _checked(tensors, _names())
         self.y_tables = _tables(t, "y")
-        if factorised:
-            self.hyper, self.latent, self.has_means = 0, len(t["y.median"]), False
-            self.z_tables = self.y_tables  # none of them is used
-            if len(self.y_tables) != self.latent or _largest(t["y.median"]) > MEDIAN_MAX:
-                raise ModelError("the model's tables and medians do not fit together")
-            return
         self.hyper, outputs = len(t["z.median"]), len(t["h_s.2.weight"])
         self.has_means, self._slope = bool(t["means"][0]), int(t["slope"][0])
         self.latent = outputs // (1 + self.has_means)
-        self.z_tables = _tables(t, "z")
+        self.above = FactorizedCoding(_tables(t, "z"))
         self._check(outputs)
         self._program = self._make_program()
 
@@ -89,7 +95,7 @@ class ImportedCoding:
             if not fits or (n < 2 and rows % 4):
                 raise ModelError(f"the model's h_s.{n} does not fit what goes into it or comes out of it")
             channels = rows // 4
-        if len(self.z_tables) != self.hyper or len(self.y_tables) != len(t["y.threshold"]) + 1 > 256:
+        if self.above.latent != self.hyper or len(self.y_tables) != len(t["y.threshold"]) + 1 > 256:
             raise ModelError("the model's number of probability tables does not fit its networks")
         if t["means"].tolist() not in ([0], [1]) or outputs % (1 + self.has_means):
             raise ModelError("the model does not say whether it has means")
@@ -99,19 +105,12 @@ class ImportedCoding:
             raise ModelError("the model's thresholds do not go up")
 
     def digest(self) -> bytes:
-        """The parse digest: 8 bytes over everything integer that decoding latents depends on."""
-        constants = {
-            "activation": [ACTIVATION_BITS, LIMIT],
-            "mean": MEAN_BITS,
-            "model": "imported factorised prior 0" if not self.hyper else "imported hyperprior 0",
-            "slope": SLOPE_BITS,
-        }
-        return parse_digest(constants, self._tensors)
+        return _digest("imported hyperprior 0", self._tensors)
 
     @property
     def z_median(self) -> np.ndarray:
         """[Z] int32 in units of 2^-ACTIVATION_BITS, what an encoder subtracts before it rounds z."""
-        return self._tensors["z.median"] if self.hyper else np.zeros(0, np.int32)
+        return self._tensors["z.median"]
 
     # -- the integer hyper-decoder
 
@@ -130,14 +129,11 @@ class ImportedCoding:
         mu = b.shift(b.select(h, range(m, 2 * m)), ACTIVATION_BITS - MEAN_BITS)
         return b.program(scale=b.select(h, range(m)), mu=mu)
 
-    def parameters(self, z: np.ndarray, size: tuple[int, int], device: Any = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    def parameters(self, z: np.ndarray, size: Size, device: Any = "cpu") -> tuple[np.ndarray, np.ndarray]:
         """z [B, Z, h', w'] int32, size: (h, w) of y -> mu [B, M, h, w] int32 in units of 2^-MEAN_BITS, t [B, M, h, w]
         table numbers. A large plane in parts.
         """
         shape = (len(z), self.latent, *size)
-        if not self.hyper:
-            median, channel = self._tensors["y.median"], np.arange(self.latent, dtype=np.int16)
-            return np.broadcast_to(median[:, None, None], shape), np.broadcast_to(channel[:, None, None], shape)
         found = {name: np.zeros(shape, np.int32) for name in self._program.outputs}
         run_in_bands(runtime_of(device), self._program, {"z": z}, BAND, COLUMNS, found)
         t = np.empty(shape, np.uint8)
@@ -147,44 +143,38 @@ class ImportedCoding:
 
     # -- the traversal, one for both directions
 
-    def z_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def z_size(self, size: Size) -> Size:
         """Size of y -> size of z."""
-        return -(-size[0] // 4), -(-size[1] // 4)
+        return tuple(-(-n // 4) for n in size)
 
-    def least_bits(self, quality: int, size: tuple[int, int]) -> float:
-        """No picture with y of this size is coded in fewer bits: what has a bottleneck at each table's cheapest symbol.
-
-        Lets a decoder refuse a small file that claims to be huge before it takes memory for the latents.
-        """
-        tables = self.z_tables
-        height, width = self.z_size(size) if self.hyper else size
-        most = np.maximum.reduceat(tables.counts, tables.start[:-1])
-        return float(-np.log2(most / TOTAL).sum()) * height * width
+    def least_bits(self, size: Size, rate: int) -> float:
+        """Those of z."""
+        return self.above.least_bits(self.z_size(size), rate)
 
     def traverse(
         self,
         coders: Sequence[Coder],
-        quality: Sequence[int],
-        size: tuple[int, int],
-        source: tuple[np.ndarray, np.ndarray] | None = None,
+        size: Size,
+        rates: Sequence[int],
+        source: Sequence[np.ndarray] | None = None,
+        *,
+        given: Sequence[Sequence[Latents]] = (),
         device: Any = "cpu",
+        choice: Choice = NEAREST,
     ) -> list[Latents]:
-        """Code the latents of B pictures of one size, each with its own coder. Arguments and result are those of
-        `HyperpriorCoding.traverse`; source has z less its medians, and of a factorised prior no channels of it.
-        """
-        z = np.empty((len(coders), self.hyper, *self.z_size(size)), np.int32)
-        index = np.repeat(np.arange(self.hyper), z[0, :1].size)
-        for b, coder in enumerate(coders):
-            if self.hyper:
-                values = None if source is None else source[1][b].reshape(-1).clip(-Y_LIMIT, Y_LIMIT)
-                z[b] = coder.code(self.z_tables, index, values).reshape(z[b].shape)
-        mu, t = self.parameters(z, size, device)
+        """See `EntropyModel.traverse`. source: z less its medians, y. There is one rate: all are the same."""
+        refuse_given(given)
+        coarser = None if source is None else source[:-1]
+        above = self.above.traverse(coders, self.z_size(size), rates, coarser, device=device)
+        z = np.stack([latents.levels[-1] for latents in above])
+        mu, t = choice.once("mu, t", lambda: self.parameters(z, size, device))
         if source is not None:
-            s = np.rint(source[0] - mu * np.float32(1 / ONE)).clip(-Y_LIMIT, Y_LIMIT).astype(np.int32)
+            s = rounded(source[-1] - mu * np.float32(1 / ONE), t, choice.deadzone)
         latents = []
         for b, coder in enumerate(coders):
             values = coder.code(self.y_tables, t[b].reshape(-1), None if source is None else s[b].reshape(-1))
-            latents.append(Latents(z[b], mu[b] + values.reshape(mu[b].shape) * np.int32(ONE)))
+            y_hat = mu[b] + values.reshape(mu[b].shape) * np.int32(ONE)
+            latents.append(Latents((*above[b].levels, y_hat)))
         return latents
 
 
@@ -197,12 +187,29 @@ def _largest(array: np.ndarray) -> int:
     return int(np.abs(array.astype(np.int64)).max())
 
 
-def _names(factorised: bool) -> list[str]:
-    if factorised:
-        return ["y.counts", "y.length", "y.low", "y.median"]
+def _names() -> list[str]:
+    """The tensors of a hyperprior."""
     layers = [f"h_s.{n}.{part}" for n in range(LAYERS) for part in ("weight", "bias", "shift")]
     tables = [f"{name}.{part}" for name in "zy" for part in ("counts", "length", "low")]
     return [*tables, "z.median", "y.threshold", *layers, "slope", "means"]
+
+
+def _checked(tensors: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """These tensors, of the types that they have to be. Raises ModelError."""
+    try:
+        t = {name: np.ascontiguousarray(tensors[name]) for name in names}
+    except KeyError as e:
+        raise ModelError(f"the model lacks {e.args[0]}") from None
+    for name, array in t.items():
+        if array.dtype != _dtype(name) or array.ndim != (2 if name.endswith("weight") else 1) or not array.size:
+            raise ModelError(f"the model's {name} is {array.dtype} {array.shape}, not what it has to be")
+    return t
+
+
+def _digest(model: str, tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The parse digest of both models."""
+    constants = {"activation": [ACTIVATION_BITS, LIMIT], "mean": MEAN_BITS, "model": model, "slope": SLOPE_BITS}
+    return parse_digest(constants, tensors)
 
 
 def _dtype(name: str) -> np.dtype:

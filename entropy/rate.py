@@ -20,9 +20,9 @@ BANKS = 8
 """Banks of tables, spread evenly over the 64 quality indices."""
 
 
-def bank_of(index: int) -> int:
-    """Quality index, rounded down -> bank number."""
-    return index * BANKS // QUALITY_LEVELS
+def bank_of(index: int, banks: int = BANKS) -> int:
+    """Quality index, rounded down -> bank number. banks: how many there are."""
+    return index * banks // QUALITY_LEVELS
 
 
 def rows_at(table: np.ndarray, quality: Sequence[int]) -> np.ndarray:

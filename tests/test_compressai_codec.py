@@ -22,7 +22,7 @@ from lecodec.codec.compressai_import import NETWORKS, import_compressai
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.entropy import imported_coding
 from lecodec.entropy.coder import Reader, Writer
-from lecodec.entropy.imported_coding import ImportedCoding
+from lecodec.entropy.imported_coding import imported_model
 from lecodec.entropy.imported_layers import LIMIT, ImportedLayer, integers_of, leaky, phases
 from lecodec.entropy.program import Builder, Program
 from lecodec.entropy.run_numpy import NumpyRuntime
@@ -63,7 +63,7 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.nda
 
 
 def same(a, b) -> bool:
-    return np.array_equal(a.z, b.z) and np.array_equal(a.y_hat, b.y_hat) and a.digest() == b.digest()
+    return len(a.levels) == len(b.levels) and all(map(np.array_equal, a.levels, b.levels)) and a.digest() == b.digest()
 
 
 # -- round trips
@@ -130,8 +130,8 @@ def test_random_values_beyond_every_table_come_back(mean):
     y = rng.normal(0, 3000, (1, mean.entropy.latent, 6, 5)).astype(np.float32)
     z = rng.integers(-9000, 9000, (1, mean.entropy.hyper, 2, 2)).astype(np.int32)
     writer = Writer()
-    (written,) = mean.entropy.traverse([writer], [0], (6, 5), (y, z))
-    (read,) = mean.entropy.traverse([Reader(writer.finish())], [0], (6, 5))
+    (written,) = mean.entropy.traverse([writer], (6, 5), [0], (z, y))
+    (read,) = mean.entropy.traverse([Reader(writer.finish())], (6, 5), [0])
     assert same(written, read) and np.abs(written.y_hat / 64 - y[0]).max() < 0.51
 
 
@@ -310,7 +310,7 @@ def test_noise_on_every_float_changes_no_latent(codec, files, models):
         ulp = torch.randint(-4, 5, output.shape, generator=generator) * torch.finfo(torch.float32).eps
         return output * (1 + ulp)
 
-    for network in (noisy.g_a, noisy.h_a, noisy.g_s):
+    for network in filter(None, (noisy.g_a, noisy.h_a, noisy.g_s)):
         for module in network.modules():
             module.register_forward_hook(disturb)
     for data in files:
@@ -382,7 +382,7 @@ def test_models_that_do_not_fit_are_refused(models):
             with pytest.raises(ModelError):
                 ImportedCodec(tensors, {**card, "transform": {**card["transform"], **wrong}})
     hyper = parse_tensors(load_tensors(models["mbt2018-mean"]))
-    assert ImportedCoding(hyper).digest().hex() == read_card(models["mbt2018-mean"]).parse_digest
+    assert imported_model(hyper).digest().hex() == read_card(models["mbt2018-mean"]).parse_digest
 
 
 # -- around it

@@ -12,7 +12,7 @@ import torch
 import lecodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
 from lecodec.codec.model_file import load_tensors, read_card, save_model
-from lecodec.entropy.imported_coding import ImportedCoding
+from lecodec.entropy.imported_coding import ImportedHyperprior
 from lecodec.entropy.imported_tables import bottleneck_tables, gaussian_tables
 from lecodec.errors import InputError, ModelError, OutputExists
 
@@ -110,7 +110,7 @@ def test_the_integer_hyper_decoder_follows_the_float_one(pair):
     net, _, model = pair
     if not hasattr(net, "h_s"):
         return
-    coding = ImportedCoding({n.removeprefix("parse."): a for n, a in load_tensors(model).items() if "parse." in n})
+    coding = ImportedHyperprior({n.removeprefix("parse."): a for n, a in load_tensors(model).items() if "parse." in n})
     z = np.random.default_rng(2).integers(-6, 7, (2, coding.hyper, 5, 4)).astype(np.int32)
     mu, t = coding.parameters(z, (18, 15))
     with torch.inference_mode():

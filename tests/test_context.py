@@ -20,7 +20,8 @@ from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.context import ContextConfig, ContextHyperprior
 from lecodec.entropy.context_coding import PASSES, PHASES, ContextCoding, pass_channels
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior, residual_bits
-from lecodec.entropy.hyperprior_coding import HyperpriorCoding, Meter, Pass
+from lecodec.entropy.hyperprior_coding import HyperpriorCoding
+from lecodec.entropy.latents import Meter, NullCoder
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, CorruptFile, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
@@ -95,11 +96,11 @@ def test_training_and_coding_share_one_function(coding, size):
     model.hyper_latent = lambda *_: (torch.from_numpy(z).float(), torch.zeros(2))  # pyright: ignore
     found = model(torch.from_numpy(y), exact)
     meters = [Meter(), Meter()]
-    latents = coding.traverse(meters, [int(q) * 256 for q in exact], size, (y, z))
+    latents = coding.traverse(meters, size, [int(q) * 256 for q in exact], (z, y))
     for b in range(2):
         np.testing.assert_array_equal(latents[b].y_hat, (found.y_hat[b].detach().double() * 64).round().numpy())
         z_bits = Meter()
-        coding.code_z([z_bits], [int(exact[b]) * 256], size, (y[b : b + 1], z[b : b + 1]))
+        coding.above.traverse([z_bits], z.shape[2:], [int(exact[b]) * 256], (z[b : b + 1],))
         # The estimate of real-valued table numbers, without escapes and their tails: near, not equal.
         assert found.bits_y[b].item() == pytest.approx(meters[b].bits - z_bits.bits, rel=0.05)
 
@@ -107,8 +108,8 @@ def test_training_and_coding_share_one_function(coding, size):
 def test_context_matters(coding):
     """Were r forgotten, later passes would choose otherwise."""
     y, z = latents_to_code(1, (8, 8))
-    with_context = coding.traverse([Pass()], [5000], (8, 8), (y, z))[0]
-    plain = HyperpriorCoding(coding._tensors).traverse([Pass()], [5000], (8, 8), (y, z))[0]
+    with_context = coding.traverse([NullCoder()], (8, 8), [5000], (z, y))[0]
+    plain = HyperpriorCoding(coding._tensors).traverse([NullCoder()], (8, 8), [5000], (z, y))[0]
     assert np.array_equal(with_context.z, plain.z) and not np.array_equal(with_context.y_hat, plain.y_hat)
 
 
@@ -129,9 +130,9 @@ def test_bits_of_rounded_residuals_train_the_scale_alone():
 def test_what_is_written_is_read(coding, size):
     y, z = latents_to_code(2, size)
     writers = [Writer(), Writer()]
-    written = coding.traverse(writers, QUALITY, size, (y, z))
+    written = coding.traverse(writers, size, QUALITY, (z, y))
     readers = [Reader(writer.finish()) for writer in writers]
-    read = coding.traverse(readers, QUALITY, size)
+    read = coding.traverse(readers, size, QUALITY)
     assert all(same(a, b) and r.exhausted() for a, b, r in zip(written, read, readers, strict=True))
     assert all(a.y_hat.shape == (SIZES.latent, *size) for a in written)
     coded = np.abs(written[0].y_hat / 64 - y[0]) <= 0.5 + 1e-3
@@ -142,13 +143,13 @@ def test_latents_do_not_depend_on_batch_bands_threads_or_carrier(coding, monkeyp
     size = (17, 23)
     y, z = latents_to_code(20, size)
     quality = list(range(0, 20 * 800, 800))
-    together = coding.traverse([Pass()] * 20, quality, size, (y, z))
-    alone = [coding.traverse([Pass()], [q], size, (y[b : b + 1], z[b : b + 1]))[0] for b, q in enumerate(quality)]
+    together = coding.traverse([NullCoder()] * 20, size, quality, (z, y))
+    alone = [coding.traverse([NullCoder()], size, [q], (z[b : b + 1], y[b : b + 1]))[0] for b, q in enumerate(quality)]
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
 
     monkeypatch.setattr(context_coding, "BAND", 1)
     monkeypatch.setattr(hyperprior_coding, "BAND", 1)
-    banded = coding.traverse([Pass()] * 20, quality, size, (y, z))
+    banded = coding.traverse([NullCoder()] * 20, size, quality, (z, y))
     assert all(same(a, b) for a, b in zip(together, banded, strict=True))
 
     before = torch.get_num_threads()
@@ -156,7 +157,7 @@ def test_latents_do_not_depend_on_batch_bands_threads_or_carrier(coding, monkeyp
         for threads in (2, 4):
             torch.set_num_threads(threads)
             with torch.backends.mkldnn.flags(enabled=threads == 2):
-                again = coding.traverse([Pass()] * 20, quality, size, (y, z))
+                again = coding.traverse([NullCoder()] * 20, size, quality, (z, y))
             assert all(same(a, b) for a, b in zip(together, again, strict=True))
     finally:
         torch.set_num_threads(before)
@@ -174,7 +175,7 @@ def test_carriers_agree():
     assert np.float32 in carriers
     y, z = latents_to_code(2, (9, 14))
     both = TorchRuntime("cpu"), TorchRuntime("cpu", wide=True)
-    pairs = (coding.traverse([Pass(), Pass()], QUALITY, (9, 14), (y, z), runtime) for runtime in both)
+    pairs = (coding.traverse([NullCoder(), NullCoder()], (9, 14), QUALITY, (z, y), device=runtime) for runtime in both)
     assert all(same(a, b) for a, b in zip(*pairs, strict=True))
 
 
@@ -185,8 +186,8 @@ def test_hostile_values_stay_within_the_bound(coding):
     y[:, 1::3] = -3e9
     z[:] = 2**20
     writer = Writer()
-    written = coding.traverse([writer], [100 * 100], (6, 6), (y, z))
-    assert same(coding.traverse([Reader(writer.finish())], [100 * 100], (6, 6))[0], written[0])
+    written = coding.traverse([writer], (6, 6), [100 * 100], (z, y))
+    assert same(coding.traverse([Reader(writer.finish())], (6, 6), [100 * 100])[0], written[0])
 
 
 # -- model files and files

@@ -17,7 +17,7 @@ from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.refine import EFFORTS, multiplier
 from lecodec.codec.registry import find_model
 from lecodec.codec.samples import psnr_of
-from lecodec.entropy.hyperprior_coding import lean_of, rounded
+from lecodec.entropy.latents import deadzone_of, rounded
 from lecodec.errors import InputError
 from lecodec.eval.peers import codec_by_name
 from lecodec.eval.pictures import bundled
@@ -165,15 +165,15 @@ def test_a_psnr_is_found_with_few_slow_calls():
 
 
 def test_rounding_leans_towards_zero(codec):
-    lean = lean_of(codec.entropy.y_tables, 15.5, 0.5)
-    assert lean.shape == (2, 64) and lean.min() >= 0 and lean.max() <= 0.5
+    deadzone = deadzone_of(codec.entropy.y_tables, 15.5, 0.5)
+    assert deadzone.shape == (2, 64) and deadzone.min() >= 0 and deadzone.max() <= 0.5
     residual = np.linspace(-4, 4, 4001, dtype=np.float32)
     for t in (1, 20, 40, 63):
         index = np.full(residual.shape, t, np.uint8)
-        s = rounded(residual, index, lean)
+        s = rounded(residual, index, deadzone)
         assert (np.abs(s) <= np.abs(np.rint(residual))).all() and np.abs(s - residual).max() <= 1
         assert (s == -s[::-1]).all() and (np.diff(s) >= 0).all()
-    zero = np.zeros_like(lean)
+    zero = np.zeros_like(deadzone)
     off = residual[np.abs(np.abs(residual) % 1 - 0.5) > 1e-3]
     index = np.full(off.shape, 30, np.uint8)
     assert (rounded(off, index, zero) == rounded(off, index, None)).all()

@@ -40,7 +40,7 @@ def latents_digest(codec, data: bytes) -> str:
     digest = hashlib.sha256()
     for tile in range(parse(data).header.layout.units):
         latents = codec.latents(data, tile)
-        digest.update(latents.z.astype("<i4").tobytes() + latents.y_hat.astype("<i4").tobytes())
+        digest.update(b"".join(level.astype("<i4").tobytes() for level in latents.levels))
     return digest.hexdigest()
 
 

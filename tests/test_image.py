@@ -603,7 +603,7 @@ def test_many_tiles_that_hold_nothing_are_refused_together(codec, monkeypatch):
     header = read_header(codec.encode(picture(64, 64), 10))
     layout = replace(header.layout, width=64 * 70, height=64 * 70, tile_width=64, tile_height=64)
     data = bitstream.pack(replace(header, layout=layout), [(bytes(8), b"")] * 4900)
-    assert 0 < codec.entropy.least_bits(header.quality, (4, 4)) < 64
+    assert 0 < codec.entropy.least_bits((4, 4), header.quality) < 64
     monkeypatch.setattr(codec.entropy, "traverse", None)  # nothing is decoded
     for read in (codec.decode, codec.test, lambda data: codec.decode_region(data, (0, 0, 64 * 70, 64 * 70))):
         with pytest.raises(CorruptFile, match="0 bits cannot hold 4900 tiles: [0-9]+ or more do"):

@@ -21,7 +21,7 @@ from ..codec.image import ImageCodec
 from ..codec.latent_coding import entropy_model_of, receptive_field, synthesis_digest
 from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from ..codec.network import ImageNetwork
-from ..entropy.hyperprior_coding import table_tensors
+from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError
 from ..kinds import kind_of, named
 from .calibrate import calibrated_tables
@@ -129,7 +129,9 @@ def freeze_network(
 
 def _calibrated(tensors: dict[str, np.ndarray], card: dict[str, Any], crops: Iterable[np.ndarray], say) -> dict:
     codec = ImageCodec(tensors, _with_digests(tensors, card))
-    z, y = calibrated_tables(codec.record_latents, (codec.entropy.z_tables, codec.entropy.y_tables), crops, say=say)
+    entropy = codec.entropy
+    assert isinstance(entropy, HyperpriorCoding)
+    z, y = calibrated_tables(codec.record_latents, (entropy.z_tables, entropy.y_tables), crops, say=say)
     return {f"parse.{name}": a for name, a in table_tensors(z, y).items()}
 
 
