@@ -35,11 +35,11 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
-from . import report
 from .pictures import picture_paths, read_rgb
 from .probe import BARE_TORCH, Probe, probe
 from .rd import Progress
 from .timing import TARGET_BPP, Contest, Entrant, Times, area
+from .tsv import environment, write_tsv
 
 __all__ = ["BenchResult", "Row", "run_bench"]
 
@@ -138,7 +138,7 @@ def run_bench(
     title = Path(folder).resolve().name if folder else "photographs of scikit-image"
     comments = (
         f"{title}: {len(pictures)} pictures; large pictures: copies of the largest side by side, mirrored",
-        *report.environment(),
+        *environment(),
         *_gpu(device),
         f"median of {repeats} passes (1 above {ONE_PASS / 1e6:g} megapixels), codecs in turns; "
         f"settings nearest to {TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
@@ -147,7 +147,7 @@ def run_bench(
         *(f"skipped {name}: {reason}" for name, reason in skipped),
     )
     rows = _rows(measured, torch, reference)
-    report.write_tsv(out, comments, [asdict(row) for row in rows], [column.name for column in fields(Row)])
+    write_tsv(out, comments, [asdict(row) for row in rows], [column.name for column in fields(Row)])
     return BenchResult(tuple(rows), tuple(skipped), comments)
 
 

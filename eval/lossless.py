@@ -25,7 +25,7 @@ from ..codec.media import read_picture
 from ..errors import CodecError, InputError
 from .lossless_peers import LosslessCodecUnderTest, lossless_codec_by_name
 from .pictures import picture_paths
-from .report import environment, write_tsv
+from .tsv import environment, write_tsv
 
 __all__ = ["COLUMNS", "LosslessResult", "LosslessRow", "run_lossless"]
 

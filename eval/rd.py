@@ -32,14 +32,15 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
-from . import report
 from .codecs.codec import Codec, unique_name
 from .curves import Curves, read_curves
+from .panels import Panel, plot_curves
 from .peers import codec_by_name
 from .pictures import picture_paths, read_rgb
 from .quality import metrics
 from .quality._extras import extra
 from .summary import RANGES, Comparison, Item, Point, compare, curve_of, points_of
+from .tsv import environment, write_tsv
 
 __all__ = ["LABELS", "OUTPUTS", "RDResult", "run_rd"]
 
@@ -151,7 +152,7 @@ def run_rd(
     title = f"{directory.resolve().name}: {len({item.item for item in items})} pictures"
     comments = [
         f"{title}; rates are those of whole files",
-        *report.environment(),
+        *environment(),
         *(f"{name}: {codec.description}" for name, codec in contestants.items()),
         *([f"{', '.join(published)}: published curves"] if published else []),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
@@ -252,9 +253,9 @@ def _write(
         (OUTPUTS[1], result.points, Point),
         (OUTPUTS[2], result.comparisons, Comparison),
     ):
-        report.write_tsv(out / name, result.comments, [asdict(row) for row in rows], result.columns(kind))
+        write_tsv(out / name, result.comments, [asdict(row) for row in rows], result.columns(kind))
     panels = [
-        report.Panel(
+        Panel(
             LABELS[metric],
             {name: curve_of(result.items, name, metric) for name in codecs},
             *ranges[metric],
@@ -262,7 +263,7 @@ def _write(
         )
         for metric in result.metrics
     ]
-    report.plot_curves(out / OUTPUTS[3], title, panels)
+    plot_curves(out / OUTPUTS[3], title, panels)
 
 
 def _rounded(row: Point | Comparison, digits: dict[str, int]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..report import write_tsv
+from ..tsv import write_tsv
 
 __all__ = ["TABLES", "AtRate", "Comparison", "Correlation", "Pair", "Point", "Summary"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..report import write_tsv
+from ..tsv import write_tsv
 from .task import Answer, Coded
 
 __all__ = ["read_items", "write_items"]

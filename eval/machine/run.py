@@ -22,7 +22,7 @@ from pathlib import Path
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
 from ..codecs.codec import IDENTITY, Codec
-from ..report import environment
+from ..tsv import environment
 from .cache import Cache
 from .items import write_items
 from .laboratory import Equipment, Laboratory
