@@ -24,7 +24,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
-	$(BIN)/python -m lecodec.eval.demo
+	$(BIN)/python scripts/demo.py
 
 test: $(WEIGHTS) $(PEERS)  ## Run the tests
 	$(BIN)/python -m pytest -q
@@ -40,7 +40,7 @@ bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs
 	$(BIN)/lecodec eval bench "$(DIR)" -o "$(OUT)/bench.tsv"
 
 machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LABELLED=folder: eval/results/machine.tsv
-	$(BIN)/python -m lecodec.eval.machine.published --data "$(LABELLED)"
+	$(BIN)/python scripts/published.py --data "$(LABELLED)"
 
 fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/test_fuzz.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cli import program
+from .cli.main import program
 
 if __name__ == "__main__":
     program()

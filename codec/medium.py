@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..kinds import named
+from .kinds import named
 from .picture_files import PICTURES
 
 if TYPE_CHECKING:

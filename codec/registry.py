@@ -17,8 +17,8 @@ from typing import Any, TypeVar, overload
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..entropy.guard import guarded
 from ..errors import ModelError, ModelWarning, UnknownModel
-from ..kinds import kind_of, named
 from .codec import Codec
+from .kinds import kind_of, named
 from .model_file import ModelCard, load_tensors, read_card
 
 _C = TypeVar("_C", bound=Codec)

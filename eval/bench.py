@@ -35,11 +35,11 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
-from .pictures import picture_paths, read_rgb
-from .probe import BARE_TORCH, Probe, probe
+from .measure.probe import BARE_TORCH, Probe, probe
+from .measure.timing import TARGET_BPP, Contest, Entrant, Times, area
+from .measure.tsv import environment, write_tsv
 from .rd import Progress
-from .timing import TARGET_BPP, Contest, Entrant, Times, area
-from .tsv import environment, write_tsv
+from .tasks.pictures import picture_paths, read_rgb
 
 __all__ = ["BenchResult", "Row", "run_bench"]
 

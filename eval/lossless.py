@@ -23,9 +23,9 @@ import numpy as np
 from ..bitstream import check_writable
 from ..codec.media import read_picture
 from ..errors import CodecError, InputError
-from .lossless_peers import LosslessCodecUnderTest, lossless_codec_by_name
-from .pictures import picture_paths
-from .tsv import environment, write_tsv
+from .codecs.lossless import LosslessCodecUnderTest, lossless_codec_by_name
+from .measure.tsv import environment, write_tsv
+from .tasks.pictures import picture_paths
 
 __all__ = ["COLUMNS", "LosslessResult", "LosslessRow", "run_lossless"]
 

@@ -33,14 +33,14 @@ import numpy as np
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
 from .codecs.codec import Codec, unique_name
-from .curves import Curves, read_curves
-from .panels import Panel, plot_curves
-from .peers import codec_by_name
-from .pictures import picture_paths, read_rgb
+from .codecs.peers import codec_by_name
+from .figures.published_curves import Curves, read_curves
+from .figures.rates import RANGES, Comparison, Item, Point, compare, curve_of, points_of
+from .measure.tsv import environment, write_tsv
 from .quality import metrics
 from .quality._extras import extra
-from .summary import RANGES, Comparison, Item, Point, compare, curve_of, points_of
-from .tsv import environment, write_tsv
+from .report.panels import Panel, plot_curves
+from .tasks.pictures import picture_paths, read_rgb
 
 __all__ = ["LABELS", "OUTPUTS", "RDResult", "run_rd"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lecodec.errors import InputError
-from lecodec.eval.machine.task import Answer, Item
+from lecodec.eval.tasks.task import Answer, Item
 
 COUNT, SIDE = 24, 32
 MISTAKEN = (5, 11, 17)

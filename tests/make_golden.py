@@ -28,7 +28,7 @@ from lecodec.codec.model_file import save_model
 from lecodec.codec.registry import list_models, load
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
-from lecodec.eval.pictures import bundled
+from lecodec.eval.tasks.pictures import bundled
 
 from .container_examples import contents_of
 

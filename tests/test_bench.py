@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from lecodec.errors import CodecError, InputError, UnknownModel
-from lecodec.eval import bench, peers, timing
-from lecodec.eval.peers import codec_by_name
-from lecodec.eval.pictures import BUNDLED, picture_paths, read_rgb
-from lecodec.eval.probe import BARE_TORCH, probe
-from lecodec.eval.timing import Contest, Times
+from lecodec.eval import bench
+from lecodec.eval.codecs import peers
+from lecodec.eval.codecs.peers import codec_by_name
+from lecodec.eval.measure import timing
+from lecodec.eval.measure.probe import BARE_TORCH, probe
+from lecodec.eval.measure.timing import Contest, Times
+from lecodec.eval.tasks.pictures import BUNDLED, picture_paths, read_rgb
 
 needs_compressai = pytest.mark.skipif(find_spec("compressai") is None, reason="CompressAI is not installed")
 

@@ -20,14 +20,15 @@ import numpy as np
 import pytest
 
 import lecodec
-from lecodec import cli, console
 from lecodec.bitstream import SIGNATURE, frame
-from lecodec.cli import main
+from lecodec.cli.main import console
+from lecodec.cli.main import main as cli
+from lecodec.cli.main.console import escaped, print_table, tell
+from lecodec.cli.main.jobs import Job, Record
+from lecodec.cli.main.main import main
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.codec.model_file import load_tensors, read_card, save_model
-from lecodec.console import escaped, print_table, tell
-from lecodec.jobs import Job, Record
 
 ROOT = Path(lecodec.__file__).parent
 GOLDEN = Path(__file__).parent / "golden"
@@ -427,7 +428,7 @@ def command(tmp_path: Path, tiny_default: Path) -> Path:
         f"#!{sys.executable}\n"
         "from lecodec.codec import registry\n"
         "registry.ALIASES['image'] = 'tiny'\n"
-        "from lecodec.cli import program\n"
+        "from lecodec.cli.main import program\n"
         "program()\n"
     )
     script.chmod(0o755)
@@ -482,7 +483,7 @@ def test_a_full_disk_behind_stdout(command: Path, tmp_path: Path, picture: np.nd
 def test_exit_codes_of_the_program(command: Path, tmp_path: Path, tiny_model: Path, picture: np.ndarray) -> None:
     """Of processes that have loaded torch, and so end without its teardown; everything that was printed arrives."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts == {"lecodec": "lecodec.cli:program"}  # what `command` and `python -m lecodec` run
+    assert scripts == {"lecodec": "lecodec.cli.main:program"}  # what `command` and `python -m lecodec` run
     write_picture(picture, tmp_path / "a.png")
     module = [sys.executable, "-m", "lecodec"]
     for arguments, code, lines, errors in (
@@ -530,10 +531,10 @@ def test_the_program_ends_at_once_unless_it_trained(
 def test_ctrl_c_leaves_nothing(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     """Interrupted while the output is half-written: the temporary file is there, then it is gone."""
     write_picture(picture, tmp_path / "a.png")
-    slow = "import lecodec.tasks as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
+    slow = "import lecodec.cli.tasks as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
     slow += "@contextmanager\ndef slow(*a, **k):\n    with real(*a, **k) as f:\n        f.write(b'half')\n"
     slow += "        f.flush(); open('ready', 'w').close(); time.sleep(60)\n        yield f\nc.atomic_write = slow\n"
-    script = command.read_text().replace("from lecodec.cli", slow + "from lecodec.cli")
+    script = command.read_text().replace("from lecodec.cli.main", slow + "from lecodec.cli.main")
     command.write_text(script)
     process = subprocess.Popen([command, "encode", "a.png"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
@@ -552,7 +553,7 @@ def test_info_is_quick(command: Path, tmp_path: Path, picture: np.ndarray) -> No
     """`lecodec info` imports none of the heavy modules, which is what keeps it below 0.3 s."""
     (tmp_path / "a.lec").write_bytes(lecodec.encode(picture))
     code = (
-        "import sys\nfrom lecodec.cli import main\n"
+        "import sys\nfrom lecodec.cli.main import main\n"
         "try:\n    main(['info', 'a.lec'])\nexcept SystemExit as e:\n    assert not e.code\n"
         "heavy = {'torch', 'numpy', 'rich', 'constriction', 'yaml', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -12,10 +12,10 @@ import lecodec
 from lecodec.bitstream import LecFile
 from lecodec.bitstream.layouts import LAYOUTS
 from lecodec.codec.codec import RATES, Conflict, Items, Region, Target
+from lecodec.codec.kinds import named
 from lecodec.codec.medium import MEDIA, PICTURE, SET, medium_of
 from lecodec.codec.signal import cut_into, picture_signal, set_signal
 from lecodec.errors import InputError
-from lecodec.kinds import named
 
 
 def test_a_target_is_what_is_asked_for() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval.compressai_peer import compressai_codec
+from lecodec.eval.codecs.compressai import compressai_codec
 
 pytest.importorskip("compressai")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import read_header
-from lecodec.cli import main
+from lecodec.cli.main.main import main
 from lecodec.codec import refine, targets
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.refine import EFFORTS, multiplier
@@ -19,8 +19,8 @@ from lecodec.codec.registry import find_model
 from lecodec.codec.samples import psnr_of
 from lecodec.entropy.latents import deadzone_of, rounded
 from lecodec.errors import InputError
-from lecodec.eval.peers import codec_by_name
-from lecodec.eval.pictures import bundled
+from lecodec.eval.codecs.peers import codec_by_name
+from lecodec.eval.tasks.pictures import bundled
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image
 
 import lecodec
 from lecodec.errors import CodecError, InputError
-from lecodec.eval.bd import Curve, bd_rate
-from lecodec.eval.peers import PillowCodec, codec_by_name
+from lecodec.eval.codecs.peers import PillowCodec, codec_by_name
+from lecodec.eval.figures.bd import Curve, bd_rate
 from lecodec.eval.quality import metrics
 from lecodec.eval.rd import OUTPUTS, run_rd
 

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from lecodec.cli import app
+from lecodec.cli.main.main import app
 from lecodec.codec.lossless import LosslessCodec
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import CodecError, InputError
-from lecodec.eval import lossless, lossless_peers
+from lecodec.eval import lossless
+from lecodec.eval.codecs import lossless as lossless_peers
 from lecodec.eval.lossless import run_lossless
 
 

@@ -23,14 +23,14 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import LecFile, parse
-from lecodec.cli import main
+from lecodec.cli.main.jobs import Job, Record, run
+from lecodec.cli.main.main import main
+from lecodec.cli.main.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
+from lecodec.cli.main.tasks import open_lec
 from lecodec.codec.codec import Target
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError, OutputExists
-from lecodec.jobs import Job, Record, run
-from lecodec.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
-from lecodec.tasks import open_lec
 
 
 @pytest.fixture(autouse=True)
@@ -394,7 +394,7 @@ def test_rate_targets(cli: Callable) -> None:
 )
 def test_sizes(text: str, size: int, cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("lecodec.cli._run", lambda label, todo, task, *_, **__: asked.append(task.target))
+    monkeypatch.setattr("lecodec.cli.main._run", lambda label, todo, task, *_, **__: asked.append(task.target))
     main_code = cli("encode", "a.png", "--size", text)[0]
     assert (main_code, asked) == (0, [Target("size", size)])
 
@@ -653,7 +653,7 @@ def command(tmp_path: Path, tiny_default: Path) -> list[str]:
         "from contextlib import contextmanager\n"
         "from lecodec import tasks\n"
         "from lecodec.codec import registry\n"
-        "from lecodec.cli import program\n"
+        "from lecodec.cli.main import program\n"
         "registry.ALIASES['image'] = 'tiny'\n"
         "real = tasks.atomic_write\n"
         "@contextmanager\n"
@@ -718,7 +718,7 @@ def test_an_interrupt_does_not_wait_for_a_computation(tmp_path: Path) -> None:
     """A worker in C code that would take a minute, the interpreter's lock released, as in a convolution."""
     code = (
         "import os, time\n"
-        "from lecodec.jobs import Job, promptly_interrupted, run\n"
+        "from lecodec.cli.jobs import Job, promptly_interrupted, run\n"
         "class Slow:\n"
         "    bunch_pixels = 0\n"
         "    def kind(self, job): return None\n"

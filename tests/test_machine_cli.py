@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lecodec.cli import main
-from lecodec.eval.machine.figures import TABLES
-from lecodec.eval.machine.items import read_items
+from lecodec.cli.main.main import main
+from lecodec.eval.figures.rows import TABLES
+from lecodec.eval.measure.items import read_items
 
 from . import machine_examples as examples
 

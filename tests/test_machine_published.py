@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import findings
+import published
 import pytest
 
-from lecodec.eval.machine import findings, published
-from lecodec.eval.machine.items import read_items
-from lecodec.eval.machine.summary import summarise
+from lecodec.eval.figures.summary import summarise
+from lecodec.eval.measure.items import read_items
 
 from . import machine_examples as examples
 

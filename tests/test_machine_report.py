@@ -16,13 +16,13 @@ from PIL import Image
 
 from lecodec.errors import CodecError, InputError
 from lecodec.eval.codecs.codec import IDENTITY
-from lecodec.eval.machine import cells, tables
-from lecodec.eval.machine.figures import AtRate, Pair
-from lecodec.eval.machine.gallery import choose
-from lecodec.eval.machine.items import write_items
-from lecodec.eval.machine.laboratory import file_of
-from lecodec.eval.machine.page import write_report
-from lecodec.eval.machine.task import Answer, Coded
+from lecodec.eval.figures.rows import AtRate, Pair
+from lecodec.eval.measure.items import write_items
+from lecodec.eval.measure.laboratory import file_of
+from lecodec.eval.report import cells, tables
+from lecodec.eval.report.gallery import choose
+from lecodec.eval.report.page import write_report
+from lecodec.eval.tasks.task import Answer, Coded
 
 from . import browser
 

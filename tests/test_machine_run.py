@@ -16,11 +16,11 @@ import pytest
 
 from lecodec.errors import InputError
 from lecodec.eval.codecs.codec import IDENTITY
-from lecodec.eval.machine import laboratory
-from lecodec.eval.machine.cache import Cache, key_of
-from lecodec.eval.machine.items import read_items
-from lecodec.eval.machine.run import TaskRun, run_tasks
-from lecodec.eval.machine.task import Coded
+from lecodec.eval.measure import laboratory
+from lecodec.eval.measure.cache import Cache, key_of
+from lecodec.eval.measure.items import read_items
+from lecodec.eval.measure.run import TaskRun, run_tasks
+from lecodec.eval.tasks.task import Coded
 
 from . import machine_examples as examples
 
@@ -79,7 +79,7 @@ def test_a_codec_that_destroys_pictures_scores_at_chance(tmp_path: Path) -> None
 
 
 def test_shuffled_labels_are_noticed(tmp_path: Path) -> None:
-    from lecodec.eval.machine.summary import summarise
+    from lecodec.eval.figures.summary import summarise
 
     run = measured(tmp_path, STEPS, tasks=(f"{HERE}:Shuffled",))
     notes = summarise(run.rows, anchor="steps", resamples=200).notes
@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     counter = tmp_path / "counter"
     monkeypatch.setenv("COUNTER", str(counter))
     code = (
-        "from pathlib import Path\nfrom lecodec.eval.machine.run import run_tasks\n"
+        "from pathlib import Path\nfrom lecodec.eval.measure.run import run_tasks\n"
         "if __name__ == '__main__':\n"
         f"    run_tasks(({TASK!r},), ({SLOW!r},), Path({str(tmp_path / 'run')!r}), "
         "metrics=('psnr',), workers=2)\n"

@@ -14,15 +14,15 @@ from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
 from lecodec.errors import InputError
-from lecodec.eval import bd
 from lecodec.eval.codecs.codec import IDENTITY
-from lecodec.eval.machine.correlation import lower_is_better
-from lecodec.eval.machine.curves import Curves, Pchip, bd_accuracy, bd_rate, isotonic
-from lecodec.eval.machine.figures import TABLES
-from lecodec.eval.machine.items import read_items, write_items
-from lecodec.eval.machine.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
-from lecodec.eval.machine.summary import summarise
-from lecodec.eval.machine.task import Answer, Coded
+from lecodec.eval.figures import bd
+from lecodec.eval.figures.correlation import lower_is_better
+from lecodec.eval.figures.curves import Curves, Pchip, bd_accuracy, bd_rate, isotonic
+from lecodec.eval.figures.rows import TABLES
+from lecodec.eval.figures.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
+from lecodec.eval.figures.summary import summarise
+from lecodec.eval.measure.items import read_items, write_items
+from lecodec.eval.tasks.task import Answer, Coded
 
 # --- items.tsv
 
@@ -171,7 +171,7 @@ def test_differences_are_paired_and_other_columns_change_nothing(monkeypatch):
     difference, alone = interval(means[:, 1] - means[:, 0], 50), interval(means[:, 0], 50)
     assert difference.high - difference.low < (alone.high - alone.low) / 20 and difference.excludes_zero
     assert resampled_means(values[:, 1:], 500) == pytest.approx(means[:, 1:])
-    monkeypatch.setattr("lecodec.eval.machine.statistics._BLOCK", 1)  # one resample at a time
+    monkeypatch.setattr("lecodec.eval.figures.statistics._BLOCK", 1)  # one resample at a time
     assert resampled_means(values, 500) == pytest.approx(means)
 
 

@@ -16,14 +16,6 @@ import pytest
 from PIL import Image
 
 from lecodec.errors import InputError
-from lecodec.eval.machine.catalogue import TASKS, task_by_name, tasks_by_name
-from lecodec.eval.machine.classification import Top1, class_answer, softmax
-from lecodec.eval.machine.embedding import embedding_answer
-from lecodec.eval.machine.lettering import SIZES, TextOnPhotographs, layout
-from lecodec.eval.machine.mask import mask_answer
-from lecodec.eval.machine.sources import Photographs, shrink
-from lecodec.eval.machine.text import accuracy, greedy_ctc, word_accuracy
-from lecodec.eval.pictures import bundled, read_rgb
 from lecodec.eval.quality import packaged
 from lecodec.eval.quality.networks import (
     CROP,
@@ -35,6 +27,14 @@ from lecodec.eval.quality.networks import (
     load_module,
 )
 from lecodec.eval.quality.packaged import PackagedFile, check_picture, file_digest, load_state
+from lecodec.eval.tasks.catalogue import TASKS, task_by_name, tasks_by_name
+from lecodec.eval.tasks.classification import Top1, class_answer, softmax
+from lecodec.eval.tasks.embedding import embedding_answer
+from lecodec.eval.tasks.lettering import SIZES, TextOnPhotographs, layout
+from lecodec.eval.tasks.mask import mask_answer
+from lecodec.eval.tasks.pictures import bundled, read_rgb
+from lecodec.eval.tasks.sources import Photographs, shrink
+from lecodec.eval.tasks.text import accuracy, greedy_ctc, word_accuracy
 
 
 def made(make, *arguments):

@@ -13,10 +13,10 @@ import yaml
 from PIL import Image
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval.machine.catalogue import task_by_name, tasks_by_name
-from lecodec.eval.machine.plugin_task import PluginTask
-from lecodec.eval.machine.sounds import Sounds
-from lecodec.eval.machine.task import Answer, Item
+from lecodec.eval.tasks.catalogue import task_by_name, tasks_by_name
+from lecodec.eval.tasks.plugin_task import PluginTask
+from lecodec.eval.tasks.sounds import Sounds
+from lecodec.eval.tasks.task import Answer, Item
 
 pytest.importorskip("pydantic")
 torch = pytest.importorskip("torch")
@@ -434,7 +434,7 @@ def test_tasks_of_several_files_share_equal_sources_only(tmp_path: Path, squares
 
 
 def test_preprocessing(tmp_path: Path) -> None:
-    from lecodec.eval.machine.custom_network import Preprocess
+    from lecodec.eval.tasks.custom_network import Preprocess
 
     ramp = np.repeat(np.arange(0, 240, 4, np.uint8)[None, :, None], 40, 0).repeat(3, 2)  # [40, 60, 3]
     assert Preprocess().picture(ramp).shape == (1, 3, 40, 60)
@@ -452,8 +452,8 @@ def test_preprocessing(tmp_path: Path) -> None:
 # --- plug-ins -----------------------------------------------------------------------------------------------------
 
 PLUGIN = """
-from lecodec.eval.machine.sources import Photographs
-from lecodec.eval.machine.task import Answer
+from lecodec.eval.tasks.sources import Photographs
+from lecodec.eval.tasks.task import Answer
 
 class Brightness:
     name, description, measure = "brightness", "mean of the picture", "closeness"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval import peers
+from lecodec.eval.codecs import peers
 from lecodec.eval.codecs.codec import suffix_of
-from lecodec.eval.peers import codec_by_name
-from lecodec.eval.plugins import is_plugin, plugin_codec
+from lecodec.eval.codecs.peers import codec_by_name
+from lecodec.eval.codecs.plugins import is_plugin, plugin_codec
+from lecodec.eval.codecs.sound import MP3_MIN, sound_codec_by_name
 from lecodec.eval.quality import metrics
-from lecodec.eval.sound_peers import MP3_MIN, sound_codec_by_name
 
 NEW = ("jpeg2000", "hevc", "identity")
 SIZES = ((1, 1), (1, 7), (7, 1), (5, 33), (33, 5), (17, 31), (65, 33), (200, 1))
@@ -131,7 +131,7 @@ def test_unknown_codecs_are_told_what_there_is():
 
 
 def test_a_checkpoint_of_compressai_goes_to_its_own_loader(monkeypatch):
-    from lecodec.eval import compressai_peer
+    from lecodec.eval.codecs import compressai as compressai_peer
 
     calls = []
     monkeypatch.setattr(compressai_peer, "compressai_codec", lambda *given: calls.append(given), raising=False)
@@ -226,7 +226,7 @@ def test_sounds_of_any_length_keep_it(name, rate):
 
 def test_the_corrected_field_of_an_mp3_file_has_its_checksum():
     """FFmpeg's own file, whose length it tells right, must not change by a bit."""
-    from lecodec.eval import sound_peers
+    from lecodec.eval.codecs import sound as sound_peers
 
     tags = {**sound_peers._BITEXACT, "id3v2_version": "0"}
     for rate in (8000, 44100):

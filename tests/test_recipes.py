@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lecodec.codec.kinds import TRAINED, named
 from lecodec.errors import InputError
-from lecodec.kinds import TRAINED, named
 from lecodec.train.circuit_em import Smoothing
 from lecodec.train.recipe import Recipe
 from lecodec.train.schema import described, find_recipe, load_as, parse_value, recipe_names

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lecodec.cli import main
+from lecodec.cli.main.main import main
+from lecodec.codec.kinds import TRAINED, named
 from lecodec.errors import CodecError, InputError
-from lecodec.kinds import TRAINED, named
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.recipe import CircuitRecipe

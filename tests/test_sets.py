@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 
 import lecodec
-from lecodec.cli import main
+from lecodec.cli.main.main import main
+from lecodec.cli.main.paths import decoded_name, encoded_name
 from lecodec.codec.media_write import write_picture
 from lecodec.codec.medium import PICTURE, SET, medium_of
 from lecodec.codec.sets import load_set
 from lecodec.codec.sets_write import write_item_pictures, write_set
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
-from lecodec.paths import decoded_name, encoded_name
 
 
 def given(shape: tuple[int, ...] = (6, 5, 4), dtype: type = np.uint8) -> np.ndarray:

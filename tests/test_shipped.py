@@ -17,9 +17,9 @@ from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_mod
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig
-from lecodec.eval.pictures import bundled
-from lecodec.eval.probe import probe
+from lecodec.eval.measure.probe import probe
 from lecodec.eval.quality.metrics import psnr
+from lecodec.eval.tasks.pictures import bundled
 
 
 @pytest.fixture(scope="module")

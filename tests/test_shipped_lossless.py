@@ -16,7 +16,7 @@ from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.lossless import LosslessCodec
 from lecodec.codec.media import read_picture
 from lecodec.codec.registry import ALIASES, find_model, load
-from lecodec.eval.pictures import bundled
+from lecodec.eval.tasks.pictures import bundled
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import lecodec
+from lecodec.codec.kinds import KINDS, named
 from lecodec.codec.model_file import read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
 from lecodec.codec.transforms import TransformConfig
@@ -20,7 +21,6 @@ from lecodec.entropy.hyperprior import HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables
 from lecodec.entropy.rate import BANKS, QUALITY_LEVELS, bank_of
 from lecodec.errors import InputError, ModelError, OutputExists
-from lecodec.kinds import KINDS, named
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.data import CropStream, load_pictures

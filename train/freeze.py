@@ -18,12 +18,12 @@ import torch
 
 from ..bitstream import check_writable
 from ..codec.image import ImageCodec
+from ..codec.kinds import kind_of, named
 from ..codec.latent_coding import entropy_model_of, receptive_field, synthesis_digest
 from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from ..codec.network import ImageNetwork
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError
-from ..kinds import kind_of, named
 from .calibrate import calibrated_tables
 from .checkpoint import load_checkpoint
 from .data import CropStream, load_pictures

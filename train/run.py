@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from ..codec.kinds import TRAINED, named
 from ..errors import InputError
-from ..kinds import TRAINED, named
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe
 from .schema import find_recipe, load_as, recipe_kind

@@ -1,0 +1,1 @@
+"""The command line: commands, options, paths, jobs, and how they are reported."""

@@ -1,0 +1,101 @@
+"""The codecs of a run: each loaded once, by the first thread that needs it, and shared by all.
+
+    option --model, header, signal and target -> Codecs -> Codec
+
+Heavy modules are imported where they are first needed. What needs no model needs no torch either.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..bitstream import LOSSLESS, NO_DIGEST, Header, SetLayout
+
+if TYPE_CHECKING:
+    from ..codec.codec import Codec, Target
+    from ..codec.signal import Signal
+
+__all__ = ["Codecs", "NoCodec"]
+
+
+class NoCodec(Exception):
+    """The model or the device that was asked for cannot be used: no input can be done. `__cause__` says why."""
+
+
+@dataclass
+class Codecs:
+    """model: the one that the user asked for, or None. workers: threads that share the codecs, and torch's threads."""
+
+    model: str | None = None
+    device: str = "cpu"
+    workers: int = 1
+    _loaded: dict[Hashable, Codec] = field(default_factory=dict)
+    _share: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def to_encode(self, signal: Signal, target: Target) -> Codec:
+        """The codec that encodes a signal: that of the user's model, or what suits the signal best. Raises NoCodec for
+        the model or the device that the user asked for, otherwise as `choice.codec_for`.
+        """
+        from ..codec.choice import codec_for
+
+        def load() -> Codec:
+            return codec_for(signal, target, self.device, model=self.model)
+
+        if self._depends(signal) and target.lossless:
+            codec = load()
+            self._limit_threads(codec)
+            return codec
+        return self._users(("lossless", 8 * signal.samples.itemsize) if target.lossless else "lossy", load)
+
+    def prepare(self, signal: Signal, target: Target) -> None:
+        """Load what `to_encode` chooses from. Raises as it does."""
+        from ..codec.choice import circuits_for
+
+        if self._depends(signal) and target.lossless:
+            circuits_for(signal.samples, self.device)
+        else:
+            self.to_encode(signal, target)
+
+    def _depends(self, signal: Signal) -> bool:
+        """Whether the best codec depends on the very samples."""
+        return self.model is None and isinstance(signal.layout, SetLayout)
+
+    def named_by(self, header: Header) -> Codec:
+        """The codec that a file needs. Raises NoCodec for the user's model, otherwise UnknownModel, ModelError."""
+        from ..codec.registry import find_by_digest, load_for
+
+        if header.codec == LOSSLESS and header.parse_digest == NO_DIGEST:
+            return load_for(header, self.device)
+        if self.model is not None:
+            return self._users("named", lambda: load_for(header, self.device, model=self.model))
+        path = str(find_by_digest(header.parse_digest, header.synthesis_digest).path)
+        return self._load(path, lambda: load_for(header, self.device, model=path))
+
+    def _users(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
+        """What comes from the user's model or device, so that no other input could be done either."""
+        try:
+            return self._load(key, load)
+        except (OSError, RuntimeError) as error:
+            raise NoCodec(self.model or "model") from error
+
+    def _load(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load()
+            self._limit_threads(self._loaded[key])
+            return self._loaded[key]
+
+    def _limit_threads(self, codec: Codec) -> None:
+        """Give the thread that calls its share of torch's threads, if the codec uses torch."""
+        if self.workers == 1 or not codec.uses_torch:
+            return
+        import torch
+
+        with self._lock:
+            self._share = self._share or max(1, torch.get_num_threads() // self.workers)
+        if torch.get_num_threads() != self._share:  # every thread has a number of its own
+            torch.set_num_threads(self._share)

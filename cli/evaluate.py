@@ -1,0 +1,214 @@
+"""The commands that measure: `lecodec eval rd | lossless | bench | task | report`. Arguments and exit codes only.
+
+Each prints its tables, says on stderr what was left out and why, and ends with exit code 1 if anything was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from .console import counting, one_sentence, print_table, shown, tell
+from .jobs import cores
+from .options import SETTINGS, Device, Quiet
+
+__all__ = ["eval_app"]
+
+eval_app = typer.Typer(help="Measure codecs: rates, quality, speed, and what machines make of the result.", **SETTINGS)
+
+
+@eval_app.command("rd")
+def rd_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")] = Path("rd"),
+    anchors: Annotated[
+        str | None,
+        typer.Option("--anchor", help="Codecs or published curves that BD-rates refer to: names, with commas."),
+    ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option("--curves", help="Table of published curves to compare with (codec, bpp, psnr, ms_ssim)."),
+    ] = None,
+    low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
+    high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM, which are always measured: ssimulacra2.")
+    ] = "",
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Rate-distortion curves and BD-rates from real files: TSV tables and a plot."""
+    with one_sentence(str(folder)):
+        from ..eval.rd import run_rd
+
+        with counting("measuring", quiet) as tick:
+            result = run_rd(
+                folder,
+                _names(codecs),
+                output,
+                anchors=_names(anchors or ""),
+                curves=curves,
+                low=low,
+                high=high,
+                limit=limit,
+                more=_names(metrics),
+                progress=tick,
+            )
+        print_table(result.summary_table())
+        print()
+        print_table(result.bd_table())
+        _finish(result.skipped)
+
+
+@eval_app.command("lossless")
+def lossless_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Folders of pictures and sets of samples; NAME=PATH to call one so.", metavar="SOURCE"),
+    ],
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,png,webp,jxl,xz,zstd",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("lossless.tsv"),
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Lossless codecs side by side, decoded and compared: sizes and times in a TSV table."""
+    with one_sentence(sources[0]):
+        from ..eval.lossless import run_lossless
+
+        with counting("measuring", quiet) as tick:
+            result = run_lossless(sources, _names(codecs), output, device=device, progress=tick)
+        print_table(result.table())
+        _finish(result.skipped)
+
+
+@eval_app.command("bench")
+def bench_command(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of pictures.", metavar="[DIR]")] = None,
+    codecs: Annotated[
+        str, typer.Option("--codecs", help="Names, with commas.")
+    ] = "lecodec,compressai:bmshj2018-hyperprior,compressai:mbt2018-mean,jpeg,webp,avif,jxl",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("bench.tsv"),
+    device: Device = "cpu",
+    repeats: Annotated[int, typer.Option("--repeats", help="Times that each is run.", min=1)] = 3,
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Speed, memory and size of codecs side by side: a TSV table."""
+    with one_sentence(str(folder or "bench")):
+        from ..eval.bench import run_bench
+
+        with counting("measuring", quiet) as tick:
+            result = run_bench(
+                folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, progress=tick
+            )
+        print_table(result.table())
+        _finish(result.skipped)
+
+
+@eval_app.command("task")
+def task_command(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of pictures for the built-in tasks; YAML tasks name their own.", metavar="[DIR]"),
+    ] = None,
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="Names, YAML files, MODULE:CLASS, with commas.")
+    ] = "imagenet-mobilenetv2,imagenet-efficientnet-lite0",
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for tables, coded files and kept results.")
+    ] = Path("task"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="Names, with commas; by default those that need nothing more.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Folder with the backbones of lpips and dists.", metavar="DIR")
+    ] = None,
+    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
+    resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first items.", min=1)] = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Accuracy of networks on compressed input, against bytes. Goes on where a killed run with the same -o stopped."""
+    ladders = dict(_ladder(text) for text in settings or [])
+    with one_sentence(str(data or tasks)):
+        from ..eval.measure.run import run_tasks
+        from ..eval.task import terminal_tables, write_summary
+
+        with counting("measuring", quiet) as tick:
+            run = run_tasks(
+                _names(tasks),
+                _names(codecs),
+                output,
+                data=data,
+                metrics=None if metrics is None else _names(metrics),
+                weights=weights,
+                settings=ladders,
+                limit=limit,
+                workers=jobs or cores(),
+                device=device,
+                progress=tick,
+            )
+        summary = write_summary(output, run, anchor=anchor, resamples=resamples)
+        for table in () if quiet else terminal_tables(summary):
+            print_table(table)
+            print()
+        for note in summary.notes:
+            tell("note", note)
+        _finish(run.skipped)
+
+
+@eval_app.command("report")
+def report_command(
+    results: Annotated[Path, typer.Argument(help="Folder that eval task wrote.", metavar="RESULTS")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the page, plots and tables.")] = Path(
+        "report"
+    ),
+    pictures: Annotated[
+        int, typer.Option("--pictures", help="To compare on the page, evenly spread; 0 for all.", min=0)
+    ] = 24,
+    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
+    resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
+    quiet: Quiet = False,
+) -> None:
+    """One HTML page of a run: curves with intervals, tables, pictures before and after; PNG plots, Markdown tables."""
+    with one_sentence(str(results)):
+        from ..eval.task import report_of
+
+        with counting("reporting", quiet) as tick:
+            page = report_of(results, output, pictures=pictures, anchor=anchor, resamples=resamples, progress=tick)
+        if not quiet:
+            print(shown(page))
+
+
+def _finish(skipped: Sequence[tuple[str, str]]) -> NoReturn:
+    """Say what was left out, and exit."""
+    for name, why in skipped:
+        tell(name, f"left out: {why}")
+    raise typer.Exit(1 if skipped else 0)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _ladder(text: str) -> tuple[str, list[float]]:
+    """CODEC=A,B,…"""
+    codec, equals, values = text.rpartition("=")
+    try:
+        numbers = [float(value) for value in values.split(",")]
+    except ValueError:
+        numbers = []
+    if not equals or not codec or not numbers:
+        raise typer.BadParameter(f"--settings {text}: expected CODEC=A,B,… with numbers")
+    return codec, numbers

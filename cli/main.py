@@ -1,0 +1,580 @@
+"""The command line: arguments and exit codes; what they mean is passed on to the modules that do the work.
+
+    cli -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> loaded (codecs)
+    cli -> console (how it looks)           cli -> cli_eval (what measures)
+
+    lecodec encode | decode | info | test | models | train | freeze | eval …
+
+Conventions of zstd and flac. Inputs are kept; an existing output is refused without `-f`; `-o FILE` goes with one
+input and `-o DIR/` with many; `-r` takes folders; `-` and `-c` are pipes. One bad file does not stop the others: each
+gets one sentence on stderr. Reports come in the order of the inputs. Ctrl-C leaves no temporary file behind.
+
+Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.
+
+Heavy modules (torch, numpy, rich) are imported inside the commands that need them: `lecodec info` needs none. Of Pillow
+only what registers the plug-in is there from the start, because importing the package brings it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+
+from ..bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
+from ..codec.codec import EFFORTS, RATES, Conflict, Items, Part, Region, Target
+from ..codec.medium import MEDIA, SET, medium_of
+from ..errors import ModelWarning
+from .codecs import Codecs, NoCodec
+from .console import (
+    Report,
+    complain,
+    decoded_line,
+    encoded_line,
+    escaped,
+    escaping,
+    leave_stdout,
+    one_sentence,
+    print_table,
+    progress,
+    reason,
+    shown,
+    tell,
+    tested_line,
+)
+from .evaluate import eval_app
+from .jobs import Job, Task, cores, promptly_interrupted, run
+from .options import SETTINGS, Device, Force, Quiet
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
+from .tasks import Decoding, Encoding, Testing, open_lec, opened
+
+__all__ = ["app", "main", "program"]
+
+
+class _Commands(typer.core.TyperGroup):
+    """All commands. What they say of wrong usage reaches the terminal escaped."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with escaping():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with escaping():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
+    epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
+    **SETTINGS,
+)
+app.add_typer(eval_app, name="eval")
+
+Pictures = Annotated[
+    list[str],
+    typer.Argument(
+        help="Pictures or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also .gz); - for standard "
+        "input.",
+        metavar="PICTURE",
+    ),
+]
+LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
+Output = Annotated[
+    str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
+]
+Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
+Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going/--no-keep-going", help="After a failure go on with the other files.")
+]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line on `argv` (without the program's name; `sys.argv` by default) and exit."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as a daemon's may be
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a file name may hold bytes that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    warnings.showwarning = partial(_warned, warnings.showwarning)
+    code: Any = 0
+    try:
+        try:
+            app(args=None if argv is None else list(argv), prog_name="lecodec")
+        except SystemExit as exit:
+            code = exit.code
+        sys.stdout.flush()  # a full disk behind stdout may show only here
+    except OSError as error:
+        complain("standard output", error)
+        leave_stdout()
+        code = 1
+    raise SystemExit(code)
+
+
+def _warned(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """Say in our own words that a model is passed over."""
+    if issubclass(category, ModelWarning):
+        tell("LECODEC_MODELS", f"note: {message}")
+    else:
+        otherwise(message, category, *rest)
+
+
+def program() -> NoReturn:
+    """What the installed command runs: `main`, with two habits of torch changed that a command does not want.
+
+    Its threads spin while they wait for each other, which on a machine whose cores are busy costs a multiple of the
+    work: 768 x 512 pixels took more than 1.2 s instead of 0.2 s beside one other process on two cores (measured). And
+    its teardown takes half a second and 130 MB, but has nothing to save unless a model was trained: the process ends at
+    once.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as fast as the default on an idle machine
+    try:
+        main()
+    except SystemExit as exit:
+        if "lecodec.train.run" in sys.modules or "torch" not in sys.modules or not isinstance(exit.code, int | None):
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(exit.code or 0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"lecodec {__version__}")
+        raise typer.Exit
+
+
+def _quality(value: float | None) -> float | None:
+    if value is not None and not 1 <= value <= 100:  # written so that nan is refused too
+        raise typer.BadParameter(f"{value:g} is not in 1 to 100")
+    return value
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"{value:g} is not a number above 0")
+    return value
+
+
+def _score(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 100:
+        raise typer.BadParameter(f"{value:g} is not above 0 and up to 100")
+    return value
+
+
+def _tile(value: int | None) -> int | None:
+    if value is not None and (value % TILE_STEP or not 0 <= value <= MAX_TILE):
+        raise typer.BadParameter(f"{value} is not a multiple of {TILE_STEP} from 0 to {MAX_TILE}")
+    return value
+
+
+def _depth(value: int | None) -> int | None:
+    if value not in (None, 8, 16):
+        raise typer.BadParameter(f"{value} is neither 8 nor 16")
+    return value
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("encode")
+def encode_command(
+    pictures: Pictures,
+    output: Output = None,
+    stdout: Stdout = False,
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            "-q", "--quality", help="1 (small) to 100 (good), fractions allowed; 60 by default.", callback=_quality
+        ),
+    ] = None,
+    bpp: Annotated[
+        float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=_positive)
+    ] = None,
+    psnr: Annotated[
+        float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=_positive)
+    ] = None,
+    ssimulacra2: Annotated[
+        float | None,
+        typer.Option("--ssimulacra2", help="Instead of -q: SSIMULACRA2 score to reach, up to 100.", callback=_score),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="Instead of -q: largest file, as 50000, 50kB, 50KiB, 1.5MB."),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", help="Side of tiles in pixels, a multiple of 64; 0 for none.", callback=_tile),
+    ] = None,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            "--effort", help="1 (fast, the default) to 9 (about 14 times as long): smaller files.", min=1, max=9
+        ),
+    ] = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every sample. Sets always are.")] = False,
+    as_set: Annotated[
+        bool, typer.Option("--set", help="Make one set of each folder of equal-sized pictures; without loss.")
+    ] = False,
+    block: Annotated[
+        int | None,
+        typer.Option("--block", help="Items a block of a set; 512 by default if they are small.", min=1),
+    ] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
+    ] = None,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
+    model: Model = None,
+    device: Device = "cpu",
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compress pictures and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
+    limit = None if size is None else _bytes(size)
+    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
+    target = _target(wanted, lossless, effort)
+    asked = effort is not None or any(value is not None for value in wanted.values())
+    if as_set and recursive:
+        raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
+    inputs = collect(pictures, PICTURES, recursive, folders=as_set)
+    inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
+    first = next((shown(i.source) for i in inputs if i.medium is SET), None)
+    if first is not None and (asked or tile is not None):
+        options = f"{_options(*RATES, 'tile', 'effort')} do not go with it"
+        raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
+    if first is None and block is not None:
+        raise typer.BadParameter("--block goes with sets of samples, and there is none")
+    todo = plan(inputs, output, stdout, encoded_name, recursive)
+    units = {"image": tile, "set": block}
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force)
+    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
+
+
+@app.command("decode")
+def decode_command(
+    files: LecFiles,
+    output: Output = None,
+    stdout: Stdout = False,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Decode this part only.", metavar="X,Y,WIDTH,HEIGHT"),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=_depth)
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", help="Decode this item of a set only, from 0; may be repeated.", metavar="N or A-B"),
+    ] = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
+    model: Model = None,
+    device: Device = "cpu",
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Decompress files: photo.png.lec -> photo.png, images.npy.lec -> images.npy.
+
+    A set becomes what the suffix of -o says: .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
+    each item.
+    """
+    part: Part | None = None if region is None else _region(region)
+    if part is not None and item:
+        raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
+    if item:
+        part = Items(tuple(_numbers(item)))
+    found = collect(files, LEC, recursive)
+    headers = opened(i.source for i in found)
+    inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
+    if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
+        todo = [Job(inputs[0].source, Path(output), medium=SET, folder=True)]
+    else:
+        todo = plan(inputs, output, stdout, decoded_name, recursive)
+    task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
+    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
+
+
+@app.command("info")
+def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = False) -> None:
+    """Say what files hold, without decoding them."""
+    from .. import info
+
+    failed = False
+    for input in collect(files, LEC, recursive):
+        try:
+            if input.error is not None:
+                raise input.error
+            file = open_lec(input.source)
+            facts = info(file)
+        except (OSError, MemoryError) as error:
+            complain(input.source, error)
+            failed = True
+            if as_json:
+                failure = {"error": reason(error, input.source), "kind": type(error).__name__}
+                print(json.dumps({"file": input.source, "status": "error", **failure}))
+            continue
+        if as_json:
+            print(json.dumps({"file": input.source, "status": "ok", **facts}))
+            continue
+        known = facts["model"] or "not found (--model or LECODEC_MODELS may point at it when decoding)"
+        if file.header.codec == LOSSLESS and file.header.parse_digest == NO_DIGEST:
+            known = "none is needed"
+        rates = {name: f"{facts[name]:.4f}" for name in ("bpp", "bpd")}
+        methods = ", ".join(f"{count} {name}" for name, count in (facts["methods"] or {}).items()) or None
+        texts = {**facts, **file.header.describe(), **rates, "methods": methods, "model": known}
+        print(shown(input.source))
+        for name, value in texts.items():
+            if value is not None:
+                print(f"  {name:<17} {escaped(str(value))}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command("test")
+def test_command(
+    files: LecFiles,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = True,
+    model: Model = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that files are whole; writes nothing."""
+    todo = [Job(input.source, error=input.error) for input in collect(files, LEC, recursive)]
+    task = Testing(Codecs(model, device, _workers(jobs, todo)))
+    _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
+
+
+models_app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
+def models_command(context: typer.Context, as_json: Json = False) -> None:
+    """List the models at hand (LECODEC_MODELS adds some), or import one."""
+    if context.invoked_subcommand is not None:
+        return
+    from ..codec.registry import list_models
+
+    with one_sentence("models"):
+        cards = list_models()
+    if as_json:
+        for card in cards:
+            print(json.dumps({"name": card.name, "path": str(card.path), **card.card}))
+        return
+    print_table(
+        [
+            {"name": card.name, "parse": card.parse_digest, "synthesis": card.synthesis_digest, "path": str(card.path)}
+            for card in cards
+        ]
+    )
+
+
+@models_app.command("import")
+def import_command(
+    network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Make a model file of a checkpoint of CompressAI."""
+    with one_sentence(str(checkpoint)):
+        from ..codec.compressai_import import import_compressai
+
+        import_compressai(network, checkpoint, output, name=name, overwrite=force)
+
+
+def _print_fields(kind: str | None) -> None:
+    """What `train --fields` prints: a line for each field of a kind's recipes."""
+    if kind is None:
+        return
+    with one_sentence("--fields"):
+        from ..codec.kinds import TRAINED, named
+        from ..train.schema import described
+
+        if kind not in TRAINED:
+            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(TRAINED)}")
+        for name, default, text in described(named(TRAINED[kind].recipe)):
+            print(f"{name + (f' = {default}' if default else ''):<36}  {text}".rstrip())
+    raise typer.Exit
+
+
+@app.command("train")
+def train_command(
+    recipe: Annotated[
+        str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
+    ],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting of the recipe, or a part of one: a.b=1.", metavar="KEY=VALUE"),
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--fields",
+            help="List what recipes of a kind (image, photo, circuit) may set, and exit.",
+            callback=_print_fields,
+            is_eager=True,
+            metavar="KIND",
+        ),
+    ] = None,
+) -> None:
+    """Train a model as a recipe says."""
+    with one_sentence(recipe):
+        overrides = dict(_setting(text) for text in settings or [])
+        from ..train.run import train
+
+        train(recipe, resume=resume, overrides=overrides)
+
+
+@app.command("freeze")
+def freeze_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    calibrate: Annotated[
+        int, typer.Option("--calibrate", help="Training crops to count symbols on; 0 keeps the fitted tables.", min=0)
+    ] = 400,
+    force: Force = False,
+) -> None:
+    """Turn a training run into a model file."""
+    with one_sentence(str(run)):
+        from ..train.freeze import freeze
+
+        def say(text: str) -> None:
+            tell(str(run), shown(text))
+
+        freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
+
+
+def _run(
+    label: str,
+    todo: Sequence[Job],
+    task: Task,
+    line: Callable[[Mapping[str, Any]], str],
+    jobs: int,
+    keep_going: bool,
+    as_json: bool,
+    quiet: bool,
+    writes: bool = True,
+) -> NoReturn:
+    """Do a command's jobs, report on them, and exit."""
+    to_stdout = writes and todo[0].destination is None
+    if to_stdout and as_json:
+        raise typer.BadParameter("--json writes to standard output, where the data goes")
+    warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what matters ends as an error or a note
+    if not quiet:
+        warnings.simplefilter("always", ModelWarning)
+    report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
+    with promptly_interrupted():
+        try:
+            with progress(label, len(todo), quiet) as tick:
+                run(todo, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
+        except NoCodec as error:
+            complain(str(error), error.__cause__ or error)
+            raise typer.Exit(1) from None
+    report.summary()
+    raise typer.Exit(report.code)
+
+
+def _workers(jobs: int, todo: Sequence[Job]) -> int:
+    """How many threads -j means."""
+    return min(jobs or cores(), len(todo))
+
+
+def _bytes(text: str) -> int:
+    """A size: 50000, 50kB (a kB is 1000), 50KiB (a KiB is 1024), 1.5MB."""
+    pattern = r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})\s*(?:([kmg])(i?))?b?"
+    found = re.fullmatch(pattern, text.strip(), re.I | re.A)
+    number, prefix, binary = found.groups() if found else ("0", "", "")
+    size = int(float(number) * (1024 if binary else 1000) ** (" kmg".index(prefix.lower()) if prefix else 0))
+    if not size:
+        raise typer.BadParameter(f"--size {text}: expected a size such as 50000, 50kB, 50KiB or 1.5MB")
+    return size
+
+
+def _target(wanted: Mapping[str, float | None], lossless: bool, effort: int | None) -> Target:
+    """The target that the options ask for."""
+    try:
+        return Target.of(wanted, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
+    except Conflict:
+        options = _options(*RATES)
+        if lossless:
+            raise typer.BadParameter(f"--lossless keeps every sample: {options} do not go with it") from None
+        raise typer.BadParameter(f"{options} exclude each other") from None
+
+
+def _options(*names: str) -> str:
+    """`-q, --bpp and --size`"""
+    options = ["-q" if name == "quality" else f"--{name}" for name in names]
+    return f"{', '.join(options[:-1])} and {options[-1]}"
+
+
+def _region(text: str) -> Region:
+    """X,Y,WIDTH,HEIGHT, the last two above 0."""
+    if not re.fullmatch(r"\d{1,9},\d{1,9},0*[1-9]\d{0,8},0*[1-9]\d{0,8}", text, re.A):
+        raise typer.BadParameter(f"--region {text}: expected X,Y,WIDTH,HEIGHT in pixels")
+    return Region(*map(int, text.split(",")))
+
+
+def _numbers(texts: Sequence[str]) -> list[int]:
+    """Numbers of items, single ones and ranges, both ends included: 5, 3-10."""
+    numbers: list[int] = []
+    for text in texts:
+        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", text.strip(), re.A)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last or last - first + len(numbers) >= MAX_PIXELS:
+            raise typer.BadParameter(f"--item {text}: expected a number or a range such as 3-10")
+        numbers += range(first, last + 1)
+    return numbers
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value as YAML reads it (so that 1e-4 and true are not text)."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"--set {text}: expected KEY=VALUE")
+    from .. import InputError
+    from ..train.schema import parse_value
+
+    try:
+        return key, parse_value(value)
+    except InputError as error:
+        raise typer.BadParameter(f"--set {text}: {error}") from None

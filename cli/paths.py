@@ -1,0 +1,184 @@
+"""Which inputs, and which output belongs to each: arguments of the command line to jobs.
+
+    files, folders, patterns -> collect -> inputs -> plan -> jobs
+
+What zstd and flac do. Guarantees: an output belongs to one input only; a pipe carries one output; walking a folder
+ends, whatever links are in it (links to folders are not followed), and meets its files in one order everywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from ..codec.medium import PICTURE, Medium
+from ..codec.picture_files import PICTURES, walk
+from ..errors import InputError, OutputExists
+from .console import one_sentence
+from .jobs import Job
+
+__all__ = [
+    "LEC",
+    "PICTURES",
+    "Input",
+    "collect",
+    "decoded_name",
+    "encoded_name",
+    "is_folder",
+    "plan",
+]
+
+LEC = frozenset({".lec"})
+
+
+@dataclass(frozen=True)
+class Input:
+    """source: a path, or "-". below: its path below the folder that was named, or its name alone; that is where its
+    output goes below `-o DIR/`. error: why it cannot be read, if that is known. medium: see `Job`.
+    """
+
+    source: str
+    below: str
+    error: OSError | None = None
+    medium: Medium = PICTURE
+
+
+def is_folder(path: str) -> bool:
+    """Whether an output is a folder: one that is there, or that its name says should be."""
+    return path.endswith(("/", os.sep)) or os.path.isdir(path)
+
+
+def encoded_name(name: str, medium: Medium = PICTURE) -> str:
+    """photo.png -> photo.png.lec, x.npz:train -> x.npz.train.lec"""
+    at = name.lower().find(medium.within) if medium.within else -1
+    if at >= 0:
+        end = at + len(medium.within)
+        name = f"{name[: end - 1]}.{name[end:]}"
+    return name + ".lec"
+
+
+def decoded_name(name: str, medium: Medium = PICTURE) -> str:
+    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set"""
+    return medium.back(name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name)
+
+
+def collect(
+    arguments: Sequence[str], suffixes: Collection[str], recursive: bool = False, folders: bool = False
+) -> list[Input]:
+    """The inputs that arguments name.
+
+    A pattern is expanded unless a file has that very name. A folder is an input itself if `folders`; it stands for the
+    files in it that have one of the suffixes, hidden ones left out, if `recursive`; otherwise it is an input with an
+    error. Raises typer.BadParameter when standard input is mixed with others or is a terminal.
+    """
+    if "-" in arguments:
+        if len(arguments) > 1:
+            raise typer.BadParameter("- (standard input) cannot be mixed with other inputs")
+        if sys.stdin.isatty():
+            raise typer.BadParameter("standard input is a terminal; give a file or a pipe")
+        return [Input("-", "-")]
+    found: list[Input] = []
+    for path in _expanded(arguments):
+        if not os.path.isdir(path):
+            found.append(Input(path, os.path.basename(path)))
+        elif folders:
+            whole = path if os.path.basename(os.path.normpath(path)) not in ("", ".", "..") else os.path.abspath(path)
+            found.append(Input(os.path.normpath(whole), os.path.basename(os.path.normpath(whole))))
+        elif not recursive:
+            found.append(Input(path, path, InputError(f"{os.strerror(errno.EISDIR)}; -r takes the files in it")))
+        else:
+            below = list(_walk(path, suffixes))
+            kinds = " ".join(sorted(suffixes))
+            found += below or [Input(path, path, InputError(f"holds no file that ends in one of {kinds}"))]
+    return found
+
+
+def plan(
+    inputs: Sequence[Input],
+    output: str | None,
+    stdout: bool,
+    rename: Callable[[str, Medium], str],
+    recursive: bool = False,
+) -> list[Job]:
+    """Each input with its output. rename: an input's file name and its medium -> the output's name.
+
+    Of two inputs with one output the second gets an error. Raises typer.BadParameter for options that do not go
+    together.
+    """
+    if stdout and output not in (None, "-"):
+        raise typer.BadParameter("-c and -o exclude each other")
+    if output == "":
+        raise typer.BadParameter("-o names no file")
+    from_stdin = [input.source for input in inputs] == ["-"]
+    if stdout or output == "-" or (output is None and from_stdin):
+        if recursive or len(inputs) > 1:
+            raise typer.BadParameter("a pipe takes the output of one input only")
+        if sys.stdout.isatty():
+            raise typer.BadParameter("binary data is not written to a terminal; use -o FILE or a pipe")
+        return [Job(input.source, None, error=input.error, medium=input.medium) for input in inputs]
+    if output is None:
+        return _apart(
+            Job(
+                i.source,
+                Path(os.path.dirname(i.source), rename(os.path.basename(i.source), i.medium)),
+                error=i.error,
+                medium=i.medium,
+            )
+            for i in inputs
+        )
+    if not recursive and not is_folder(output):
+        if len(inputs) > 1:
+            raise typer.BadParameter("-o FILE goes with one input; end it with / for a folder")
+        return [Job(inputs[0].source, Path(output), error=inputs[0].error, medium=inputs[0].medium)]
+    if from_stdin:
+        raise typer.BadParameter("standard input has no name: give -o a file, not a folder")
+    with one_sentence(output):
+        os.makedirs(output, exist_ok=True)
+    return _apart(
+        Job(
+            input.source,
+            Path(output, os.path.dirname(input.below), rename(os.path.basename(input.below), input.medium)),
+            makes_folders=True,
+            error=input.error,
+            medium=input.medium,
+        )
+        for input in inputs
+    )
+
+
+def _apart(jobs: Iterator[Job]) -> list[Job]:
+    """The jobs; one whose output belongs to an earlier one gets an error."""
+    taken: set[Path] = set()
+    apart = []
+    for job in jobs:
+        if job.error is None and job.destination is not None:
+            place = job.destination.resolve()
+            if place in taken:
+                error = OutputExists(f"output {job.destination} belongs to another input of this command")
+                job = replace(job, error=error)
+            taken.add(place)
+        apart.append(job)
+    return apart
+
+
+def _expanded(arguments: Sequence[str]) -> Iterator[str]:
+    """Arguments, patterns expanded: quoted ones, and shells such as Windows' hand them on as they are."""
+    for argument in arguments:
+        names = [] if os.path.lexists(argument) or not glob.has_magic(argument) else sorted(glob.glob(argument))
+        yield from names or [argument]
+
+
+def _walk(folder: str, suffixes: Collection[str]) -> Iterator[Input]:
+    """The files below a folder by suffix; a folder that cannot be read comes as an input with its error."""
+    for found in walk(folder, suffixes):
+        if isinstance(found, OSError):
+            yield Input(str(found.filename), str(found.filename), found)
+        else:
+            yield Input(found, os.path.relpath(found, folder))

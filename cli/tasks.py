@@ -1,0 +1,259 @@
+"""What encode, decode and test do to one file, or to a bunch of small ones.
+
+    picture file or set -> Encoding -> .lec        .lec -> Decoding -> picture file or set        .lec -> Testing
+
+Each is a `jobs.Task`: read, code, finish. Threads share one. What is coded without loss is decoded again and compared
+before it appears, unless that is turned off. Heavy modules are imported where they are first needed, so
+that a mistyped name is told before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import LecFile, Metadata, atomic_write, check_writable
+from ..codec.codec import Codec, Items, Part, Region, Target
+from ..codec.medium import MEDIA, PICTURE, SET, Medium
+from ..errors import CorruptFile, InputError, OutputExists
+from .codecs import Codecs
+from .jobs import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..codec.signal import Signal
+
+__all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
+
+BUNCH_PIXELS = {"cpu": 2**20, "cuda": 2**24}
+"""Pixels of small pictures that are coded together: on a CPU larger batches gain nothing (measured)."""
+
+
+@dataclass(frozen=True)
+class _CodecTask:
+    """What all tasks have."""
+
+    codecs: Codecs
+
+    @property
+    def bunch_pixels(self) -> int:
+        return BUNCH_PIXELS["cpu" if self.codecs.device == "cpu" else "cuda"]
+
+
+@dataclass(frozen=True)
+class Encoding(_CodecTask):
+    """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
+    of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
+    decode before the output appears; None: only what is coded without loss. force: overwrite.
+    """
+
+    target: Target
+    units: Mapping[str, int | None] = field(default_factory=dict)
+    strip: bool = False
+    verify: bool | None = None
+    force: bool = False
+
+    def kind(self, job: Job) -> tuple[Hashable, int] | None:
+        if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
+            return None  # a pipe cannot be opened twice
+        return job.medium.peek(job.source)
+
+    def read(self, job: Job) -> Signal:
+        _check_output(job, self.force)
+        signal = job.medium.read(sys.stdin.buffer if job.source == "-" else job.source)
+        if self.strip:
+            signal = replace(signal, metadata=_stripped(signal.metadata))
+        unit = self.units.get(job.medium.name)
+        if unit is None:
+            return signal
+        from ..codec.signal import cut_into
+
+        return cut_into(signal, unit)
+
+    def prepare(self, inputs: Sequence[Signal]) -> None:
+        self.codecs.prepare(inputs[0], self._target(inputs[0]))
+
+    def code(self, inputs: Sequence[Signal]) -> list[bytes]:
+        target = self._target(inputs[0])
+        return self.codecs.to_encode(inputs[0], target).encode_signals(inputs, target)  # `finish` verifies
+
+    def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+        file = LecFile.open(result)
+        facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
+        if self.verify or (self.verify is None and file.header.lossless):
+            facts["psnr"] = _verified(self.codecs.named_by(file.header), input.samples, file)
+        if job.destination is None:
+            sys.stdout.buffer.write(result)
+            sys.stdout.buffer.flush()
+        else:
+            _make_folder(job)
+            with atomic_write(job.destination, overwrite=self.force) as output:
+                output.write(result)
+        return facts, input.notes
+
+    def _target(self, input: Signal) -> Target:
+        return Target("lossless") if input.layout.lossless_only else self.target
+
+
+@dataclass(frozen=True)
+class Decoding(_CodecTask):
+    """part: of each file; None is all. depth: 8 or 16 bits a sample of a picture; None is the file's. strip: do not
+    write the file's EXIF, XMP and ICC. force: overwrite. opened: files whose headers are read already, by source; they
+    are taken out of it.
+    """
+
+    part: Part | None = None
+    depth: int | None = None
+    strip: bool = False
+    force: bool = False
+    opened: dict[str, LecFile] = field(default_factory=dict)
+
+    def kind(self, job: Job) -> tuple[Hashable, int] | None:
+        file = self.opened.get(job.source)
+        if self.part is not None or file is None or not MEDIA[file.layout.name].together:
+            return None
+        return replace(file.header, quality=0), file.layout.pixels
+
+    def read(self, job: Job) -> LecFile:
+        _check_output(job, self.force)
+        if job.source != "-":
+            self._check_suffix(job, job.medium)
+        file = self.opened.pop(job.source, None) or open_lec(job.source)
+        if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
+            file.load()
+        medium = MEDIA[file.layout.name]
+        if medium is not SET and isinstance(self.part, Items):
+            raise InputError("a picture, not a set of samples: it has no items")
+        if medium is not PICTURE and (isinstance(self.part, Region) or self.depth is not None):
+            raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
+        if job.source == "-":
+            self._check_suffix(job, medium)
+        return file
+
+    def prepare(self, inputs: Sequence[LecFile]) -> None:
+        self.codecs.named_by(inputs[0].header)
+
+    def code(self, inputs: Sequence[LecFile]) -> list[Signal]:
+        return self.codecs.named_by(inputs[0].header).decode_files(inputs, self.part)
+
+    def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
+        if self.depth is not None:
+            from ..codec.media_write import fit_depth
+
+            result = replace(result, samples=fit_depth(result.samples, self.depth))
+        if self.strip:
+            result = replace(result, metadata=_stripped(result.metadata))
+        _make_folder(job)
+        destination = sys.stdout.buffer if job.destination is None else job.destination
+        written, notes = MEDIA[input.layout.name].write(
+            result, destination, self.part, folder=job.folder, overwrite=self.force
+        )
+        if job.destination is None:
+            sys.stdout.buffer.flush()
+        return {"bytes_in": input.size, **_facts(input)} | written, notes
+
+    def _check_suffix(self, job: Job, medium: Medium) -> None:
+        """Refuse an output in whose format the medium cannot be written."""
+        if job.destination is not None and not job.folder:
+            medium.check_output(job.destination, self.part)
+
+
+@dataclass(frozen=True)
+class Testing(_CodecTask):
+    """Decodes to latents and compares their digests; writes nothing."""
+
+    def kind(self, job: Job) -> None:
+        return None  # the codec tests one file at a time
+
+    def read(self, job: Job) -> LecFile:
+        file = open_lec(job.source)
+        file.load()
+        return file
+
+    def prepare(self, inputs: Sequence[LecFile]) -> None:
+        self.codecs.named_by(inputs[0].header)
+
+    def code(self, inputs: Sequence[LecFile]) -> list[None]:
+        for file in inputs:
+            self.codecs.named_by(file.header).test(file)
+        return [None] * len(inputs)
+
+    def finish(self, job: Job, input: LecFile, result: None) -> tuple[dict[str, Any], tuple[str, ...]]:
+        return {"bytes_in": input.size, **_facts(input)}, ()
+
+
+def open_lec(source: str) -> LecFile:
+    """The `.lec` file at a path, or on standard input ("-"). Raises as `LecFile.open`."""
+    return LecFile.open(sys.stdin.buffer if source == "-" else source)
+
+
+def opened(sources: Iterable[str]) -> dict[str, LecFile]:
+    """Those of them that are regular files and begin as `.lec` files, opened; what is wrong with the others shows when
+    they are read.
+    """
+    found = {}
+    for source in sources:
+        if os.path.isfile(source):
+            with suppress(OSError):
+                found[source] = LecFile.open(source)
+    return found
+
+
+def _facts(file: LecFile) -> dict[str, Any]:
+    """What `--json` says of a `.lec` file. quality: the index, as `info` has it."""
+    names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
+    fields = file.header.as_dict()
+    return {**{name: fields[name] for name in names if name in fields}, **file.header.facts(file.size)}
+
+
+def _stripped(metadata: Metadata) -> Metadata:
+    """Without what a file can do without; the code points say what the samples mean, and stay."""
+    return replace(metadata, icc=b"", exif=b"", xmp=b"")
+
+
+def _check_output(job: Job, force: bool) -> None:
+    """Refuse an output that cannot be written, or that is the input."""
+    if job.destination is None or job.folder:  # a folder: its pictures are looked at when it is written
+        return
+    with suppress(FileNotFoundError):
+        if job.source != "-" and os.path.samefile(job.source, job.destination):
+            raise OutputExists(f"output {job.destination} is the input itself")
+    if not (job.makes_folders and not job.destination.parent.exists()):
+        check_writable(job.destination, force)
+
+
+def _make_folder(job: Job) -> None:
+    if job.makes_folders and job.destination is not None and not job.folder:
+        os.makedirs(job.destination.parent, exist_ok=True)
+
+
+def _verified(codec: Codec, samples: np.ndarray, file: LecFile) -> float | None:
+    """Decode what was encoded -> its PSNR in dB (None: equal). Raises CorruptFile unless it comes back in its shape
+    and depth, with its latents (the codec's digests say so) and with its alpha bit for bit; without loss with
+    every sample.
+    """
+    import numpy as np
+
+    from ..codec.samples import psnr_of
+
+    back = codec.decode(file)
+    if back.shape != samples.shape or back.dtype != samples.dtype:
+        found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (back, samples))
+        raise CorruptFile(f"verification: the file decodes to {found}, expected {wanted}")
+    if file.header.lossless:
+        if not np.array_equal(back, samples):
+            raise CorruptFile("verification: samples do not come back as they were")
+        return None
+    colours = samples.shape[2] if samples.ndim == 3 else 1
+    if colours in (2, 4):
+        if not np.array_equal(back[..., -1], samples[..., -1]):
+            raise CorruptFile("verification: the alpha channel does not come back as it was")
+        back, samples = back[..., :-1], samples[..., :-1]
+    psnr = psnr_of(samples, back)
+    return None if math.isinf(psnr) else psnr

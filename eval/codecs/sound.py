@@ -1,0 +1,286 @@
+"""Codecs of sounds under test: Opus, MP3 and the unchanged sound, through PyAV, behind the interface of `peers`.
+
+    sound --encode(kbit/s)--> real file bytes --decode--> sound, as long as it was and in step with it
+
+| spec        | what it is                                                                                      |
+|-------------|-------------------------------------------------------------------------------------------------|
+| `opus`      | libopus in Ogg, variable rate around the setting, in kbit/s                                     |
+| `mp3`       | LAME, constant rate of the setting, in kbit/s: those that MPEG has for the sample rate          |
+| `identity`  | changes nothing: a WAV file of 16-bit integers if the samples are such, else of 32-bit floats   |
+| plug-ins    | `MODULE:NAME` or `FILE.py:NAME`, given the sample rate (see `plugins`)                          |
+
+Whole files count, without tags. What an encoder puts before the sound (its delay) and after it (to fill a frame) is
+written in the file and taken off by the decoder: in Ogg by the pre-skip and the position of the last page, in MP3 by
+LAME's fields in the first frame, which holds no sound. So decoded sounds have the length of the original and lie in
+step with it (tests/test_peers.py measures both); in its modes for speech, Opus's own filters shift some frequencies by
+up to 0.1 ms. LAME turns every sound down by 5%. Both are left as users get them.
+
+Opus is decoded by libopus as well: the decoder that FFmpeg prefers, its own, turned half a second of a rising tone at
+48 kbit/s into noise, and lagged behind at 6 and 8 kbit/s (FFmpeg 8.0).
+
+Opus knows the rates 8, 12, 16, 24 and 48 kHz. Other sounds, up to 48 kHz, are resampled to 48 kHz before and back
+afterwards, by polyphase filters of linear phase, which shift nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...errors import CodecError, InputError
+from ..quality._extras import extra
+from .codec import IDENTITY, Codec
+from .plugins import is_plugin, plugin_codec
+
+__all__ = ["SoundCodec", "sound_codec_by_name"]
+
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+MP3_LADDERS: dict[tuple[int, ...], tuple[float, ...]] = {
+    (32000, 44100, 48000): (32, 40, 48, 56, 64, 80, 96, 112, 128),
+    (16000, 22050, 24000): (8, 16, 24, 32, 40, 48, 64, 80, 96, 128),
+    (8000, 11025, 12000): (8, 16, 24, 32, 40, 48, 56, 64),
+}
+"""Constant bit rates (kbit/s) of MPEG-1, MPEG-2 and MPEG-2.5 layer III by sample rate (Hz)."""
+MP3_MIN = 64
+"""Samples: decoders do not leave out more than one frame before the sound, so below 47 it would come back longer."""
+
+
+class SoundCodec(Codec, Protocol):
+    """A `Codec` whose samples are a sound: float32 [T] in [-1, 1], at the sample rate (Hz) that it was made for."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class _AvCodec:
+    """A codec of PyAV in a container. rate: at which it codes; encoder, decoder: names in FFmpeg; tags: options that
+    leave out what is not sound.
+    """
+
+    name: str
+    sample_rate: int
+    rate: int
+    ladder: tuple[float, ...]
+    description: str
+    suffix: str
+    container: str
+    encoder: str
+    decoder: str
+    tags: dict[str, str]
+    min_samples: int = 1
+
+    def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
+        """A whole file at a bit rate (kbit/s) for float32 [T] in [-1, 1]. Raises `CodecError`."""
+        _check(sound)
+        if len(sound) < self.min_samples:
+            raise CodecError(f"{self.name} takes sounds of at least {self.min_samples} samples, this has {len(sound)}")
+        samples = _resampled(sound, self.sample_rate, self.rate)
+        try:
+            data = _write(samples, self.rate, self.container, self.encoder, round(1000 * setting), self.tags)
+        except _errors() as error:
+            raise CodecError(f"{self.name} could not encode at {setting:g} kbit/s: {_told(error)}") from error
+        return _with_length(data, len(samples)) if self.container == "mp3" else data
+
+    def decode(self, data: bytes, /) -> np.ndarray:
+        """The sound, float32 [T] in [-1, 1], as long as it was. Raises `CodecError`."""
+        try:
+            samples, rate = _read(data, self.container, self.decoder)
+        except _errors() as error:
+            raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
+        # Resampling to the higher rate rounded the length up, by less than one sample of the lower rate.
+        length = len(samples) * self.sample_rate // rate
+        return np.clip(_resampled(samples, rate, self.sample_rate)[:length], -1, 1)
+
+    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
+        """`nan`: these codecs tell nothing."""
+        return math.nan
+
+
+@dataclass(frozen=True)
+class _Wav:
+    """The sound as it is."""
+
+    sample_rate: int
+    description: str
+    name: str = IDENTITY
+    suffix: str = ".wav"
+    ladder: tuple[float, ...] = (0,)
+
+    def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
+        """A WAV file, without loss. Raises `CodecError`."""
+        _check(sound)
+        scaled = sound * np.float32(32768)  # exact: a power of two
+        whole = (scaled == np.rint(scaled)).all() and -32768 <= scaled.min() and scaled.max() <= 32767
+        samples, codec = (scaled.astype(np.int16), "pcm_s16le") if whole else (sound, "pcm_f32le")
+        return _write(samples, self.sample_rate, "wav", codec, 0, _BITEXACT)
+
+    def decode(self, data: bytes, /) -> np.ndarray:
+        """The sound, float32 [T]. Raises `CodecError`."""
+        try:
+            return _read(data, "wav", "")[0]
+        except _errors() as error:
+            raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
+
+    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
+        """`nan`: there is no model."""
+        return math.nan
+
+
+_BITEXACT = {"fflags": "+bitexact"}  # no name of the muxer, no serial number drawn at random
+
+
+def sound_codec_by_name(spec: str, sample_rate: int) -> SoundCodec:
+    """The codec that a spec (see the table above) names, for sounds at a sample rate in Hz.
+
+    Raises InputError for an unknown spec, a library that is missing, a sample rate that the codec does not have or a
+    plug-in that lacks something.
+    """
+    if sample_rate <= 0:
+        raise InputError(f"a sample rate must be above 0 Hz, found {sample_rate}")
+    if spec in _PEERS:
+        return _PEERS[spec](sample_rate)
+    if is_plugin(spec):
+        return plugin_codec(spec, sample_rate)
+    raise InputError(f"unknown codec of sounds {spec!r}; there are {', '.join(_PEERS)}, and your own as FILE.py:NAME")
+
+
+def _opus(sample_rate: int) -> SoundCodec:
+    library = _library("libopus")
+    if sample_rate > OPUS_RATES[-1]:
+        raise InputError(f"Opus has sample rates up to {OPUS_RATES[-1]} Hz, not {sample_rate}: resample the sounds")
+    rate = sample_rate if sample_rate in OPUS_RATES else 48000
+    resampled = "" if rate == sample_rate else f", resampled from {sample_rate} to {rate} Hz"
+    description = f"libopus of {library}, Ogg, variable rate, frames of 20 ms{resampled}"
+    ladder = (6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+    return _AvCodec("opus", sample_rate, rate, ladder, description, ".opus", "ogg", "libopus", "libopus", _BITEXACT)
+
+
+def _mp3(sample_rate: int) -> SoundCodec:
+    library = _library("libmp3lame")
+    ladder = next((ladder for rates, ladder in MP3_LADDERS.items() if sample_rate in rates), None)
+    if ladder is None:
+        rates = ", ".join(str(rate) for rate in sorted(rate for rates in MP3_LADDERS for rate in rates))
+        raise InputError(f"MP3 has the sample rates {rates} Hz, not {sample_rate}: resample the sounds")
+    description = f"LAME of {library}, constant rate, without ID3 tags"
+    tags = {**_BITEXACT, "id3v2_version": "0"}
+    return _AvCodec(
+        "mp3", sample_rate, sample_rate, ladder, description, ".mp3", "mp3", "libmp3lame", "", tags, MP3_MIN
+    )
+
+
+def _identity(sample_rate: int) -> SoundCodec:
+    return _Wav(sample_rate, "WAV, 16-bit integers where the samples are such, else 32-bit floats: the original")
+
+
+_PEERS: dict[str, Callable[[int], SoundCodec]] = {"opus": _opus, "mp3": _mp3, IDENTITY: _identity}
+
+
+def _library(codec: str) -> str:
+    """PyAV with its version. Raises InputError when it is missing or lacks the codec."""
+    av = extra("av")
+    if codec not in av.codecs_available:
+        raise InputError(f"this PyAV was built without {codec}; the wheels of PyAV 14 and later have it")
+    return f"PyAV {av.__version__} (libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))})"
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    import av
+
+    return av.FFmpegError, OSError, ValueError
+
+
+def _told(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _check(sound: np.ndarray) -> None:
+    if sound.dtype != np.float32 or sound.ndim != 1 or not sound.size or not np.isfinite(sound).all():
+        raise InputError(f"expected a sound, finite float32 [T], found {sound.dtype} {list(sound.shape)}")
+
+
+def _resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """float32 [T] at a rate -> float32 [ceil(T * wanted / rate)] at the wanted one."""
+    if rate == wanted:
+        return sound
+    divisor = math.gcd(rate, wanted)
+    resample = extra("scipy.signal", "scipy").resample_poly
+    return resample(sound, wanted // divisor, rate // divisor).astype(np.float32)
+
+
+def _write(samples: np.ndarray, rate: int, container: str, codec: str, bit_rate: int, options: dict[str, str]) -> bytes:
+    """A whole file of float32 or int16 [T]. bit_rate: bits a second, 0 where there is none to choose."""
+    import av
+
+    frame = av.AudioFrame.from_ndarray(samples[None], "s16" if samples.dtype == np.int16 else "flt", "mono")
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container, options=options) as file:
+        stream: Any = file.add_stream(codec, rate=rate)
+        stream.layout = "mono"
+        if bit_rate:
+            stream.bit_rate = bit_rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    return buffer.getvalue()
+
+
+def _with_length(data: bytes, length: int) -> bytes:
+    """An MP3 file whose first frame says how many samples of its frames are padding.
+
+    FFmpeg tells at most one frame of it, but LAME sometimes adds a whole one more, and the sound would come back up to
+    46 samples longer.
+    """
+    tag = max(data.find(b"Info", 0, 64), data.find(b"Xing", 0, 64))
+    if tag < 0 or data[tag + 4 : tag + 8] != b"\0\0\0\x0f":  # flags: the fields before LAME's are all there
+        raise CodecError("mp3: FFmpeg wrote no frame with LAME's fields")
+    mpeg1 = data[1] & 0x08
+    frames = int.from_bytes(data[tag + 8 : tag + 12], "big")
+    delay = int.from_bytes(data[tag + 141 : tag + 144], "big") >> 12
+    padding = frames * (1152 if mpeg1 else 576) - delay - length
+    head = bytearray(data[:190])
+    head[tag + 141 : tag + 144] = (delay << 12 | padding).to_bytes(3, "big")
+    head[tag + 154 : tag + 156] = b"\0\0"
+    head[tag + 154 : tag + 156] = _crc16(head).to_bytes(2, "big")  # as FFmpeg does: over 190 bytes, itself zero
+    return bytes(head) + data[190:]
+
+
+def _crc16(data: bytes | bytearray) -> int:
+    """The CRC of LAME's fields: polynomial 0x8005, bits reversed, from 0."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def _read(data: bytes, container: str, decoder: str) -> tuple[np.ndarray, int]:
+    """(float32 [T], sample rate) of a whole file, without what the container says is not sound.
+
+    decoder: its name in FFmpeg, "" for the one that FFmpeg takes.
+    """
+    import av
+
+    with av.open(io.BytesIO(data), "r", format=container) as file:
+        if not file.streams.audio:
+            raise ValueError("it holds no sound")
+        stream = file.streams.audio[0]
+        context: Any = stream.codec_context
+        if decoder:
+            context = av.CodecContext.create(decoder, "r")
+            context.extradata, context.sample_rate = stream.codec_context.extradata, stream.rate
+            context.layout = "mono"
+        to_float, parts = av.AudioResampler("flt", "mono"), []
+        for packet in file.demux(stream):  # the last one is empty: it asks for what is left
+            for frame in context.decode(packet):
+                parts.extend(part.to_ndarray()[0] for part in to_float.resample(frame))
+        if not parts:
+            raise ValueError("it holds no samples")
+        return np.concatenate(parts).astype(np.float32, copy=False), stream.rate

@@ -1,0 +1,1 @@
+"""From rows to figures: means, curves, BD-rates, intervals, comparisons."""

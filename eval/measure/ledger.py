@@ -1,0 +1,169 @@
+"""What a run consists of, and what is known of it: every item, through every codec, at every setting.
+
+    laboratory, cache -> Ledger: an entry for each coded item -> units of what is missing -> (measured) -> rows
+
+An entry is complete when its file is there, of the size that was measured, and all metrics and answers are known. What
+the cache holds under a key depends on everything that the key is made of: the item's digest, the codec's name and
+description, the setting; of metrics and answers also the file's digest and the description of metric or task.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import CodecError
+from ..codecs.codec import IDENTITY
+from ..tasks.task import Answer, Coded
+from .cache import Cache, key_of
+from .laboratory import Found, Laboratory, Todo, Unit
+
+__all__ = ["Entry", "Ledger"]
+
+_FORMAT = 1
+"""Part of every key: what was kept by a version that measured otherwise is not taken."""
+
+
+@dataclass
+class Entry:
+    """A coded item. place: source, item, codec; coded: bytes and digest of its file, None while there is none."""
+
+    place: tuple[str, str, str]
+    setting: float
+    key: str
+    coded: dict[str, Any] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+
+class Ledger:
+    """entries: in the order of the table; skipped: (source/item, why) of the items that cannot be read.
+
+    limit: only the first items of each source. Raises InputError (from sources, and a cache that cannot be used).
+    """
+
+    def __init__(self, laboratory: Laboratory, cache: Cache, limit: int | None = None):
+        self.laboratory = laboratory
+        self.entries: list[Entry] = []
+        self.skipped: list[tuple[str, str]] = []
+        self._units: dict[tuple[str, str], float] = {}
+        self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for source in laboratory.sources.values():
+            for name in list(source.names())[:limit]:
+                self._add(source.name, name)
+        self._by_place = {(*entry.place, entry.setting): entry for entry in self.entries}
+        self._recall(cache)
+
+    def _add(self, source_name: str, name: str) -> None:
+        source = self.laboratory.sources[source_name]
+        try:
+            item = source.item(name)
+        except CodecError as error:
+            self.skipped.append((f"{source_name}/{name}", str(error).removeprefix(f"{name}: ")))
+            return
+        shape, rate = item.samples.shape, source.sample_rate
+        self._units[source_name, name] = shape[0] / rate if rate else float(shape[0] * shape[1])
+        digest = item.digest()
+        for codec_name, codec in self.laboratory.codecs.items():
+            for setting in self.laboratory.ladder(codec_name):
+                key = key_of(_FORMAT, "coded", digest, codec_name, codec.description, setting)
+                self.entries.append(Entry((source_name, name, codec_name), setting, key))
+
+    def _recall(self, cache: Cache) -> None:
+        """Fill in what the cache knows."""
+        known = cache.get(entry.key for entry in self.entries)
+        wanted: dict[str, tuple[Entry, str, str]] = {}
+        for entry in self.entries:
+            coded = known.get(entry.key)
+            source, item, codec = entry.place
+            if coded is None or _size(self.laboratory.file(source, codec, entry.setting, item)) != coded["bytes"]:
+                continue
+            entry.coded = coded
+            for kind, name, key in self._keys(entry):
+                wanted[key] = entry, kind, name
+        for key, value in cache.get(wanted).items():
+            entry, kind, name = wanted[key]
+            if kind == "metric":
+                entry.metrics[name] = float(value)
+            else:
+                entry.answers[name] = Answer(float(value["score"]), float(value["agreement"]), value["text"])
+
+    def _keys(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        """(metric or answer, its name, its key) of everything that is measured on a coded item."""
+        assert entry.coded is not None
+        base = (_FORMAT, entry.key, entry.coded["digest"])
+        for name, metric in self.laboratory.metrics.items():
+            yield "metric", name, key_of(*base, "metric", metric.identity)
+        for name in self.laboratory.tasks_of(entry.place[0]):
+            task = self.laboratory.tasks[name]
+            yield "answer", name, key_of(*base, "answer", task.name, task.description)
+
+    def missing(self) -> list[Unit]:
+        """What has to be done, an item's codecs one after the other."""
+        todo: dict[tuple[str, str, str], list[Todo]] = {}
+        for entry in self.entries:
+            metrics = tuple(name for name in self.laboratory.metrics if name not in entry.metrics)
+            tasks = tuple(name for name in self.laboratory.tasks_of(entry.place[0]) if name not in entry.answers)
+            if entry.coded is None or metrics or tasks:
+                digest = None if entry.coded is None else entry.coded["digest"]
+                todo.setdefault(entry.place, []).append(Todo(entry.setting, digest, metrics, tasks))
+        return [Unit(*place, tuple(parts)) for place, parts in todo.items()]
+
+    def take(self, unit: Unit, found: list[Found]) -> dict[str, Any]:
+        """Enter the results of a unit; what the cache should keep of them."""
+        values: dict[str, Any] = {}
+        for result in found:
+            entry = self._by_place[unit.source, unit.item, unit.codec, result.setting]
+            entry.coded = {"bytes": result.bytes, "digest": result.digest}
+            entry.metrics |= result.metrics
+            entry.answers |= result.answers
+            values[entry.key] = entry.coded
+            for kind, name, key in self._keys(entry):
+                if kind == "metric" and name in result.metrics:
+                    values[key] = result.metrics[name]
+                elif kind == "answer" and name in result.answers:
+                    values[key] = asdict(result.answers[name])
+        return values
+
+    def failed(self, unit: Unit, reason: str) -> None:
+        """Enter that a codec, metric or task failed on an item."""
+        self._failures.setdefault((unit.source, unit.item), []).append((unit.codec, reason))
+
+    def rows(self) -> tuple[list[Coded], list[tuple[str, str]]]:
+        """The rows of items that every codec managed; (source/item or codec, why) of what is left out, items that
+        cannot be read first. A codec that failed on every item is left out itself.
+        """
+        skipped = list(self.skipped)
+        hopeless = set()
+        for codec in dict.fromkeys(codec for found in self._failures.values() for codec, _ in found):
+            reasons = [reason for found in self._failures.values() for name, reason in found if name == codec]
+            if codec != IDENTITY and len(reasons) == len(self._units):
+                hopeless.add(codec)
+                skipped.append((codec, f"failed on every item ({reasons[0]})"))
+        bad: dict[tuple[str, str], str] = {}
+        for place, found in self._failures.items():
+            for codec, reason in found:
+                if codec not in hopeless:
+                    bad.setdefault(place, f"{codec}: {reason}")
+        skipped += [("/".join(place), reason) for place, reason in bad.items()]
+        rows = []
+        for entry in self.entries:
+            source, item, codec = entry.place
+            if codec in hopeless or (source, item) in bad or entry.coded is None:
+                continue
+            size, units = entry.coded["bytes"], self._units[source, item]
+            # In the run's order, wherever the values came from: the same run writes the same table.
+            metrics = {name: entry.metrics[name] for name in self.laboratory.metrics}
+            answers = {name: entry.answers[name] for name in self.laboratory.tasks_of(source)}
+            rows.append(Coded(source, item, codec, entry.setting, size, units, metrics, answers))
+        return rows, skipped
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

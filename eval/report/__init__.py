@@ -1,0 +1,1 @@
+"""Figures for people: one HTML page, plots, Markdown."""

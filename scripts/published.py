@@ -1,0 +1,98 @@
+"""The published table: `make machine-table`.
+
+    labelled photographs -> run_tasks (five tasks, seven codecs) -> eval/results/machine.tsv, eval/results/machine/*.tsv
+                                                               -> docs/machine-perception.md
+
+Everything in the page is computed from the rows of this run, the sentences of its answers too: whoever runs it again,
+with other pictures or versions, gets a page that says what was found then. The settings below were chosen by the rates
+that they give on training photographs, about 0.1 to 1.4 bits a pixel, never by what the networks make of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from findings import MACHINE, PARENT, page
+
+from lecodec.bitstream import atomic_write
+from lecodec.errors import CodecError
+from lecodec.eval.codecs.codec import IDENTITY
+from lecodec.eval.figures.summary import summarise
+from lecodec.eval.measure.items import write_items
+from lecodec.eval.measure.run import TaskRun, run_tasks
+
+__all__ = ["CODECS", "RATES", "TASKS", "main", "publish"]
+
+TASKS = ("imagenet-mobilenetv2", "imagenet-efficientnet-lite0", "text", "mask", "embedding")
+CODECS: dict[str, tuple[float, ...]] = {
+    "jpeg": (1, 5, 8, 12, 18, 25, 35, 50, 65),
+    "webp": (0, 1, 3, 8, 20, 40, 60, 75),
+    "avif": (1, 12, 20, 30, 40, 50, 60, 70),
+    "jxl": (1, 5, 10, 20, 30, 45, 60, 70, 80),
+    **dict.fromkeys(("lecodec", PARENT, MACHINE), (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)),
+}
+RATES = (0.25, 0.35, 0.5, 0.75, 1.0)
+"""Bits a pixel at which codecs are compared."""
+
+
+def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int = 1000) -> TaskRun:
+    """Measure what `runs` does not hold yet; write the tables and the page below `root`. Raises CodecError, OSError."""
+    run = run_tasks(
+        TASKS, list(CODECS), runs, data=data, settings=dict(CODECS), workers=workers, progress=_Progress().told
+    )
+    summary = summarise([r for r in run.rows if r.codec != PARENT], "jpeg", RATES, resamples, run.classes)
+    machine = summarise([r for r in run.rows if r.codec in (IDENTITY, PARENT, MACHINE)], PARENT, RATES, resamples)
+    results = root / "eval" / "results"
+    (results / "machine").mkdir(parents=True, exist_ok=True)
+    points, *_ = summary.write(results / "machine", run.comments)
+    points.replace(results / "machine.tsv")
+    machine.write(results / "machine", run.comments, only={"comparisons": "machine-1"})
+    write_items(results / "machine" / "items.tsv", run.comments, run.rows)
+    (root / "docs").mkdir(exist_ok=True)
+    with atomic_write(root / "docs" / "machine-perception.md", overwrite=True) as file:
+        file.write(page(summary, machine, run.comments).encode())
+    return run
+
+
+class _Progress:
+    """A line on stderr every half minute, with the time that is left."""
+
+    def __init__(self) -> None:
+        self.begun = self.said = time.monotonic()
+        self.first: int | None = None
+
+    def told(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done
+        elif now - self.said > 30 and done > self.first:
+            self.said = now
+            left = (now - self.begun) / (done - self.first) * (total - done)
+            print(f"{done} of {total} files, {left / 60:.0f} min left", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """python scripts/published.py --data FOLDER [--runs FOLDER] [--root FOLDER] [-j N]"""
+    parser = argparse.ArgumentParser(description="Measure the published table of machine perception, or go on with it.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of photographs named by their ImageNet class")
+    parser.add_argument("--runs", type=Path, default=Path("runs/machine"), help="where files and results are kept")
+    parser.add_argument("--root", type=Path, default=Path(), help="where eval/results and docs are")
+    parser.add_argument("-j", "--jobs", type=int, default=0, help="processes; 0 for one a core")
+    options = parser.parse_args(arguments)
+    try:
+        run = publish(options.data, options.runs, options.root, workers=options.jobs or os.cpu_count() or 1)
+    except (CodecError, OSError) as error:
+        print(f"machine-table: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    for name, why in run.skipped:
+        print(f"left out {name}: {why}", file=sys.stderr)
+    print(f"{len(run.rows)} coded files, {run.measured} units of item and codec measured now")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
