@@ -34,7 +34,7 @@ BELOW = {
     | {"bitstream", "errors"},
     "train": {"eval.quality", "codec", "entropy", "bitstream", "errors"},
     "lecodec": {"codec", "bitstream", "errors"},
-    "cli": {"train", "eval", "codec", "bitstream", "errors", "lecodec"},
+    "cli": {"train", "eval", "eval.measure", "codec", "bitstream", "errors", "lecodec"},
     "__main__": {"cli"},
 }
 """Which parts each part may import; "lecodec" is the root's public API. A folder in a folder is a part if listed."""
