@@ -16,7 +16,7 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import frame, parse, read_header
-from lecodec.cli.main.main import main
+from lecodec.cli.main import main
 from lecodec.codec.compressai_codec import ImportedCodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card

@@ -11,7 +11,7 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import read_header
-from lecodec.cli.main.main import main
+from lecodec.cli.main import main
 from lecodec.codec import refine, targets
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.refine import EFFORTS, multiplier

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from lecodec.cli.main.main import app
+from lecodec.cli.main import app
 from lecodec.codec.lossless import LosslessCodec
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import CodecError, InputError

@@ -23,10 +23,10 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import LecFile, parse
-from lecodec.cli.main.jobs import Job, Record, run
-from lecodec.cli.main.main import main
-from lecodec.cli.main.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
-from lecodec.cli.main.tasks import open_lec
+from lecodec.cli.jobs import Job, Record, run
+from lecodec.cli.main import main
+from lecodec.cli.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
+from lecodec.cli.tasks import open_lec
 from lecodec.codec.codec import Target
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lecodec.cli.main.main import main
+from lecodec.cli.main import main
 from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.measure.items import read_items
 

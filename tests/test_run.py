@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lecodec.cli.main.main import main
+from lecodec.cli.main import main
 from lecodec.codec.kinds import TRAINED, named
 from lecodec.errors import CodecError, InputError
 from lecodec.train import image

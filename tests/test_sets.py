@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import lecodec
-from lecodec.cli.main.main import main
-from lecodec.cli.main.paths import decoded_name, encoded_name
+from lecodec.cli.main import main
+from lecodec.cli.paths import decoded_name, encoded_name
 from lecodec.codec.media_write import write_picture
 from lecodec.codec.medium import PICTURE, SET, medium_of
 from lecodec.codec.sets import load_set

@@ -118,7 +118,7 @@ def test_a_missing_package_is_named(tiny_default: Path, monkeypatch: pytest.Monk
 def test_the_command_line_has_it(
     tiny_default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    from lecodec.cli.main.main import main
+    from lecodec.cli.main import main
 
     def run(*arguments: str) -> tuple[object, str]:
         with pytest.raises(SystemExit) as exit:

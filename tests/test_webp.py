@@ -215,7 +215,7 @@ def test_every_flip_and_every_cut_gives_the_samples_or_a_codec_error(shape: tupl
 
 
 def test_effort_is_checked_and_taken_everywhere(tmp_path: Path) -> None:
-    from lecodec.cli.main.main import main
+    from lecodec.cli.main import main
 
     samples = np.asarray(screenshot(200, 150))
     for wrong in (0, 10, 2.5):
