@@ -22,10 +22,10 @@ import pytest
 import lecodec
 from lecodec.bitstream import SIGNATURE, frame
 from lecodec.cli import console
+from lecodec.cli import main as cli
 from lecodec.cli.console import escaped, print_table, tell
 from lecodec.cli.jobs import Job, Record
 from lecodec.cli.main import main
-from lecodec.cli.main import main as cli
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.codec.model_file import load_tensors, read_card, save_model
