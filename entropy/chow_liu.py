@@ -14,7 +14,7 @@ import torch
 
 from ..errors import InputError
 
-__all__ = ["centre", "mutual_information", "quantiles", "spanning_tree", "tree_of"]
+__all__ = ["centre", "mutual_information", "spanning_tree", "tree_of"]
 
 
 def mutual_information(samples: np.ndarray, levels: int, bins: int = 16, *, block: int = 4096) -> np.ndarray:
@@ -43,14 +43,6 @@ def mutual_information(samples: np.ndarray, levels: int, bins: int = 16, *, bloc
     information = information.triu(1).clamp_min_(0)
     information += information.t().clone()
     return information.numpy()
-
-
-def quantiles(samples: np.ndarray, bins: int) -> np.ndarray:
-    """Each sample's place among those of its variable, in `bins` ranges that are as full as ties allow: int64 [N,
-    V].
-    """
-    edges = np.quantile(samples, np.arange(1, bins) / bins, axis=0)
-    return np.stack([np.searchsorted(e, column, "right") for e, column in zip(edges.T, samples.T, strict=True)], 1)
 
 
 def spanning_tree(weight: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ Laplacians take the place of their Gaussians: what the trained transform really 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -230,11 +229,6 @@ class Hyperprior(nn.Module):
     noise. For training with y given: a gradient to y needs the noise.
     """
 
-    rounding: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
-    """What training puts in the place of rounding: residuals -> what bits_y is counted on, what is added to mu for
-    y_hat. None: noise for the one, the rounded residuals for the other.
-    """
-
     def __init__(self, config: HyperConfig):
         super().__init__()
         self.config = config
@@ -270,12 +264,9 @@ class Hyperprior(nn.Module):
     def code(self, y: Tensor, mu: Tensor, t: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
         """y, means and table numbers of one shape [B, C, h, w] -> y_hat of that shape, bits [B]."""
         residual = y - mu
-        seen, change = None, (residual.round() - residual).detach()
-        if self.rounding is not None and self.training:
-            seen, values = self.rounding(residual)
-            change = values - residual
+        change = (residual.round() - residual).detach()
         y_hat = torch.where(is_coded(t), mu + residual + change, mu)
-        return y_hat, residual_bits(residual, t, self.h_s.top, self.training, rounded, seen)
+        return y_hat, residual_bits(residual, t, self.h_s.top, self.training, rounded)
 
 
 def is_coded(t: Tensor) -> Tensor:
@@ -298,22 +289,20 @@ LEAST_SCALE = 18.0
 saves nothing, but a narrow Laplacian on noise would pull at it hardest."""
 
 
-def residual_bits(
-    residual: Tensor, t: Tensor, top: int, training: bool, rounded: bool, seen: Tensor | None = None
-) -> Tensor:
+def residual_bits(residual: Tensor, t: Tensor, top: int, training: bool, rounded: bool) -> Tensor:
     """Bits [B] of residuals y - mu [B, M, h, w] with table numbers t in [0, top]: of the rounded ones if not in
-    training; else with noise in place of rounding, or as they are `seen`; or (`rounded`) of the rounded ones with the
+    training; else with noise in place of rounding, or (`rounded`) of the rounded ones with the
     gradient to t, the gradient to mu being that of the noisy ones. What is not coded has no bits; its gradient is as if
     it were coded, so that a table number can leave 0.
     """
-    noisy = residual + torch.rand_like(residual) - 0.5 if training and seen is None else residual
+    noisy = residual + torch.rand_like(residual) - 0.5 if training else residual
     if not training or rounded:
         bits = laplace_bits(residual.detach().round(), clamp_inward(t, 0, top), top)
         if training:
             smooth = laplace_bits(noisy, t.detach().clamp_min(LEAST_SCALE), top)
             bits = bits + (smooth - smooth.detach())
     else:
-        bits = laplace_bits(noisy if seen is None else seen, t, top)
+        bits = laplace_bits(noisy, t, top)
     bits = straight_through(bits, bits * is_coded(t))
     return bits.flatten(1).sum(1)
 

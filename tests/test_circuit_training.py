@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import lecodec
 from lecodec.codec.model_file import read_card
-from lecodec.entropy.chow_liu import centre, mutual_information, quantiles, spanning_tree, tree_of
+from lecodec.entropy.chow_liu import centre, mutual_information, spanning_tree, tree_of
 from lecodec.entropy.circuit import Circuit, Counts
 from lecodec.errors import InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.circuit import bits_per_dimension
-from lecodec.train.circuit_data import augmented, load_items
+from lecodec.train.circuit_data import augmented
 from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
 from lecodec.train.circuit_start import k_means, starting_counts
 from lecodec.train.freeze import freeze
-from lecodec.train.recipe import CircuitRecipe, load_recipe
+from lecodec.train.recipe import load_recipe
 from lecodec.train.run import train
-from lecodec.train.schema import load_as, recipe_kind
+from lecodec.train.schema import recipe_kind
 
 PARENT = np.array([1, -1, 1, 2, 1, 4])
 GROUP = np.array([0, 1, 0, 2, 1, 2])
@@ -80,13 +79,6 @@ def test_mutual_information_of_known_variables():
     assert np.allclose(found, mutual_information(np.stack([a, a, b], 1), 4, block=4), atol=1e-6)
     with pytest.raises(InputError, match="shape"):
         mutual_information(np.zeros(3, int), 2)
-
-
-def test_quantiles_are_as_full_as_ties_allow():
-    samples = np.stack([np.arange(100), np.arange(100) ** 3, np.zeros(100, int), np.arange(100) % 2], 1)
-    found = quantiles(samples, 4)
-    assert np.array_equal(found[:, 0], np.arange(100) // 25) and np.array_equal(found[:, 0], found[:, 1])
-    assert len(np.unique(found[:, 2])) == 1 and len(np.unique(found[:, 3])) == 2
 
 
 def test_the_spanning_tree_is_the_largest():
@@ -359,33 +351,6 @@ def test_a_run_does_not_resume_with_other_items(recipe, tmp_path):
         run(recipe, tmp_path, resume=True)
 
 
-def test_patches_of_pictures_are_items(tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "a").mkdir()
-    picture = np.repeat(rng.integers(0, 255, (40, 5, 3), np.uint8), 8, 1)
-    Image.fromarray(picture).save(tmp_path / "a" / "1.png")
-    path = tmp_path / "patches.yaml"
-    path.write_text(
-        f"""
-kind: circuit
-name: patches
-pictures: [{tmp_path / "a"}]
-halved: [{tmp_path / "a"}]
-patch: [4, 4]
-patches: 300
-states: 2
-epochs: 2
-phases: [{{fraction: 1, batch: 100}}]
-"""
-    )
-    items = load_items(load_as(CircuitRecipe, path, {}))
-    assert items.shape == (4, 4, 3) and items.levels == 511 and items.group.tolist()[:4] == [0, 1, 2, 0]
-    assert int(items.train.min()) >= 0 and int(items.train.max()) < 511
-    folder, _ = run(path, tmp_path)
-    codec = lecodec.load(model=freeze(folder, tmp_path / "patches.safetensors"))
-    assert np.array_equal(codec.decode(codec.encode(picture[:13, :10])), picture[:13, :10])
-
-
 def test_augmented_items_stay_where_their_values_were():
     items = torch.arange(30, dtype=torch.int16).repeat(400, 1)
     moved = augmented(items, (6, 5), 1.0, 0.0, np.random.default_rng(0)).view(-1, 6, 5)
@@ -447,7 +412,7 @@ def test_coarse_parameters_are_still_distributions():
         ("phases: [{fraction: 0.5}]", "sum to 1"),
         ("phases: [{fraction: 1, step: [2, 1]}]", "steps"),
         ("states: 300", "512"),
-        ("pictures: [somewhere]", "one of the two"),
+        ("pictures: [somewhere]", "pictures: Extra inputs"),
         ("smoothing: {nonsense: 4}", "nonsense"),
         ("colour: red", "colour"),
         ("kind: nonsense", "kind"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from lecodec.codec.kinds import TRAINED, named
 from lecodec.errors import InputError
@@ -101,3 +102,13 @@ def test_every_field_is_described(kind):
     assert found["kind"] == kind and found["name"] == "" and found["seed"] == "1"
     some = {"image": "transform.width8", "circuit": "phases.N.narrow", "photo": "sources.N.hold_out"}
     assert some[kind] in found
+
+
+def test_recipes_of_older_checkpoints_are_read() -> None:
+    """Fields that are gone count only where they say what is still done."""
+    given = {"name": "x", "train": ["a"], "steps": 1, "phases": [{"fraction": 1, "crop": 64, "batch": 1}]}
+    recipe = Recipe(**given)
+    assert Recipe(**given, rounding="noise", indices="uniform", tail=0.0) == recipe
+    for gone in ({"rounding": "soft"}, {"indices": "stratified"}, {"tail": 0.25}):
+        with pytest.raises(ValidationError, match=next(iter(gone))):
+            Recipe(**given, **gone)

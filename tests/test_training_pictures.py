@@ -14,10 +14,9 @@ from PIL import Image
 from lecodec.codec.media import read_picture
 from lecodec.codec.media_write import write_picture
 from lecodec.errors import InputError
-from lecodec.train.circuit_data import load_items
 from lecodec.train.data import NAMED, eight_bit_rgb, load_pictures
 from lecodec.train.photo import PhotoCrops
-from lecodec.train.recipe import CircuitRecipe, PhotoRecipe
+from lecodec.train.recipe import PhotoRecipe
 
 GREY = np.add.outer(np.arange(70), 2 * np.arange(90)).astype(np.uint8)
 
@@ -95,8 +94,3 @@ def test_every_kind_reads_through_it(odd):
     recipe = PhotoRecipe.model_validate({"kind": "photo", "name": "x", "sources": [source], "steps": 1, "crop": 32})
     crops = PhotoCrops(recipe, 0, said.append)
     assert len(crops.held_out) == 1 and said[0].startswith("4 passed over")
-    fields = {"kind": "circuit", "name": "x", "pictures": [odd], "halved": [odd], "patch": (32, 32), "patches": 4}
-    fields |= {"epochs": 1, "phases": [{"fraction": 1}]}
-    said.clear()
-    load_items(CircuitRecipe.model_validate(fields), said.append)
-    assert len(said) == 2

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..entropy.chow_liu import mutual_information, quantiles, spanning_tree, tree_of
+from ..entropy.chow_liu import mutual_information, spanning_tree, tree_of
 from ..entropy.circuit import Circuit, Counts
 from ..errors import InputError
 from .circuit_data import Items, augmented, load_items
@@ -95,10 +95,8 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
     def start(self) -> None:
         recipe, items, begun = self.recipe, self.items, time.monotonic()
         order = torch.randperm(len(self.train), generator=self.generator)[: recipe.structure_samples]
-        seen, bins, levels = self.train[order].numpy(), recipe.structure_bins, items.levels
-        if recipe.structure_ranges == "quantile":
-            seen, levels = quantiles(seen, bins), bins
-        information = mutual_information(seen, levels, bins)
+        seen, bins = self.train[order].numpy(), recipe.structure_bins
+        information = mutual_information(seen, items.levels, bins)
         self.parent = tree_of(spanning_tree(information), len(items.group))
         self.say(f"tree of {len(self.parent)} variables, {time.monotonic() - begun:.0f} s")
         self.counts = starting_counts(

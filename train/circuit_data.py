@@ -1,7 +1,6 @@
-"""What circuits are trained on: the items of a set, or patches of pictures.
+"""What circuits are trained on: the items of a set.
 
     set (.npy, .npz, idx, idx.gz, folder) -> items [N, V]          shifted and stretched copies, drawn anew at each step
-    folders of photographs -> patches h x w x 3 -> YCoCg-R -> items [N, V], the levels from 0
 
 A variable is one sample of an item, in C order; all items are held in memory. A part of them, chosen by the recipe's
 seed, is held out: what is reported on is never trained on.
@@ -16,18 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codec.circuit import patches_of
 from ..codec.sets import load_set
 from ..errors import InputError
-from .data import load_pictures
 from .recipe import CircuitRecipe
 
-__all__ = ["MAX_LEVELS", "YCOCG_LEVELS", "Items", "augmented", "load_items"]
+__all__ = ["MAX_LEVELS", "Items", "augmented", "load_items"]
 
 MAX_LEVELS = 512
 MAX_VARIABLES = 8192
-YCOCG_LEVELS = 511
-"""Luma of 8 bits takes 256 of them, chroma from -255 to 255 all."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +40,13 @@ def load_items(recipe: CircuitRecipe, say: Callable[[str], None] | None = None) 
     """The recipe's items. say: gets what was left out. Raises InputError for sets that a circuit cannot be trained on,
     and what reading raises.
     """
-    if recipe.data is not None:
-        found = load_set(recipe.data)
-        samples = found.samples
-        if say and found.notes:
-            say(f"{recipe.data}: {'; '.join(found.notes)}")
-        levels, group = 1 << (8 * samples.dtype.itemsize), np.arange(int(np.prod(samples.shape[1:])))
-        if levels > MAX_LEVELS:
-            raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
-    else:
-        samples = _patches(recipe, say)
-        pixels = recipe.patch[0] * recipe.patch[1]
-        levels, group = YCOCG_LEVELS, np.tile(np.arange(3), pixels) if recipe.share_emissions else np.arange(3 * pixels)
+    found = load_set(recipe.data)
+    samples = found.samples
+    if say and found.notes:
+        say(f"{recipe.data}: {'; '.join(found.notes)}")
+    levels, group = 1 << (8 * samples.dtype.itemsize), np.arange(int(np.prod(samples.shape[1:])))
+    if levels > MAX_LEVELS:
+        raise InputError(f"{recipe.data}: samples of 16 bits, a circuit takes at most {MAX_LEVELS} levels")
     rng = np.random.default_rng([recipe.seed, 1])
     samples = samples[rng.permutation(len(samples))]
     out = round(recipe.held_out * len(samples))
@@ -67,26 +57,6 @@ def load_items(recipe: CircuitRecipe, say: Callable[[str], None] | None = None) 
         raise InputError(f"items of {size} samples, a circuit takes at most {MAX_VARIABLES}")
     flat = torch.from_numpy(samples.reshape(len(samples), -1).astype(np.int16))
     return Items(flat[out:], flat[:out], tuple(samples.shape[1:]), levels, group)
-
-
-def _patches(recipe: CircuitRecipe, say: Callable[[str], None] | None) -> np.ndarray:
-    """int16 [N, h, w, 3] of Y, Co + 255, Cg + 255. Pictures give patches in proportion to their area."""
-    rng = np.random.default_rng([recipe.seed, 2])
-    height, width = recipe.patch
-    side = max(height, width)
-    pictures = load_pictures(recipe.pictures, smallest=side, say=say) if recipe.pictures else []
-    for picture in load_pictures(recipe.halved, smallest=2 * side, say=say) if recipe.halved else []:
-        h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-        quarter = picture[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.uint16).sum((1, 3))
-        pictures.append(((quarter + 2) // 4).astype(np.uint8))
-    area = np.array([p.shape[0] * p.shape[1] for p in pictures], np.float64)
-    patches = np.empty((recipe.patches, height, width, 3), np.int16)
-    for n, which in enumerate(np.sort(rng.choice(len(pictures), recipe.patches, p=area / area.sum()))):
-        picture = pictures[which]
-        top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
-        patch = picture[top : top + height, left : left + width]
-        patches[n] = patches_of(patch[:, ::-1] if rng.integers(2) else patch, height, width).reshape(height, width, 3)
-    return patches
 
 
 def augmented(items: Tensor, shape: tuple[int, ...], shift: float, stretch: float, rng: np.random.Generator) -> Tensor:

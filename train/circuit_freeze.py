@@ -19,7 +19,6 @@ from ..codec.circuit import CircuitCoder
 from ..codec.model_file import save_model
 from ..entropy.circuit_coding import CircuitCoding
 from ..errors import InputError
-from .circuit_data import YCOCG_LEVELS
 from .recipe import CircuitRecipe
 
 __all__ = ["coarse", "freeze_circuit", "trimmed"]
@@ -55,9 +54,9 @@ def freeze_circuit(
             "edges": int(torch.count_nonzero(transition)),
             "held_out_bpd": state["held_out_bpd"] and round(state["held_out_bpd"], 4),
             "licence": recipe.licence,
-            "training_data": recipe.data.name if recipe.data else [p.name for p in recipe.pictures + recipe.halved],
+            "training_data": recipe.data.name,
             "training": {
-                "recipe": recipe.model_dump(mode="json", exclude={"data", "pictures", "halved", "licence"}),
+                "recipe": recipe.model_dump(mode="json", exclude={"data", "licence"}),
                 "steps": state["step"],
                 "epochs": round(state["epochs"], 2),
                 "minutes": round(state["seconds"] / 60, 1),
@@ -66,8 +65,6 @@ def freeze_circuit(
         }
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise InputError(f"{origin} is not a checkpoint of a circuit: {e}") from None
-    if card["levels"] == YCOCG_LEVELS:
-        card["patch"], card["levels"] = card["item_shape"], 256
     coding = CircuitCoding.from_parameters(parent, group, transition.numpy(), emission.numpy())
     tensors = {f"parse.{n}": np.ascontiguousarray(a) for n, a in coding.tensors().items()}
     card["parse_digest"] = CircuitCoder(tensors, card).parse_digest.hex()

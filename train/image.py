@@ -31,7 +31,6 @@ from .features import FeatureDistance
 from .grow import grow
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .recipe import Recipe
-from .rounding import rounding_of
 from .run import Experiment, Place
 from .schedule import Average, load_weights, phase_at, warm_up
 
@@ -47,8 +46,6 @@ SAMPLED = 20
 LINEAR_SHARE = 0.05
 """Linear paths learn this share as fast as the rest: what a step adds to a weight is multiplied by y, which is a
 thousand times larger than the error that the highest rates allow."""
-TAIL_RATE = 0.03
-"""The learning rate of a recipe's `tail`, against the highest."""
 
 
 def weights_of(state: dict) -> dict:
@@ -111,10 +108,9 @@ def _adamw(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimize
 
 
 def learning_rate(recipe: Recipe, at: Place) -> float:
-    """It rises, falls along a half cosine, and may end in a constant tail."""
-    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, at.share / (1 - recipe.tail))))
-    least = TAIL_RATE if recipe.tail else 1e-3
-    return recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * max(falling, least)
+    """It rises, and falls along a half cosine to a thousandth."""
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, at.share)))
+    return recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * max(falling, 1e-3)
 
 
 class ImageExperiment(Experiment[Recipe]):
@@ -205,7 +201,7 @@ class ImageExperiment(Experiment[Recipe]):
         """Batches of crops with random quality indices."""
         for x in self.crops:
             x = x.to(self.fabric.device, non_blocking=True)
-            yield x, draw_indices(self.recipe.indices, len(x), self.indices).to(x.device)
+            yield x, draw_indices(len(x), self.indices).to(x.device)
 
     def _latents(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of latents of crops at random quality indices, each of them `reuse` times on average: what the frozen
@@ -233,7 +229,6 @@ class ImageExperiment(Experiment[Recipe]):
         rate = learning_rate(recipe, at)
         for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):
             group["lr"] = rate * group.get("share", 1)
-        self.network.hyperprior.rounding = rounding_of(recipe.rounding, at.share)
         loss, _, _, _ = self.model(x, index)
         fabric.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)

@@ -12,12 +12,9 @@ from ..entropy.rate import QUALITY_LEVELS
 __all__ = ["balance_weight", "distortion_of", "draw_indices", "lagrangian", "quality_lambda"]
 
 
-def draw_indices(kind: str, batch: int, generator: torch.Generator) -> Tensor:
-    """Random quality indices [batch], int64: 'uniform', or 'stratified': one in each of as many ranges, shuffled."""
-    if kind == "uniform":
-        return torch.randint(0, QUALITY_LEVELS, (batch,), generator=generator)
-    place = torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator, dtype=torch.float64)
-    return (place * (QUALITY_LEVELS / batch)).long().clamp(max=QUALITY_LEVELS - 1)
+def draw_indices(batch: int, generator: torch.Generator) -> Tensor:
+    """Random quality indices [batch], int64, each as likely as the others."""
+    return torch.randint(0, QUALITY_LEVELS, (batch,), generator=generator)
 
 
 def quality_lambda(index: Tensor, low: float, high: float) -> Tensor:

@@ -73,6 +73,7 @@ class Recipe(Strict):
     """The schema of a recipe. Paths are relative to the working directory."""
 
     sizes: ClassVar = {"transform": TransformConfig, "hyper": HyperConfig, "context": ContextConfig}
+    gone: ClassVar = {"rounding": "noise", "indices": "uniform", "tail": 0.0}
     kind: Literal["image"] = "image"
     name: Name
     """Name of the model and of the run's folder."""
@@ -107,10 +108,6 @@ class Recipe(Strict):
     reuse: int = Field(4, ge=1)
     """objective rate: in how many steps, on average, a crop's latent is used. Latents are kept in memory only: after
     `--resume` they are collected anew, from new crops, before the first step."""
-    rounding: Literal["noise", "straight-through", "soft"] = "noise"
-    """What training puts in the place of rounding the latent (see train/rounding.py)."""
-    indices: Literal["uniform", "stratified"] = "uniform"
-    """How the quality indices of a batch are drawn: each by itself, or one from each of as many equal ranges."""
     distortion: Literal["mse", "ms-ssim"] = "mse"
     """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM."""
     features: FeatureTerm | None = None
@@ -134,8 +131,6 @@ class Recipe(Strict):
     """The highest: it rises over `warmup_steps` and falls along a half cosine, to a thousandth."""
     warmup_steps: int = Field(300, ge=0)
     """Steps in which the learning rate rises; never more than 5% of the run."""
-    tail: float = Field(0.0, ge=0, lt=1)
-    """Share of the run, at its end, with a constant learning rate of 3% of the highest; the cosine ends before."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
@@ -160,8 +155,6 @@ class Recipe(Strict):
             raise ValueError("ms-ssim needs crops of at least 192 pixels")
         if self.objective == "rate" and self.train_only != ["hyperprior"]:
             raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
-        if self.objective == "rate" and self.rounding != "noise":
-            raise ValueError("objective rate counts rounded latents: `rounding` is of objective rd")
         if self.grow_from is not None and self.start_from is not None:
             raise ValueError("a run starts from a checkpoint or grows from one, not both")
         if self.context is not None and self.network().transform.latent % GROUPS:
@@ -212,21 +205,21 @@ class CircuitRecipe(Strict):
     """The schema of a recipe for a probabilistic circuit. Paths are relative to the working directory."""
 
     sizes: ClassVar = {"smoothing": Smoothing}
+    gone: ClassVar = {
+        "pictures": [],
+        "halved": [],
+        "patch": [16, 16],
+        "patches": 100_000,
+        "structure_ranges": "equal",
+        "share_emissions": True,
+    }
     kind: Literal["circuit"]
     name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
     """Of all that is random."""
-    data: Path | None = None
+    data: Path
     """A set of equal-shaped samples: .npy, .npz, idx, idx.gz, or a folder of pictures."""
-    pictures: list[Path] = []
-    """Instead of a set: folders of photographs to take patches from, searched recursively."""
-    halved: list[Path] = []
-    """Such folders, of which the pictures are taken at half size."""
-    patch: tuple[int, int] = (16, 16)
-    """Height and width of the patches."""
-    patches: int = Field(100_000, ge=2)
-    """How many of them."""
     licence: str | None = None
     """Of the training data, for the model's card."""
     held_out: float = Field(0.05, ge=0, lt=1)
@@ -242,10 +235,6 @@ class CircuitRecipe(Strict):
     """Items that the tree is learned from."""
     structure_bins: int = Field(16, ge=2)
     """Ranges of levels that count as one value there."""
-    structure_ranges: Literal["equal", "quantile"] = "equal"
-    """equal: ranges of as many levels; quantile: of as many samples of each variable."""
-    share_emissions: bool = True
-    """Whether all variables of a channel of patches have one table of emissions; those of a set have their own."""
     neighbours: int = Field(40, ge=1)
     """Variables that each variable's first states are clusters of."""
     start_samples: int = Field(8000, ge=2)
@@ -272,10 +261,6 @@ class CircuitRecipe(Strict):
     def _consistent(self) -> CircuitRecipe:
         if abs(sum(p.fraction for p in self.phases) - 1) > 1e-6:
             raise ValueError("the fractions of the phases must sum to 1")
-        if (self.data is None) == (not self.pictures and not self.halved):
-            raise ValueError("a circuit is trained on `data` or on `pictures` and `halved`, on one of the two")
-        if min(self.patch) < 1 or self.patch[0] * self.patch[1] > 1 << 14:
-            raise ValueError("a patch has 1 to 16384 pixels")
         if self.states << sum(p.grow for p in self.phases) > 512:
             raise ValueError("a circuit has at most 512 states, after growing too")
         return self

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..errors import InputError
 
@@ -33,6 +33,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     sizes: ClassVar[Mapping[str, type]] = {}
     """Fields that are mappings -> the dataclass whose fields these may name."""
+    gone: ClassVar[Mapping[str, object]] = {}
+    """Fields that recipes in older checkpoints have, with the only value of theirs that is still what is done."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_gone(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
+        return {key: content[key] for key in content if key not in cls.gone or plain[key] != cls.gone[key]}
 
 
 def _plain(name: str) -> str:
