@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..bitstream import check_writable
 from ..codec.media import read_picture
 from ..errors import CodecError, InputError
 from .codecs.lossless import LosslessCodecUnderTest, lossless_codec_by_name
+from .measure.coding import coded
 from .measure.tsv import environment, write_tsv
 from .tasks.pictures import picture_paths
 
@@ -188,19 +189,20 @@ def _measured(subject: Subject, spec: str, codec: LosslessCodecUnderTest) -> Los
 def _timed(
     subject: Subject, spec: str, form: str, arrays: Sequence[np.ndarray], codec: LosslessCodecUnderTest
 ) -> LosslessRow:
-    size, seconds, model_bytes = 0, [0.0, 0.0], 0
+    size, seconds, model_bytes = 0, (0.0, 0.0), 0
     for array in arrays:
-        started = perf_counter()
-        data = codec.encode(array, form == "set")
-        middle = perf_counter()
-        back = codec.decode(data, array.shape, array.dtype)
-        seconds[1] += perf_counter() - middle
-        seconds[0] += middle - started
-        if back.shape != array.shape or back.dtype != array.dtype or not np.array_equal(back, array):
+        encode, decode = partial(codec.encode, array, form == "set"), partial(_back, codec, array)
+        found = coded(spec, array, encode, decode)
+        if not np.array_equal(found.decoded, array):
             raise CodecError(f"does not give back {array.dtype} {list(array.shape)} as it was")
-        size += len(data)
-        model_bytes = max(model_bytes, codec.model_bytes(data))
+        seconds = seconds[0] + found.encode_s, seconds[1] + found.decode_s
+        size += len(found.data)
+        model_bytes = max(model_bytes, codec.model_bytes(found.data))
     return LosslessRow(subject, spec, form, size, seconds[0], seconds[1], model_bytes)
+
+
+def _back(codec: LosslessCodecUnderTest, array: np.ndarray, data: bytes) -> np.ndarray:
+    return codec.decode(data, array.shape, array.dtype)
 
 
 def _forms(items: np.ndarray) -> dict[str, list[np.ndarray]]:

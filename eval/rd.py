@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,8 @@ from ..errors import CodecError, InputError
 from .codecs.codec import Codec, unique_name
 from .codecs.peers import codec_by_name
 from .figures.published_curves import Curves, read_curves
-from .figures.rates import RANGES, Comparison, Item, Point, compare, curve_of, points_of
+from .figures.rates import RANGES, CodedPicture, MeanPoint, RateComparison, compare, curve_of, points_of
+from .measure.coding import coded
 from .measure.tsv import environment, write_tsv
 from .quality import metrics
 from .quality._extras import extra
@@ -65,9 +65,9 @@ class RDResult:
     comparisons.
     """
 
-    items: tuple[Item, ...]
-    points: tuple[Point, ...]
-    comparisons: tuple[Comparison, ...]
+    items: tuple[CodedPicture, ...]
+    points: tuple[MeanPoint, ...]
+    comparisons: tuple[RateComparison, ...]
     skipped: tuple[tuple[str, str], ...]
     comments: tuple[str, ...]
     metrics: tuple[str, ...] = ("psnr", "ms_ssim_db")
@@ -75,7 +75,7 @@ class RDResult:
     def summary_table(self) -> list[dict[str, Any]]:
         """The means, a row for each codec and setting, rounded for printing."""
         digits = {"setting": 2, "bpp": 4, "psnr": 2, "ms_ssim": 4, "ms_ssim_db": 2, "encode_s": 3, "decode_s": 3}
-        columns = self.columns(Point)
+        columns = self.columns(MeanPoint)
         rows = [_rounded(point, digits | {"ssimulacra2": 2}) for point in self.points]
         return [{name: row[name] for name in columns} for row in rows]
 
@@ -84,7 +84,7 @@ class RDResult:
         digits = {"low_used": 2, "high_used": 2, "bd_rate": 1, "bd_rate_pictures": 1}
         return [_rounded(comparison, digits) for comparison in self.comparisons]
 
-    def columns(self, kind: type[Item | Point | Comparison]) -> list[str]:
+    def columns(self, kind: type[CodedPicture | MeanPoint | RateComparison]) -> list[str]:
         """The names of a table's columns: all of its rows' parts but metrics that were not asked for."""
         names = [column.name for column in fields(kind)]
         return [name for name in names if name not in metrics.SLOW_METRICS or name in self.metrics]
@@ -188,15 +188,15 @@ def _anchors(
 
 def _measure(
     paths: list[Path], contestants: dict[str, Codec], more: Sequence[str], progress: Progress
-) -> tuple[list[Item], list[tuple[str, str]]]:
+) -> tuple[list[CodedPicture], list[tuple[str, str]]]:
     """All items of all pictures that every codec managed, and the others with the reason."""
-    items: list[Item] = []
+    items: list[CodedPicture] = []
     skipped: list[tuple[str, str]] = []
     warm: set[str] = set()
     per_picture = sum(len(codec.ladder) for codec in contestants.values())
     for index, path in enumerate(paths):
         done, total = index * per_picture, len(paths) * per_picture
-        measured: list[Item] = []
+        measured: list[CodedPicture] = []
         try:
             rgb = read_rgb(path)
             for name, codec in contestants.items():
@@ -214,29 +214,25 @@ def _measure(
     return items, skipped
 
 
-def _measure_one(item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float, more: Sequence[str]) -> Item:
-    start = perf_counter()
-    data = codec.encode(rgb, setting)
-    middle = perf_counter()
-    decoded = codec.decode(data)
-    end = perf_counter()
-    if decoded.shape != rgb.shape or decoded.dtype != np.uint8:
-        raise CodecError(f"{name} returned {decoded.dtype} {decoded.shape} for uint8 {rgb.shape}")
+def _measure_one(
+    item: str, rgb: np.ndarray, name: str, codec: Codec, setting: float, more: Sequence[str]
+) -> CodedPicture:
+    coding = coded(name, rgb, lambda: codec.encode(rgb, setting), codec.decode)
     height, width = rgb.shape[:2]
-    return Item(
+    return CodedPicture(
         item=item,
         codec=name,
         setting=float(setting),
-        bytes=len(data),
+        bytes=len(coding.data),
         width=width,
         height=height,
-        bpp=8 * len(data) / (width * height),
-        psnr=metrics.psnr(rgb, decoded),
-        ms_ssim=metrics.ms_ssim(rgb, decoded),
-        encode_s=middle - start,
-        decode_s=end - middle,
+        bpp=8 * len(coding.data) / (width * height),
+        psnr=metrics.psnr(rgb, coding.decoded),
+        ms_ssim=metrics.ms_ssim(rgb, coding.decoded),
+        encode_s=coding.encode_s,
+        decode_s=coding.decode_s,
         estimate=codec.estimate(rgb, setting),
-        **{name: metrics.SLOW_METRICS[name](rgb, decoded) for name in more},
+        **{name: metrics.SLOW_METRICS[name](rgb, coding.decoded) for name in more},
     )
 
 
@@ -249,9 +245,9 @@ def _write(
     ranges: Mapping[str, tuple[float, float]],
 ) -> None:
     for name, rows, kind in (
-        (OUTPUTS[0], result.items, Item),
-        (OUTPUTS[1], result.points, Point),
-        (OUTPUTS[2], result.comparisons, Comparison),
+        (OUTPUTS[0], result.items, CodedPicture),
+        (OUTPUTS[1], result.points, MeanPoint),
+        (OUTPUTS[2], result.comparisons, RateComparison),
     ):
         write_tsv(out / name, result.comments, [asdict(row) for row in rows], result.columns(kind))
     panels = [
@@ -266,6 +262,6 @@ def _write(
     plot_curves(out / OUTPUTS[3], title, panels)
 
 
-def _rounded(row: Point | Comparison, digits: dict[str, int]) -> dict[str, Any]:
+def _rounded(row: MeanPoint | RateComparison, digits: dict[str, int]) -> dict[str, Any]:
     """A row as a dictionary, with the digits that the figures deserve."""
     return {key: round(value, digits[key]) if key in digits else value for key, value in asdict(row).items()}

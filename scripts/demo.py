@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +21,7 @@ from lecodec.codec.media_write import write_picture
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import Codec
 from lecodec.eval.codecs.peers import LecodecCodec, codec_by_name
+from lecodec.eval.measure.coding import coded
 from lecodec.eval.quality.metrics import ms_ssim, psnr
 from lecodec.eval.tasks.pictures import bundled, read_rgb
 
@@ -52,13 +52,9 @@ class Result:
 
 def measure(codec: Codec, setting: float, samples: np.ndarray) -> Result:
     """Encode and decode samples, uint8 [H, W, 3], once."""
-    started = perf_counter()
-    data = codec.encode(samples, setting)
-    encoded = perf_counter()
-    decoded = codec.decode(data)
-    ended = perf_counter()
-    quality = psnr(samples, decoded), ms_ssim(samples, decoded)
-    return Result(codec.name, setting, data, decoded, *quality, encoded - started, ended - encoded)
+    found = coded(codec.name, samples, lambda: codec.encode(samples, setting), codec.decode)
+    quality = psnr(samples, found.decoded), ms_ssim(samples, found.decoded)
+    return Result(codec.name, setting, found.data, found.decoded, *quality, found.encode_s, found.decode_s)
 
 
 def nearest_not_above(codec: Codec, samples: np.ndarray, size: int) -> Result:

@@ -187,7 +187,7 @@ def test_a_codec_that_returns_another_picture_is_out(monkeypatch):
     contest = Contest(["wrong", "jpeg"], "cpu", skipped)
     contest.choose_settings([photo(32, 32)])
     assert [entrant.spec for entrant, _ in contest.run([photo(32, 32)], 1, lambda: None)] == ["jpeg"]
-    assert "returned uint8 (31, 32, 3)" in skipped[0][1]
+    assert "decodes to uint8 [31, 32, 3], not to uint8 [32, 32, 3]" in skipped[0][1]
 
 
 def test_without_the_device_only_learned_codecs_are_left_out(tiny_model):

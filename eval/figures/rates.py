@@ -16,7 +16,7 @@ from ...errors import InputError
 from ..quality import metrics
 from .bd import Curve, bd_rate
 
-__all__ = ["RANGES", "Comparison", "Item", "Point", "compare", "curve_of", "points_of"]
+__all__ = ["RANGES", "RateComparison", "CodedPicture", "MeanPoint", "compare", "curve_of", "points_of"]
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
 # quality (50) to such as cannot be told from the original by flipping between the two (90).
@@ -28,7 +28,7 @@ _MIN_COVERAGE = 0.5
 
 
 @dataclass(frozen=True)
-class Item:
+class CodedPicture:
     """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels.
 
     estimate: bytes that the entropy model expects, container excluded; `nan` for codecs that tell nothing. ssimulacra2:
@@ -51,7 +51,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Point:
+class MeanPoint:
     """Means over all pictures of one codec at one setting; ms_ssim and ssimulacra2 over those that have it, ms_ssim_db
     of that mean.
     """
@@ -69,7 +69,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RateComparison:
     """One codec against the anchor in one metric.
 
     low, high: the range of quality asked for, dB or scores; low_used, high_used: the part of it that both mean curves
@@ -91,20 +91,20 @@ class Comparison:
     note: str
 
 
-def points_of(items: Iterable[Item]) -> list[Point]:
+def points_of(items: Iterable[CodedPicture]) -> list[MeanPoint]:
     """The means of each codec and setting, in the order in which those first appear."""
-    groups: dict[tuple[str, float], list[Item]] = {}
+    groups: dict[tuple[str, float], list[CodedPicture]] = {}
     for item in items:
         groups.setdefault((item.codec, item.setting), []).append(item)
     return [_mean(group) for group in groups.values()]
 
 
-def _mean(group: list[Item]) -> Point:
+def _mean(group: list[CodedPicture]) -> MeanPoint:
     def mean(values: list[float]) -> float:
         return sum(values) / len(values) if values else math.nan
 
     similarity = mean(_known(item.ms_ssim for item in group))
-    return Point(
+    return MeanPoint(
         codec=group[0].codec,
         setting=group[0].setting,
         pictures=len(group),
@@ -122,7 +122,7 @@ def _known(values: Iterable[float]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def curve_of(items: Iterable[Item], codec: str, metric: str) -> Curve:
+def curve_of(items: Iterable[CodedPicture], codec: str, metric: str) -> Curve:
     """The mean curve of a codec (of one picture, if the items are those of one); metric: `psnr`, `ms_ssim_db` or
     `ssimulacra2`.
     """
@@ -133,14 +133,14 @@ def curve_of(items: Iterable[Item], codec: str, metric: str) -> Curve:
 
 
 def compare(
-    items: Iterable[Item],
+    items: Iterable[CodedPicture],
     codec: str,
     anchor: str,
     metric: str,
     low: float,
     high: float,
     published: Mapping[str, Curve] | None = None,
-) -> Comparison:
+) -> RateComparison:
     """BD-rates of `codec` against `anchor` in a metric (as for `curve_of`) over low..high. Raises nothing.
 
     published: the anchor's mean curves by metric, when it has no items.
@@ -155,7 +155,7 @@ def compare(
         overall = low_used = high_used = math.nan
         notes.append(str(error))
 
-    pictures: dict[str, list[Item]] = {}
+    pictures: dict[str, list[CodedPicture]] = {}
     for item in items:
         pictures.setdefault(item.item, []).append(item)
     singles = []
@@ -169,7 +169,7 @@ def compare(
     if not singles:
         why = "published means only" if published else "no picture has both curves over half of the range"
         notes.append(why)
-    return Comparison(
+    return RateComparison(
         codec=codec,
         anchor=anchor,
         metric=metric,

@@ -29,6 +29,7 @@ from ..quality.networks import CROP, ImageNetwork, distance
 from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
 from ..tasks.catalogue import tasks_by_name
 from ..tasks.task import Answer, Item, Source, Task
+from .coding import check_alike
 
 __all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "file_of"]
 
@@ -173,9 +174,7 @@ class Laboratory:
             with atomic_write(path, overwrite=True) as file:
                 file.write(data)
         decoded = codec.decode(data)
-        if decoded.shape != samples.shape or decoded.dtype != samples.dtype:
-            found, wanted = (f"{x.dtype} {list(x.shape)}" for x in (decoded, samples))
-            raise CodecError(f"{unit.codec} decodes to {found}, not to {wanted}")
+        check_alike(unit.codec, samples, decoded)
         metrics = {name: float(self.metrics[name].measure(original, decoded)) for name in todo.metrics}
         answers = {}
         for name in todo.tasks:

@@ -19,6 +19,7 @@ import numpy as np
 from ...errors import CodecError, InputError
 from ..codecs.codec import Codec, unique_name
 from ..codecs.peers import codec_by_name
+from .coding import coded
 
 __all__ = ["TARGET_BPP", "Contest", "Entrant", "Times", "area"]
 
@@ -136,14 +137,9 @@ class Contest:
         return list(times.items())
 
     def _code(self, entrant: Entrant, rgb: np.ndarray) -> tuple[int, float, float]:
-        start = self._clock()
-        data = entrant.codec.encode(rgb, entrant.setting)
-        middle = self._clock()
-        decoded = entrant.codec.decode(data)
-        end = self._clock()
-        if decoded.shape != rgb.shape or decoded.dtype != np.uint8:
-            raise CodecError(f"{entrant.name} returned {decoded.dtype} {decoded.shape} for uint8 {rgb.shape}")
-        return len(data), middle - start, end - middle
+        codec, setting = entrant.codec, entrant.setting
+        found = coded(entrant.name, rgb, lambda: codec.encode(rgb, setting), codec.decode, self._clock)
+        return len(found.data), found.encode_s, found.decode_s
 
     def _clock(self) -> float:
         """Seconds, once the GPU (if there is one) has done what it was given."""
