@@ -1,0 +1,103 @@
+"""The codecs that keep the contract: one line each in SUBJECTS. A new kind of model joins with a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import lecodec
+from lecodec import LosslessCodec
+from lecodec.codec.codec import Codec, Items, Part, Region, Target
+from lecodec.codec.signal import Signal, picture_signal, set_signal
+
+__all__ = ["GOLDEN", "SUBJECTS", "Subject"]
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0, deep: bool = False) -> np.ndarray:
+    """Waves, an edge and a little noise: [H, W] or [H, W, channels] uint8, or uint16."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    base = 128 + 60 * np.sin(x / 9 + seed) + 40 * np.cos(y / 13) + 20 * (x > y)
+    out = (base[..., None] + rng.normal(0, 3, (height, width, channels)) + np.arange(channels) * 9).clip(0, 255)
+    out = (out * 257).astype(np.uint16) if deep else out.astype(np.uint8)
+    return out[..., 0] if channels == 1 else out
+
+
+def pictures() -> list[Signal]:
+    """Of odd sizes, grey and in colour, with alpha, of 16 bits, and cut into tiles."""
+    shapes = [(17, 15, 3), (1, 1, 3), (1, 70, 1), (33, 1, 2), (20, 36, 4)]
+    signals = [picture_signal(picture(*shape, seed=n)) for n, shape in enumerate(shapes)]
+    return [*signals, picture_signal(picture(12, 19, deep=True)), picture_signal(picture(66, 70), tile=64)]
+
+
+def sets(items: np.ndarray) -> list[Signal]:
+    """Several items, one, and blocks of three."""
+    return [set_signal(items[:5]), set_signal(items[:1]), set_signal(items[:11], 3)]
+
+
+def regions(signal: Signal) -> list[tuple[Part, np.ndarray]]:
+    """Parts of a picture, and what is in them."""
+    x = signal.samples
+    height, width = x.shape[:2]
+    boxes = {(0, 0, width, height), (width // 3, height // 2, 1, 1), (0, height // 3, width, max(1, height // 4))}
+    return [(Region(*box), x[box[1] : box[1] + box[3], box[0] : box[0] + box[2]]) for box in sorted(boxes)]
+
+
+def items_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
+    """Items of a set, in any order and twice."""
+    last = len(signal.samples) - 1
+    return [(Items(numbers), signal.samples[list(numbers)]) for numbers in ((0,), (last, 0, last))]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A codec with what it is tried on. model: of tests/golden, or "" for none. lossy: whether samples come back close
+    and not as they were; latents are compared then. small: a signal whose every bit can be damaged.
+    """
+
+    name: str
+    model: str
+    signals: Callable[[], list[Signal]]
+    parts: Callable[[Signal], Sequence[tuple[Part, np.ndarray]]]
+    small: Callable[[], Signal]
+    lossy: bool = False
+    one_rate: bool = False
+
+    @property
+    def path(self) -> Path:
+        return GOLDEN / f"{self.model}.safetensors"
+
+    def codec(self) -> Codec:
+        return lecodec.load(model=self.path) if self.model else LosslessCodec()
+
+    @property
+    def target(self) -> Target:
+        return Target() if self.lossy else Target("lossless")
+
+
+def lossy(name: str, model: str, one_rate: bool = False) -> Subject:
+    return Subject(name, model, pictures, regions, lambda: picture_signal(picture(12, 9)), True, one_rate)
+
+
+def blobs() -> np.ndarray:
+    return np.load(GOLDEN / "model-circuit.npy")
+
+
+SUBJECTS = [
+    lossy("hyperprior", "tiny"),
+    lossy("context", "tiny-context"),
+    lossy("wide", "tiny-wide"),
+    lossy("compressai mean", "compressai/mean", True),
+    lossy("compressai hyperprior", "compressai/hyperprior", True),
+    lossy("compressai factorized", "compressai/factorized", True),
+    Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
+    Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
+    Subject(
+        "circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])
+    ),
+]
