@@ -32,7 +32,7 @@ BELOW = {
     "jobs": {"codec", "bitstream"},
     "loaded": {"codec", "bitstream"},
     "tasks": {"codec", "bitstream", "errors", "jobs", "loaded", "paths"},
-    "console": {"jobs"},
+    "console": {"jobs", "bitstream"},
     "options": set(),
     "cli_eval": {"eval", "console", "jobs", "options"},
     "paths": {"codec", "console", "jobs", "errors"},
