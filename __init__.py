@@ -123,13 +123,14 @@ def encode(
 ) -> bytes:
     """The bytes of a `.lec` file for one picture.
 
-    picture: a path, a Pillow image, or samples `uint8` or `uint16`, `[H, W]` (grey), `[H, W, 2]` (grey and alpha),
-    `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default; bpp, bits
-    a pixel; psnr, dB; ssimulacra2, a score up to 100 (needs the extra `eval`); size, the most bytes. tile: side of the
-    tiles in pixels, 0 for none, None for what suits the picture. strip: leave out EXIF, XMP and the ICC profile.
-    lossless: keep every sample as it is; with no quality, bpp, psnr, ssimulacra2 or size then. effort: 1, as fast as
-    it goes, to 9, about 14 times as long and the smallest file for its PSNR. device: `"cpu"` or `"cuda"`.
-    model: name or path of a model; the shipped one by default. See `ImageCodec.encode` for how near targets are met.
+    picture: a path, a Pillow image (as `Image.open` gave it: its file is read), or samples `uint8` or `uint16`,
+    `[H, W]` (grey), `[H, W, 2]` (grey and alpha), `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1
+    (small) to 100 (good), 60 by default; bpp, bits a pixel; psnr, dB; ssimulacra2, a score up to 100 (needs the extra
+    `eval`); size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the picture.
+    strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality, bpp, psnr,
+    ssimulacra2 or size then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest file for its
+    PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
+    `ImageCodec.encode` for how near targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
     ModelError.
@@ -141,9 +142,10 @@ def encode(
     import numpy as np
 
     from .bitstream import Metadata
-    from .codec import media
     from .codec.choice import codec_for
     from .codec.codec import Target
+    from .codec.media import load_picture
+    from .codec.pillow_image import picture_of
     from .codec.signal import picture_signal
     from .errors import InputError
 
@@ -156,7 +158,7 @@ def encode(
         is_path = isinstance(picture, (str, os.PathLike))
         if not is_path and not hasattr(picture, "getbands"):
             raise InputError(f"expected a path, a Pillow image or samples, not {type(picture).__name__}")
-        loaded = media.load_picture(picture) if is_path else media.picture_of(picture)
+        loaded = load_picture(picture) if is_path else picture_of(picture)
         samples, metadata = loaded.samples, loaded.metadata
     if strip:
         metadata = Metadata(primaries=metadata.primaries, transfer=metadata.transfer)

@@ -72,8 +72,25 @@ class Layout(Protocol):
         ...
 
     def facts(self, size: int) -> dict[str, Any]:
-        """What there is to say of the samples, and of their rate in a file of `size` bytes, ready for JSON."""
+        """What there is to say of the samples, and of their rate in a file of `size` bytes, ready for JSON: `bpp`, bits
+        for each of `pixels`, and what the texts below need.
+        """
         ...
+
+    @classmethod
+    def amount(cls, facts: Mapping[str, Any]) -> int:
+        """The `pixels` of what facts are of: of a whole file, or of a part of it that was written."""
+        ...
+
+    @classmethod
+    def extent_text(cls, facts: Mapping[str, Any]) -> str:
+        """How much facts are of, for people: `768 x 512`."""
+        ...
+
+    @classmethod
+    def rate_text(cls, facts: Mapping[str, Any]) -> str:
+        """The rate in facts, in the unit that is usual for the medium: `0.420 bpp`."""
+        return f"{facts['bpp']:.3f} bpp"
 
     @property
     def code_points(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ Heavy modules are imported where they are first needed. What needs no model need
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -90,11 +91,10 @@ class Codecs:
             return self._loaded[key]
 
     def _limit_threads(self, codec: Codec) -> None:
-        """Give the thread that calls its share of torch's threads, if the codec uses torch."""
-        if self.workers == 1 or not codec.uses_torch:
+        """Give the thread that calls its share of torch's threads, if the codec uses torch and that is there."""
+        torch = sys.modules.get("torch")
+        if self.workers == 1 or not codec.uses_torch or torch is None:
             return
-        import torch
-
         with self._lock:
             self._share = self._share or max(1, torch.get_num_threads() // self.workers)
         if torch.get_num_threads() != self._share:  # every thread has a number of its own

@@ -19,6 +19,8 @@ from typing import Any
 
 import typer
 
+from .bitstream.layout import Layout
+from .bitstream.layouts import layout_named
 from .jobs import Record, expected
 
 __all__ = [
@@ -107,7 +109,7 @@ class Sums:
         if record.error is not None:
             self.failed += 1
             return
-        pixels = record.facts["width"] * record.facts["height"] * (record.facts.get("items") or 1)
+        pixels = _layout(record.facts).amount(record.facts)
         self.ok += 1
         self.bytes_in += record.facts["bytes_in"]
         self.bytes_out += record.facts.get("bytes_out", 0)
@@ -143,8 +145,7 @@ class Sums:
 def encoded_line(facts: Mapping[str, Any]) -> str:
     """`15200 -> 810 bytes, 0.420 bpp, 18.8:1, 0.05 s`"""
     ratio = f"{facts['bytes_in'] / facts['bytes_out']:.1f}:1"
-    rate = f"{facts['bpd']:.3f} bits a sample" if facts.get("items") else f"{facts['bpp']:.3f} bpp"
-    line = f"{facts['bytes_in']} -> {facts['bytes_out']} bytes, {rate}, {ratio}"
+    line = f"{facts['bytes_in']} -> {facts['bytes_out']} bytes, {_layout(facts).rate_text(facts)}, {ratio}"
     if "psnr" in facts:
         line += ", equal" if facts["psnr"] is None else f", {facts['psnr']:.2f} dB"
     return f"{line}, {facts['seconds']:.2f} s"
@@ -152,14 +153,17 @@ def encoded_line(facts: Mapping[str, Any]) -> str:
 
 def decoded_line(facts: Mapping[str, Any]) -> str:
     """`768 x 512, 0.05 s`, of a set `10000 items of [28, 28], 2.05 s`"""
-    if facts.get("items"):
-        return f"{facts['items']} items of {facts['item_shape']}, {facts['seconds']:.2f} s"
-    return f"{facts['width']} x {facts['height']}, {facts['seconds']:.2f} s"
+    return f"{_layout(facts).extent_text(facts)}, {facts['seconds']:.2f} s"
 
 
 def tested_line(facts: Mapping[str, Any]) -> str:
     """`ok`"""
     return "ok"
+
+
+def _layout(facts: Mapping[str, Any]) -> type[Layout]:
+    """What says the facts of a medium as text."""
+    return layout_named(facts["medium"])
 
 
 def _entry(record: Record) -> dict[str, Any]:

@@ -206,10 +206,11 @@ def opened(sources: Iterable[str]) -> dict[str, LecFile]:
 
 
 def _facts(file: LecFile) -> dict[str, Any]:
-    """What `--json` says of a `.lec` file. quality: the index, as `info` has it."""
+    """What `--json` says of a `.lec` file. medium: the name of its layout; quality: the index, as `info` has it."""
     names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
     fields = file.header.as_dict()
-    return {**{name: fields[name] for name in names if name in fields}, **file.header.facts(file.size)}
+    of_header = {name: fields[name] for name in names if name in fields}
+    return {"medium": file.layout.name, **of_header, **file.header.facts(file.size)}
 
 
 def _stripped(metadata: Metadata) -> Metadata:

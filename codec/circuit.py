@@ -4,7 +4,7 @@
     tile -> YCoCg-R -> patches, borders replicated -> the same
 
 Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its
-neighbours.
+neighbours. Where torch cannot be imported numpy does the same, to the same bytes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..entropy.circuit_coding import CircuitCoding
 from ..entropy.coder import Reader, Writer
 from ..entropy.digest import parse_digest
+from ..entropy.runtime import load_torch
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
 from .model_file import parse_tensors
-from .side_by_side import side_by_side
+from .side_by_side import side_by_side, threads
 
 __all__ = ["CircuitCoder", "patches_of"]
 
@@ -55,6 +55,7 @@ class CircuitCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
+        load_torch()
         self._patch, self.parse_digest = None, b""
         self._circuit = CircuitCoding(parse_tensors(tensors), device, lambda circuit: self._accept(circuit, card))
         self._together = max(1, (TOGETHER << (3 if device != "cpu" else 0)) // self._circuit.states)
@@ -135,9 +136,9 @@ class CircuitCoder:
 
 def _parts(blocks: Sequence[Any], counts: Sequence[int], most: int) -> Iterator[list[Any]]:
     """Neighbours together: parts of about `most` items or fewer, of about one size, as many for each thread."""
-    total, threads = max(1, sum(counts)), torch.get_num_threads()
+    total, workers = max(1, sum(counts)), threads()
     parts = -(-total // most)
-    parts = -(-parts // threads) * threads
+    parts = -(-parts // workers) * workers
     before = accumulate(counts, initial=0)
     places = [(done + count // 2) * parts // total for done, count in zip(before, counts, strict=False)]
     for _, part in groupby(zip(places, blocks, strict=True), key=lambda pair: pair[0]):

@@ -37,7 +37,17 @@ from . import deep, tiff
 from .media_metadata import metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
-__all__ = ["load_picture", "peek_picture", "picture_of", "read_picture", "samples_of"]
+__all__ = [
+    "READABLE",
+    "identified",
+    "load_picture",
+    "one_sentence",
+    "peek_picture",
+    "picture_in",
+    "read_picture",
+    "samples_of",
+    "several",
+]
 
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
@@ -57,19 +67,8 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Signal:
         InputError: no readable picture, or one that cannot be carried (see the module's text).
         LimitExceeded: more pixels than a `.lec` file may hold, or than Pillow reads of a WebP or GIF file.
     """
-    with _opened(source) as file, _one_sentence():
-        head = file.read(64)
-        if not head:
-            raise InputError("the file is empty")
-        file_bytes = file.seek(0, os.SEEK_END)
-        if head[:4] in TIFF_SIGNATURES:
-            samples, found, notes = _load_tiff(file)
-        elif head.startswith(b"\x89PNG"):
-            samples, found, notes = _load_png(file)
-        else:
-            samples, found, notes = _load(file, head)
-        metadata, orientation, more = metadata_of(samples=samples, **found)
-        return picture_signal(upright(samples, orientation), metadata, file_bytes=file_bytes, notes=(*notes, *more))
+    with _opened(source) as file, one_sentence():
+        return picture_in(file)
 
 
 def peek_picture(path: str) -> tuple[Hashable, int] | None:
@@ -83,28 +82,11 @@ def peek_picture(path: str) -> tuple[Hashable, int] | None:
         return None
 
 
-def picture_of(image: Image.Image) -> Signal:
-    """The picture in a Pillow image, upright, with the metadata of its `info`. Its pixels are loaded.
-
-    Raises:
-        InputError: see `samples_of`; or an image not yet loaded of a file that Pillow would reduce to 8 bits.
-    """
-    with _one_sentence():
-        depth = _depth_to_load(image)
-        if depth > 8 and not image.mode.startswith("I"):
-            raise InputError(f"Pillow would reduce its {depth} bits a channel to 8: give the path of the file instead")
-        image.load()
-        samples, notes = samples_of(image)
-        metadata, orientation, more = metadata_of(
-            image.info, samples, orientation=1 if image.format == "TIFF" else None
-        )
-        return picture_signal(upright(samples, orientation), metadata, notes=(*notes, *more))
-
-
 def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     """The samples of a Pillow image as it lies in memory, not turned, and notes on their conversion.
 
-    Modes with alpha give `[H, W, 2]` or `[H, W, 4]`, 16-bit grey (I;16 and its kin) `uint16`.
+    Modes with alpha, or with a transparent colour, give `[H, W, 2]` or `[H, W, 4]`, 16-bit grey (I;16 and its kin)
+    `uint16`.
 
     Raises:
         InputError: 32-bit or floating-point samples, or a colour space without a conversion.
@@ -112,7 +94,10 @@ def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     if image.width < 1 or image.height < 1:
         raise InputError(f"is empty: {image.width} x {image.height} pixels")
     if image.mode.startswith("I;16"):
-        return np.array(image, dtype=np.uint16), []
+        samples = np.array(image, dtype=np.uint16)
+        if (value := image.info.get("transparency")) is not None:
+            samples = np.dstack([samples, np.where(samples == value, 0, 65535).astype(np.uint16)])
+        return samples, []
     if image.mode in ("I", "F"):
         raise InputError("has 32-bit or floating-point samples, expected 8 or 16 bits: convert it to mode I;16 or L")
     if image.mode == "CMYK":
@@ -141,21 +126,11 @@ def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     return np.array(image.convert("RGB")), ["it was converted from CMYK to RGB by the plain formula, without a profile"]
 
 
-def _depth_to_load(image: Image.Image) -> int:
-    """Bits a channel of the file that an image is still to be loaded from; 8 if there is none."""
-    tiles, file = getattr(image, "tile", ()), getattr(image, "fp", None)
-    if not tiles or file is None:
-        return 8
-    if any(";16" in str(tile[3]) for tile in tiles):
-        return 16
-    return deep.bit_depth(image, deep.start_of(file, 64), file)
-
-
 Loaded = tuple[np.ndarray, dict[str, Any], list[str]]
 """Samples, what `metadata_of` is to be told, notes."""
 
 
-def _identified(file: BinaryIO) -> ImageFile.ImageFile:
+def identified(file: BinaryIO) -> ImageFile.ImageFile:
     """`Image.open` of the formats of READABLE without Pillow's limit on pixels: the caller looks at the size.
 
     That limit is a global variable, which belongs to the program that uses this package, and lower than that of a
@@ -179,13 +154,34 @@ def _identified(file: BinaryIO) -> ImageFile.ImageFile:
     raise UnidentifiedImageError
 
 
+def several(frames: int) -> str:
+    return f"holds {frames} pictures (an animation or several pages); one is carried"
+
+
+def picture_in(file: BinaryIO) -> Signal:
+    """The picture in a file, from its beginning."""
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        raise InputError("the file is empty")
+    file_bytes = file.seek(0, os.SEEK_END)
+    if head[:4] in TIFF_SIGNATURES:
+        samples, found, notes = _load_tiff(file)
+    elif head.startswith(b"\x89PNG"):
+        samples, found, notes = _load_png(file)
+    else:
+        samples, found, notes = _load(file, head)
+    metadata, orientation, more = metadata_of(samples=samples, **found)
+    return picture_signal(upright(samples, orientation), metadata, file_bytes=file_bytes, notes=(*notes, *more))
+
+
 def _load(file: BinaryIO, head: bytes) -> Loaded:
     """Any format of READABLE, by Pillow or, if it is deeper than Pillow goes, by deep.py."""
-    with _identified(file) as image:
+    with identified(file) as image:
         check_picture_size(image.width, image.height)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
-            raise InputError(f"holds {frames} pictures (an animation or several pages); one is carried")
+            raise InputError(several(frames))
         depth = deep.bit_depth(image, head, file)
         if depth > 8 and image.format not in ("PNG", "PPM"):
             raise InputError(f"has {depth} bits a channel: of {image.format} 8 are read; convert it to a 16-bit PNG")
@@ -197,7 +193,7 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
             if image.format == "TIFF":
                 tiff.give_memory(image)
             image.load()  # also where FFmpeg reads, which takes pixels that are cut short
-            if depth > 8 and (image.mode != "I;16" or "transparency" in image.info):
+            if depth > 8 and image.mode != "I;16":
                 file.seek(0)
                 samples, notes = deep.read_png(file.read()), []
             else:
@@ -258,7 +254,7 @@ def _buffered(stream: BinaryIO) -> BinaryIO:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Turn whatever Pillow raises into an `InputError`: its decoders raise nearly every class on damaged files."""
     try:
         yield

@@ -11,9 +11,10 @@ Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `ssimulacra2=
 further `effort=`, `tile=` and `model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's
 plug-ins: `icc_profile=` is that of `im.info` unless given, `exif=` and `xmp=` are written only if given. Pixels are
 stored as they lie in memory, unless the EXIF or XMP given says another orientation: then they are turned, because a
-`.lec` file is always upright. Of a 16-bit colour picture that Pillow has opened, `im.save("x.lec")` stores the 8 bits
-that Pillow gives, because the others cannot be seen any more once it is loaded: `lecodec.encode` with the path of
-the file keeps all 16.
+`.lec` file is always upright. Of several pictures in a file the one that the image shows is stored, as by any other
+plug-in without `save_all`. Pillow loads an image before it has it saved, and what it drops then cannot be seen any
+more: of a 16-bit colour picture `im.save("x.lec")` stores 8 bits, and a PNG of 2 or 4 bits with a transparent grey is
+refused. `lecodec.encode` takes the path, or the image as `Image.open` gave it, and keeps all that the file holds.
 
 A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
 """
@@ -109,13 +110,13 @@ def _accept(prefix: bytes) -> bool:
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     from .choice import codec_for
     from .codec import EFFORTS, Conflict, Target
-    from .media import samples_of
     from .media_metadata import metadata_of, upright
+    from .pillow_image import shown_samples
     from .signal import picture_signal
 
     given = im.encoderinfo
     exif = given.get("exif")
-    samples, _ = samples_of(im)
+    samples, _ = shown_samples(im)
     info = {
         "icc_profile": given.get("icc_profile", im.info.get("icc_profile")),
         "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,

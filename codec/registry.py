@@ -166,7 +166,9 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
     made = named(kind.load)(tensors, card, device)
     if not kind.domain:
-        return made
+        from .image import ImageCodec
+
+        return ImageCodec(made)
     from .lossless import LosslessCodec
 
     return LosslessCodec(made, card, device)

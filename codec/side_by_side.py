@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
-
-__all__ = ["side_by_side"]
+__all__ = ["side_by_side", "threads"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
+
+
+def threads() -> int:
+    """How many: torch's number; where torch is not loaded what OMP_NUM_THREADS says, or else one for each processor."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return torch.get_num_threads()
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
 
 
 def side_by_side(work: Callable[[_A], _R], parts: Sequence[_A]) -> list[_R]:
@@ -19,8 +28,9 @@ def side_by_side(work: Callable[[_A], _R], parts: Sequence[_A]) -> list[_R]:
 
     torch's own threads share single operations, which are short here: whole parts share the cores better.
     """
-    workers = min(torch.get_num_threads(), len(parts))
+    workers, torch = min(threads(), len(parts)), sys.modules.get("torch")
     if workers < 2:
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    alone = {} if torch is None else {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ThreadPoolExecutor(workers, **alone) as pool:
         return list(pool.map(work, parts))

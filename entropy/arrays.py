@@ -1,39 +1,64 @@
 """What numpy and torch call differently, for models whose steps depend on the data: arrays in, arrays of that kind out.
 
-A circuit's walk is no fixed program (see `program`): which rows are products, and of what, follows from the symbols.
-It is written once, for arrays of either library, with operators and the functions below. All of it is exact: sums
-below 2^53, powers of two, single correctly rounded quotients.
+The walk of a circuit and of the interpolation model are no fixed programs (see `program`): which rows are worked on,
+and with what, follows from the symbols. They are written once, for arrays of either library, with operators and the
+functions below. All of it is exact: sums below 2^24 in float32 or 2^53 in float64, powers of two, single correctly
+rounded quotients.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 __all__ = [
     "Array",
+    "affine",
+    "alike",
     "beside",
+    "bounded",
+    "different",
     "doubled",
+    "either",
     "emptied",
     "exponent",
     "filled",
+    "floor",
     "floored",
+    "indices",
+    "joined",
     "largest",
+    "place_of",
     "placed",
     "plain",
     "power",
+    "short",
+    "single",
+    "stacked",
+    "taken",
+    "unrecorded",
     "where_true",
+    "whole",
+    "zeros",
 ]
 
 Array = Any
 """A numpy array, or a tensor of torch."""
 
 
+def place_of(device: Any) -> str:
+    """Where arrays for a device are: "numpy", or one of torch's; "cpu" is torch's where torch is loaded."""
+    name = str(device)
+    return "numpy" if name == "cpu" and sys.modules.get("torch") is None else name
+
+
 def placed(array: np.ndarray, device: str) -> Array:
-    """A numpy array where a device has it: "numpy", or one of torch's; "cpu" is torch's where torch is loaded."""
-    if device == "numpy" or (device == "cpu" and sys.modules.get("torch") is None):
+    """A numpy array where a device has it, see `place_of`."""
+    if place_of(device) == "numpy":
         return array
     import torch
 
@@ -41,8 +66,14 @@ def placed(array: np.ndarray, device: str) -> Array:
 
 
 def beside(numbers: np.ndarray, other: Array) -> Array:
-    """Integers as an array where `other` is, to index it with."""
+    """A numpy array as one of the kind of `other`, where that is."""
     return numbers if isinstance(other, np.ndarray) else placed(numbers, str(other.device))
+
+
+def unrecorded() -> AbstractContextManager[Any]:
+    """A context in which torch, where it is loaded, keeps nothing for gradients."""
+    torch = sys.modules.get("torch")
+    return nullcontext() if torch is None else torch.inference_mode()
 
 
 def emptied(a: Array, columns: int) -> Array:
@@ -50,14 +81,98 @@ def emptied(a: Array, columns: int) -> Array:
     return np.empty((len(a), columns), a.dtype) if isinstance(a, np.ndarray) else a.new_empty(len(a), columns)
 
 
+def zeros(shape: Sequence[int], other: Array) -> Array:
+    """Of the type and kind of `other`."""
+    return np.zeros(shape, other.dtype) if isinstance(other, np.ndarray) else other.new_zeros(shape)
+
+
+# -- types
+
+
+def short(a: Array) -> Array:
+    """As int32, a copy."""
+    if isinstance(a, np.ndarray):
+        return a.astype(np.int32)
+    import torch
+
+    return a.to(torch.int32, copy=True)
+
+
+def whole(a: Array) -> Array:
+    """As int64."""
+    return a.astype(np.int64, copy=False) if isinstance(a, np.ndarray) else a.long()
+
+
+def single(a: Array) -> Array:
+    """As float32."""
+    return a.astype(np.float32, copy=False) if isinstance(a, np.ndarray) else a.float()
+
+
 def doubled(a: Array) -> Array:
     """As float64."""
     return a.astype(np.float64) if isinstance(a, np.ndarray) else a.double()
 
 
+def alike(a: Array, other: Array) -> Array:
+    """In the type of `other`."""
+    return a.astype(other.dtype, copy=False) if isinstance(a, np.ndarray) else a.to(other.dtype)
+
+
 def plain(a: Array) -> np.ndarray:
     """As a numpy array."""
     return a if isinstance(a, np.ndarray) else a.cpu().numpy()
+
+
+# -- parts
+
+
+def joined(parts: Sequence[Array], axis: int) -> Array:
+    """One after the other along an axis."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis)
+    import torch
+
+    return torch.cat(list(parts), axis)
+
+
+def stacked(parts: Sequence[Array], axis: int) -> Array:
+    """Side by side along a new axis."""
+    if isinstance(parts[0], np.ndarray):
+        return np.stack(parts, axis)
+    import torch
+
+    return torch.stack(list(parts), axis)
+
+
+def indices(mask: Array) -> Array:
+    """mask [n] -> where it is true, in ascending order."""
+    return np.flatnonzero(mask) if isinstance(mask, np.ndarray) else mask.nonzero()[:, 0]
+
+
+def different(a: Array) -> list[int]:
+    """The values of integers, each once, in ascending order."""
+    return np.unique(a).tolist() if isinstance(a, np.ndarray) else a.unique().tolist()
+
+
+def taken(values: Array, places: Array) -> Array:
+    """values [n], places of any shape -> values of that shape."""
+    if isinstance(values, np.ndarray):
+        return values.take(places)
+    return values.index_select(0, places.reshape(-1)).view_as(places)
+
+
+# -- arithmetic
+
+
+def affine(a: Array, weight: Array, bias: Array) -> Array:
+    """a [n, i], weight [o, i], bias [o] -> [n, o]: plain sums."""
+    if isinstance(a, np.ndarray):
+        out = a @ weight.T
+        out += bias
+        return out
+    import torch
+
+    return torch.nn.functional.linear(a, weight, bias)
 
 
 def largest(a: Array) -> Array:
@@ -80,9 +195,23 @@ def power(n: Array) -> Array:
     return powers[n + 64] if isinstance(n, np.ndarray) else placed(powers, str(n.device))[(n + 64).long()]
 
 
+def floor(a: Array) -> Array:
+    """Rounded down."""
+    return np.floor(a) if isinstance(a, np.ndarray) else a.floor()
+
+
 def floored(a: Array) -> Array:
     """Rounded down, in place."""
     return np.floor(a, a) if isinstance(a, np.ndarray) else a.floor_()
+
+
+def bounded(a: Array, low: float, high: float) -> Array:
+    """Between low and high. Of a tensor by hardtanh, whose gradient is many times faster than that of clamp."""
+    if isinstance(a, np.ndarray):
+        return a.clip(low, high)
+    import torch
+
+    return torch.nn.functional.hardtanh(a, low, high)
 
 
 def filled(a: Array, mask: Array, value: float) -> Array:
@@ -95,8 +224,13 @@ def filled(a: Array, mask: Array, value: float) -> Array:
 
 def where_true(mask: Array, row: np.ndarray, a: Array) -> Array:
     """row [m] where mask [n, 1] is true, a [n, m] elsewhere."""
-    if isinstance(a, np.ndarray):
-        return np.where(mask, row, a)
+    return either(mask, beside(row, a), a)
+
+
+def either(mask: Array, a: Any, b: Any) -> Array:
+    """a where a mask is true, b elsewhere; both arrays that fit the mask, or numbers."""
+    if isinstance(mask, np.ndarray):
+        return np.where(mask, a, b)
     import torch
 
-    return torch.where(mask, placed(row, str(a.device)), a)
+    return torch.where(mask, a, b)

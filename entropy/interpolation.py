@@ -11,7 +11,8 @@ that of interlaced FLIF and of Kamisli, "Learned Lossless Image Compression thro
 What is seen are differences from a *reference*, the mean of the nearest four known samples, so that a picture's
 brightness does not matter. Pictures of 16 bits are seen in coarser steps where they are rough, so that one
 network serves all. Every operation here is exact: integers in float32 below 2^24, or single quotients of integers in
-float64, which IEEE 754 rounds alike everywhere. Shapes: [B, n, h, w], n things seen at each of h x w targets.
+float64, which IEEE 754 rounds alike everywhere. It is written for arrays of numpy and of torch (see `arrays`). Shapes:
+[B, n, h, w], n things seen at each of h x w targets.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+from .arrays import Array, beside, doubled, floor, joined, single, stacked, whole, zeros
 
 __all__ = [
     "ALL",
@@ -62,7 +62,7 @@ MARGIN = 2
 """How far windows reach beyond the first row or column of a plane; behind the last one it may be one more."""
 
 Parity = tuple[int, int]
-Planes = dict[Parity, Tensor]
+Planes = dict[Parity, Array]
 _00, _01, _10, _11 = (0, 0), (0, 1), (1, 0), (1, 1)
 ALL = (_00, _01, _10, _11)
 _BESIDE = ((-1, 0), (0, -1), (0, 1), (1, 0))
@@ -108,7 +108,7 @@ def own_inputs(channel: int) -> int:
     return 1 + REGRESSIONS if channel == 2 else 0
 
 
-def split_phases(plane: Tensor) -> Planes:
+def split_phases(plane: Array) -> Planes:
     """[B, H, W] -> the four planes by parity of row and column, [B, ceil or floor of H/2, of W/2]."""
     return {(r, c): plane[:, r::2, c::2] for r, c in ALL}
 
@@ -121,13 +121,13 @@ def halves(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def padded(plane: Tensor, height: int, width: int) -> Tensor:
+def padded(plane: Array, height: int, width: int) -> Array:
     """plane [B, h, w, ...] with its borders replicated: MARGIN before, and behind as far as windows of height x width
     targets reach. h, w >= 1.
     """
     h, w = plane.shape[1:3]
-    rows = torch.arange(-MARGIN, height + MARGIN + 1, device=plane.device).clamp(0, h - 1)
-    columns = torch.arange(-MARGIN, width + MARGIN + 1, device=plane.device).clamp(0, w - 1)
+    rows, columns = np.arange(-MARGIN, height + MARGIN + 1), np.arange(-MARGIN, width + MARGIN + 1)
+    rows, columns = beside(rows.clip(0, h - 1), plane), beside(columns.clip(0, w - 1), plane)
     return plane[:, rows][:, :, columns]
 
 
@@ -143,7 +143,7 @@ class View:
         self._planes = planes
         self._ready: list[Planes] = [{} for _ in planes]
 
-    def luma(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+    def luma(self, rows: slice) -> tuple[Array, Array, Array | None]:
         """-> seen [B, luma_inputs, h, w], reference [B, h, w], shift (None: none). Chroma is seen in plane 00 only."""
         phase, steps = self.phase, self.phase.window((_00,))
         mean = self._reference(0, rows)
@@ -153,12 +153,12 @@ class View:
         least = min(i * i + j * j for i, j in steps)
         nearest = [n for n, (i, j) in enumerate(steps) if i * i + j * j == least]  # 4 or 2: halves are exact
         for c in (1, 2):
-            found = torch.stack(self._around(c, steps, rows), 1)
-            middle = torch.floor(found[:, nearest].sum(1) / len(nearest) + 0.5)
+            found = stacked(self._around(c, steps, rows), 1)
+            middle = floor(found[:, nearest].sum(1) / len(nearest) + 0.5)
             parts.append(_coarser(found - middle[:, None], shift))
-        return torch.cat(parts, 1), mean, shift
+        return joined(parts, 1), mean, shift
 
-    def chroma(self, rows: slice) -> tuple[Tensor, list[Tensor], list[Tensor | None], list[Tensor]]:
+    def chroma(self, rows: slice) -> tuple[Array, list[Array], list[Array | None], list[Array]]:
         """-> seen [B, chroma_inputs, h, w]; of co and cg: references, shifts, windows [B, n, h, w]. Luma is seen on all
         sides.
         """
@@ -178,23 +178,23 @@ class View:
             windows.append(_coarser(steps, shifts[-1]))
             seen, wanted = luma[:, same], windows[-1]
             lines = [_line(seen[:, near], wanted[:, near], own[:, 0]), _line(seen, wanted, own[:, 0])]
-            parts += [windows[-1], torch.stack(lines, 1)]
-        return torch.cat(parts, 1), means, shifts, windows
+            parts += [windows[-1], stacked(lines, 1)]
+        return joined(parts, 1), means, shifts, windows
 
-    def own(self, co: Tensor, shift: Tensor | None, windows: list[Tensor]) -> Tensor:
+    def own(self, co: Array, shift: Array | None, windows: list[Array]) -> Array:
         """What cg is coded from besides, [B, own_inputs(2), h, w]. co: the target's co less its reference, [B, h,
         w].
         """
         own = _coarser(co[:, None], shift)[:, 0]
         near = _near(self.phase.window())
         lines = [_line(windows[0][:, near], windows[1][:, near], own), _line(windows[0], windows[1], own)]
-        return torch.stack([own, *lines], 1)
+        return stacked([own, *lines], 1)
 
-    def put(self, channel: int, rows: slice, samples: Tensor) -> None:
+    def put(self, channel: int, rows: slice, samples: Array) -> None:
         """Make samples of the targets known: [B, h, w]."""
         self._planes[channel][self.phase.target][:, rows] = samples
 
-    def _around(self, channel: int, steps: Sequence[tuple[int, int]], rows: slice) -> list[Tensor]:
+    def _around(self, channel: int, steps: Sequence[tuple[int, int]], rows: slice) -> list[Array]:
         """The samples of a channel at some steps from each target, [B, h, w] each; beyond the border those next to it.
         An empty plane (of a picture one sample wide or high) is replaced by plane 00.
         """
@@ -204,55 +204,57 @@ class View:
             parity = r % 2, c % 2
             if parity not in self._ready[channel]:
                 plane = self._planes[channel][parity]
-                plane = plane if plane.numel() else self._planes[channel][_00]
+                plane = plane if 0 not in plane.shape else self._planes[channel][_00]
                 self._ready[channel][parity] = padded(plane, self.height, self.width)
             top, left = r // 2 + MARGIN, c // 2 + MARGIN
             found.append(self._ready[channel][parity][:, top + rows.start : top + rows.stop, left : left + self.width])
         return found
 
-    def _reference(self, channel: int, rows: slice) -> Tensor:
+    def _reference(self, channel: int, rows: slice) -> Array:
         """The mean of the nearest four, rounded."""
         a, b, c, d = self._around(channel, self.phase.nearest, rows)
-        return torch.floor((a + b + c + d + 2) * 0.25)
+        return floor((a + b + c + d + 2) * 0.25)
 
-    def _steps(self, channel: int, steps: Sequence[tuple[int, int]], mean: Tensor, rows: slice) -> Tensor:
-        return torch.stack(self._around(channel, steps, rows), 1).sub_(mean[:, None])
+    def _steps(self, channel: int, steps: Sequence[tuple[int, int]], mean: Array, rows: slice) -> Array:
+        found = stacked(self._around(channel, steps, rows), 1)
+        found -= mean[:, None]
+        return found
 
-    def _shift(self, window: Tensor, steps: Sequence[tuple[int, int]]) -> Tensor | None:
+    def _shift(self, window: Array, steps: Sequence[tuple[int, int]]) -> Array | None:
         """By how many bits samples are seen more coarsely: [B, h, w] float32, 0 to MAX_SHIFT; None: not at all."""
         if not self.deep:
             return None
         near = _near(steps)
-        return _shift_of(window[:, near].abs().sum(1), len(near))
+        return _shift_of(abs(window[:, near]).sum(1), len(near))
 
 
 def _near(steps: Sequence[tuple[int, int]]) -> list[int]:
     return [n for n, (i, j) in enumerate(steps) if i * i + j * j <= NEAR]
 
 
-def _coarser(steps: Tensor, shift: Tensor | None) -> Tensor:
+def _coarser(steps: Array, shift: Array | None) -> Array:
     """steps / 2^shift, rounded down and clamped."""
     if shift is not None:
-        steps = torch.floor(steps * power_of_half(shift)[:, None])
-    return steps.clamp(-SPAN, SPAN)
+        steps = floor(steps * power_of_half(shift)[:, None])
+    return steps.clip(-SPAN, SPAN)
 
 
-def _shift_of(total: Tensor, count: int) -> Tensor:
+def _shift_of(total: Array, count: int) -> Array:
     """total: of `count` absolute differences -> the least shift, up to MAX_SHIFT, that brings their mean below 2 ROUGH.
     Comparisons, not a quotient: some devices divide by multiplying with a rounded reciprocal.
     """
-    return torch.stack([total >= 2 * ROUGH * count * 2.0**k for k in range(MAX_SHIFT)]).sum(0).float()
+    return single(stacked([total >= 2 * ROUGH * count * 2.0**k for k in range(MAX_SHIFT)], 0).sum(0))
 
 
-_HALVES = torch.from_numpy(np.ldexp(np.float32(1), -np.arange(MAX_SHIFT + 1)))
+_HALVES = np.ldexp(np.float32(1), -np.arange(MAX_SHIFT + 1))
 
 
-def power_of_half(shift: Tensor) -> Tensor:
+def power_of_half(shift: Array) -> Array:
     """2^-shift, exactly, which pow() does not promise everywhere."""
-    return _HALVES.to(shift.device)[shift.long()]
+    return beside(_HALVES, shift)[whole(shift)]
 
 
-def _line(seen: Tensor, wanted: Tensor, own: Tensor) -> Tensor:
+def _line(seen: Array, wanted: Array, own: Array) -> Array:
     """What a line through the references, fitted to samples around, says of a channel at the target, in units of 1/4:
 
         4 own sum(seen wanted) / (sum(seen^2) + RIDGE), rounded down, clamped
@@ -260,19 +262,20 @@ def _line(seen: Tensor, wanted: Tensor, own: Tensor) -> Tensor:
     seen, wanted: [B, n, h, w], steps of two channels at the same places; own: [B, h, w], the step of the first at the
     target. The sums are below 2^23.
     """
-    both, square = (seen * wanted).sum(1).double(), (seen * seen).sum(1).double()
-    return torch.floor(both * own.double() * 2**FINE_BITS / (square + RIDGE)).clamp(-SPAN, SPAN).float()
+    both, square = doubled((seen * wanted).sum(1)), doubled((seen * seen).sum(1))
+    return single(floor(both * doubled(own) * 2**FINE_BITS / (square + RIDGE)).clip(-SPAN, SPAN))
 
 
-def differences(planes: Sequence[Tensor], deep: bool = False) -> Tensor:
+def differences(planes: Sequence[Array], deep: bool = False) -> Array:
     """planes 00 of the channels, [B, h, w] -> steps to the right and downwards [B, h, w, 2 C], 0 at the border. deep:
     as in `View`, but shifted alike everywhere, by what the mean step of the first channel asks for.
     """
-    plane = torch.stack(list(planes), -1)
-    right = F.pad(plane[:, :, 1:] - plane[:, :, :-1], (0, 0, 0, 1))
-    down = F.pad(plane[:, 1:] - plane[:, :-1], (0, 0, 0, 0, 0, 1))
-    steps = torch.cat([right, down], -1)
+    plane = stacked(planes, -1)
+    channels = plane.shape[-1]
+    steps = zeros((*plane.shape[:-1], 2 * channels), plane)
+    steps[:, :, :-1, :channels] = plane[:, :, 1:] - plane[:, :, :-1]
+    steps[:, :-1, :, channels:] = plane[:, 1:] - plane[:, :-1]
     if deep:
-        shift = _shift_of(steps[..., 0].abs().double().sum((1, 2)), steps[0, ..., 0].numel())
-        steps = torch.floor(steps * power_of_half(shift)[:, None, None, None])
-    return steps.clamp_(-SPAN, SPAN)
+        shift = _shift_of(doubled(abs(steps[..., 0])).sum((1, 2)), steps.shape[1] * steps.shape[2])
+        steps = floor(steps * power_of_half(shift)[:, None, None, None])
+    return steps.clip(-SPAN, SPAN)

@@ -10,28 +10,36 @@ strips of rows, so that memory does not grow with the picture beyond its samples
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from ..errors import CorruptFile, ModelError
+from .arrays import (
+    Array,
+    different,
+    indices,
+    place_of,
+    placed,
+    plain,
+    single,
+    stacked,
+    unrecorded,
+    whole,
+    zeros,
+)
 from .coder import RowCoder
 from .digest import parse_digest
 from .guard import guarded
 from .interpolation import PHASES, View, differences, halves, split_phases
-from .interpolation_network import (
-    FrozenLayer,
-    InterpolationConfig,
-    InterpolationNetwork,
-    ShiftLayer,
-    frozen_weights,
-    rows_of,
-)
+from .interpolation_layers import FrozenNetwork, config_of, layers_of, rows_of
 from .interpreter import Interpreter
-from .mixture import LEAF_TABLES, Leaves, leaf_tables, uniform
+from .mixture import LEAF_TABLES, Leaves, uniform
 from .runtime import verified
+
+if TYPE_CHECKING:
+    from .interpolation_network import InterpolationNetwork
 
 __all__ = ["InterpolationCoding"]
 
@@ -46,37 +54,29 @@ class InterpolationCoding:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], device: str = "cpu"):
-        self.device = torch.device(device)
-        runtime = verified(str(self.device))
+        self.device = place_of(device)
+        runtime = verified(self.device)
         if isinstance(runtime, Interpreter) and runtime.wide:
             raise ModelError(f"sums of integers in float32 are not exact on {device}: this device cannot code")
-        try:
-            sizes = [int(n) for n in tensors["config"][: len(fields(InterpolationConfig)) + 1]]
-            config = InterpolationConfig(*sizes)
-        except (KeyError, TypeError, ValueError, OverflowError, IndexError):
-            raise ModelError("the model's config is damaged") from None
-        if len(sizes) != len(fields(config)) or not all(1 <= n <= 1024 for n in sizes) or config.groups > 16:
-            raise ModelError(f"the model's config {sizes} is out of range")
-        with torch.device("meta"):
-            network = InterpolationNetwork(config)
-        names = _layers(network)
-        expected = {f"{name}.{part}" for name in names for part in ("weight", "bias", "bits")}
+        if "config" not in tensors:
+            raise ModelError("the model's config is damaged")
+        config = config_of(tensors["config"])
+        expected = {f"{name}.{part}" for name in layers_of(config) for part in ("weight", "bias", "bits")}
         expected |= {"config", *LEAF_TABLES}
         if set(tensors) != expected:
             raise ModelError(f"the model's tensors are not those of its config: {sorted(set(tensors) ^ expected)[:3]}")
-        for name in names:
-            parent, _, last = name.rpartition(".")
-            setattr(network.get_submodule(parent), last, _frozen(name, network.get_submodule(name), tensors))
-        network.exact = True
-        self._network = network.to(self.device).eval()
+        self._network = FrozenNetwork(config, tensors, self.device)
         self._leaves = Leaves(tensors, self.device)
         self._tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
 
     @classmethod
     def freeze(cls, network: InterpolationNetwork) -> dict[str, np.ndarray]:
         """The tensors of a trained network. Raises ModelError."""
+        from .interpolation_network import ShiftLayer, frozen_weights
+        from .mixture_tables import leaf_tables
+
         tensors = {"config": np.array(list(asdict(network.config).values()), np.int32), **leaf_tables()}
-        for name in _layers(network):
+        for name in layers_of(network.config):
             layer = network.get_submodule(name)
             assert isinstance(layer, ShiftLayer)
             weight, bias, bits = (t.cpu().numpy() for t in frozen_weights(layer))
@@ -102,44 +102,45 @@ class InterpolationCoding:
         width, channels]. Raises CorruptFile for data that no encoder writes.
         """
         sizes = halves(height, width)
-        with torch.inference_mode():
-            levels: list[Tensor | None] = [None] * len(sizes)
+        with unrecorded():
+            levels: list[Array | None] = [None] * len(sizes)
             if picture is not None:
-                levels[0] = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).permute(2, 0, 1).float()
+                planes = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32)
+                levels[0] = placed(planes, self.device)
                 for n in range(1, len(sizes)):
                     levels[n] = levels[n - 1][:, ::2, ::2]  # pyright: ignore[reportOptionalSubscript]
             known = self._first(coder, channels, depth, levels[-1])
             for n in reversed(range(len(sizes) - 1)):
                 known = self._level(coder, n, known, sizes[n], channels, depth, levels[n])
-            return known.permute(1, 2, 0).to(torch.int32).cpu().numpy()
+            return np.ascontiguousarray(plain(known).transpose(1, 2, 0), np.int32)
 
-    def _first(self, coder: RowCoder, channels: int, depth: int, given: Tensor | None) -> Tensor:
+    def _first(self, coder: RowCoder, channels: int, depth: int, given: Array | None) -> Array:
         """The one sample of the coarsest level: [channels, 1, 1]."""
         out = []
         for c in range(channels):
             offset, bits = (0, depth) if c == 0 else (1 << depth, depth + 1)
-            value = None if given is None else given[c, 0].long() + offset
+            value = None if given is None else whole(given[c, 0]) + offset
             out.append(uniform(coder, value, bits, 1, self.device) - offset)
-        return torch.stack(out)[:, None].float()
+        return single(stacked(out, 0))[:, None]
 
     def _level(
         self,
         coder: RowCoder,
         level: int,
-        known: Tensor,
+        known: Array,
         size: tuple[int, int],
         channels: int,
         depth: int,
-        given: Tensor | None,
-    ) -> Tensor:
+        given: Array | None,
+    ) -> Array:
         """known: [channels, ceil(h/2), ceil(w/2)], plane 00 -> the level, [channels, h, w]."""
         network, deep = self._network, depth > 8
         group = min(level, network.config.groups - 1)
-        out = torch.zeros((3, *size), dtype=torch.float32, device=self.device)  # a grey picture has flat chroma
+        out = zeros((3, *size), known)  # a grey picture has flat chroma
         out[:channels, ::2, ::2] = known
         planes = [split_phases(c[None]) for c in out]  # views: what is coded shows up in them
         steps = differences([p[0, 0] for p in planes], deep)
-        context = network.context_of(group).in_strips(steps, max(1, STRIP // steps.shape[2]))
+        context = network.context(group, steps, max(1, STRIP // steps.shape[2]))
         for c in range(0, channels, 2):  # luma, then chroma
             for n, phase in enumerate(PHASES):
                 _, h, w = planes[0][phase.target].shape
@@ -149,21 +150,21 @@ class InterpolationCoding:
                 row, column = phase.target
                 target = None if given is None else given[:, row::2, column::2]
                 for rows in _strips(h, w):
-                    near = context[0, rows, :w].flatten(0, 1).float()
+                    near = single(context[0, rows, :w].reshape(-1, context.shape[-1]))
                     if c == 0:
                         self._luma(coder, group, n, view, near, rows, depth, target)
                     else:
                         self._chroma(coder, group, n, view, near, rows, depth, target)
         return out[:channels]
 
-    def _luma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
+    def _luma(self, coder, group: int, n: int, view: View, near: Array, rows: slice, depth: int, given) -> None:
         trunk = self._network.trunk(False, group, n)
         seen, mean, shift = view.luma(rows)
         seen = rows_of(seen)
         parts = trunk.head(0, trunk.features(seen, near, True), seen, None, True)
         view.put(0, rows, self._samples(coder, parts, mean, shift, 0, depth, given, rows))
 
-    def _chroma(self, coder, group: int, n: int, view: View, near: Tensor, rows: slice, depth: int, given) -> None:
+    def _chroma(self, coder, group: int, n: int, view: View, near: Array, rows: slice, depth: int, given) -> None:
         trunk = self._network.trunk(True, group, n)
         seen, means, shifts, windows = view.chroma(rows)
         seen = rows_of(seen)
@@ -179,53 +180,35 @@ class InterpolationCoding:
     def _samples(
         self,
         coder: RowCoder,
-        parts: tuple[Tensor, Tensor, Tensor],
-        mean: Tensor,
-        shift: Tensor | None,
+        parts: tuple[Array, Array, Array],
+        mean: Array,
+        shift: Array | None,
         channel: int,
         depth: int,
-        given: Tensor | None,
+        given: Array | None,
         rows: slice,
-    ) -> Tensor:
+    ) -> Array:
         """Code the samples of one channel of a strip: [1, h, w]. What a shift leaves over is coded as it is."""
-        reference = mean.flatten().long()
+        reference = whole(mean.reshape(-1))
         low, high = (-(1 << depth) + 1 if channel else 0) - reference, (1 << depth) - 1 - reference
-        step = None if given is None else given[channel, rows].flatten().long() - reference
+        step = None if given is None else whole(given[channel, rows].reshape(-1)) - reference
         if shift is None:
             step = self._leaves.code(coder, *parts, low, high, step)
         else:
-            bits = shift.flatten().long()
+            bits = whole(shift.reshape(-1))
             coarse = None if step is None else step >> bits
             coarse = self._leaves.code(coder, *parts, low >> bits, high >> bits, coarse)
             found = coarse << bits
-            for n in torch.unique(bits).tolist():
-                chosen = torch.nonzero(bits == n).flatten()
+            for n in different(bits):
+                chosen = indices(bits == n)
                 rest = None if step is None else (step - found)[chosen]
                 found[chosen] += uniform(coder, rest, n, len(chosen), self.device)
             step = found
         if bool(((step < low) | (step > high)).any()):
             raise CorruptFile("coded data does not decode: a sample out of range")
-        return (step + reference).float().view_as(mean)
+        return single(step + reference).reshape(mean.shape)
 
 
 def _strips(height: int, width: int) -> list[slice]:
     rows = max(1, STRIP // width)
     return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
-
-
-def _layers(network: InterpolationNetwork) -> list[str]:
-    return [name for name, module in network.named_modules() if isinstance(module, ShiftLayer)]
-
-
-def _frozen(name: str, layer: nn.Module, tensors: Mapping[str, np.ndarray]) -> FrozenLayer:
-    assert isinstance(layer, ShiftLayer)
-    weight, bias, bits = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "bits"))
-    outputs = layer.weight.shape[0]
-    if (
-        weight.shape != layer.weight.shape
-        or bias.shape != (outputs,)
-        or bits.shape != (outputs,)
-        or (weight.dtype, bias.dtype, bits.dtype) != (np.int16, np.int32, np.int8)
-    ):
-        raise ModelError(f"the model's layer {name} has {weight.dtype} {list(weight.shape)}, which its config does not")
-    return FrozenLayer(weight, bias, bits, layer.low, layer.high)

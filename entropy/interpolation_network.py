@@ -1,62 +1,48 @@
-"""The networks of the interpolation model: what a sample is likely to be, given what it sees.
+"""The networks of the interpolation model in training: what a sample is likely to be, given what it sees.
 
-    seen, context -> first -> second -> third -> for each channel: hidden -> logits, means, scales of a mixture
-    seen ------------------------------------------------------- skip ----------> + means
-
-Hidden activations are integers 0 to 255, what is seen integers -255 to 255, weights integers with a power of two for
-each row, chosen so that every sum is exact in float32, in any order (see `exact`). `ShiftLayer` is the trainable form:
+Their steps and sizes are those of `interpolation_layers`, which code. `ShiftLayer` is the trainable form of a layer:
 real weights, multiplied in bfloat16 at first, then (`exact`) rounded as they will be frozen, with straight-through
-gradients. `FrozenLayer` takes its place for coding: training and coding run the same code.
+gradients. Its frozen form takes its place for coding: training and coding run the same steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ModelError
 from .interpolation import (
     CHANNELS,
-    MARGIN,
     PHASES,
     SPAN,
     View,
     chroma_inputs,
     differences,
     luma_inputs,
-    own_inputs,
     padded,
     power_of_half,
     split_phases,
 )
-from .mixture import LOGIT_MAX, MEAN_MAX, SCALES, mixture_bits
+from .interpolation_layers import (
+    MAX_BITS,
+    MIN_BITS,
+    InterpolationConfig,
+    Layer,
+    TrunkSteps,
+    context_layers,
+    neighbourhood,
+    rows_of,
+    trunk_layers,
+)
+from .mixture_tables import mixture_bits
 from .program import FLOAT32_BOUND
 
-__all__ = ["FrozenLayer", "InterpolationConfig", "InterpolationNetwork", "ShiftLayer", "frozen_weights", "rows_of"]
+__all__ = ["InterpolationNetwork", "ShiftLayer", "frozen_weights"]
 
 HIDDEN_BITS = 6
 """Fractional bits of hidden activations: they reach from 0 to 4."""
-MAX_BITS = 14
-MIN_BITS = -8
-
-
-@dataclass(frozen=True)
-class InterpolationConfig:
-    """context: features of the context network; width, middle: units of a trunk's layers; head: of each channel's
-    hidden layer; components: K; groups: networks for levels 0, 1, ..., the last one for all further levels.
-    """
-
-    context: int = 32
-    width: int = 160
-    middle: int = 96
-    head: int = 64
-    components: int = 5
-    groups: int = 3
 
 
 def row_bits(weight: Tensor, bias: Tensor) -> Tensor:
@@ -113,64 +99,28 @@ def frozen_weights(layer: ShiftLayer) -> tuple[Tensor, Tensor, Tensor]:
     return (weight * one[:, None]).round().float(), (bias * one).round().float(), bits.float()
 
 
-class FrozenLayer(nn.Module):
-    """A layer for coding. weight: int16 [out, in], bias: int32 [out], bits: int8 [out]; low, high: the output's clamp.
-
-    Raises ModelError unless sum |w| SPAN + |b| stays below FLOAT32_BOUND in every row.
-    """
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, weight: np.ndarray, bias: np.ndarray, bits: np.ndarray, low: int, high: int):
-        super().__init__()
-        reach = np.abs(weight.astype(np.int64)).sum(1) * SPAN + np.abs(bias.astype(np.int64))
-        if reach.max() >= FLOAT32_BOUND or bits.min() < MIN_BITS or bits.max() > MAX_BITS:
-            raise ModelError(f"an exact layer can reach {reach.max()}: beyond what float32 sums exactly")
-        self._low, self._high = float(low), float(high)
-        unit = np.ldexp(np.float32(1), -bits.astype(np.int32))
-        self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32) * unit[:, None]))
-        self.register_buffer("bias", torch.from_numpy(bias.astype(np.float32) * unit + np.float32(0.5)))
-
-    def forward(self, a: Tensor, exact: bool = True, wide: bool = False) -> Tensor:
-        """As `ShiftLayer` with `exact`: scaled by powers of two, sums are as exact as sums of the integers."""
-        return F.linear(a, self.weight, self.bias).floor_().clamp_(self._low, self._high)
-
-
-class Trunk(nn.Module):
+class Trunk(nn.Module, TrunkSteps):
     """Three layers over what is seen, and for each of `channels` a head."""
 
     def __init__(self, inputs: int, channels: Sequence[int], config: InterpolationConfig):
         super().__init__()
-        k, own = config.components, [own_inputs(c) for c in channels]
-        self.first = ShiftLayer(inputs + config.context, config.width)
-        self.second = ShiftLayer(config.width, config.middle)
-        self.third = ShiftLayer(config.middle, config.middle)
-        self.hidden = nn.ModuleList(ShiftLayer(config.middle + n, config.head) for n in own)
-        outs = [ShiftLayer(config.head, 3 * k, -MEAN_MAX, MEAN_MAX, 0.3) for _ in own]
-        skips = [ShiftLayer(inputs + n, k, -MEAN_MAX, MEAN_MAX) for n in own]
-        self.out, self.skip = nn.ModuleList(outs), nn.ModuleList(skips)
+        k, heads = config.components, range(len(channels))
+        made = {
+            name: _trained(layer, 0.3 if name.startswith("out.") else 1.0)
+            for name, layer in trunk_layers(inputs, channels, config).items()
+        }
+        self.first, self.second, self.third = made["first"], made["second"], made["third"]
+        self.hidden, self.out, self.skip = (
+            nn.ModuleList(made[f"{part}.{n}"] for n in heads) for part in ("hidden", "out", "skip")
+        )
         with torch.no_grad():
-            for out, skip in zip(outs, skips, strict=True):
-                skip.weight.zero_()
-                out.bias[2 * k :] = torch.linspace(20, 44, k) / 2**HIDDEN_BITS  # scale indices
+            for n in heads:
+                made[f"skip.{n}"].weight.zero_()
+                made[f"out.{n}"].bias[2 * k :] = torch.linspace(20, 44, k) / 2**HIDDEN_BITS  # scale indices
 
-    def features(self, seen: Tensor, context: Tensor, exact: bool) -> Tensor:
-        """seen [N, inputs], context [N, context] -> [N, middle]."""
-        return self.third(self.second(self.first(beside(seen, context), exact), exact), exact)
 
-    def head(
-        self, n: int, features: Tensor, seen: Tensor, own: Tensor | None, exact: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of channel number n; own: [N, own_inputs] or None -> logits, means from the reference, scale indices, [N,
-        K].
-        """
-        if own is not None:
-            features, seen = beside(features, own.to(features.dtype)), beside(seen, own)
-        out = self.out[n](self.hidden[n](features, exact), exact).float()
-        skip = self.skip[n](seen, exact, wide=True).float()
-        logit, mean, scale = out.chunk(3, -1)
-        return F.hardtanh(logit, -LOGIT_MAX, LOGIT_MAX), mean + skip, F.hardtanh(scale, 0, SCALES - 1)
+def _trained(layer: Layer, gain: float = 1.0) -> ShiftLayer:
+    return ShiftLayer(layer.inputs, layer.outputs, layer.low, layer.high, gain)
 
 
 class ContextNetwork(nn.Module):
@@ -178,43 +128,13 @@ class ContextNetwork(nn.Module):
 
     def __init__(self, config: InterpolationConfig):
         super().__init__()
-        widths = [2 * CHANNELS, config.context, config.context, config.context]
-        self.layers = nn.ModuleList(ShiftLayer(9 * i, o) for i, o in zip(widths, widths[1:], strict=False))
-        self.features = config.context
+        self.layers = nn.ModuleList(_trained(layer) for layer in context_layers(config))
 
     def forward(self, steps: Tensor, exact: bool) -> Tensor:
         """steps: `differences` [B, h, w, 2 C] -> [B, h, w, context] integers."""
         for layer in self.layers:
-            steps = layer(_neighbourhood(padded(steps, *steps.shape[1:3]), 0, steps.shape[1]), exact)
+            steps = layer(neighbourhood(padded(steps, *steps.shape[1:3]), 0, steps.shape[1]), exact)
         return steps
-
-    def in_strips(self, steps: Tensor, rows: int) -> Tensor:
-        """The same for coding, uint8, some rows at a time: what layers look at is nine times what they hold."""
-        height, width = steps.shape[1:3]
-        for layer in self.layers:
-            ready = padded(steps, height, width)
-            out = torch.empty((len(steps), height, width, self.features), dtype=torch.uint8, device=steps.device)
-            for top in range(0, height, rows):
-                end = min(top + rows, height)
-                out[:, top:end] = layer(_neighbourhood(ready, top, end).float(), True)
-            steps = out
-        return steps
-
-
-def _neighbourhood(ready: Tensor, top: int, end: int) -> Tensor:
-    """ready: `padded` -> [B, end - top, w, 9 C]: each position of these rows with its eight neighbours."""
-    w = ready.shape[2] - 2 * MARGIN - 1
-    return torch.cat([ready[:, r + top : r + end, c : c + w] for r in range(1, 4) for c in range(1, 4)], -1)
-
-
-def beside(*parts: Tensor) -> Tensor:
-    """[N, n] each -> [N, sum of n]. What `rows_of` gives lies in memory feature by feature: so it is put together."""
-    return torch.cat([part.t() for part in parts]).t()
-
-
-def rows_of(seen: Tensor) -> Tensor:
-    """[B, n, h, w] -> [B h w, n]."""
-    return seen.flatten(2).transpose(1, 2).flatten(0, 1)
 
 
 class InterpolationNetwork(nn.Module):
@@ -232,11 +152,6 @@ class InterpolationNetwork(nn.Module):
         self.chroma = nn.ModuleList(
             nn.ModuleList(Trunk(chroma_inputs(p), [1, 2], config) for p in PHASES) for _ in groups
         )
-
-    def context_of(self, group: int) -> ContextNetwork:
-        network = self.context[group]
-        assert isinstance(network, ContextNetwork)
-        return network
 
     def trunk(self, chroma: bool, group: int, phase: int) -> Trunk:
         phases = (self.chroma if chroma else self.luma)[group]

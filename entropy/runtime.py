@@ -10,7 +10,7 @@ cannot code.
 
 from __future__ import annotations
 
-import sys
+import contextlib
 from collections.abc import Mapping
 from functools import cache
 from math import isqrt
@@ -19,11 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import ModelError
+from .arrays import place_of
 from .interpreter import Interpreter
 from .program import FLOAT32_BOUND, FLOAT64_BOUND, Builder, Program
 from .run_numpy import IntegerRuntime, NumpyRuntime
 
-__all__ = ["Runtime", "run_in_bands", "runtime_of", "verified"]
+__all__ = ["Runtime", "load_torch", "run_in_bands", "runtime_of", "verified"]
 
 
 class Runtime(Protocol):
@@ -75,14 +76,19 @@ def run_in_bands(
 # -- which one
 
 
+def load_torch() -> None:
+    """Import torch, the faster runtime, if it can be imported: "cpu" is torch's from here on."""
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401
+
+
 def runtime_of(device: Any = "cpu") -> Runtime:
     """The runtime for a device: "numpy", or one of torch's; "cpu" is torch's where torch is loaded, otherwise numpy's.
     A runtime stands for itself. Raises ModelError where sums are not exact.
     """
     if hasattr(device, "run"):
         return device
-    name = str(device)
-    return verified("numpy" if name == "cpu" and sys.modules.get("torch") is None else name)
+    return verified(place_of(device))
 
 
 @cache

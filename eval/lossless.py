@@ -22,6 +22,8 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..codec.media import read_picture
+from ..codec.medium import PICTURE, SET, medium_of
+from ..codec.signal import Signal, picture_signal
 from ..errors import CodecError, InputError
 from .codecs.lossless import LosslessCodecUnderTest, lossless_codec_by_name
 from .measure.coding import coded
@@ -48,21 +50,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is coded. pictures: uint8 or uint16, [H, W] or [H, W, 3]; or items: one set [N, ...]."""
+    """What is coded. form: what it is called as it is, "files" of a folder of pictures, otherwise its medium's name."""
 
     name: str
-    pictures: tuple[np.ndarray, ...] = ()
-    items: np.ndarray | None = None
+    form: str
+    signals: tuple[Signal, ...]
 
     @property
     def samples(self) -> int:
-        return sum(p.size for p in self.pictures) if self.items is None else self.items.size
+        return sum(signal.samples.size for signal in self.signals)
 
     @property
     def pixels(self) -> int:
-        if self.items is None:
-            return sum(p.shape[0] * p.shape[1] for p in self.pictures)
-        return self.items.size // (3 if self.items.ndim == 4 and self.items.shape[3] == 3 else 1)
+        return sum(signal.layout.pixels for signal in self.signals)
 
 
 @dataclass(frozen=True)
@@ -153,29 +153,33 @@ def _subject(source: str) -> Subject:
     if not found:
         name, path = Path(source).name, source
     if not Path(path).is_dir():
-        from ..codec.sets import load_set
-
-        return Subject(name, items=load_set(path).samples)
+        medium = medium_of(path)
+        if medium is PICTURE:  # what no other medium claims: a picture alone is given as a folder of one
+            medium = SET
+        signal = medium.read(path)
+        return Subject(name, signal.layout.name, (signal,))
     pictures = []
     for file in picture_paths(Path(path)):
         samples = read_picture(file)
         if samples.ndim == 3 and samples.shape[2] in (2, 4):
             samples = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
-        pictures.append(np.ascontiguousarray(samples))
-    return Subject(name, pictures=tuple(pictures))
+        pictures.append(picture_signal(np.ascontiguousarray(samples)))
+    return Subject(name, "files", tuple(pictures))
 
 
 def _measured(subject: Subject, spec: str, codec: LosslessCodecUnderTest) -> LosslessRow:
     """The best form. Raises CodecError if none goes."""
-    if subject.items is None:
-        forms = {"files": list(subject.pictures)}
+    forms: dict[str, list[tuple[np.ndarray, Signal | None]]]
+    if codec.any_medium or all(signal.layout.name == PICTURE.name for signal in subject.signals):
+        forms = {subject.form: [(signal.samples, signal) for signal in subject.signals]}
     else:
-        forms = {"set": [subject.items]} if codec.sets else _forms(subject.items)
+        (signal,) = subject.signals
+        forms = {form: [(array, None) for array in arrays] for form, arrays in _forms(signal.samples).items()}
     best: LosslessRow | None = None
     problems = []
-    for form, arrays in forms.items():
+    for form, contents in forms.items():
         try:
-            row = _timed(subject, spec, form, arrays, codec)
+            row = _timed(subject, spec, form, contents, codec)
         except CodecError as error:
             problems.append(f"{form}: {error}")
             continue
@@ -187,12 +191,15 @@ def _measured(subject: Subject, spec: str, codec: LosslessCodecUnderTest) -> Los
 
 
 def _timed(
-    subject: Subject, spec: str, form: str, arrays: Sequence[np.ndarray], codec: LosslessCodecUnderTest
+    subject: Subject,
+    spec: str,
+    form: str,
+    contents: Sequence[tuple[np.ndarray, Signal | None]],
+    codec: LosslessCodecUnderTest,
 ) -> LosslessRow:
     size, seconds, model_bytes = 0, (0.0, 0.0), 0
-    for array in arrays:
-        encode, decode = partial(codec.encode, array, form == "set"), partial(_back, codec, array)
-        found = coded(spec, array, encode, decode)
+    for array, signal in contents:
+        found = coded(spec, array, partial(codec.encode, array, signal), partial(_back, codec, array))
         if not np.array_equal(found.decoded, array):
             raise CodecError(f"does not give back {array.dtype} {list(array.shape)} as it was")
         seconds = seconds[0] + found.encode_s, seconds[1] + found.decode_s

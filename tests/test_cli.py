@@ -21,6 +21,7 @@ import pytest
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, frame
+from lecodec.bitstream.layouts import LAYOUTS
 from lecodec.cli import console
 from lecodec.cli import main as cli
 from lecodec.cli.console import escaped, print_table, tell
@@ -588,13 +589,47 @@ def test_readme_python_examples_run(run: Run) -> None:
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_a_medium_says_itself_how_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here knows the media: a layout that is new brings its own words."""
+
+    class Sound:
+        media, name = 9, "sound"
+
+        @staticmethod
+        def amount(facts: dict) -> int:
+            return facts["seconds_long"] * 1000
+
+        @staticmethod
+        def extent_text(facts: dict) -> str:
+            return f"{facts['seconds_long']} s of sound"
+
+        @staticmethod
+        def rate_text(facts: dict) -> str:
+            return f"{facts['kbps']} kb/s"
+
+    monkeypatch.setitem(LAYOUTS, 9, Sound)
+    facts = {"medium": "sound", "bytes_in": 9000, "bytes_out": 900, "seconds": 0.1, "seconds_long": 3, "kbps": 64}
+    assert console.encoded_line(facts) == "9000 -> 900 bytes, 64 kb/s, 10.0:1, 0.10 s"
+    assert console.decoded_line(facts) == "3 s of sound, 0.10 s"
+    sums = console.Sums()
+    sums.add(Record(Job("a"), facts=facts | {"bpp": 2.0}))
+    picture = {"medium": "image", "bytes_in": 10, "width": 50, "height": 60, "bpp": 4.0, "seconds": 0, "bpd": 4.0 / 3}
+    sums.add(Record(Job("b"), facts=picture))
+    assert (sums.pixels, sums.bits) == (6000, 18000)
+    items = picture | {"medium": "set", "items": 7, "item_shape": [60, 50], "bytes_out": 5}
+    assert console.decoded_line(items) == "7 items of [60, 50], 0.00 s"
+    assert console.encoded_line(items) == "10 -> 5 bytes, 1.333 bits a sample, 2.0:1, 0.00 s"
+    assert console.encoded_line(picture | {"bytes_out": 5}) == "10 -> 5 bytes, 4.000 bpp, 2.0:1, 0.00 s"
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_bar_is_for_terminals(
     terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: terminal, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    done = Record(Job("a.png"), facts={"bytes_in": 2000, "bytes_out": 100, "width": 10, "height": 10, "bpp": 8.0})
+    facts = {"medium": "image", "bytes_in": 2000, "bytes_out": 100, "width": 10, "height": 10, "bpp": 8.0}
+    done = Record(Job("a.png"), facts=facts)
     with console.progress("working", 2, quiet=False) as tick:
         tick(done)
         tick(Record(Job("b.png"), OSError("bad")))

@@ -10,17 +10,14 @@ from hypothesis import strategies as st
 
 from lecodec.codec.colour import from_ycocg, to_ycocg
 from lecodec.codec.photo import PhotoCoder
+from lecodec.entropy.arrays import doubled, single
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.interpolation import ALL, PHASES, View, chroma_inputs, differences, luma_inputs, split_phases
 from lecodec.entropy.interpolation_coding import InterpolationCoding
-from lecodec.entropy.interpolation_network import (
-    FrozenLayer,
-    InterpolationConfig,
-    InterpolationNetwork,
-    ShiftLayer,
-    frozen_weights,
-)
-from lecodec.entropy.mixture import SCALES, Leaves, leaf_tables, mixture_bits
+from lecodec.entropy.interpolation_layers import FrozenLayer, InterpolationConfig, layers_of
+from lecodec.entropy.interpolation_network import InterpolationNetwork, ShiftLayer, frozen_weights
+from lecodec.entropy.mixture import SCALES, Leaves
+from lecodec.entropy.mixture_tables import leaf_tables, mixture_bits
 from lecodec.entropy.packing import pack
 from lecodec.errors import CorruptFile, ModelError
 
@@ -105,19 +102,54 @@ def test_the_bytes_do_not_depend_on_threads(coder):
     assert len(bodies) == 1
 
 
-def test_layers_give_the_same_integers_in_float64(tensors, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", "numpy"])
+def test_layers_give_the_same_integers_in_float64(tensors, device):
     """Sums are exact, so a wider carrier changes nothing."""
-    picture, forward = to_ycocg(some_picture("smooth", (33, 30, 3), np.uint8)), FrozenLayer.forward
+
+    class Wide(FrozenLayer):
+        def __call__(self, a, exact=True, wide=False):
+            return single(super().__call__(doubled(a), exact, wide))
+
+    picture = to_ycocg(some_picture("smooth", (33, 30, 3), np.uint8))
     written = []
     for wide in (False, True):
-        coding = InterpolationCoding(tensors)
+        coding = InterpolationCoding(tensors, device)
         if wide:
-            coding._network.double()
-            monkeypatch.setattr(FrozenLayer, "forward", lambda s, a, *r, **k: forward(s, a.double(), *r, **k).float())
+            for layer in coding._network.layers.values():
+                layer.weight, layer.bias, layer.__class__ = doubled(layer.weight), doubled(layer.bias), Wide
         writer = Writer()
         coding.traverse(writer, 33, 30, 3, 8, picture)
         written.append(writer.finish())
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["noise", "extremes", "constant", "smooth"])
+def test_numpy_and_torch_write_the_same_bytes(tensors, kind, dtype):
+    """And read them again, each what the other wrote."""
+    codings = {device: InterpolationCoding(tensors, device) for device in ("cpu", "numpy")}
+    for shape in ((33, 30, 3), (21, 40), (1, 9), (7, 1, 3)):
+        picture = some_picture(kind, shape, dtype)
+        planes = picture.astype(np.int32)[..., None] if len(shape) == 2 else to_ycocg(picture)
+        size = (*planes.shape, 8 * picture.itemsize)
+        written = {}
+        for device, coding in codings.items():
+            writer = Writer()
+            np.testing.assert_array_equal(coding.traverse(writer, *size, planes), planes)
+            written[device] = writer.finish()
+        assert written["cpu"] == written["numpy"]
+        for coding in codings.values():
+            np.testing.assert_array_equal(coding.traverse(Reader(written["cpu"]), *size, None), planes)
+
+
+def test_the_layers_of_a_model_are_those_that_are_trained(network):
+    trained = {name: module for name, module in network.named_modules() if isinstance(module, ShiftLayer)}
+    layers = layers_of(SMALL)
+    assert set(layers) == set(trained)
+    for name, layer in layers.items():
+        module = trained[name]
+        assert module.weight.shape == (layer.outputs, layer.inputs)
+        assert (module.low, module.high) == (layer.low, layer.high)
 
 
 def test_the_training_loss_is_the_length_of_the_file(network, tensors):

@@ -17,8 +17,9 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from lecodec.bitstream.metadata import Metadata
-from lecodec.codec.media import load_picture, picture_of, read_picture
+from lecodec.codec.media import load_picture, read_picture
 from lecodec.codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
+from lecodec.codec.pillow_image import picture_of
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 
@@ -379,19 +380,17 @@ def test_depths_are_fitted_exactly() -> None:
         fit_depth(eight, 12)
 
 
-def test_what_pillow_would_reduce_is_refused_before_it_does(picture: np.ndarray) -> None:
-    with Image.open(io.BytesIO(deep_png(deep(picture, 3)))) as image:
-        assert image.mode == "RGB"
-        with pytest.raises(InputError, match="16 bits.*path"):
-            picture_of(image)
-    with Image.open(io.BytesIO(deep_png(deep(picture, 1)))) as image:
-        assert np.array_equal(picture_of(image).samples, deep(picture, 1))
+def test_what_pillow_would_reduce_is_read_from_the_file_before_it_does(picture: np.ndarray) -> None:
+    for channels in (1, 3):
+        with Image.open(io.BytesIO(deep_png(deep(picture, channels)))) as image:
+            assert image.mode == ("I;16" if channels == 1 else "RGB")
+            assert np.array_equal(picture_of(image).samples, deep(picture, channels))
     for kind in ("PPM", "TIFF"):
-        with (
-            Image.open(written(deep(picture, 3), kind=kind)) as image,
-            pytest.raises(InputError, match="16 bits.*path"),
-        ):
-            picture_of(image)
+        with Image.open(written(deep(picture, 3), kind=kind)) as image:
+            assert np.array_equal(picture_of(image).samples, deep(picture, 3))
+            image.info["note"] = "no longer as it was opened"
+            with pytest.raises(InputError, match="16 bits.*path"):
+                picture_of(image)
 
 
 DEEP_AVIF = b64decode(
@@ -415,6 +414,9 @@ def test_what_pillow_would_reduce_is_refused_where_only_the_file_tells(tmp_path:
         for source in (io.BytesIO(content), tmp_path / "deep"):
             with Image.open(source) as image:
                 assert image.mode == "RGB"
+                with pytest.raises(InputError, match=f"{depth} bits a channel.*convert"):
+                    picture_of(image)
+                image.info["note"] = "no longer as it was opened"
                 with pytest.raises(InputError, match=f"{depth} bits.*path"):
                     picture_of(image)
     image = Image.open(io.BytesIO(DEEP_AVIF))
@@ -759,10 +761,10 @@ def test_the_limit_is_ours_and_not_that_of_pillow(
 def test_where_pillow_keeps_to_its_own_limit_the_sentence_says_so(
     picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lecodec.codec.media import _one_sentence
+    from lecodec.codec.media import one_sentence
 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(LimitExceeded, match="100 pixels, the limit of Pillow"), _one_sentence():
+    with pytest.raises(LimitExceeded, match="100 pixels, the limit of Pillow"), one_sentence():
         Image.open(written(picture))
 
 

@@ -15,9 +15,10 @@ import torch
 
 from lecodec.bitstream import Parsed, SetLayout, parse
 from lecodec.codec.blocks import MODEL
-from lecodec.codec.latent_coding import entropy_model_of
+from lecodec.codec.image_transform import entropy_model_of
+from lecodec.codec.lossless import LosslessCodec
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
-from lecodec.codec.registry import find_by_digest
+from lecodec.codec.registry import find_by_digest, load
 from lecodec.codec.tiles import boxes_of
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader, Writer
@@ -138,24 +139,25 @@ print(len(file.data))
 """
 
 
-CIRCUIT_WITHOUT_TORCH = """
+LOSSLESS = [name for name, entry in OWN.items() if "latents" not in entry]
+LOSSLESS_WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
 import numpy as np
-from lecodec.bitstream import parse
-from lecodec.codec.model_file import load_tensors, parse_tensors
-from lecodec.entropy.circuit_coding import CircuitCoding
-from lecodec.entropy.coder import Reader
-circuit = CircuitCoding(parse_tensors(load_tensors({model!r})))
-file = parse(Path({file!r}).read_bytes())
-for n, chunk in enumerate(file.data):
-    (span,) = file.header.layout.unit(n)
-    first, last = span.start, span.stop
-    if chunk.payload[0] == {method}:
-        found = circuit.traverse([Reader(chunk.payload[1:])], [last - first], None)
-        assert (found == np.load({samples!r})[first:last].reshape(last - first, -1)).all()
-print(len(file.data))
+from PIL import Image
+import lecodec
+from lecodec.codec.registry import load
+folder, out, count = Path({folder!r}), Path({out!r}), 0
+for name, expected in {files!r}.items():
+    expected = folder / expected
+    samples = np.load(expected) if expected.suffix == ".npy" else np.asarray(Image.open(expected))
+    found = lecodec.decode(folder / name)
+    assert found.dtype == samples.dtype and np.array_equal(found, samples), name
+    count += 1
+for name, blocks in np.load({blocks!r}).items():
+    (out / name).write_bytes(load(model=name.partition("-")[2]).coder.encode([blocks])[0])
+print(count)
 """
 
 
@@ -165,10 +167,28 @@ def run_alone(code: str) -> int:
     return int(found.stdout)
 
 
-def test_circuits_code_where_torch_cannot_be_imported():
-    names = {"model": "tiny-circuit.safetensors", "file": "model-circuit.lec", "samples": "model-circuit.npy"}
-    paths = {key: str(FOLDER / name) for key, name in names.items()}
-    assert run_alone(CIRCUIT_WITHOUT_TORCH.format(method=MODEL, **paths)) >= 1
+def test_what_is_lossless_is_coded_where_torch_cannot_be_imported(tmp_path, monkeypatch, picture):
+    """All golden files of the photo model, of circuits and of no model decode; what is encoded has the same bytes."""
+    monkeypatch.setenv("LECODEC_MODELS", str(FOLDER))
+    items = np.load(FOLDER / "model-circuit.npy")
+    names = {kind: read_card(FOLDER / f"tiny-{kind}.safetensors").name for kind in ("photo", "circuit")}
+    blocks = {
+        f"0-{names['photo']}": picture,
+        f"1-{names['photo']}": picture[:, :, 0].astype(np.uint16) * 250,
+        f"2-{names['circuit']}": items,
+        "3-photo": picture[:30, :40],
+    }
+    np.savez(tmp_path / "blocks.npz", **blocks)
+    files = {name: OWN[name]["picture"] for name in LOSSLESS}
+    assert {"model-photo.lec", "model-photo16.lec", "model-photo-alpha.lec", "model-circuit.lec"} <= set(files)
+    code = LOSSLESS_WITHOUT_TORCH.format(
+        folder=str(FOLDER), out=str(tmp_path), files=files, blocks=str(tmp_path / "blocks.npz")
+    )
+    assert run_alone(code) == len(files)
+    for name, block in blocks.items():
+        codec = load(model=name.partition("-")[2], of=LosslessCodec)
+        assert codec.coder is not None
+        assert codec.coder.encode([block])[0] == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ..codec.transforms import TransformConfig
 from ..entropy.context import ContextConfig
 from ..entropy.context_coding import GROUPS
 from ..entropy.hyperprior import HyperConfig
-from ..entropy.interpolation_network import InterpolationConfig
+from ..entropy.interpolation_layers import InterpolationConfig
 from ..errors import InputError
 from .circuit_em import Smoothing
 from .schema import Name, Strict, load_as

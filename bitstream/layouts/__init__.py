@@ -6,6 +6,11 @@ from ..layout import Layout
 from .picture import PictureLayout
 from .set import SetLayout
 
-__all__ = ["LAYOUTS"]
+__all__ = ["LAYOUTS", "layout_named"]
 
 LAYOUTS: dict[int, type[Layout]] = {layout.media: layout for layout in (PictureLayout, SetLayout)}
+
+
+def layout_named(name: str) -> type[Layout]:
+    """The layout of a medium, by its name. Raises KeyError."""
+    return {layout.name: layout for layout in LAYOUTS.values()}[name]

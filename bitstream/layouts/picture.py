@@ -66,6 +66,15 @@ class PictureLayout(Raster):
         none = {"items": None, "item_shape": None, "block_items": None}
         return {**none, **self._rates(size)}
 
+    @classmethod
+    def amount(cls, facts: Mapping[str, Any]) -> int:
+        return facts["width"] * facts["height"]
+
+    @classmethod
+    def extent_text(cls, facts: Mapping[str, Any]) -> str:
+        """`768 x 512`"""
+        return f"{facts['width']} x {facts['height']}"
+
     def _box(self, number: int) -> tuple[slice, slice]:
         if not self.tile_width:
             return slice(0, self.height), slice(0, self.width)

@@ -96,6 +96,20 @@ class SetLayout(Raster):
         of_set = {"items": self.count, "item_shape": list(self.shape), "block_items": self.block}
         return {**of_set, **self._rates(size)}
 
+    @classmethod
+    def amount(cls, facts: Mapping[str, Any]) -> int:
+        return facts["width"] * facts["height"] * facts["items"]
+
+    @classmethod
+    def extent_text(cls, facts: Mapping[str, Any]) -> str:
+        """`10000 items of [28, 28]`"""
+        return f"{facts['items']} items of {facts['item_shape']}"
+
+    @classmethod
+    def rate_text(cls, facts: Mapping[str, Any]) -> str:
+        """`1.131 bits a sample`"""
+        return f"{facts['bpd']:.3f} bits a sample"
+
     def pack(self) -> bytes:
         return struct.pack(f"<B{len(self.shape) + 2}I", len(self.shape), *self.shape, self.count, self.block)
 

@@ -29,8 +29,10 @@ import numpy as np
 from PIL import Image, features
 
 from ...bitstream import read_header
+from ...codec.codec import Target
 from ...codec.media import read_picture
 from ...codec.media_write import write_picture
+from ...codec.signal import Signal, picture_signal
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
 
@@ -40,18 +42,18 @@ __all__ = ["PEERS", "LosslessCodecUnderTest", "lossless_codec_by_name"]
 class LosslessCodecUnderTest(Protocol):
     """What the comparison needs of a codec; any object with these serves.
 
-    description: library, version and options, one line, no paths. sets: whether it takes a set [N, ...] as it is, or
-    only pictures [H, W] and [H, W, 3]. Arrays are uint8 or uint16. Failures are `CodecError`s.
+    description: library, version and options, one line, no paths. any_medium: whether it takes signals of every medium
+    as they are, or only pictures [H, W] and [H, W, 3]. Samples are uint8 or uint16. Failures are `CodecError`s.
     """
 
     @property
     def description(self) -> str: ...
 
     @property
-    def sets(self) -> bool: ...
+    def any_medium(self) -> bool: ...
 
-    def encode(self, array: np.ndarray, is_set: bool) -> bytes:
-        """A whole file."""
+    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
+        """A whole file. signal: whose samples the array is; None where it is samples of another medium as a picture."""
         ...
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -68,9 +70,9 @@ class _Peer:
     description: str
     write: Callable[[np.ndarray], bytes]
     read: Callable[[bytes, tuple[int, ...], np.dtype], np.ndarray]
-    sets: bool = False
+    any_medium: bool = False
 
-    def encode(self, array: np.ndarray, is_set: bool) -> bytes:
+    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
         return self.write(array)
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -83,19 +85,17 @@ class _Peer:
 class _Lecodec:
     """This package, through what its command line calls."""
 
-    sets = True
+    any_medium = True
 
     def __init__(self, model: str | Path | None, device: str) -> None:
         self._model, self._device = model, device
         self.description = f"lecodec on {device}, without the verification that the command line adds"
 
-    def encode(self, array: np.ndarray, is_set: bool) -> bytes:
-        from ...codec.choice import lossless_for_pictures, lossless_for_set
+    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
+        from ...codec.choice import codec_for
 
-        if is_set:
-            return lossless_for_set(array, self._device, model=self._model).encode_set(array, verify=False)
-        codec = lossless_for_pictures(8 * array.itemsize, self._device, model=self._model)
-        return codec.encode(array, verify=False)
+        signal, target = signal or picture_signal(array), Target("lossless")
+        return codec_for(signal, target, self._device, model=self._model).encode_signals([signal], target)[0]
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         from ...codec.registry import load_for
@@ -224,7 +224,7 @@ def _bare(pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes], desc
     def read(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.frombuffer(unpack(data), dtype.newbyteorder("<")).reshape(shape).astype(dtype)
 
-    return _Peer(description, write, read, sets=True)
+    return _Peer(description, write, read, any_medium=True)
 
 
 def _xz() -> _Peer:

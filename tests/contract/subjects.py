@@ -97,7 +97,5 @@ SUBJECTS = [
     lossy("compressai factorized", "compressai/factorized", True),
     Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
     Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
-    Subject(
-        "circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])
-    ),
+    Subject("circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])),
 ]
