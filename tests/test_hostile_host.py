@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,75 +24,11 @@ from lecodec.entropy import runtime
 from lecodec.entropy.guard import Guard
 from lecodec.errors import CorruptFile, ModelError
 
+from .contract.hosts import default_dtype, everything, reduced_products
+
 FOLDER = Path(__file__).parent / "golden"
 LOSSY = ("tiny", "tiny-context", "compressai/mean", "compressai/hyperprior", "compressai/factorized")
 EXACT = ("tiny-photo", "tiny-circuit")
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def reduced_products() -> Iterator[None]:
-    """What `torch.set_float32_matmul_precision` and the switches of oneDNN allow: products of 8 bits."""
-    before = torch.get_float32_matmul_precision()
-    switches = [getattr(torch.backends.mkldnn, name, None) for name in ("matmul", "conv")]
-    values = [getattr(switch, "fp32_precision", None) for switch in switches]
-    torch.set_float32_matmul_precision("medium")
-    for switch, value in zip(switches, values, strict=True):
-        if value is not None:
-            switch.fp32_precision = "bf16"  # pyright: ignore
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-        for switch, value in zip(switches, values, strict=True):
-            if value is not None:
-                switch.fp32_precision = value  # pyright: ignore
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
-@contextmanager
-def everything() -> Iterator[None]:
-    with ExitStack() as stack:
-        for hostile in (
-            torch.autocast("cpu", dtype=torch.bfloat16),
-            default_dtype(torch.bfloat16),
-            reduced_products(),
-            deterministic(),
-            torch.inference_mode(),
-            torch.device("meta"),
-        ):
-            stack.enter_context(hostile)
-        yield
-
-
-HOSTS = {
-    "autocast bfloat16": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-    "default bfloat16": lambda: default_dtype(torch.bfloat16),
-    "default float16": lambda: default_dtype(torch.float16),
-    "default float64": lambda: default_dtype(torch.float64),
-    "default device": lambda: torch.device("meta"),
-    "reduced products": reduced_products,
-    "deterministic": deterministic,
-    "inference": torch.inference_mode,
-    "everything": everything,
-}
 
 
 def golden(name: str) -> np.ndarray:
@@ -153,19 +87,6 @@ def agree(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         assert np.array_equal(found[name], value) if isinstance(value, np.ndarray) else found[name] == value, name
-
-
-@pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("model", ["tiny-context", "compressai/mean", *EXACT])
-def test_hosts_change_nothing(expected, model, host):
-    """Also where the model is loaded under the host."""
-    forget()
-    try:
-        with HOSTS[host]():
-            found = everything_of(model)
-    finally:
-        forget()
-    agree(found, expected[model])
 
 
 @pytest.mark.parametrize("model", [*LOSSY, *EXACT])
