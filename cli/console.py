@@ -19,8 +19,8 @@ from typing import Any
 
 import typer
 
-from .bitstream.layout import Layout
-from .bitstream.layouts import layout_named
+from ..bitstream.layout import Layout
+from ..bitstream.layouts import layout_named
 from .jobs import Record, expected
 
 __all__ = [
