@@ -55,6 +55,12 @@ KINDS: dict[str, Kind] = {
         train="train.photo:PhotoExperiment",
         freeze="train.photo_freeze:freeze_photo",
     ),
+    "video": Kind(
+        load="codec.video:VideoCodec",
+        recipe="train.recipe:VideoRecipe",
+        train="train.video:VideoExperiment",
+        freeze="train.video_freeze:freeze_video",
+    ),
     "compressai": Kind(load="codec.compressai_codec:ImportedCodec"),
 }
 TRAINED = {name: kind for name, kind in KINDS.items() if kind.train}
