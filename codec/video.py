@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import Header, LecFile, VideoLayout, pack
-from ..bitstream.groups import Group, Step, unpack_group
+from ..bitstream.groups import Group, Step, pack_group, unpack_group
 from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
@@ -88,15 +88,19 @@ class VideoCodec(Codec):
         layout, quality = signal.video_layout, fixed_quality(target.value)
         encoder = Encoder(self.coding, self._transform(layout), signal, quality)
         coded = list(encoder.groups())
-        layout = replace(layout, groups=tuple((group.frames, group.ticks) for group in coded))
+        groups = tuple((len(each.group.frames), each.ticks) for each in coded)
+        every = {ticks for each in coded for ticks in each.group.durations}
+        duration = every.pop() if len(every) == 1 else 0
         header = Header(
             version=2,
-            layout=layout,
+            layout=replace(layout, groups=groups, duration=duration),
             quality=quality,
             parse_digest=self.parse_digest,
             synthesis_digest=self.synthesis_digest,
         )
-        return pack(header, [(group.digest, group.payload) for group in coded], (), signal.metadata)
+        plain = [replace(each.group, durations=() if duration else each.group.durations) for each in coded]
+        data = [(each.digest, pack_group(group)) for each, group in zip(coded, plain, strict=True)]
+        return pack(header, data, (), signal.metadata)
 
     def _transform(self, layout: VideoLayout) -> FrameTransform:
         return FrameTransform(self.base, self.temporal, layout.width, layout.height)
@@ -259,5 +263,7 @@ def frame_range(layout: VideoLayout, part: Frames) -> tuple[int, int]:
         first = int(part.first / each + 1e-9)
         stop = layout.frames if part.stop is None else min(layout.frames, int(-(-(part.stop / each - 1e-9) // 1)))
     if not 0 <= first < stop <= layout.frames:
-        raise InputError(f"frames {first} to {int(stop) - 1}, expected some of 0 to {layout.frames - 1}")
+        what = f"{part.first:g} to {'the end' if part.stop is None else format(part.stop, 'g')} seconds"
+        asked = what if part.in_seconds else f"frames {part.first} to {stop - 1}"
+        raise InputError(f"{asked}: the video has frames 0 to {layout.frames - 1}, {float(layout.seconds):.3f} seconds")
     return int(first), int(stop)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of, pack_group
+from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of
 from ..bitstream.limits import MAX_GROUP_PIXELS
 from ..entropy.latents import NEAREST, Choice
 from ..errors import InputError
@@ -36,12 +36,15 @@ LEAST_RATE = 256
 
 @dataclass(frozen=True)
 class CodedGroup:
-    """payload: of the data chunk, behind the digest; frames: that it shows; ticks: that they last."""
+    """group: with the ticks of every frame; digest: of its latents."""
 
+    group: Group
     digest: bytes
-    payload: bytes
-    frames: int
-    ticks: int
+
+    @property
+    def ticks(self) -> int:
+        """How long it is shown."""
+        return sum(self.group.durations)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ class Encoder:
         layout = signal.video_layout
         most = MAX_GROUP_PIXELS // (layout.width * layout.height) - 2
         self._longest = max(1, min(LONGEST, most, signal.group or LONGEST))
-        self._uniform = layout.duration
         steps = CHAIN_STEPS if signal.chain else STEPS
         self._rates = tuple(max(min(LEAST_RATE, quality), quality - self._indices(step)) for step in steps)
         tables = len(coding.temporal.y_tables)
@@ -137,17 +139,10 @@ class Encoder:
                     self._choices[step.level],
                 )
             coded.append(frame)
-        ticks = [entry.ticks for entry in entries[:frames]]
-        group = Group(
-            self._quality,
-            self._rates[: levels_of(order)],
-            tuple(coded),
-            closed,
-            self._signal.chain,
-            () if self._uniform else tuple(ticks),
-        )
-        digest = group_digest([decoded[step.frame].latents.digest() for step in order])
-        return CodedGroup(digest, pack_group(group), frames, sum(ticks)), after
+        ticks = tuple(entry.ticks for entry in entries[:frames])
+        rates = self._rates[: levels_of(order)]
+        group = Group(self._quality, rates, tuple(coded), closed, self._signal.chain, ticks)
+        return CodedGroup(group, group_digest([decoded[step.frame].latents.digest() for step in order])), after
 
     def _alone(self, entry: _Entry) -> tuple[CodedFrame, Decoded]:
         rate, y = self._quality, entry.y

@@ -17,7 +17,7 @@ from ..bitstream import Metadata, VideoLayout
 from ..errors import InputError
 from .signal import Signal
 
-__all__ = ["VideoFrame", "VideoSignal", "clip_signal", "video_signal"]
+__all__ = ["VideoFrame", "VideoSignal", "clip_signal", "in_groups", "video_signal"]
 
 
 class VideoFrame(NamedTuple):
@@ -70,8 +70,9 @@ def clip_signal(samples: np.ndarray, fps: float = 25.0) -> VideoSignal:
     return video_signal(lambda: (VideoFrame(frame, 1000) for frame in samples), layout)
 
 
-def in_groups(signal: VideoSignal, group: int, chain: bool) -> VideoSignal:
-    """The signal with groups of so many frames, or of those that suit it (0), as chains or not. Raises InputError."""
+def in_groups(signal: Signal, group: int, chain: bool) -> VideoSignal:
+    """A video with groups of so many frames, or of those that suit it (0), as chains or not. Raises InputError."""
+    assert isinstance(signal, VideoSignal)
     if not 0 <= group <= 32:
         raise InputError(f"{group} frames a group, expected 1 to 32")
     return replace(signal, group=group, chain=chain, cut=group > 0)

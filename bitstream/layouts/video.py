@@ -103,14 +103,20 @@ class VideoLayout(Layout):
         return min(MAX_CHUNK, self.groups[number][0] * max_data_bytes(self.width, self.height))
 
     def facts(self, size: int) -> dict[str, Any]:
-        """bpp: bits a pixel of a frame; kbps: thousand bits a second."""
-        seconds = float(self.seconds)
+        """bpp, bpd: bits a pixel and a sample of a frame; kbps: thousand bits a second; length: seconds. items,
+        item_shape, block_items: a video has none.
+        """
+        seconds, bpp = float(self.seconds), 8 * size / max(1, self.pixels)
         return {
+            "items": None,
+            "item_shape": None,
+            "block_items": None,
             "frames": self.frames,
             "groups": self.units,
-            "seconds": seconds,
+            "length": seconds,
             "fps": self.frames / seconds if seconds else None,
-            "bpp": 8 * size / max(1, self.pixels),
+            "bpp": bpp,
+            "bpd": bpp / 3,
             "kbps": size / 125 / seconds if seconds else None,
         }
 
