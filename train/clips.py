@@ -95,7 +95,7 @@ def moving(pictures: Sequence[np.ndarray], rng: random.Random, frames: int, heig
 
 def _plane(picture: np.ndarray, rng: random.Random, least: float) -> Tensor:
     """A photograph [1, 3, H, W] float32, shrunk at random, but not below `least` pixels a side if it has them."""
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
     shortest = min(x.shape[2:])
     scale = max(min(1.0, least / shortest), rng.uniform(0.5, 1.0))
     if scale >= 1:
