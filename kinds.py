@@ -21,7 +21,9 @@ class Kind:
     """Each "module:name", or "" for what a kind does not have: imported models are not trained here."""
 
     load: str
-    """(tensors, card, device) -> the codec of a model file, or of a kind with a domain its block coder."""
+    """(tensors, card, device) -> the `codec.latent_model.LatentModel` of a model file, or of a kind with a domain its
+    block coder. Of models whose card names a `base`: (tensors, card, device, codec of that) -> the codec.
+    """
     domain: str = ""
     """card -> `codec.domain.Domain`, what is coded without loss; "": a kind that codes pictures with loss."""
     recipe: str = ""
@@ -36,7 +38,7 @@ DEFAULT = "image"
 """The kind of a card, recipe or checkpoint that does not say one."""
 KINDS: dict[str, Kind] = {
     "image": Kind(
-        load="codec.image:ImageCodec",
+        load="codec.image_transform:image_model",
         recipe="train.recipe:Recipe",
         train="train.image:ImageExperiment",
         freeze="train.freeze:freeze_image",
@@ -61,7 +63,7 @@ KINDS: dict[str, Kind] = {
         train="train.video:VideoExperiment",
         freeze="train.video_freeze:freeze_video",
     ),
-    "compressai": Kind(load="codec.compressai_codec:ImportedCodec"),
+    "compressai": Kind(load="codec.compressai_transform:compressai_model"),
 }
 TRAINED = {name: kind for name, kind in KINDS.items() if kind.train}
 """The kinds that are trained here."""

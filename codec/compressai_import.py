@@ -28,9 +28,9 @@ from ..entropy.imported_tables import bottleneck_tables, gaussian_tables, median
 from ..entropy.latents import MEAN_BITS
 from ..errors import InputError, ModelError
 from .compressai_checkpoint import Checkpoint, read_checkpoint
-from .compressai_codec import ImportedCodec
 from .compressai_networks import REACH, TransformSizes
-from .latent_coding import synthesis_digest
+from .compressai_transform import compressai_model
+from .latent_model import synthesis_digest
 from .model_file import parse_tensors, save_model
 from .tiles import DOWN
 
@@ -73,7 +73,7 @@ def import_compressai(
         sizes = _sizes(network, read.state)
         tensors = {**_floats(network, sizes, read.state), **_integers(network, read.state)}
         card = _card(name or out.stem, network, sizes, tensors, read)
-        ImportedCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
+        compressai_model(tensors, card)  # raises ModelError rather than let a model out that cannot code
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         reason = f"it lacks {error.args[0]}" if isinstance(error, KeyError) else "sizes do not fit"
         raise InputError(f"{checkpoint}: not a checkpoint of {network}: {reason}") from None

@@ -77,7 +77,8 @@ class _Normalisation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norm = F.conv2d(x.square(), self.gamma[:, :, None, None], self.beta)
-        return norm.sqrt_().mul_(x) if self.inverse else norm.rsqrt_().mul_(x)
+        norm = norm.sqrt_() if self.inverse else norm.rsqrt_()
+        return norm * x if norm.requires_grad else norm.mul_(x)
 
 
 def _steps(sizes: TransformSizes, up: bool) -> list[tuple[int, int]]:
@@ -105,26 +106,12 @@ class ImportedAnalysis(nn.Sequential):
     def __init__(self, sizes: TransformSizes):
         super().__init__(*_ladder(sizes, up=False))
 
-    def of_planes(self, x: Tensor, index: Tensor) -> Tensor:
-        """The same for x - 1/2 as planes [B, 192, H/8, W/8] (see `transforms.Analysis.of_planes`); the index of the
-        rate has no meaning here.
-        """
-        x = x.permute(0, 2, 3, 1).unflatten(3, (8, 8, 3)).transpose(2, 3)  # [B, H/8, 8, W/8, 8, 3]
-        x = x.reshape(len(x), x.shape[1] * 8, -1, 3) + 0.5
-        return self(x.permute(0, 3, 1, 2))
-
 
 class ImportedSynthesis(nn.Sequential):
     """g_s: forward: y_hat [B, M, h, w] -> x_hat [B, 3, 16 h, 16 w], nominally in [0, 1] but not clamped."""
 
     def __init__(self, sizes: TransformSizes):
         super().__init__(*_ladder(sizes, up=True))
-
-    def planes(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        """x_hat - 1/2 as planes [B, 192, 2h, 2w], in the order of `ImportedAnalysis.of_planes`."""
-        x = (self(y_hat) - 0.5).permute(0, 2, 3, 1)  # [B, 16 h, 16 w, 3]
-        x = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).transpose(2, 3)  # [B, 2h, 2w, 8, 8, 3]
-        return x.flatten(3).permute(0, 3, 1, 2)
 
 
 class HyperAnalysis(nn.Sequential):

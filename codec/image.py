@@ -1,11 +1,11 @@
 """The image codec: pictures to `.lec` files and back.
 
-    samples -> x -> g_a -> y, h_a -> z -> traverse of the entropy model, tile by tile -> container
-    container -> traverse of the entropy model, tile by tile -> y_hat -> g_s -> x_hat -> samples
+    samples -> transform -> y, levels above -> traverse of the entropy model, tile by tile -> container
+    container -> traverse of the entropy model, tile by tile -> y_hat -> transform -> samples
 
 Samples are uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4] RGBA; alpha is straight and
 kept without loss (see `alpha`). A large picture is cut into tiles, each coded by itself, so that a part can be decoded
-alone. The transforms do not know of tiles: they see margins beyond them, so there are no seams.
+alone. The transform does not know of tiles: it sees margins beyond them, so there are no seams.
 
 Guarantees. The latents that a file decodes to are integers computed by integers: identical on every machine, thread
 count, batch size and device, and checked against the digests in the file, so that a mismatch is a CorruptFile, never a
@@ -45,12 +45,14 @@ from . import targets
 from .alpha import alpha_chunks, alpha_of
 from .codec import EFFORTS, Codec, Items, Part, Region, Target
 from .latent_coding import LatentCoding
+from .latent_model import LatentModel
 from .model_file import check_digest
 from .refine import multiplier, refined, steps_of
 from .samples import check_region, join, psnr_of, split, to_numpy
 from .signal import Signal, picture_signal
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import DOWN, Box, boxes_of, latent_size, layout_of, meet, paste, reach
+from .transform import Transform
 
 __all__ = ["MEASURES", "ImageCodec", "fixed_quality"]
 
@@ -78,20 +80,26 @@ class _Picture:
 
 
 class ImageCodec(LatentCoding, Codec):
-    """tensors: of a model file: `parse.*` (integers), `g_a.*`, `h_a.*`, `g_s.*` (float16 or float32); card: its card.
-
-    Raises ModelError when they do not make a codec, or are not what the card's digests say. Usually made by `load`.
+    """Codes with a model; usually made by `load`. transform, entropy: the model's own, for whoever wants to put another
+    entropy model on the same y, or to look at it; one_rate: whether every quality gives the same file.
     """
 
     lossless: ClassVar[bool] = False
-    one_rate: ClassVar[bool] = False
-    """Whether every quality gives the same file."""
+
+    def __init__(self, model: LatentModel):
+        super().__init__(model)
+        self.one_rate = model.one_rate
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
         """What is raised where an image codec is wanted, for the card of another model."""
         name, kind = card.get("name"), card.get("kind")
         return ModelError(f"{name} is a model of the kind {kind}, which codes without loss, not image")
+
+    def _fixed(self, quality: float) -> int:
+        """The header's index of a quality: 0 where all are the same. Raises InputError."""
+        q = fixed_quality(quality)
+        return 0 if self.one_rate else q
 
     # -- encoding
 
@@ -136,13 +144,19 @@ class ImageCodec(LatentCoding, Codec):
         if target.kind != "quality":
             return [self._encode_to(target.kind, target.value, picture) for picture in pictures]
         files: list[bytes] = []
-        for run in _runs(pictures, self._window):
-            files += self._encode_run(run, fixed_quality(target.value))
+        for run in _runs(pictures, self.transform):
+            files += self._encode_run(run, self._fixed(target.value))
         return files
 
     def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
         """The file that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises InputError."""
         pixels, tiles = picture.layout.width * picture.layout.height, picture.layout.units
+        if self.one_rate:
+            data = self._encode_run([picture], 0)[0]
+            grain, name = 4 * tiles, self.card.get("name")
+            value = MEASURES[kind](picture.colour, self._decoded(picture, 0)) if kind in MEASURES else 0.0
+            targets.check_only(kind, target, len(data), pixels, grain, value, f"{name} has one rate")
+            return data
         quick = replace(picture, steps=0)
         fixed = len(pack(picture.header, [(bytes(8), b"")] * tiles, picture.alpha, picture.metadata))
 
@@ -204,7 +218,7 @@ class ImageCodec(LatentCoding, Codec):
     def estimate_bits(self, samples: np.ndarray, quality: float = 60) -> float:
         """The entropy model's estimate of a picture's coded size in bits; container, alpha and metadata excluded."""
         meter = Meter()
-        self.record_latents(samples, fixed_quality(quality), meter)
+        self.record_latents(samples, self._fixed(quality), meter)
         return meter.bits
 
     @guarded
@@ -224,13 +238,19 @@ class ImageCodec(LatentCoding, Codec):
         signals = [picture_signal(s if s.shape[2] == 3 else s[:, :, 0], tile=0) for s in samples]
         pictures = [self._picture(signal) for signal in signals]
         parts, done = [], 0
-        for run in _runs(pictures, self._window):
-            q = [fixed_quality(value) for value in quality[done : done + len(run)]]
+        for run in _runs(pictures, self.transform):
+            q = [self._fixed(value) for value in quality[done : done + len(run)]]
             headers = [p.header for p in run]
             y_hat = self._y_hat(headers, ((box, latents) for box, latents, _ in self._code(run, q)))
-            parts.append(self._synthesise(y_hat, q, headers[0])[:, : x.shape[2], : x.shape[3]])
+            parts.append(self.transform.synthesise(y_hat, q, layout_of(headers[0]))[:, : x.shape[2], : x.shape[3]])
             done += len(run)
         return torch.cat(parts).permute(0, 3, 1, 2).contiguous().to(x.device)
+
+    def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
+        """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
+        layout = layout_of(header)
+        out = self.transform.synthesise(y_hat, q, layout)[:, : layout.height, : layout.width]
+        return [to_numpy(samples, layout) for samples in out]
 
     def _picture(self, signal: Signal, effort: int = EFFORTS[0]) -> _Picture:
         """Check a signal, and do what does not depend on the quality."""
@@ -252,7 +272,7 @@ class ImageCodec(LatentCoding, Codec):
         refinement are taken if all are of one quality.
         """
         headers, colours = [p.header for p in pictures], [p.colour for p in pictures]
-        y = self._analyse(colours, self._index(q))
+        y = self.transform.analyse(colours, q)
         tiles = self._tiles(y, headers, q)
         if pictures[0].steps:
             tiles = list(tiles)
@@ -280,7 +300,7 @@ class ImageCodec(LatentCoding, Codec):
             raise InputError("a picture, not a set of samples: it has no items")
         signals: list[Signal] = []
         parsed = [self._parse(file) for file in files]
-        for run in _runs(parsed, self._window):
+        for run in _runs(parsed, self.transform):
             headers = [f.header for f in run]
             y_hat = self._y_hat(headers, self._read(headers, [dict(enumerate(f.data)) for f in run]))
             colour = self._samples(y_hat, [f.header.quality for f in run], headers[0])
@@ -297,7 +317,7 @@ class ImageCodec(LatentCoding, Codec):
         file = self._parse(data)
         header, layout = file.header, layout_of(file.header)
         y_hat = self._y_hat([header], self._read([header], [dict(enumerate(file.data))]))
-        out = self._synthesise(y_hat, [header.quality], header)[0, : layout.height, : layout.width]
+        out = self.transform.synthesise(y_hat, [header.quality], layout)[0, : layout.height, : layout.width]
         alpha = alpha_of(layout, dict(enumerate(file.alpha)))
         if alpha is not None:
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
@@ -312,8 +332,8 @@ class ImageCodec(LatentCoding, Codec):
         check_region(layout, region)
         # The part of y that the region depends on, and the tiles that hold it.
         height_y, width_y = latent_size(header)
-        rows = reach(y, height, height_y, self._reach_s)
-        columns = reach(x, width, width_y, self._reach_s)
+        rows = reach(y, height, height_y, self.transform.reach)
+        columns = reach(x, width, width_y, self.transform.reach)
         boxes = [box for box in boxes_of(header, 0) if meet(box.rows, rows) and meet(box.columns, columns)]
         chunks = dict(zip((box.tile for box in boxes), file.read([box.tile for box in boxes]), strict=True))
         data = {tile: chunk for tile, (chunk, _) in chunks.items()}
@@ -321,7 +341,7 @@ class ImageCodec(LatentCoding, Codec):
         for box, latents in self._read([header], [data]):
             paste(latents.y_hat, box, y_hat[0], rows.start, columns.start)
         top, left = y - DOWN * rows.start, x - DOWN * columns.start
-        colour = self._synthesise(y_hat, [header.quality], header)[0, top : top + height, left : left + width]
+        colour = self.transform.synthesise(y_hat, [header.quality], layout)[0, top : top + height, left : left + width]
         alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
         samples = join(to_numpy(colour, layout), alpha_of(layout, alpha, region))
         return Signal(samples, layout, file.metadata)
@@ -353,8 +373,8 @@ class ImageCodec(LatentCoding, Codec):
         check_digest(header, self.parse_digest, self.card)
 
 
-def _runs(items: Sequence[Any], most: int) -> Iterator[list[Any]]:
-    """Neighbours of one kind together, at most `most` positions of y at a time. items: with a header each."""
+def _runs(items: Sequence[Any], transform: Transform) -> Iterator[list[Any]]:
+    """Neighbours of one kind together, as many as a window of the transform holds. items: with a header each."""
 
     def kind(item: Any) -> PictureLayout:
         layout = layout_of(item.header)
@@ -363,5 +383,5 @@ def _runs(items: Sequence[Any], most: int) -> Iterator[list[Any]]:
     for _, group in groupby(items, kind):
         run = list(group)
         h, w = latent_size(run[0].header)
-        count = max(1, most // (h * w))
+        count = max(1, transform.window // (h * w))
         yield from (run[n : n + count] for n in range(0, len(run), count))

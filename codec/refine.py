@@ -33,12 +33,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream import QUALITY_MAX, QUALITY_ONE, Header
+from ..bitstream import QUALITY_MAX, Header
 from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
 from ..errors import InputError
 from .codec import EFFORTS
-from .samples import planes_of
-from .tiles import DOWN, latent_size, layout_of, paste
+from .tiles import latent_size, layout_of, paste
+from .transform import centred, cut, pixels
 from .windows import Window, windows
 
 if TYPE_CHECKING:
@@ -155,51 +155,39 @@ def _windows(
     coding: LatentCoding, y_hat: np.ndarray, header: Header, colours: list[np.ndarray]
 ) -> Iterator[tuple[slice, Window, Tensor, Tensor, Tensor]]:
     """Parts of pictures that fit into memory: which pictures; the window; its y_hat [b, M, h, w] float32; the samples
-    - 1/2 [b, 2 h, 2 w, 64, C] that it should show; their weights in D [2 h, 2 w, 64, 1], 0 where they do not count.
+    - 1/2 [b, 16 h, 16 w, C] that it should show; their weights in D [16 h, 16 w, 1], 0 where they do not count.
     """
-    channels = layout_of(header).channels
+    layout, transform = layout_of(header), coding.transform
     height, width = latent_size(header)
-    most = WINDOW.get(coding.device.type, WINDOW["cpu"])
+    most = WINDOW.get(transform.device.type, WINDOW["cpu"])
     group = max(1, most // (height * width))
     for begin in range(0, len(y_hat), group):
         some = slice(begin, min(begin + group, len(y_hat)))
+        x = np.stack([colour.reshape(*colour.shape[:2], -1) for colour in colours[some]])
         for window in windows(height, width, MARGIN, most):
-            part = torch.from_numpy(y_hat[some, :, *window.take]).to(coding.device).float().mul_(2.0**-MEAN_BITS)
-            rows, columns = (slice(DOWN * s.start, DOWN * s.stop) for s in window.take)
-            x = np.stack(
-                [colour[rows, columns].reshape(*colour[rows, columns].shape[:2], -1) for colour in colours[some]]
-            )
-            missing = rows.stop - rows.start - x.shape[1], columns.stop - columns.start - x.shape[2]
-            inside = torch.zeros(x.shape[1] + missing[0], x.shape[2] + missing[1], dtype=torch.float32, device="cpu")
-            inside[: x.shape[1], : x.shape[2]] = 1 / channels
-            x = np.pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-            planes = _shown(planes_of(torch.from_numpy(x).to(coding.device)), channels)
-            weight = inside.unflatten(1, (-1, 8)).unflatten(0, (-1, 8)).transpose(1, 2).flatten(2)[..., None]
-            yield some, window, part, planes, weight.to(coding.device)
-
-
-def _shown(planes: Tensor, channels: int) -> Tensor:
-    """Planes of the transforms [b, 192, 2 h, 2 w] -> [b, 2 h, 2 w, 64, C]; grey is the mean of three colours."""
-    samples = planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))
-    return samples.mean(4, keepdim=True) if channels == 1 else samples
+            part = torch.from_numpy(y_hat[some, :, *window.take]).to(transform.device).float().mul_(2.0**-MEAN_BITS)
+            shown = cut(x, window.take, transform.down)
+            rows, columns = pixels(window.take, transform.down)
+            weight = torch.zeros(*shown.shape[1:3], 1, dtype=torch.float32, device=transform.device)
+            weight[: layout.height - rows.start, : layout.width - columns.start] = 1 / layout.channels
+            yield some, window, part, centred(torch.from_numpy(shown).to(transform.device)), weight
 
 
 def _squared(coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, q: int) -> Tensor:
-    """Weighted squared errors of what a window shows: [b, 2 h, 2 w, 64, C]."""
-    index = torch.full((len(part),), q / QUALITY_ONE, dtype=torch.float32, device=part.device)
-    shown = _shown(coding.g_s.planes(part.contiguous(memory_format=torch.channels_last), index).float(), x.shape[4])
+    """Weighted squared errors of what a window shows: [b, 16 h, 16 w, C]."""
+    shown = coding.transform.shown(part, [q] * len(part), x.shape[3])
     return (shown.clamp(-0.5, 0.5) - x).square() * weight
 
 
-def _total(error: Tensor, window: Window, around: int = 0) -> Tensor:
+def _total(coding: LatentCoding, error: Tensor, window: Window, around: int = 0) -> Tensor:
     """The sum [b] of errors at the core of a window, and `around` positions of y further."""
-    rows, columns = (slice(2 * max(s.start - around, 0), 2 * (s.stop + around)) for s in window.keep)
-    return error[:, rows, columns].sum((1, 2, 3, 4))
+    seen = [slice(max(s.start - around, 0), s.stop + around) for s in window.keep]
+    return error[:, *pixels(seen, coding.transform.down)].sum((1, 2, 3))
 
 
 def _errors(coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, window: Window, q: int) -> np.ndarray:
     """D [b] of the pixels at the core of a window."""
-    return _total(_squared(coding, part, x, weight, q), window).cpu().numpy()
+    return _total(coding, _squared(coding, part, x, weight, q), window).cpu().numpy()
 
 
 def _gradient(
@@ -209,5 +197,5 @@ def _gradient(
     with torch.inference_mode(False), torch.enable_grad():
         part, x, weight = part.clone().requires_grad_(), x.clone(), weight.clone()  # no tensors of inference mode
         error = _squared(coding, part, x, weight, q)
-        (gradient,) = torch.autograd.grad(lam * _total(error, window, SEEN).sum(), part)
-        return gradient, _total(error.detach(), window).cpu().numpy()
+        (gradient,) = torch.autograd.grad(lam * _total(coding, error, window, SEEN).sum(), part)
+        return gradient, _total(coding, error.detach(), window).cpu().numpy()

@@ -168,7 +168,9 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
         return named(kind.load)(tensors, card, device, _base_of(card, device))
     made = named(kind.load)(tensors, card, device)
     if not kind.domain:
-        return made
+        from .image import ImageCodec
+
+        return ImageCodec(made)
     from .lossless import LosslessCodec
 
     return LosslessCodec(made, card, device)

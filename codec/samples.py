@@ -1,8 +1,8 @@
-"""Samples as the codec takes them apart: colour from alpha, colour to the planes of the transforms and back.
+"""Samples as the codec takes them apart: colour from alpha, and back.
 
-samples -> split -> colour -> planes_of -> g_a          g_s -> to_numpy -> colour -> join -> samples
+samples -> split -> colour -> transform          transform -> to_numpy -> colour -> join -> samples
 
-torch is imported only by what is given tensors of it.
+No torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .tiles import tile_side
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_region", "join", "paste_samples", "picture_layout", "planes_of", "psnr_of", "split", "to_numpy"]
+__all__ = ["check_region", "join", "paste_samples", "picture_layout", "psnr_of", "split", "to_numpy"]
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -77,14 +77,6 @@ def check_region(layout: PictureLayout, region: tuple[int, int, int, int]) -> No
             f"region {x},{y},{width},{height} (x, y, width, height) is not inside the picture of "
             f"{layout.width} x {layout.height}"
         )
-
-
-def planes_of(x: Tensor) -> Tensor:
-    """uint8 or uint16 [B, 16 h, 16 w, 1 or 3] -> x - 1/2 as the planes that `Analysis.of_planes` takes."""
-    peak = 255 if x.element_size() == 1 else 65535
-    x = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).transpose(2, 3)  # [B, h8, w8, 8, 8, C]
-    x = x.expand(-1, -1, -1, -1, -1, 3).flatten(3)  # [B, h8, w8, 192]
-    return x.float().mul_(1 / peak).sub_(0.5).permute(0, 3, 1, 2)
 
 
 def to_numpy(samples: Tensor, layout: PictureLayout) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..errors import InputError
 __all__ = [
     "FIDELITIES",
     "Fidelity",
+    "check_only",
     "encode_to_bpp",
     "encode_to_size",
     "index_for",
@@ -125,6 +126,25 @@ def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], byt
             raise InputError(f"{most:.0f} bytes are out of reach: this picture takes {len(least)} bytes at quality 1")
         data = least
     return data
+
+
+def check_only(kind: str, target: float, size: int, pixels: int, grain: int, value: float, why: str) -> None:
+    """Whether the one file that a codec has, of `size` bytes, meets a target: bits a pixel within 1.5% or `grain`
+    bytes, the most bytes, or a fidelity, of which it has `value`, within its tolerance. Raises InputError with what it
+    has instead.
+    """
+    if kind == "size":
+        met, wanted, found = size <= target, f"at most {target:.0f} bytes", f"{size} bytes"
+    elif kind == "bpp":
+        bpp = 8 * size / pixels
+        met = abs(bpp - target) <= max(BPP_TOLERANCE * target, 8 * grain / pixels)
+        wanted, found = f"{target:g} bpp", f"{bpp:.4f} bpp"
+    else:
+        scale = FIDELITIES[kind]
+        met = abs(value - target) <= scale.tolerance or value == target
+        wanted, found = scale.wanted.format(target), scale.found.format(value)
+    if not met:
+        raise InputError(f"{wanted} cannot be had: {why}, at which this picture has {found}")
 
 
 def _encode_to(

@@ -60,7 +60,7 @@ class VideoCodec(Codec):
             found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
             if said != found:
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
-        self.coding = FrameCoding(base.entropy, self.temporal, base.device)
+        self.coding = FrameCoding(base.entropy, self.temporal, base.transform.device)
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -103,7 +103,7 @@ class VideoCodec(Codec):
         return pack(header, data, (), signal.metadata)
 
     def _transform(self, layout: VideoLayout) -> FrameTransform:
-        return FrameTransform(self.base, self.temporal, layout.width, layout.height)
+        return FrameTransform(self.base.transform, self.temporal, layout.width, layout.height)
 
     # -- decoding
 

@@ -12,31 +12,27 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..bitstream import Header, PictureLayout
+from ..bitstream import PictureLayout
 from ..entropy.latents import Size
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding, ratio_of, rescaled
-from .image import ImageCodec
 from .tiles import DOWN
+from .transform import Transform
 
 __all__ = ["FrameTransform"]
 
 
 class FrameTransform:
-    """base: the image model; temporal: knows how large y is at each rate; width, height: of the frames, in pixels."""
+    """transform: of the image model; temporal: knows how large y is at each rate; width, height: of the frames, in pixels."""
 
-    def __init__(self, base: ImageCodec, temporal: SpatiotemporalCoding, width: int, height: int):
-        self._base, self._temporal = base, temporal
+    def __init__(self, transform: Transform, temporal: SpatiotemporalCoding, width: int, height: int):
+        self._transform, self._temporal = transform, temporal
         self.size: Size = -(-height // DOWN), -(-width // DOWN)
-        layout = PictureLayout(width=width, height=height, channels=3)
-        self._header = Header(
-            layout=layout, quality=0, parse_digest=base.parse_digest, synthesis_digest=base.synthesis_digest
-        )
-        self._shape = height, width
+        self._layout = PictureLayout(width=width, height=height, channels=3)
 
     def analyse(self, frame: np.ndarray, quality: int) -> np.ndarray:
         """frame uint8 [H, W, 3] -> y [M, h, w] float32 at the fixed-point index `quality`."""
         with torch.inference_mode():
-            return self._base._analyse([frame], self._base._index([quality]))[0].cpu().numpy()
+            return self._transform.analyse([frame], [quality])[0].cpu().numpy()
 
     def at_rate(self, y: np.ndarray, quality: int, rate: int) -> np.ndarray:
         """y made at `quality` -> what is coded at `rate`, [M, h, w] float32."""
@@ -46,11 +42,11 @@ class FrameTransform:
     def above(self, y: np.ndarray, rate: int) -> np.ndarray:
         """y as it is coded at `rate` -> z [1, Z, h', w'] float32."""
         with torch.inference_mode():
-            index = self._base._index([rate])
-            return self._base._above(torch.from_numpy(y)[None].to(index.device), index)[0].cpu().numpy()
+            part = torch.from_numpy(y)[None].to(self._transform.device)
+            return self._transform.above(part, [rate])[0].cpu().numpy()
 
     def synthesise(self, y_hat: np.ndarray, rate: int, quality: int) -> np.ndarray:
         """y_hat [M, h, w] int32 coded at `rate`, in a group of `quality` -> uint8 [H, W, 3]."""
         fine = rescaled(y_hat, ratio_of(self._temporal.magnitude, [rate], [quality])[0])
-        height, width = self._shape
-        return self._base._synthesise(fine[None], [quality], self._header)[0, :height, :width].cpu().numpy()
+        found = self._transform.synthesise(fine[None], [quality], self._layout)
+        return found[0, : self._layout.height, : self._layout.width].cpu().numpy()

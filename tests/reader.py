@@ -146,9 +146,7 @@ def read_set(file: LecFile, payload: bytes) -> None:
 
 def read_video(file: LecFile, payload: bytes) -> None:
     """Section 23: LVID."""
-    names = (
-        "width height clock clock_step duration colour_primaries transfer matrix full_range subsampling"
-    ).split()
+    names = ("width height clock clock_step duration colour_primaries transfer matrix full_range subsampling").split()
     demand(len(payload) >= 30 and (len(payload) - 25) % 5 == 0, "length of LVID")
     h = dict(zip(names, struct.unpack("<5I5B", payload[:25]), strict=True))
     demand(h["full_range"] < 2 and h["subsampling"] < 5, "a range", "UnsupportedFile")
@@ -225,7 +223,10 @@ def read_file(data: bytes) -> LecFile:
             finished = True
         else:
             demand(
-                kind not in (b"LSET", b"LVID") and kind[0] & 32 > 0 and file.index is None and (complete or not lengths),
+                kind not in (b"LSET", b"LVID")
+                and kind[0] & 32 > 0
+                and file.index is None
+                and (complete or not lengths),
                 f"{kind} out of order",
             )
             ancillary += len(payload)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import lecodec
-from lecodec.codec.latent_coding import receptive_field, synthesis_digest
+from lecodec.codec.image_transform import receptive_field
+from lecodec.codec.latent_model import synthesis_digest
 from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.codec.network import ImageNetwork, NetworkConfig, decoding_macs
 from lecodec.codec.transforms import ACTIVATIONS, BLOCKS, LIMIT, Synthesis, TransformConfig
@@ -66,7 +67,7 @@ def test_blocks_code_what_they_are_trained_to(change, tmp_path, monkeypatch):
     data = codec.encode(samples, 60)
     picture = codec.decode(data)
     assert picture.shape == samples.shape
-    codec._window = 16  # margins as wide as the kernels look, or seams appear
+    codec.transform.window = 16  # margins as wide as the kernels look, or seams appear
     assert np.abs(codec.decode(data).astype(int) - picture).max() <= 1
 
 

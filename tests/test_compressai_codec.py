@@ -17,8 +17,9 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import frame, parse, read_header
 from lecodec.cli import main
-from lecodec.codec.compressai_codec import ImportedCodec
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
+from lecodec.codec.compressai_transform import compressai_model
+from lecodec.codec.image import ImageCodec
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.entropy import imported_coding
 from lecodec.entropy.coder import Reader, Writer
@@ -95,15 +96,14 @@ def test_tiles_windows_and_the_whole_give_the_same_picture(codec, monkeypatch):
     data = codec.encode(samples, tile=64)
     assert read_header(data).layout.units == 12
     whole = codec.decode(data).astype(int)
-    index = codec._index([0])
-    y = codec._analyse([samples], index)
-    monkeypatch.setattr(codec, "_window", 64)
+    y = codec.transform.analyse([samples], [0])
+    monkeypatch.setattr(codec.transform, "window", 64)
     assert np.abs(codec.decode(data) - whole).max() <= 1
-    assert torch.allclose(codec._analyse([samples], index), y, atol=1e-3)
-    for name in ("_reach_s", "_reach_a"):
-        monkeypatch.setattr(codec, name, 1)
+    assert torch.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
+    for name in ("reach", "reach_a"):
+        monkeypatch.setattr(codec.transform, name, 1)
     assert np.abs(codec.decode(data) - whole).max() > 1
-    assert not torch.allclose(codec._analyse([samples], index), y, atol=1e-3)
+    assert not torch.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
 
 
 def test_regions_are_parts_of_the_picture(codec):
@@ -303,14 +303,14 @@ def test_threads_may_share_a_codec(mean):
 
 def test_noise_on_every_float_changes_no_latent(codec, files, models):
     """A few ulp on the output of every float layer: what it encodes decodes elsewhere, what it decodes is the same."""
-    noisy = ImportedCodec(load_tensors(models[codec.card["network"]]), codec.card)
+    noisy = ImageCodec(compressai_model(load_tensors(models[codec.card["network"]]), codec.card))
     generator = torch.Generator().manual_seed(0)
 
     def disturb(_module, _inputs, output):
         ulp = torch.randint(-4, 5, output.shape, generator=generator) * torch.finfo(torch.float32).eps
         return output * (1 + ulp)
 
-    for network in filter(None, (noisy.g_a, noisy.h_a, noisy.g_s)):
+    for network in filter(None, (noisy.transform.g_a, noisy.transform.h_a, noisy.transform.g_s)):
         for module in network.modules():
             module.register_forward_hook(disturb)
     for data in files:
@@ -331,7 +331,7 @@ def test_a_machine_with_wrong_sums_is_noticed(mean, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cpu_and_gpu_decode_each_other(codec, files, models):
-    gpu = ImportedCodec(load_tensors(models[codec.card["network"]]), codec.card, "cuda")
+    gpu = ImageCodec(compressai_model(load_tensors(models[codec.card["network"]]), codec.card, "cuda"))
     assert all(same(gpu.latents(d), codec.latents(d)) for d in files)
     for data in gpu.encode_batch([picture(96, 112, 3, seed) for seed in range(32)]):
         codec.test(data)
@@ -375,12 +375,12 @@ def test_models_that_do_not_fit_are_refused(models):
         tensors, card = load_tensors(models[network]), read_card(models[network]).card
         for name in tensors:
             with pytest.raises(ModelError):
-                ImportedCodec({n: a for n, a in tensors.items() if n != name}, card)
+                compressai_model({n: a for n, a in tensors.items() if n != name}, card)
         with pytest.raises(ModelError, match="sizes"):
-            ImportedCodec(tensors, {**card, "transform": {"nonsense": 1}})
+            compressai_model(tensors, {**card, "transform": {"nonsense": 1}})
         for wrong in ({"activation": "tanh"}, {"features": 6.0}, {"features": 10**4}, {"latent": -1}, {"latent": "8"}):
             with pytest.raises(ModelError):
-                ImportedCodec(tensors, {**card, "transform": {**card["transform"], **wrong}})
+                compressai_model(tensors, {**card, "transform": {**card["transform"], **wrong}})
     hyper = parse_tensors(load_tensors(models["mbt2018-mean"]))
     assert imported_model(hyper).digest().hex() == read_card(models["mbt2018-mean"]).parse_digest
 

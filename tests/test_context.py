@@ -12,6 +12,7 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import frame, parse
 from lecodec.codec.image import ImageCodec
+from lecodec.codec.image_transform import image_model
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig
 from lecodec.codec.transforms import TransformConfig
@@ -225,7 +226,7 @@ def test_a_codec_uses_the_context_model(model, picture):
     assert codec.decode(data).shape == picture.shape
     bits = codec.estimate_bits(picture, 50)
     assert abs(8 * len(codec.encode(picture, 50)) - bits) < 0.01 * bits + 150 * 8
-    other = ImageCodec(load_tensors(model), read_card(model).card)
+    other = ImageCodec(image_model(load_tensors(model), read_card(model).card))
     assert same(other.latents(data), codec.latents(data))
 
 
@@ -252,7 +253,7 @@ def test_a_changed_model_does_not_load(model, name):
     changed = tensors[f"parse.{name}"].copy()
     changed.flat[1] += 1
     with pytest.raises(ModelError, match="digest"):
-        ImageCodec({**tensors, f"parse.{name}": changed}, read_card(model).card)
+        image_model({**tensors, f"parse.{name}": changed}, read_card(model).card)
 
 
 @pytest.mark.parametrize(

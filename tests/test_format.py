@@ -91,7 +91,7 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
     y_hat = reader.picture_latents(model, file)
     with torch.inference_mode():
         index = torch.tensor([file.header["quality"] / 256])
-        x_hat = codec.g_s(torch.from_numpy(y_hat / 64)[None].float(), index)[0].numpy()
+        x_hat = codec.transform.g_s(torch.from_numpy(y_hat / 64)[None].float(), index)[0].numpy()
     picture = reader.finish(x_hat, file)
     assert difference(picture, codec.decode(data)) <= 1
     return picture

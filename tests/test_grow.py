@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lecodec.codec.image import ImageCodec
+from lecodec.codec.image_transform import image_model, planes_of
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
-from lecodec.codec.samples import planes_of
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig, is_coded
@@ -105,7 +105,7 @@ def model(networks, tmp_path_factory):
 
 
 def test_a_wide_model_codes(model, crops):
-    codec = ImageCodec(load_tensors(model), read_card(model).card)
+    codec = ImageCodec(image_model(load_tensors(model), read_card(model).card))
     samples = (crops[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)[:100, :90]
     for quality in (1, 50.5, 100):
         data = codec.encode(samples, quality)
@@ -139,4 +139,4 @@ def test_means_reach_black_and_white_at_the_highest_rate(networks, level):
 def test_a_reach_that_no_model_has_is_refused(model):
     tensors = {**load_tensors(model), "parse.reach": np.array([30], np.int32)}
     with pytest.raises(ModelError, match="reach"):
-        ImageCodec(tensors, read_card(model).card)
+        image_model(tensors, read_card(model).card)

@@ -21,6 +21,7 @@ from PIL import Image
 import lecodec
 from lecodec.codec import registry
 from lecodec.codec.image import ImageCodec
+from lecodec.codec.image_transform import image_model
 from lecodec.entropy import runtime
 from lecodec.entropy.guard import Guard
 from lecodec.errors import CorruptFile, ModelError
@@ -245,11 +246,10 @@ def test_lossless_files_are_verified_before_they_are_returned(size, monkeypatch)
 @pytest.mark.parametrize("value", [3e38, float("inf"), float("nan")])
 def test_synthesis_that_is_not_finite_is_an_error(value):
     """It was a black picture."""
-    codec = ImageCodec(
-        registry.load_tensors(FOLDER / "tiny.safetensors"), registry.read_card(FOLDER / "tiny.safetensors").card
-    )
+    path = FOLDER / "tiny.safetensors"
+    codec = ImageCodec(image_model(registry.load_tensors(path), registry.read_card(path).card))
     data = codec.encode(PICTURES["8 bits"])
-    for parameter in codec.g_s.parameters():
+    for parameter in codec.transform.g_s.parameters():
         parameter.fill_(value)
     for decode in (codec.decode, codec.decode_tensor, lambda d: codec.decode_region(d, (0, 0, 9, 9))):
         with pytest.raises(ModelError, match="not finite"):

@@ -18,6 +18,7 @@ import lecodec
 from lecodec import bitstream
 from lecodec.bitstream import frame, parse, read_header
 from lecodec.codec.image import ImageCodec, fixed_quality
+from lecodec.codec.image_transform import image_model
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.samples import psnr_of
 from lecodec.codec.targets import FIDELITIES, index_for
@@ -198,7 +199,7 @@ def test_tiles_and_the_whole_give_the_same_picture(codec, size, monkeypatch):
         data = codec.encode(picture(*size, channels), 80, tile=64)
         assert read_header(data).layout.units == -(-size[0] // 64) * -(-size[1] // 64)
         whole = codec.decode(data).astype(int)
-        monkeypatch.setattr(codec, "_window", 100)  # 10 x 10 blocks of 16 pixels at a time, margins included
+        monkeypatch.setattr(codec.transform, "window", 100)  # 10 x 10 blocks of 16 pixels at a time, margins included
         parts = codec.decode(data)
         assert np.abs(parts - whole).max() <= 1
         monkeypatch.undo()
@@ -208,17 +209,16 @@ def test_margins_matter(codec, monkeypatch):
     """The test above can fail: without margins there are seams."""
     data = codec.encode(picture(310, 250), 80)
     whole = codec.decode(data).astype(int)
-    monkeypatch.setattr(codec, "_window", 100)
-    monkeypatch.setattr(codec, "_reach_s", 0)
+    monkeypatch.setattr(codec.transform, "window", 100)
+    monkeypatch.setattr(codec.transform, "reach", 0)
     assert np.abs(codec.decode(data) - whole).max() > 1
 
 
 def test_analysis_in_windows_gives_the_same_latents_to_a_rounding(codec, monkeypatch):
     samples = picture(310, 250)
-    index = codec._index([9000])
-    whole = codec._analyse([samples], index)
-    monkeypatch.setattr(codec, "_window", 150)
-    assert torch.allclose(codec._analyse([samples], index), whole, atol=1e-3)
+    whole = codec.transform.analyse([samples], [9000])
+    monkeypatch.setattr(codec.transform, "window", 150)
+    assert torch.allclose(codec.transform.analyse([samples], [9000]), whole, atol=1e-3)
 
 
 def test_tiled_files_are_as_good_as_untiled_ones(codec):
@@ -463,14 +463,14 @@ def test_threads_may_share_a_codec(codec):
 
 def test_noise_on_every_float_changes_no_latent(codec, files, model):
     """A few ulp on the output of every float layer: what it encodes decodes elsewhere, what it decodes is the same."""
-    noisy = ImageCodec(load_tensors(model), read_card(model).card)
+    noisy = ImageCodec(image_model(load_tensors(model), read_card(model).card))
     generator = torch.Generator().manual_seed(0)
 
     def disturb(_module, _inputs, output):
         ulp = torch.randint(-4, 5, output.shape, generator=generator) * torch.finfo(torch.float32).eps
         return output * (1 + ulp)
 
-    for network in (noisy.g_a, noisy.h_a, noisy.g_s):
+    for network in (noisy.transform.g_a, noisy.transform.h_a, noisy.transform.g_s):
         for module in network.modules():
             module.register_forward_hook(disturb)
     for data in files:
@@ -556,7 +556,7 @@ def test_a_header_of_2_to_the_40_pixels_is_refused_first(codec):
 
 
 def test_a_file_of_another_model_is_refused(codec, model):
-    other = ImageCodec(load_tensors(model), read_card(model).card)
+    other = ImageCodec(image_model(load_tensors(model), read_card(model).card))
     other.parse_digest = bytes(8)
     with pytest.raises(UnknownModel, match="needs the model with parse digest 00"):
         codec.decode(other.encode(picture(8, 8)))
@@ -571,18 +571,18 @@ def test_a_changed_model_does_not_load(tiny_model, name):
     changed = tensors[name].copy()
     changed.flat[1] += 1
     with pytest.raises(ModelError):
-        ImageCodec({**tensors, name: changed}, read_card(tiny_model).card)
+        image_model({**tensors, name: changed}, read_card(tiny_model).card)
 
 
 def test_a_model_that_lacks_or_misfits_a_tensor_does_not_load(tiny_model):
     tensors, card = dict(load_tensors(tiny_model)), read_card(tiny_model).card
     for name in ("parse.z.low", "g_a.stem.weight", "h_a.head.bias"):
         with pytest.raises(ModelError):
-            ImageCodec({n: a for n, a in tensors.items() if n != name}, card)
+            image_model({n: a for n, a in tensors.items() if n != name}, card)
         with pytest.raises(ModelError):
-            ImageCodec({**tensors, name: tensors[name][:-1]}, card)
+            image_model({**tensors, name: tensors[name][:-1]}, card)
     with pytest.raises(ModelError, match="sizes"):
-        ImageCodec(tensors, {**card, "transform": {"nonsense": 1}})
+        image_model(tensors, {**card, "transform": {"nonsense": 1}})
 
 
 def test_damaged_model_files_are_refused(tiny_model, tmp_path):

@@ -15,7 +15,7 @@ import torch
 
 from lecodec.bitstream import Parsed, SetLayout, parse
 from lecodec.codec.blocks import MODEL
-from lecodec.codec.latent_coding import entropy_model_of
+from lecodec.codec.image_transform import entropy_model_of
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.codec.registry import find_by_digest
 from lecodec.codec.tiles import boxes_of

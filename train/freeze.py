@@ -18,7 +18,8 @@ import torch
 
 from ..bitstream import check_writable
 from ..codec.image import ImageCodec
-from ..codec.latent_coding import entropy_model_of, receptive_field, synthesis_digest
+from ..codec.image_transform import entropy_model_of, image_model, receptive_field
+from ..codec.latent_model import synthesis_digest
 from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from ..codec.network import ImageNetwork
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
@@ -128,7 +129,7 @@ def freeze_network(
 
 
 def _calibrated(tensors: dict[str, np.ndarray], card: dict[str, Any], crops: Iterable[np.ndarray], say) -> dict:
-    codec = ImageCodec(tensors, _with_digests(tensors, card))
+    codec = ImageCodec(image_model(tensors, _with_digests(tensors, card)))
     entropy = codec.entropy
     assert isinstance(entropy, HyperpriorCoding)
     z, y = calibrated_tables(codec.record_latents, (entropy.z_tables, entropy.y_tables), crops, say=say)
@@ -142,7 +143,7 @@ def amend_card(path: Path, entries: dict[str, Any]) -> None:
 
 def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:
     card = _with_digests(tensors, card)
-    ImageCodec(tensors, card)  # raises ModelError rather than let a model out that cannot code
+    image_model(tensors, card)  # raises ModelError rather than let a model out that cannot code
     save_model(tensors, card, out, overwrite)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..codec.image import ImageCodec
 from ..codec.registry import load
+from ..codec.transform import WindowedTransform
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import IndexTable
 from ..entropy.latents import Meter
@@ -93,7 +94,9 @@ def image_codec(base: str) -> ImageCodec:
 
 def log_gains(codec: ImageCodec) -> np.ndarray:
     """By how much y is scaled at each index: [QUALITY_LEVELS, M], logarithms."""
-    table = codec.g_a.gain_y
+    transform = codec.transform
+    assert isinstance(transform, WindowedTransform)
+    table = transform.g_a.gain_y
     assert isinstance(table, IndexTable)
     with torch.no_grad():
         return table(torch.arange(QUALITY_LEVELS, dtype=torch.float32)).double().numpy()
@@ -166,8 +169,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
         out = []
         for frame in frames:
             height, width = (n // 32 * 32 for n in frame.shape[:2])
-            x = torch.from_numpy(frame[:height, :width].copy()).permute(2, 0, 1)[None].float().div_(255)
-            out.append(self.codec.g_a(x, torch.tensor([float(index)]))[0].half())
+            y = self.codec.transform.analyse([frame[:height, :width]], [index * QUALITY_ONE])
+            out.append(y[0].half())
         with torch.inference_mode(False):
             return _Latents(index, torch.stack(out).clone())
 
@@ -231,7 +234,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         bits, z = torch.zeros(len(y)), None
         if with_z:
             with torch.no_grad():
-                z = self.codec.h_a(y, index.float()).round().numpy().astype(np.int32)
+                z = self.codec.transform.above(y, rates)[0].round().numpy().astype(np.int32)
             meters = [Meter() for _ in rates]
             self.entropy.above.traverse(meters, z.shape[2:], rates, (z,), device=self.runtime)
             bits = torch.tensor([m.bits for m in meters], dtype=torch.float32)
@@ -356,8 +359,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
                         pixels += 256 * batch.y.shape[2] * batch.y.shape[3]
                         meter = Meter()
                         y = batch.y * self._ratio(batch.made, batch.index)
-                        z = self.codec.h_a(y, batch.index.float())
                         rates = [int(q) * QUALITY_ONE for q in batch.index]
+                        z = self.codec.transform.above(y, rates)[0]
                         self.entropy.traverse([meter], tuple(y.shape[2:]), rates, (z.numpy(), y.numpy()))
                         intra += meter.bits
                     if pixels:
