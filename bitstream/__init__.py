@@ -27,6 +27,7 @@ from .header import (
 from .layout import Layout
 from .layouts.picture import PictureLayout
 from .layouts.set import SetLayout, geometry
+from .layouts.video import VideoLayout
 from .lecfile import LecFile, Parsed, parse, read_header
 from .limits import (
     MAX_PIXELS,
@@ -66,6 +67,7 @@ __all__ = [
     "SetLayout",
     "Metadata",
     "Parsed",
+    "VideoLayout",
     "atomic_write",
     "check_picture_size",
     "check_set_size",

@@ -20,11 +20,14 @@ __all__ = [
     "MAX_ANCILLARY",
     "MAX_ANCILLARY_CHUNKS",
     "MAX_CHUNK",
+    "MAX_GROUP",
+    "MAX_GROUPS",
     "MAX_HEADER",
     "MAX_PIXELS",
     "MAX_SIDE",
     "MAX_TILE",
     "TILE_STEP",
+    "check_group_size",
     "check_picture_size",
     "check_set_size",
     "check_tile_size",
@@ -57,6 +60,15 @@ and metadata, not for a second file. The index is not counted: its length follow
 
 MAX_ANCILLARY_CHUNKS = 1024
 """Ancillary chunks in a file: empty ones cost memory as well."""
+
+MAX_GROUP = 128
+"""Frames of a group of a video."""
+
+MAX_GROUPS = 2**20
+"""Groups of a video: a week of 60 frames a second in groups of 32."""
+
+MAX_GROUP_PIXELS = 2**29
+"""Pixels of all frames of a group and of one more: the latents of one are kept while it is decoded, 3 bytes a pixel."""
 
 TILE_STEP = 64
 """Sides of tiles are multiples of this many pixels, so that latents and hyper-latents of tiles fit together; tiles are
@@ -124,6 +136,15 @@ def check_set_size(width: int, height: int, count: int, block: int) -> None:
         raise LimitExceeded(
             f"a block of {block} items of {width} x {height} = {block * width * height} pixels: the limit is "
             f"{MAX_TILE_PIXELS}, blocks may have fewer items"
+        )
+
+
+def check_group_size(width: int, height: int, frames: int) -> None:
+    """Refuse a group of more pixels than `MAX_GROUP_PIXELS`. width, height: pixels of a frame. Raises LimitExceeded."""
+    check_tile_size(width, height)
+    if width * height * (frames + 1) > MAX_GROUP_PIXELS:
+        raise LimitExceeded(
+            f"a group of {frames} frames of {width} x {height}: with one more they may have {MAX_GROUP_PIXELS} pixels"
         )
 
 

@@ -50,7 +50,9 @@ class Codecs:
             codec = load()
             self._limit_threads(codec)
             return codec
-        return self._users(("lossless", 8 * signal.samples.itemsize) if target.lossless else "lossy", load)
+        if target.lossless:
+            return self._users(("lossless", 8 * signal.samples.itemsize), load)
+        return self._users((signal.layout.name, "lossy"), load)
 
     def prepare(self, signal: Signal, target: Target) -> None:
         """Load what `to_encode` chooses from. Raises as it does."""

@@ -34,7 +34,7 @@ import typer
 import typer.core
 
 from ..bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
-from ..codec.codec import EFFORTS, RATES, Conflict, Items, Part, Region, Target
+from ..codec.codec import EFFORTS, RATES, Conflict, Frames, Items, Part, Region, Target
 from ..codec.medium import MEDIA, SET, medium_of
 from ..errors import ModelWarning
 from .codecs import Codecs, NoCodec
@@ -247,6 +247,13 @@ def encode_command(
         int | None,
         typer.Option("--block", help="Items a block of a set; 512 by default if they are small.", min=1),
     ] = None,
+    group: Annotated[
+        int | None,
+        typer.Option("--group", help="Frames a group of a video; 8, 16 or 32 by default, as suits it.", min=1, max=32),
+    ] = None,
+    low_delay: Annotated[
+        bool, typer.Option("--low-delay", help="Code each frame of a video from the one before alone: larger files.")
+    ] = False,
     verify: Annotated[
         bool | None,
         typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
@@ -260,7 +267,7 @@ def encode_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compress pictures and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
+    """Compress pictures, videos and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
     limit = None if size is None else _bytes(size)
     wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
     target = _target(wanted, lossless, effort)
@@ -276,8 +283,8 @@ def encode_command(
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
-    units = {"image": tile, "set": block}
-    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force)
+    units = {"image": tile, "set": block, "video": group}
+    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force, low_delay)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
 
 
@@ -297,6 +304,12 @@ def decode_command(
         list[str] | None,
         typer.Option("--item", help="Decode this item of a set only, from 0; may be repeated.", metavar="N or A-B"),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option("--frames", help="Decode these frames of a video only, from 0.", metavar="N or A-B"),
+    ] = None,
+    start: Annotated[float | None, typer.Option("--from", help="Decode a video from this second on.", min=0)] = None,
+    stop: Annotated[float | None, typer.Option("--to", help="Decode a video up to this second.", min=0)] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -307,16 +320,20 @@ def decode_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Decompress files: photo.png.lec -> photo.png, images.npy.lec -> images.npy.
+    """Decompress files: photo.png.lec -> photo.png, images.npy.lec -> images.npy, clip.mp4.lec -> clip.mp4.
 
-    A set becomes what the suffix of -o says: .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
-    each item.
+    A video becomes what the suffix of -o says: .mp4 or .mov (H.264 at CRF 12), .mkv (FFV1), .y4m. A set becomes .npy,
+    .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for each item.
     """
     part: Part | None = None if region is None else _region(region)
     if part is not None and item:
         raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
     if item:
         part = Items(tuple(_numbers(item)))
+    if frames is not None or start is not None or stop is not None:
+        if part is not None or (frames is not None and (start is not None or stop is not None)):
+            raise typer.BadParameter("--region, --item, --frames and --from or --to exclude each other")
+        part = Frames(start or 0.0, stop, True) if frames is None else _frames(frames)
     found = collect(files, LEC, recursive)
     headers = opened(i.source for i in found)
     inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
@@ -449,7 +466,7 @@ def train_command(
         str | None,
         typer.Option(
             "--fields",
-            help="List what recipes of a kind (image, photo, circuit) may set, and exit.",
+            help="List what recipes of a kind (image, photo, circuit, video) may set, and exit.",
             callback=_print_fields,
             is_eager=True,
             metavar="KIND",
@@ -564,6 +581,15 @@ def _numbers(texts: Sequence[str]) -> list[int]:
             raise typer.BadParameter(f"--item {text}: expected a number or a range such as 3-10")
         numbers += range(first, last + 1)
     return numbers
+
+
+def _frames(text: str) -> Frames:
+    """Numbers of frames, both ends included: 5, 3-10."""
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text.strip(), re.A)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if first > last:
+        raise typer.BadParameter(f"--frames {text}: expected a number or a range such as 3-10")
+    return Frames(first, last + 1)
 
 
 def _setting(text: str) -> tuple[str, Any]:

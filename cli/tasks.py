@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import LecFile, Metadata, atomic_write, check_writable
-from ..codec.codec import Codec, Items, Part, Region, Target
-from ..codec.medium import MEDIA, PICTURE, SET, Medium
+from ..bitstream import LecFile, Metadata, VideoLayout, atomic_write, check_writable
+from ..codec.codec import Codec, Frames, Items, Part, Region, Target
+from ..codec.medium import MEDIA, PICTURE, SET, VIDEO, Medium
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
+_NOUNS = {"image": "a picture", "set": "a set of samples", "video": "a video"}
 BUNCH_PIXELS = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of small pictures that are coded together: on a CPU larger batches gain nothing (measured)."""
 
@@ -50,7 +51,8 @@ class _CodecTask:
 class Encoding(_CodecTask):
     """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
     of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
-    decode before the output appears; None: only what is coded without loss. force: overwrite.
+    decode before the output appears; None: only what is coded without loss. force: overwrite. low_delay: each frame of
+    a video from the one before alone.
     """
 
     target: Target
@@ -58,6 +60,7 @@ class Encoding(_CodecTask):
     strip: bool = False
     verify: bool | None = None
     force: bool = False
+    low_delay: bool = False
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
@@ -70,6 +73,10 @@ class Encoding(_CodecTask):
         if self.strip:
             signal = replace(signal, metadata=_stripped(signal.metadata))
         unit = self.units.get(job.medium.name)
+        if isinstance(signal.layout, VideoLayout):
+            from ..codec.video_signal import in_groups
+
+            return in_groups(signal, unit or 0, self.low_delay)
         if unit is None:
             return signal
         from ..codec.signal import cut_into
@@ -86,7 +93,9 @@ class Encoding(_CodecTask):
     def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
-        if self.verify or (self.verify is None and file.header.lossless):
+        if self.verify and isinstance(file.layout, VideoLayout):
+            self.codecs.named_by(file.header).test(file)
+        elif self.verify or (self.verify is None and file.header.lossless):
             facts["psnr"] = _verified(self.codecs.named_by(file.header), input.samples, file)
         if job.destination is None:
             sys.stdout.buffer.write(result)
@@ -128,10 +137,13 @@ class Decoding(_CodecTask):
         if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
             file.load()
         medium = MEDIA[file.layout.name]
+        what = _NOUNS[medium.name]
         if medium is not SET and isinstance(self.part, Items):
-            raise InputError("a picture, not a set of samples: it has no items")
+            raise InputError(f"{what}, not a set of samples: it has no items")
         if medium is not PICTURE and (isinstance(self.part, Region) or self.depth is not None):
-            raise InputError("a set of samples, not a picture: --region and --depth do not go with it")
+            raise InputError(f"{what}, not a picture: --region and --depth do not go with it")
+        if medium is not VIDEO and isinstance(self.part, Frames):
+            raise InputError(f"{what}, not a video: --from, --to and --frames do not go with it")
         if job.source == "-":
             self._check_suffix(job, medium)
         return file

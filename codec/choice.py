@@ -2,6 +2,7 @@
 
     a picture and a target with loss -> ALIASES["image"] -> ImageCodec
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
+    a video -> ALIASES["video"] -> VideoCodec
     a set -> the circuits at hand for items of its shape -> each codes a few items -> the best LosslessCodec
 
 Without a model that fits, blocks are stored or deflated: nothing fails for want of one, and no torch is imported.
@@ -13,7 +14,7 @@ import os
 
 import numpy as np
 
-from ..bitstream import PictureLayout, SetLayout
+from ..bitstream import PictureLayout, SetLayout, VideoLayout
 from ..errors import ModelError, UnknownModel
 from .codec import Codec, Target
 from .domain import domain_of
@@ -31,6 +32,10 @@ def codec_for(
     """The codec that encodes a signal to a target. model: name or path. Raises as `load`, and InputError for a model
     that codes otherwise.
     """
+    if isinstance(signal.layout, VideoLayout):
+        from .video import VideoCodec
+
+        return load("video", device, model=model, of=VideoCodec)
     if not target.lossless:
         from .image import ImageCodec
 

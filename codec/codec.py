@@ -101,7 +101,18 @@ class Items:
     numbers: tuple[int, ...]
 
 
-Part = Region | Items
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a video from `first` on, up to the one before `stop` (None: to the end). Seconds instead of numbers
+    count from the first frame: those that are shown at some time between the two.
+    """
+
+    first: int | float = 0
+    stop: int | float | None = None
+    in_seconds: bool = False
+
+
+Part = Region | Items | Frames
 
 
 class Codec(Protocol):

@@ -22,7 +22,7 @@ class Kind:
 
     load: str
     """(tensors, card, device) -> the `codec.latent_model.LatentModel` of a model file, or of a kind with a domain its
-    block coder.
+    block coder. Of models whose card names a `base`: (tensors, card, device, codec of that) -> the codec.
     """
     domain: str = ""
     """card -> `codec.domain.Domain`, what is coded without loss; "": a kind that codes pictures with loss."""
@@ -56,6 +56,12 @@ KINDS: dict[str, Kind] = {
         recipe="train.recipe:PhotoRecipe",
         train="train.photo:PhotoExperiment",
         freeze="train.photo_freeze:freeze_photo",
+    ),
+    "video": Kind(
+        load="codec.video:VideoCodec",
+        recipe="train.recipe:VideoRecipe",
+        train="train.video:VideoExperiment",
+        freeze="train.video_freeze:freeze_video",
     ),
     "compressai": Kind(load="codec.compressai_transform:compressai_model"),
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .codec import Part
     from .signal import Signal
 
-__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "Medium", "medium_of"]
+__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "VIDEO", "VIDEOS", "Medium", "medium_of"]
 
 ARRAY = ".npz:"
 """Stands between the name of a file and that of one of its arrays."""
@@ -116,7 +116,30 @@ SET = Medium(
         "write": "codec.sets_write:write_set_signal",
     },
 )
-MEDIA = {medium.name: medium for medium in (PICTURE, SET)}
+VIDEOS = (".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".y4m")
+"""Suffixes of videos that can be read, and those of them that are written."""
+WRITTEN_VIDEOS = (".m4v", ".mkv", ".mov", ".mp4", ".y4m")
+
+
+def _video_back(stem: str) -> str:
+    """clip.mkv -> clip.mkv, clip.avi -> clip.mp4, x -> x.mp4"""
+    base, suffix = os.path.splitext(stem)
+    if suffix.lower() in WRITTEN_VIDEOS:
+        return stem
+    return (base if suffix.lower() in VIDEOS else stem) + ".mp4"
+
+
+VIDEO = Medium(
+    "video",
+    VIDEOS,
+    _video_back,
+    functions={
+        "read": "codec.video_files:load_video",
+        "check": "codec.video_files:check_video_output",
+        "write": "codec.video_files:write_video_signal",
+    },
+)
+MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO)}
 
 
 def medium_of(name: str) -> Medium:

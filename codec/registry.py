@@ -26,7 +26,7 @@ _C = TypeVar("_C", bound=Codec)
 __all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
 SHIPPED = Path(__file__).parent / "models"
-ALIASES = {"image": "image-3", "photo": "photo-1"}
+ALIASES = {"image": "image-3", "photo": "photo-1", "video": "video-1"}
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 
 
@@ -164,6 +164,8 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    if "base" in card:
+        return named(kind.load)(tensors, card, device, _base_of(card, device))
     made = named(kind.load)(tensors, card, device)
     if not kind.domain:
         from .image import ImageCodec
@@ -172,3 +174,21 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
     from .lossless import LosslessCodec
 
     return LosslessCodec(made, card, device)
+
+
+def _base_of(card: dict[str, Any], device: str) -> Codec:
+    """The codec of the model that another one is built on: its card names it by its digests. Raises UnknownModel."""
+    try:
+        name = str(card["base"]["name"])
+        digests = [bytes.fromhex(card["base"][f"{kind}_digest"]) for kind in ("parse", "synthesis")]
+    except (KeyError, TypeError, ValueError):
+        raise ModelError("the model's card does not say which model it is built on") from None
+    try:
+        found = find_by_digest(*digests)
+    except UnknownModel:
+        raise UnknownModel(
+            f"it is built on {name} with parse digest {digests[0].hex()}, which is not at hand"
+        ) from None
+    if found.synthesis_digest != digests[1].hex():
+        raise UnknownModel(f"it is built on {name} with synthesis digest {digests[1].hex()}, which is not at hand")
+    return load(model=found.path, device=device)

@@ -24,6 +24,7 @@ trained hyperprior and from its rate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ from .hyperprior_coding import SCALE_LOW, SCALE_STEP, layer_tensors
 from .latents import MEAN_BITS
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 
-__all__ = ["ContextConfig", "ContextHyperprior"]
+__all__ = ["ContextConfig", "ContextHyperprior", "ContextStep", "in_passes"]
 
 LEAST_SPREAD = 0.25
 
@@ -51,7 +52,7 @@ class ContextConfig:
     """Channels between their layers."""
 
 
-class _Step(nn.Module):
+class ContextStep(nn.Module):
     """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B]
     -> d, dt [B, M, h/2, w/2].
     """
@@ -81,7 +82,9 @@ class ContextHyperprior(Hyperprior):
 
     def __init__(self, config: HyperConfig, context: ContextConfig):
         super().__init__(config)
-        self.context = nn.ModuleList([_Step(2 * k * config.latent, config, context.width) for k in range(1, PASSES)])
+        self.context = nn.ModuleList(
+            [ContextStep(2 * k * config.latent, config, context.width) for k in range(1, PASSES)]
+        )
         self.narrow: Tensor
         self.widen: Tensor
         for name, table in zip(("narrow", "widen"), spread_tables(config.tables), strict=True):
@@ -90,24 +93,13 @@ class ContextHyperprior(Hyperprior):
     def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
         z_hat, bits_z = self.hyper_latent(y, index)
         features, mu_0, t_0 = self.h_s.stages(z_hat, index)
-        mu_0, t_0, y = (F.pixel_unshuffle(a, 2) for a in (mu_0, t_0, y.float()))
-        top = self.config.tables - 1
-        table_0 = table_of(t_0.detach(), top)
-        parts, decoded = [], []
-        bits_y = torch.zeros_like(bits_z)
-        for k in range(PASSES):
-            start, t, spread = (_of_pass(a, k) for a in (mu_0, t_0, table_0))
-            mu = start
-            if k:
-                d, dt = self.context[k - 1](features, torch.cat(decoded, 1), index)
-                mu = _mean(start, d, self.widen[spread], self.config.mean_range, self.training)
-                t = clamp_inward(t + dt, 0, top)
-            part, bits = self.code(_of_pass(y, k), mu, t, rounded)
-            parts.append(part)
-            bits_y = bits_y + bits
-            r = _context(parts[k] - start, self.narrow[spread], self.config.reach, self.training)
-            decoded += [r, r.abs()]
-        return Likelihood(F.pixel_shuffle(_of_all_passes(parts), 2), bits_y, bits_z)
+
+        def code(y: Tensor, mu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            return self.code(y, mu, t, rounded)
+
+        start, spreads = (features, mu_0, t_0), (self.narrow, self.widen)
+        y_hat, bits_y = in_passes(self.context, y, start, index, code, spreads, self.config.reach)
+        return Likelihood(y_hat, bits_y, bits_z)
 
     @torch.no_grad()
     def frozen(self) -> dict[str, np.ndarray]:
@@ -119,6 +111,40 @@ class ContextHyperprior(Hyperprior):
             out[f"context.{k}.gain"] = gain_table(step.gain)  # pyright: ignore[reportArgumentType]
         spreads = (self.narrow.cpu().numpy(), self.widen.cpu().numpy())
         return out | {f"context.{name}": a.astype(np.int32) for name, a in zip(SPREADS, spreads, strict=True)}
+
+
+def in_passes(
+    steps: nn.ModuleList,
+    y: Tensor,
+    start: tuple[Tensor, Tensor, Tensor],
+    index: Tensor,
+    code: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+    spreads: tuple[Tensor, Tensor],
+    reach: int,
+) -> tuple[Tensor, Tensor]:
+    """The four passes. steps: c_1 to c_3; y [B, M, h, w]; start: features [B, F, h/2, w/2], mu_0 and t_0 [B, M, h, w];
+    code: values, means and table numbers -> y_hat and bits [B]; spreads: see `spread_tables`; means are within
+    +-2^reach in units of 2^-MEAN_BITS -> y_hat [B, M, h, w], bits [B].
+    """
+    features, (narrow, widen), training = start[0], spreads, steps.training
+    mu_0, t_0, y = (F.pixel_unshuffle(a, 2) for a in (*start[1:], y.float()))
+    top = len(narrow) - 1
+    table_0 = table_of(t_0.detach(), top)
+    parts, decoded = [], []
+    total = torch.zeros(len(y), device=y.device)
+    for k in range(PASSES):
+        first, t, spread = (_of_pass(a, k) for a in (mu_0, t_0, table_0))
+        mu = first
+        if k:
+            d, dt = steps[k - 1](features, torch.cat(decoded, 1), index)
+            mu = _mean(first, d, widen[spread], (-(2**reach), 2**reach - 1), training)
+            t = clamp_inward(t + dt, 0, top)
+        part, bits = code(_of_pass(y, k), mu, t)
+        parts.append(part)
+        total = total + bits
+        r = _context(part - first, narrow[spread], reach, training)
+        decoded += [r, r.abs()]
+    return F.pixel_shuffle(_of_all_passes(parts), 2), total
 
 
 def _of_pass(folded: Tensor, k: int) -> Tensor:

@@ -25,7 +25,7 @@ from .program import Builder, Program
 from .rate import QUALITY_LEVELS, rows_at
 from .runtime import Runtime, run_in_bands, runtime_of
 
-__all__ = ["GROUPS", "PASSES", "PHASES", "ContextCoding", "pass_channels"]
+__all__ = ["GROUPS", "PASSES", "PHASES", "ContextCoding", "blocks_of", "folded", "pass_channels"]
 
 GROUPS = PASSES = 4
 PHASES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
@@ -74,6 +74,11 @@ class ContextCoding(HyperpriorCoding):
         names = [*layers, *(f"{step}.gain" for step in steps), *(f"context.{name}" for name in SPREADS)]
         return [*HyperpriorCoding._names(), *names]
 
+    @property
+    def features(self) -> int:
+        """F, the channels that c_k sees beside what has been decoded."""
+        return len(self._tensors["h_s.2.weight"])
+
     def _context_shapes(self) -> None:
         """Raises ModelError when the context networks do not fit the hyperprior."""
         t, m = self._tensors, self.latent
@@ -82,7 +87,7 @@ class ContextCoding(HyperpriorCoding):
         wanted: dict[str, tuple[int, ...]] = {f"context.{name}": (self.top + 1,) for name in SPREADS}
         for k in range(1, PASSES):
             width = t[f"context.{k}.0.weight"].shape[0]
-            sizes = (width, t["h_s.2.weight"].shape[0] + 2 * k * m), (width, 9 * width), (2 * m, 2 * width)
+            sizes = (width, self.features + 2 * k * m), (width, 9 * width), (2 * m, 2 * width)
             for n, size in enumerate(sizes):
                 wanted |= {f"context.{k}.{n}.weight": size, f"context.{k}.{n}.bias": size[:1]}
             wanted[f"context.{k}.gain"] = QUALITY_LEVELS, width
@@ -135,14 +140,20 @@ class ContextCoding(HyperpriorCoding):
         narrow = b.table(table_steps(b, t_0, self.top), self._tensors["context.narrow"])
         return b.program(r=b.clamp(b.shift(b.multiply(residual, narrow), NARROW_SHIFT), *SIGNED))
 
-    def _start(
-        self, z: np.ndarray, quality: Sequence[int], blocks: tuple[int, int], runtime: Runtime
+    def start(
+        self, z: np.ndarray | None, quality: Sequence[int], blocks: tuple[int, int], runtime: Runtime
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """h_s -> what c_k sees [B, F + 6 M, *blocks] int16, its features filled in; mu_0 and t_0 folded to blocks, [B,
-        4 M, *blocks] int32, both in units of 2^-MEAN_BITS.
+        4 M, *blocks] int32, both in units of 2^-MEAN_BITS. z None: what a single z of zeros gives, repeated.
         """
-        features = self._tensors["h_s.2.weight"].shape[0]
-        seen = np.empty((len(z), features + 2 * (PASSES - 1) * self.latent, *blocks), np.int16)
+        if z is None:
+            z = np.zeros((len(quality), self.hyper, 1, 1), np.int32)
+            one = self.start(z, quality, (2, 2), runtime)
+            rows, columns = (np.arange(n) % 2 for n in blocks)
+            seen, mu, t = (np.ascontiguousarray(a[:, :, rows[:, None], columns]) for a in one)
+            return seen, mu, t
+        features = len(self._tensors["h_s.2.weight"])
+        seen = np.empty((len(z), self.features + 2 * (PASSES - 1) * self.latent, *blocks), np.int16)
         mu, t = (np.empty((len(z), 4 * self.latent, *blocks), np.int32) for _ in range(2))
         self._run_hyper(z, quality, runtime, features=seen[:, :features], mu=mu, t=t)
         return seen, mu, t
@@ -164,21 +175,37 @@ class ContextCoding(HyperpriorCoding):
         refuse_given(given)
         runtime = runtime_of(device)
         above, z = self.code_above(coders, size, rates, source, runtime)
-        height, width = size
-        blocks = -(-height // 2), -(-width // 2)
-        seen, mu_0, t_0 = choice.once("seen, mu, t", lambda: self._start(z, rates, blocks, runtime))
+        start = choice.once("seen, mu, t", lambda: self.start(z, rates, blocks_of(size), runtime))
+        y = None if source is None else source[-1]
+        whole = self._pass_by_pass(coders, size, rates, start, y, runtime, choice)
+        return [Latents((*a.levels, np.ascontiguousarray(y))) for a, y in zip(above, whole, strict=True)]
+
+    def _pass_by_pass(
+        self,
+        coders: Sequence[Coder],
+        size: Size,
+        rates: Sequence[int],
+        start: tuple[np.ndarray, np.ndarray, np.ndarray],
+        y: np.ndarray | None,
+        runtime: Runtime,
+        choice: Choice,
+    ) -> np.ndarray:
+        """The four passes. start: what `start` gives, of which `seen` is filled here; y [B, M, h, w] float32, None to
+        read -> y_hat [B, M, h, w] int32.
+        """
+        (seen, mu_0, t_0), (height, width), blocks = start, size, blocks_of(size)
         inside = _inside((height, width))
-        y = None if source is None else _folded(source[-1], blocks)
-        y_hat = np.empty((len(z), 4 * self.latent, *blocks), np.int32)
-        filled = seen.shape[1] - 2 * (PASSES - 1) * self.latent
+        y = None if y is None else folded(y, blocks)
+        y_hat = np.empty((len(mu_0), 4 * self.latent, *blocks), np.int32)
+        filled = self.features
         for k, own in enumerate(self._own):
-            start = {"mu": mu_0[:, own], "t": t_0[:, own]}
+            first = {"mu": mu_0[:, own], "t": t_0[:, own]}
             if k:
-                inputs = {**start, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], rates)}
+                inputs = {**first, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], rates)}
                 found = run_in_bands(runtime, self._corrections[k - 1], inputs, BAND)
                 decoded, index = found["mu"], found["t"]
             else:
-                decoded, index = start["mu"].copy(), _tables_of(start["t"], self.top)
+                decoded, index = first["mu"].copy(), _tables_of(first["t"], self.top)
             index *= inside[own % 4]
             if y is not None:
                 s = rounded(y[:, own] - decoded * np.float32(1 / ONE), index, choice.deadzone)
@@ -190,11 +217,10 @@ class ContextCoding(HyperpriorCoding):
             y_hat[:, own] = decoded
             if k + 1 < PASSES:
                 r = seen[:, filled : filled + self.latent]
-                run_in_bands(runtime, self._as_context, {"y_hat": decoded, **start}, BAND, into={"r": r})
+                run_in_bands(runtime, self._as_context, {"y_hat": decoded, **first}, BAND, into={"r": r})
                 np.abs(r, out=seen[:, filled + self.latent : filled + 2 * self.latent])
                 filled += 2 * self.latent
-        whole = _unfolded(y_hat)[:, :, :height, :width]
-        return [Latents((*a.levels, np.ascontiguousarray(y))) for a, y in zip(above, whole, strict=True)]
+        return _unfolded(y_hat)[:, :, :height, :width]
 
 
 def _tables_of(t: np.ndarray, top: int) -> np.ndarray:
@@ -202,7 +228,13 @@ def _tables_of(t: np.ndarray, top: int) -> np.ndarray:
     return ((t + ONE // 2) >> MEAN_BITS).clip(0, top).astype(np.uint8)
 
 
-def _folded(y: np.ndarray, blocks: tuple[int, int]) -> np.ndarray:
+def blocks_of(size: Size) -> tuple[int, int]:
+    """Size of y -> blocks of 2 x 2 of it."""
+    height, width = size
+    return -(-height // 2), -(-width // 2)
+
+
+def folded(y: np.ndarray, blocks: tuple[int, int]) -> np.ndarray:
     """y [B, M, h, w] -> [B, 4 M, *blocks]: channel 4 c + 2 i + j is place (i, j) of each 2 x 2 block, 0 beyond y."""
     batch, channels, h, w = y.shape
     even = np.zeros((batch, channels, 2 * blocks[0], 2 * blocks[1]), y.dtype)
@@ -220,4 +252,4 @@ def _unfolded(y: np.ndarray) -> np.ndarray:
 
 def _inside(size: tuple[int, int]) -> np.ndarray:
     """[4, blocks] uint8: which places of the blocks are positions of y (1) and which lie beyond an odd edge (0)."""
-    return _folded(np.ones((1, 1, *size), np.uint8), (-(-size[0] // 2), -(-size[1] // 2)))[0]
+    return folded(np.ones((1, 1, *size), np.uint8), (-(-size[0] // 2), -(-size[1] // 2)))[0]

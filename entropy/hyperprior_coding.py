@@ -137,6 +137,11 @@ class HyperpriorCoding:
             raise ModelError("the model's offsets are out of range")
 
     @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What it was made of, by name: what the parse digest is over."""
+        return dict(self._tensors)
+
+    @property
     def z_tables(self) -> TableSet:
         """The tables of z."""
         return self.above.y_tables

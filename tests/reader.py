@@ -49,7 +49,7 @@ def blake(data: bytes) -> bytes:
 @dataclass
 class LecFile:
     """header: fields by name. boxes: (x, y, width, height) of each tile or block. data, alpha: (digest, rest) of each.
-    shape, count, block: of a set.
+    shape, count, block: of a set. groups: of a video, (frames, ticks) each.
 
     metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
     """
@@ -64,6 +64,7 @@ class LecFile:
     shape: tuple[int, ...] | None = None
     count: int = 0
     block: int = 0
+    groups: list[tuple[int, int]] = field(default_factory=list)
 
 
 def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
@@ -76,14 +77,23 @@ def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, b
     payload = data[at + 8 : at + 8 + length]
     (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
     demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
-    known = kind in (b"LHDR", b"LSET", b"LDAT", b"LALP", b"LEND")
+    known = kind in (b"LHDR", b"LSET", b"LVID", b"LDAT", b"LALP", b"LEND")
     demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
     return kind, payload, at + 12 + length
 
 
 def read_header(payload: bytes) -> dict:
-    """Section 4."""
-    demand(payload[:1] in (b"\0", b"\1"), "version", "UnsupportedFile")
+    """Section 4, and of version 2 section 22."""
+    demand(payload[:1] in (b"\0", b"\1", b"\2"), "version", "UnsupportedFile")
+    if payload[:1] == b"\2":
+        demand(len(payload) == 21, "length of LHDR")
+        names = "version media codec parse_digest synthesis_digest quality".split()
+        h = dict(zip(names, struct.unpack("<BBB8s8sH", payload), strict=True))
+        demand(h["media"] == 2 and h["codec"] in (0, 1), "media or codec", "UnsupportedFile")
+        demand(h["quality"] <= 16128, "a range")
+        if h["codec"] == 1:
+            demand(h["synthesis_digest"] == bytes(8) and h["quality"] == 0, "without loss")
+        return {**h, "alpha": 0}
     demand(len(payload) == 40, "length of LHDR")
     names = (
         "version media width height channels bit_depth colour_primaries transfer matrix full_range alpha codec "
@@ -134,6 +144,24 @@ def read_set(file: LecFile, payload: bytes) -> None:
     ]
 
 
+def read_video(file: LecFile, payload: bytes) -> None:
+    """Section 23: LVID."""
+    names = ("width height clock clock_step duration colour_primaries transfer matrix full_range subsampling").split()
+    demand(len(payload) >= 30 and (len(payload) - 25) % 5 == 0, "length of LVID")
+    h = dict(zip(names, struct.unpack("<5I5B", payload[:25]), strict=True))
+    demand(h["full_range"] < 2 and h["subsampling"] < 5, "a range", "UnsupportedFile")
+    demand(min(h["width"], h["height"], h["clock"], h["clock_step"]) > 0, "a range")
+    demand(max(h["clock"], h["clock_step"], h["duration"]) < 2**31, "a range")
+    demand(max(h["width"], h["height"]) <= 2**20 and h["width"] * h["height"] <= 2**28, "size", "LimitExceeded")
+    file.groups = [struct.unpack("<BI", payload[at : at + 5]) for at in range(25, len(payload), 5)]
+    for frames, ticks in file.groups:
+        demand(1 <= frames <= 128, "frames of a group")
+        demand(h["duration"] == 0 or ticks == frames * h["duration"], "ticks of a group")
+    most = h["width"] * h["height"] * (1 + max(frames for frames, _ in file.groups))
+    demand(h["width"] * h["height"] <= 2**26 and most <= 2**29, "size of a group", "LimitExceeded")
+    file.header |= h
+
+
 def tile_boxes(h: dict) -> list[tuple[int, int, int, int]]:
     """Section 4, tiles."""
     step_x, step_y = h["tile_width"] or h["width"], h["tile_height"] or h["height"]
@@ -156,15 +184,22 @@ def read_file(data: bytes) -> LecFile:
         kind, payload, at = read_chunk(data, at, {b"LSET": 41})
         demand(kind == b"LSET", "no LSET")
         read_set(file, payload)
+    if h["media"] == 2:
+        kind, payload, at = read_chunk(data, at, {b"LVID": 64 + 5 * 2**20})
+        demand(kind == b"LVID", "no LVID")
+        read_video(file, payload)
     lengths: list[int] = []
     inflated = ancillary = 0
     finished = False
 
     while not finished:
         turn, is_alpha = divmod(len(lengths), 1 + h["alpha"])
-        complete = turn == len(file.boxes)
+        complete = turn == len(file.groups or file.boxes)
         limits = {}
-        if not complete:
+        if not complete and file.groups:
+            width, height = (-(-h[side] // 64) * 64 for side in ("width", "height"))
+            limits[b"LDAT"] = min(2**31 - 1, file.groups[turn][0] * (4096 + 64 * width * height))
+        elif not complete:
             _, _, width, height = file.boxes[turn]
             row = 1 + width * h["bit_depth"] // 8
             limits[b"LDAT"] = 4096 + 64 * (-(-width // 64) * 64) * (-(-height // 64) * 64)
@@ -188,7 +223,10 @@ def read_file(data: bytes) -> LecFile:
             finished = True
         else:
             demand(
-                kind != b"LSET" and kind[0] & 32 > 0 and file.index is None and (complete or not lengths),
+                kind not in (b"LSET", b"LVID")
+                and kind[0] & 32 > 0
+                and file.index is None
+                and (complete or not lengths),
                 f"{kind} out of order",
             )
             ancillary += len(payload)

@@ -399,7 +399,7 @@ def test_reserved_letter(type: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"version": 2}, UnsupportedFile, r"byte 16: version is 2, expected 0 .* or 1"),
+        ({"version": 3}, UnsupportedFile, r"byte 16: version is 3, expected 0 .* 1 .* or 2"),
         ({"media": 2}, UnsupportedFile, "byte 17: media is 2, expected 0 .image."),
         ({"width": 0}, CorruptFile, "byte 18: width is 0, expected 1 to 1048576"),
         ({"height": 0}, CorruptFile, "byte 22: height is 0"),

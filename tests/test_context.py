@@ -80,7 +80,7 @@ def test_every_element_is_coded_once_and_every_position_is_busy_in_each_pass():
 
 def test_folding_is_pixel_unshuffle_and_odd_edges_are_left_out():
     y = np.random.default_rng(0).normal(size=(2, 3, 5, 6)).astype(np.float32)
-    folded = context_coding._folded(y, (3, 3))
+    folded = context_coding.folded(y, (3, 3))
     padded = torch.nn.functional.pad(torch.from_numpy(y), (0, 0, 0, 1))
     np.testing.assert_array_equal(folded, torch.nn.functional.pixel_unshuffle(padded, 2).numpy())
     np.testing.assert_array_equal(context_coding._unfolded(folded)[:, :, :5], y)

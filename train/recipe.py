@@ -16,6 +16,7 @@ from ..entropy.context import ContextConfig
 from ..entropy.context_coding import GROUPS
 from ..entropy.hyperprior import HyperConfig
 from ..entropy.interpolation_layers import InterpolationConfig
+from ..entropy.spatiotemporal import SpatiotemporalConfig
 from ..errors import InputError
 from .circuit_em import Smoothing
 from .schema import Name, Strict, load_as
@@ -28,6 +29,7 @@ __all__ = [
     "PhotoRecipe",
     "PhotoSource",
     "Recipe",
+    "VideoRecipe",
     "load_recipe",
 ]
 
@@ -330,6 +332,78 @@ class PhotoRecipe(Strict):
             return InterpolationConfig(**self.network)
         except TypeError as e:
             raise InputError(f"network: {str(e).replace('InterpolationConfig.__init__() got an', 'has an')}") from None
+
+
+class VideoRecipe(Strict):
+    """The schema of a recipe for the entropy model of video. Paths are relative to the working directory."""
+
+    sizes: ClassVar = {"temporal": SpatiotemporalConfig}
+    kind: Literal["video"]
+    name: Name
+    """Name of the model and of the run's folder."""
+    seed: int = 1
+    """Of all that is random."""
+    base: str = "image"
+    """The image model, by name or path, whose transforms and entropy model video is coded with."""
+    clips: list[Path] = []
+    """Video files, and folders of them, searched recursively."""
+    pictures: list[Path] = []
+    """Folders of photographs that clips with synthetic motion are made of."""
+    synthetic: int = Field(240, ge=0)
+    """How many such clips, of 9 frames each."""
+    real: int = Field(1500, ge=0)
+    """Frames of real clips, at most, all files together; as many of each."""
+    side: int = Field(480, ge=64)
+    """The longer side of the frames of real clips is shrunk to this many pixels at most."""
+    indices: list[int] = [24, 36, 48, 60]
+    """Quality indices that latents are made at: a few neighbouring frames at one of them."""
+    share: float = Field(0.5, ge=0, le=1)
+    """Of the samples that come from real clips."""
+    low_delay: float = Field(0.15, ge=0, le=1)
+    """Share of the samples with one past frame as both references."""
+    with_z: float = Field(0.35, ge=0, le=1)
+    """Share of the samples that have a z."""
+    closed_from: float = Field(0.6, ge=0, le=1)
+    """Share of the run after which half of the samples' references are what the network itself codes."""
+    temporal: dict[str, int] = {}
+    """Sizes of the temporal network that differ from the usual ones."""
+
+    crop: int = Field(12, ge=4, multiple_of=4)
+    """Side of the crops of latents."""
+    batch: int = Field(6, ge=1)
+    """Samples a step."""
+    start_from: Path | None = None
+    """A checkpoint whose weights (not whose optimiser) the run starts with."""
+    steps: int = Field(ge=1)
+    """The run ends after so many steps, or after `minutes` if that comes first."""
+    minutes: float | None = Field(None, gt=0)
+    """The schedule follows the share that is done, of steps or of minutes, whichever is larger."""
+    learning_rate: float = 1e-3
+    """The highest: it rises over `warmup_steps` and falls along a half cosine. The passes learn a quarter as fast."""
+    warmup_steps: int = Field(100, ge=0)
+    """Steps in which the learning rate rises; never more than 5% of the run."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = Field(0.998, ge=0, lt=1)
+    """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
+    checkpoint_minutes: float = 5.0
+    """Between checkpoints, each with a validation."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> VideoRecipe:
+        if not (self.clips and self.real) and not (self.pictures and self.synthetic):
+            raise ValueError("video is trained on `clips`, on `pictures` or on both")
+        if not self.indices or min(self.indices) < 1 or max(self.indices) > 63:
+            raise ValueError("indices are whole numbers from 1 to 63")
+        self.network()
+        return self
+
+    def network(self) -> SpatiotemporalConfig:
+        """The sizes of the temporal network."""
+        try:
+            return SpatiotemporalConfig(**self.temporal)
+        except TypeError as e:
+            raise ValueError(str(e).replace("__init__() got an", "has an")) from None
 
 
 def load_recipe(path: Path | str, **overrides: object) -> Recipe:

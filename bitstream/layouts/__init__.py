@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..layout import Layout
 from .picture import PictureLayout
 from .set import SetLayout
+from .video import VideoLayout
 
 __all__ = ["LAYOUTS", "layout_named"]
 
-LAYOUTS: dict[int, type[Layout]] = {layout.media: layout for layout in (PictureLayout, SetLayout)}
+LAYOUTS: dict[int, type[Layout]] = {layout.media: layout for layout in (PictureLayout, SetLayout, VideoLayout)}
 
 
 def layout_named(name: str) -> type[Layout]:

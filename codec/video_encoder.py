@@ -1,0 +1,179 @@
+"""Encoding a video: frames to groups, one after the other, with one group and one frame in memory.
+
+    frames -> g_a -> y, thumbnails -> cuts, group size -> coding order -> FrameCoding -> groups
+
+The next group's first frame is coded before a group's frames between the two, since they are coded from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of
+from ..bitstream.limits import MAX_GROUP_PIXELS
+from ..entropy.latents import NEAREST, Choice
+from ..errors import InputError
+from .video_coding import Decoded, FrameCoding
+from .video_frames import FrameTransform
+from .video_groups import LONGEST, difference, group_size, is_cut, thumbnail
+from .video_signal import VideoSignal
+
+__all__ = ["CodedGroup", "Encoder", "group_digest"]
+
+STEPS = (1.0, 4.5, 3.5, 2.5, 1.75, 1.25, 1.0, 1.0)
+"""By how much coarser than its first frame the frames of each level of a group are coded."""
+CHAIN_STEPS = (1.0, 1.3)
+DEAD = (0.0, 0.2, 0.1, 0.05, 0.0, 0.0, 0.0, 0.0)
+"""How far beyond 1/2 residuals of each level are rounded to 0."""
+LEAST_RATE = 256
+"""The coarsest fixed-point index that frames are coded at."""
+
+
+@dataclass(frozen=True)
+class CodedGroup:
+    """group: with the ticks of every frame; digest: of its latents."""
+
+    group: Group
+    digest: bytes
+
+    @property
+    def ticks(self) -> int:
+        """How long it is shown."""
+        return sum(self.group.durations)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A frame on its way. begins: whether it follows on a cut."""
+
+    y: np.ndarray
+    ticks: int
+    begins: bool
+
+
+def group_digest(digests: list[bytes]) -> bytes:
+    """8 bytes over the digests of a group's latents, in coding order."""
+    return hashlib.blake2b(b"".join(digests), digest_size=8).digest()
+
+
+class Encoder:
+    """One video. quality: the fixed-point index of the transforms, and of frames that are coded alone."""
+
+    def __init__(self, coding: FrameCoding, transform: FrameTransform, signal: VideoSignal, quality: int):
+        self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
+        layout = signal.video_layout
+        most = MAX_GROUP_PIXELS // (layout.width * layout.height) - 2
+        self._longest = max(1, min(LONGEST, most, signal.group or LONGEST))
+        steps = CHAIN_STEPS if signal.chain else STEPS
+        self._rates = tuple(max(min(LEAST_RATE, quality), quality - self._indices(step)) for step in steps)
+        tables = len(coding.temporal.y_tables)
+        dead = (0.0,) * len(STEPS) if signal.chain else DEAD
+        self._choices = [_choice(share, tables) for share in dead]
+
+    def _indices(self, step: float) -> int:
+        """By how many fixed-point indices a frame is coarser whose steps are `step` times as large."""
+        magnitude = self._coding.temporal.magnitude.astype(np.float64)
+        each = np.median(np.log(magnitude[-1] / magnitude[8])) / (len(magnitude) - 9)
+        return round(256 * math.log(step) / each)
+
+    def groups(self) -> Iterator[CodedGroup]:
+        """All groups, in order. Raises InputError for a video without frames, and what its frames raise."""
+        entries, ahead, first = self._entries(), [], None
+        ended = False
+        while True:
+            while not ended and len(ahead) <= self._longest and not any(e.begins for e in ahead[1:]):
+                entry = next(entries, None)
+                ended = entry is None
+                ahead += [] if entry is None else [entry]
+            if not ahead:
+                return
+            shot = next((n for n, e in enumerate(ahead) if n and e.begins), len(ahead))
+            whole = ended or shot < len(ahead)
+            frames, closed = self._cut(ahead[:shot], whole)
+            group, first = self._group(ahead[: frames + (not closed)], frames, closed, first)
+            del ahead[:frames]
+            yield group
+
+    def _cut(self, shot: list[_Entry], whole: bool) -> tuple[int, bool]:
+        """How many frames the next group shows, and whether it is closed. shot: the frames at hand up to a cut; whole:
+        whether the cut, or the end, has been seen.
+        """
+        if self._signal.chain:
+            return min(len(shot), self._longest), True
+        size = self._longest
+        if not self._signal.group and len(shot) > 2:
+            size = min(size, group_size([e.y for e in shot]))
+        if whole and len(shot) <= max(size, min(self._longest + 1, size + size // 2)):
+            return len(shot), True
+        return min(size, len(shot) - 1), False
+
+    def _group(
+        self, entries: list[_Entry], frames: int, closed: bool, first: tuple[CodedFrame, Decoded] | None
+    ) -> tuple[CodedGroup, tuple[CodedFrame, Decoded] | None]:
+        """Code a group. first: its first frame, if it is coded already -> the group, and the next one's first frame."""
+        order = coding_order(frames, closed, self._signal.chain)
+        decoded: dict[int, Decoded] = {}
+        coded: list[CodedFrame] = []
+        after = None
+        if not closed:
+            after = self._alone(entries[frames])
+            decoded[frames] = replace(after[1], number=frames)
+        for step in order:
+            if step.left is None or step.right is None:
+                frame, decoded[step.frame] = first or self._alone(entries[step.frame])
+            else:
+                references = decoded[step.left], decoded[step.right]
+                rate = self._rates[step.level]
+                y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
+                frame, decoded[step.frame] = self._coding.encode(
+                    y,
+                    lambda y=y, rate=rate: self._transform.above(y, rate),
+                    rate,
+                    step,
+                    references,
+                    self._choices[step.level],
+                )
+            coded.append(frame)
+        ticks = tuple(entry.ticks for entry in entries[:frames])
+        rates = self._rates[: levels_of(order)]
+        group = Group(self._quality, rates, tuple(coded), closed, self._signal.chain, ticks)
+        return CodedGroup(group, group_digest([decoded[step.frame].latents.digest() for step in order])), after
+
+    def _alone(self, entry: _Entry) -> tuple[CodedFrame, Decoded]:
+        rate, y = self._quality, entry.y
+        step = coding_order(1, True)[0]
+        return self._coding.encode(y, lambda: self._transform.above(y, rate), rate, step, None)
+
+    def _entries(self) -> Iterator[_Entry]:
+        """Latents of the frames, each given out when its successor has been seen: a cut shows there."""
+        layout = self._signal.video_layout
+        waiting: tuple[np.ndarray, int, np.ndarray] | None = None
+        before: np.ndarray | None = None
+        last = 0.0
+        for number, frame in enumerate(self._signal.frames()):
+            if frame.samples.shape != (layout.height, layout.width, 3):
+                found = "x".join(map(str, frame.samples.shape))
+                raise InputError(f"frame {number} is {found}, the first one {layout.height}x{layout.width}x3")
+            small = thumbnail(frame.samples)
+            y = self._transform.analyse(frame.samples, self._quality)
+            if waiting is not None:
+                begins = before is not None and is_cut(before, waiting[2], small, last)
+                yield _Entry(waiting[0], waiting[1], begins)
+                last = 0.0 if before is None or begins else difference(before, waiting[2])
+                before = waiting[2]
+            waiting = y, frame.ticks, small
+        if waiting is None:
+            raise InputError("the video has no frames")
+        yield _Entry(waiting[0], waiting[1], before is not None and is_cut(before, waiting[2], None, last))
+
+
+def _choice(beyond: float, tables: int) -> Choice:
+    """Rounding to 0 up to 1/2 + `beyond`."""
+    if not beyond:
+        return NEAREST
+    return Choice(np.stack([np.full(tables, beyond, np.float32), np.zeros(tables, np.float32)]))

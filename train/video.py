@@ -1,0 +1,396 @@
+"""Training the entropy model of video: `lecodec train video`.
+
+    clips -> g_a of the frozen image model -> latents in memory (float16)
+    a frame and two others, each at a rate of its own -> Spatiotemporal -> bits -> AdamW -> average
+
+The loss is the rate alone: transforms are frozen, and y_hat differs from y by a rounding, whatever the entropy model.
+References are rounded at their own rates at first; later in the run half of them are what the network itself makes of a
+frame, from which coarser frames inherit. A sample is a frame between two others at equal distances (or after one), its
+rate from that of the latents down to 32 indices below; references are never coarser than the frame.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..codec.image import ImageCodec
+from ..codec.registry import load
+from ..codec.transform import WindowedTransform
+from ..entropy.context_coding import ContextCoding
+from ..entropy.hyperprior import IndexTable
+from ..entropy.latents import Meter
+from ..entropy.layers import ACTIVATION_BITS
+from ..entropy.rate import QUALITY_LEVELS, QUALITY_ONE
+from ..entropy.runtime import runtime_of
+from ..entropy.spatiotemporal import Spatiotemporal, magnitude_tables
+from ..entropy.spatiotemporal_coding import Reference, facts_of
+from ..errors import InputError
+from .checkpoint import load_checkpoint
+from .clips import moving, read_frames, video_files
+from .data import load_pictures
+from .recipe import VideoRecipe
+from .run import Experiment, Place
+from .schedule import Average, load_weights, warm_up
+
+__all__ = ["VideoExperiment", "image_codec", "log_gains"]
+
+FRAMES = 9
+"""Of a synthetic clip, and of a stretch of a real one at one index."""
+STRETCH = 33
+SIZE = 256, 320
+"""Height and width of synthetic clips."""
+COARSEST = 32.0
+"""Indices by which a frame may be coarser than the finest of its group: steps 4.5 times as large."""
+PASSES_SHARE = 0.25
+"""What the passes, which are trained already, learn against the rest."""
+FLOOR = 0.02
+"""Bits a pixel: a sample's loss is divided by the root of its rate, of at least this."""
+DISTANCES = (1, 1, 2, 2, 4, 4, 8, 16)
+HELD_OUT = 0.12
+"""Share of each real clip, at its end, that is never trained on."""
+VALIDATED = ((1, 30.0, False), (4, 14.0, False), (1, 0.0, False), (1, 0.0, True))
+"""Of the held-out samples: distance, indices coarser, whether there is one reference."""
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """y [N, M, h, w] float16 of neighbouring frames, all at one index."""
+
+    index: int
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """y of frames and of two references each, with their rates: [B, M, c, c] in units of the index `made`. distances:
+    frames to each reference, as `Reference` has them. outer: of the frames that second references are coded from, with
+    the first ones, or alone where there is one reference only; None: they are rounded.
+    """
+
+    y: Tensor
+    references: tuple[Tensor, Tensor]
+    made: Tensor
+    index: Tensor
+    finer: tuple[Tensor, Tensor]
+    distances: list[tuple[int, int]]
+    outer: Tensor | None = None
+
+
+def image_codec(base: str) -> ImageCodec:
+    """The image model that a recipe names. Raises InputError for one without context."""
+    codec = load(model=base, of=ImageCodec)
+    if not isinstance(codec.entropy, ContextCoding):
+        raise InputError(f"{base}: video is trained on an image model with context")
+    return codec
+
+
+def log_gains(codec: ImageCodec) -> np.ndarray:
+    """By how much y is scaled at each index: [QUALITY_LEVELS, M], logarithms."""
+    transform = codec.transform
+    assert isinstance(transform, WindowedTransform)
+    table = transform.g_a.gain_y
+    assert isinstance(table, IndexTable)
+    with torch.no_grad():
+        return table(torch.arange(QUALITY_LEVELS, dtype=torch.float32)).double().numpy()
+
+
+class VideoExperiment(Experiment[VideoRecipe]):
+    """The network, its average, its optimiser and the latents."""
+
+    noun = "a video model"
+    every = 30.0
+    validates_first = True
+
+    def __init__(self, recipe: VideoRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
+        super().__init__(recipe, say, accelerator, resumes)
+        torch.manual_seed(recipe.seed)
+        self.random = random.Random(recipe.seed)
+        self.codec = image_codec(recipe.base)
+        entropy = self.codec.entropy
+        assert isinstance(entropy, ContextCoding)
+        self.entropy, self.runtime = entropy, runtime_of("cpu")
+        self.log_gain = torch.from_numpy(log_gains(self.codec)).float()
+        self.real: list[_Latents] = []
+        self.held_out: list[_Latents] = []
+        self.synthetic: list[_Latents] = []
+        self._collect()
+        self.tables = magnitude_tables(self.log_gain.double().numpy(), self._deviation(), 48)
+        self._make(self.tables)
+        if recipe.start_from is not None and not resumes:
+            state = load_checkpoint(recipe.start_from)
+            load_weights(self.network, state["ema"], recipe.name)
+            self.average = Average(self.network, recipe.ema)
+
+    def _make(self, tables: Mapping[str, np.ndarray]) -> None:
+        recipe = self.recipe
+        self.tables = dict(tables)
+        self.network = Spatiotemporal(recipe.network(), self.entropy.tensors, self.tables)
+        self.average = Average(self.network, recipe.ema)
+        slow = [p for n, p in self.network.named_parameters() if n.startswith("passes.")]
+        rest = [p for n, p in self.network.named_parameters() if not n.startswith("passes.")]
+        groups: list[dict[str, Any]] = [{"params": rest, "share": 1.0}, {"params": slow, "share": PASSES_SHARE}]
+        self.optimiser = torch.optim.AdamW(
+            groups, recipe.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4, fused=True
+        )
+
+    # -- latents
+
+    def _collect(self) -> None:
+        """Make the latents of all clips."""
+        recipe, rng = self.recipe, random.Random(self.recipe.seed)
+        files = video_files(recipe.clips) if recipe.clips and recipe.real else []
+        for path in files:
+            frames = list(read_frames(path, recipe.real // len(files), recipe.side))
+            kept = len(frames) - int(HELD_OUT * len(frames))
+            for start in range(0, kept - 2, STRETCH - 1):
+                part = frames[start : min(start + STRETCH, kept)]
+                self.real.append(self._latents(part, rng.choice(recipe.indices)))
+            self.held_out.append(self._latents(frames[kept:][:FRAMES], 48))
+            self.say(f"{path.name}: {len(frames)} frames")
+        if recipe.pictures and recipe.synthetic:
+            pictures = load_pictures(recipe.pictures, smallest=300, say=self.say)
+            for n in range(recipe.synthetic):
+                clip = moving(pictures, rng, FRAMES, *SIZE)
+                made = self._latents(list(clip), rng.choice(recipe.indices))
+                (self.held_out if n < 4 else self.synthetic).append(made)
+                if n % 50 == 49:
+                    self.say(f"{n + 1} of {recipe.synthetic} synthetic clips")
+
+    @torch.inference_mode()
+    def _latents(self, frames: list[np.ndarray], index: int) -> _Latents:
+        out = []
+        for frame in frames:
+            height, width = (n // 32 * 32 for n in frame.shape[:2])
+            y = self.codec.transform.analyse([frame[:height, :width]], [index * QUALITY_ONE])
+            out.append(y[0].half())
+        with torch.inference_mode(False):
+            return _Latents(index, torch.stack(out).clone())
+
+    def _deviation(self) -> np.ndarray:
+        """Of each channel at index 48, over all latents [M]."""
+        total, count = torch.zeros(self.entropy.latent, dtype=torch.float64), 0
+        for made in (*self.real, *self.synthetic):
+            y = made.y[::4].float()
+            scale = (self.log_gain[48] - self.log_gain[made.index]).exp()
+            total += ((y**2).sum((0, 2, 3)) * scale**2).double()
+            count += y[:, 0].numel()
+        return (total / max(1, count)).sqrt().numpy()
+
+    # -- samples
+
+    def _sample(self, rng: random.Random, closed: bool) -> dict[str, Any]:
+        """A frame and its references; closed: and what the second reference is to be coded from."""
+        recipe = self.recipe
+        sources = self.real if self.real and (not self.synthetic or rng.random() < recipe.share) else self.synthetic
+        while True:
+            made = rng.choice(sources)
+            single, distance = rng.random() < recipe.low_delay, rng.choice(DISTANCES)
+            at = _places(distance, single, closed)
+            span = max(0, *at) - min(0, *at)
+            if span < len(made.y):
+                break
+        if rng.random() < 0.5 and not single:  # time runs both ways
+            at = tuple(-n for n in at)
+        number = rng.randrange(len(made.y) - span) - min(0, *at)
+        drop = min(rng.uniform(0, COARSEST) if rng.random() < 0.8 else 0.0, made.index - 1.0)
+        height, width = made.y.shape[2:]
+        c = min(recipe.crop, height // 4 * 4, width // 4 * 4)
+        top, left = rng.randrange(height - c + 1), rng.randrange(width - c + 1)
+        finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
+        box = slice(top, top + c), slice(left, left + c)
+        return _cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
+
+    def _batch(self, samples: list[dict[str, Any]]) -> _Batch:
+        def stacked(name: str, n: int) -> Tensor:
+            return torch.stack([s[name][n] for s in samples])
+
+        def numbers(values: list[int]) -> Tensor:
+            return torch.tensor(values, dtype=torch.long)
+
+        return _Batch(
+            torch.stack([s["y"] for s in samples]),
+            (stacked("references", 0), stacked("references", 1)),
+            numbers([s["made"] for s in samples]),
+            numbers([s["index"] for s in samples]),
+            (numbers([s["finer"][0] for s in samples]), numbers([s["finer"][1] for s in samples])),
+            [s["distances"] for s in samples],
+            torch.stack([s["outer"] for s in samples]) if samples[0]["outer"] is not None else None,
+        )
+
+    def _ratio(self, before: Tensor, after: Tensor) -> Tensor:
+        return (self.log_gain[after] - self.log_gain[before]).exp()[:, :, None, None]
+
+    def _said(self, y: Tensor, index: Tensor, with_z: bool) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """What the image model says of y at these indices: features, mu_i and t_i; bits of z [B]."""
+        rates = [int(q) * QUALITY_ONE for q in index]
+        bits, z = torch.zeros(len(y)), None
+        if with_z:
+            with torch.no_grad():
+                z = self.codec.transform.above(y, rates)[0].round().numpy().astype(np.int32)
+            meters = [Meter() for _ in rates]
+            self.entropy.above.traverse(meters, z.shape[2:], rates, (z,), device=self.runtime)
+            bits = torch.tensor([m.bits for m in meters], dtype=torch.float32)
+        blocks = y.shape[2] // 2, y.shape[3] // 2
+        seen, mu, t = self.entropy.start(z, rates, blocks, self.runtime)
+        features = torch.from_numpy(seen[:, : self.entropy.features].astype(np.float32)) * 2.0**-ACTIVATION_BITS
+        said = [nn.functional.pixel_shuffle(torch.from_numpy(a.astype(np.float32)), 2) / 64 for a in (mu, t)]
+        return (features, said[0], said[1]), bits
+
+    def _forward(self, batch: _Batch, with_z: bool, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Bits [B], and y_hat in units of each sample's index. own: see `_own_references`."""
+        references = []
+        for n in (0, 1):
+            finer = batch.finer[n]
+            y_hat = (batch.references[n] * self._ratio(batch.made, finer)).round()
+            if own is not None:
+                single = torch.tensor([a == b for a, b in batch.distances])[:, None, None, None]
+                y_hat = own if n == 1 else torch.where(single, own, y_hat)
+            there = y_hat * self._ratio(finer, batch.index)
+            references.append((there * 64).round() / 64)
+        y = batch.y * self._ratio(batch.made, batch.index)
+        said, bits_z = self._said(y, batch.index, with_z)
+        rates = [int(q) * QUALITY_ONE for q in batch.index]
+        empty = (np.zeros((1, 1, 1), np.int32),)
+        given = [
+            [Reference(empty, int(batch.finer[n][b]) * QUALITY_ONE, batch.distances[b][n]) for n in (0, 1)]
+            for b in range(len(rates))
+        ]
+        facts = torch.from_numpy(facts_of(rates, given, with_z)).float() * 2.0**-ACTIVATION_BITS
+        found = self.network(y, (references[0], references[1]), said, facts, batch.index)
+        return found.bits_y + bits_z, found.y_hat
+
+    # -- the run
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._make({name: table.numpy() for name, table in state["tables"].items()})
+        load_weights(self.network, state["ema"], self.recipe.name)
+        self.average = Average(self.network, self.recipe.ema)
+        load_weights(self.network, state["network"], self.recipe.name)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.random.seed(self.recipe.seed + 7919 * state["step"])
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "tables": {name: torch.from_numpy(table) for name, table in self.tables.items()},
+            "network": self.network.state_dict(),
+            "ema": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def extracts(self, state: dict[str, Any]) -> Mapping[str, dict[str, Any]]:
+        """weights.pt: what `freeze` and `start_from` need, in half the bytes."""
+        kept = {key: state[key] for key in ("recipe", "step", "seconds", "tables")}
+        return {"weights.pt": {**kept, "ema": {name: value.half() for name, value in state["ema"].items()}}}
+
+    def done(self, step: int) -> float:
+        return step / self.recipe.steps
+
+    def step(self, at: Place) -> dict[str, float]:
+        recipe, rng = self.recipe, self.random
+        fall = max(0.5 * (1 + math.cos(math.pi * at.share)), 0.01)
+        rate = recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * fall
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        self.network.train()
+        closed = at.share >= recipe.closed_from and rng.random() < 0.5
+        batch = self._batch([self._sample(rng, closed) for _ in range(recipe.batch)])
+        own = self._own_references(batch) if closed else None
+        with_z = rng.random() < recipe.with_z
+        bits, _ = self._forward(batch, with_z, own)
+        bpp = bits / (256 * batch.y.shape[2] * batch.y.shape[3])
+        loss = (bpp / (bpp.detach() + FLOOR).sqrt()).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip))
+        if math.isfinite(norm):
+            self.optimiser.step()
+        self.average.update(at.step + 1)
+        return {"bpp": float(bpp.detach().mean()), "loss": float(loss.detach()), "gradient": norm, "lr": rate}
+
+    @torch.no_grad()
+    def _own_references(self, batch: _Batch) -> Tensor:
+        """What the network makes of second references: y_hat in units of their indices."""
+        assert batch.outer is not None
+        single = torch.tensor([a == b for a, b in batch.distances])[:, None, None, None]
+        inner = _Batch(
+            batch.references[1],
+            (torch.where(single, batch.outer, batch.references[0]), batch.outer),
+            batch.made,
+            batch.finer[1],
+            (torch.maximum(batch.finer[0], batch.finer[1]), batch.made),
+            [(a, b) if a == b else (2 * a, 2 * b) for a, b in batch.distances],
+        )
+        return self._forward(inner, False)[1]
+
+    def line(self, figures: Mapping[str, float]) -> str:
+        return (
+            f"{figures['bpp']:.4f} bpp  loss {figures['loss']:.4f}  |g| {figures['gradient']:.2f}  "
+            f"lr {figures['lr']:.1e}  {figures['steps_per_s']:.2f} steps/s"
+        )
+
+    @torch.no_grad()
+    def validate(self, place: Place) -> dict[str, float]:
+        """Bits a pixel of held-out frames, real clips and synthetic ones: as frames between two others, one or four
+        frames away and coarser, at the same rate, and after one; I: what the image model takes at that rate.
+        """
+        row: dict[str, float] = {}
+        self.network.eval()
+        with self.average.applied():
+            for name, sources in (("real", self.held_out[:-4]), ("synthetic", self.held_out[-4:])):
+                for distance, drop, single in VALIDATED:
+                    bits, intra, pixels = 0.0, 0.0, 0
+                    for made in sources:
+                        if len(made.y) <= 2 * distance:
+                            continue
+                        at = _places(distance, single, False)
+                        box = tuple(slice(0, n // 4 * 4) for n in made.y.shape[2:])
+                        down = min(round(drop), made.index - 1)
+                        batch = self._batch([_cut(made, -min(at), at, box, down, (0, 0))])
+                        found, _ = self._forward(batch, False)
+                        bits += float(found.sum())
+                        pixels += 256 * batch.y.shape[2] * batch.y.shape[3]
+                        meter = Meter()
+                        y = batch.y * self._ratio(batch.made, batch.index)
+                        rates = [int(q) * QUALITY_ONE for q in batch.index]
+                        z = self.codec.transform.above(y, rates)[0]
+                        self.entropy.traverse([meter], tuple(y.shape[2:]), rates, (z.numpy(), y.numpy()))
+                        intra += meter.bits
+                    if pixels:
+                        what = "P" if single else f"B{distance}"
+                        row[f"{name} {what}-{drop:.0f}"] = bits / pixels
+                        row[f"{name} I-{drop:.0f}"] = intra / pixels
+        self.network.train()
+        return {"validation": sum(v for k, v in row.items() if " I-" not in k), **row}
+
+
+def _places(distance: int, single: bool, closed: bool) -> tuple[int, ...]:
+    """Where the two references of a frame are, seen from it; closed: and what the second one is coded from."""
+    places = (-distance, -distance, -2 * distance) if single else (-distance, distance, 3 * distance)
+    return places if closed else places[:2]
+
+
+def _cut(
+    made: _Latents, number: int, places: tuple[int, ...], box: tuple[slice, ...], drop: int, finer: tuple[int, int]
+) -> dict[str, Any]:
+    """A sample: frame `number`, `drop` indices coarser than its latents, its references by `finer` ones."""
+
+    def at(n: int) -> Tensor:
+        return made.y[number + n, :, *box].float()
+
+    return {
+        "y": at(0),
+        "references": [at(n) for n in places[:2]],
+        "outer": at(places[2]) if len(places) > 2 else None,
+        "made": made.index,
+        "index": made.index - drop,
+        "finer": [made.index - f for f in finer],
+        "distances": places[:2],
+    }
