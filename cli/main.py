@@ -34,8 +34,9 @@ import typer
 import typer.core
 
 from ..bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
-from ..codec.codec import EFFORTS, RATES, Conflict, Frames, Items, Part, Region, Target
+from ..codec.codec import EFFORTS, RATES, Conflict, Target
 from ..codec.medium import MEDIA, SET, medium_of
+from ..codec.part import Frames, Items, Part, Region
 from ..errors import ModelWarning
 from .codecs import Codecs, NoCodec
 from .console import (
@@ -442,7 +443,8 @@ def _print_fields(kind: str | None) -> None:
     if kind is None:
         return
     with one_sentence("--fields"):
-        from ..codec.kinds import TRAINED, named
+        from ..codec.kinds import TRAINED
+        from ..codec.named import named
         from ..train.schema import described
 
         if kind not in TRAINED:

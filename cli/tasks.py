@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import LecFile, Metadata, VideoLayout, atomic_write, check_writable
-from ..codec.codec import Codec, Frames, Items, Part, Region, Target
+from ..codec.codec import Codec, Target
 from ..codec.medium import MEDIA, PICTURE, SET, VIDEO, Medium
+from ..codec.part import Frames, Items, Part, Region
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job

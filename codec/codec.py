@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 
 from ..bitstream import LecFile
 from ..entropy.guard import guarded
 from ..errors import CodecError, InputError
+from .part import Items, Part, Region
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from .signal import Signal
 
-__all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Items", "Part", "Region", "Target"]
+__all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Target"]
 
 QUALITY = 60.0
 """Where nothing is asked for."""
@@ -83,36 +84,6 @@ class Target:
     @property
     def lossless(self) -> bool:
         return self.kind == "lossless"
-
-
-class Region(NamedTuple):
-    """A part of a picture, in pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Items:
-    """Items of a set by their numbers, which count from 0 and may repeat."""
-
-    numbers: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Frames of a video from `first` on, up to the one before `stop` (None: to the end). Seconds instead of numbers
-    count from the first frame: those that are shown at some time between the two.
-    """
-
-    first: int | float = 0
-    stop: int | float | None = None
-    in_seconds: bool = False
-
-
-Part = Region | Items | Frames
 
 
 class Codec(Protocol):

@@ -32,7 +32,7 @@ from .compressai_networks import REACH, TransformSizes
 from .compressai_transform import compressai_model
 from .latent_model import synthesis_digest
 from .model_file import parse_tensors, save_model
-from .tiles import DOWN
+from .transforms import DOWN
 
 __all__ = ["NETWORKS", "import_compressai"]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bitstream import PictureLayout, SetLayout
-from .kinds import kind_of, named
+from .kinds import kind_of
+from .named import named
 
 __all__ = ["Domain", "circuit_domain", "domain_of", "photo_domain"]
 

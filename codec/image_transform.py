@@ -21,9 +21,8 @@ from ..entropy.hyperprior_coding import HyperpriorCoding
 from ..errors import ModelError
 from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled, misfit
 from .model_file import parse_tensors
-from .tiles import DOWN
 from .transform import WindowedTransform, centred
-from .transforms import Analysis, Synthesis, TransformConfig
+from .transforms import DOWN, Analysis, Synthesis, TransformConfig
 
 __all__ = ["ImageTransform", "entropy_model_of", "image_model", "planes_of", "receptive_field"]
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-__all__ = ["DEFAULT", "KINDS", "TRAINED", "Kind", "kind_of", "named"]
+__all__ = ["DEFAULT", "KINDS", "TRAINED", "Kind", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,3 @@ def kind_of(says: Mapping[str, Any]) -> Kind | None:
     """The kind that a card or a recipe says; None for one that there is not."""
     kind = says.get("kind", DEFAULT)
     return KINDS.get(kind) if isinstance(kind, str) else None
-
-
-def named(what: str) -> Any:
-    """The object of a "module:name"."""
-    module, _, name = what.partition(":")
-    return getattr(import_module(f"..{module}", __package__), name)

@@ -43,7 +43,8 @@ from ..errors import CorruptFile, InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
 from .blocks import MODEL, WEBP, samples_digest
-from .codec import Codec, Items, Part, Region, Target
+from .codec import Codec, Target
+from .part import Items, Part, Region
 from .samples import check_region, join, paste_samples, split
 from .signal import Signal, picture_signal, set_signal
 from .tiles import layout_of, meet

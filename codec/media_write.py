@@ -31,7 +31,7 @@ from .png_rows import deflate_rows
 from .tiff import write_tiff
 
 if TYPE_CHECKING:
-    from .codec import Part
+    from .part import Part
     from .signal import Signal
 
 __all__ = [

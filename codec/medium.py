@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .kinds import named
+from .named import named
 from .picture_files import PICTURES
 
 if TYPE_CHECKING:
-    from .codec import Part
+    from .part import Part
     from .signal import Signal
 
 __all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "VIDEO", "VIDEOS", "Medium", "medium_of"]

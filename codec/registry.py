@@ -18,8 +18,9 @@ from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..entropy.guard import guarded
 from ..errors import ModelError, ModelWarning, UnknownModel
 from .codec import Codec
-from .kinds import kind_of, named
+from .kinds import kind_of
 from .model_file import ModelCard, load_tensors, read_card
+from .named import named
 
 _C = TypeVar("_C", bound=Codec)
 

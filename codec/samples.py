@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..bitstream import Metadata, PictureLayout, check_picture_size
+from ..bitstream import MAX_TILE, Metadata, PictureLayout, check_picture_size
 from ..errors import InputError
-from .tiles import tile_side
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_region", "join", "paste_samples", "picture_layout", "psnr_of", "split", "to_numpy"]
+__all__ = ["tile_side", "check_region", "join", "paste_samples", "picture_layout", "psnr_of", "split", "to_numpy"]
+
+TILE = 1024
+"""Side of the tiles, in pixels, of a picture that is cut without being told how."""
+UNTILED = 2**22
+"""Pixels up to which a picture is not cut without being told to."""
+
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -47,6 +52,15 @@ def paste_samples(part: np.ndarray, whole: np.ndarray, x: int, y: int) -> None:
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, whole.shape[1]), min(y + height, whole.shape[0])
     if x0 < x1 and y0 < y1:
         whole[y0:y1, x0:x1] = part[y0 - y : y1 - y, x0 - x : x1 - x]
+
+
+def tile_side(tile: int | None, width: int, height: int) -> int:
+    """The side for the header: 0 if there is nothing to cut."""
+    if tile is None:
+        tile = TILE if width * height > UNTILED else 0
+    if tile < 0 or tile % 64 or tile > MAX_TILE:
+        raise InputError(f"tile {tile} is not a multiple of 64 up to {MAX_TILE}, nor 0 for none")
+    return tile if tile < max(width, height) else 0
 
 
 def picture_layout(colour: np.ndarray, alpha: np.ndarray | None, metadata: Metadata, tile: int | None) -> PictureLayout:

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..bitstream import atomic_write, check_writable
 from ..errors import InputError, OutputExists
-from .codec import Items, Part
 from .media_write import picture_format, write_picture
+from .part import Items, Part
 from .picture_files import PICTURES
 from .signal import Signal
 

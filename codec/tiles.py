@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bitstream import MAX_TILE, Header, PictureLayout
+from ..bitstream import Header, PictureLayout
 from ..errors import InputError
 
 __all__ = [
-    "DOWN",
-    "UNTILED",
     "Box",
     "boxes_of",
     "equal_boxes",
@@ -26,15 +24,8 @@ __all__ = [
     "meet",
     "paste",
     "reach",
-    "tile_side",
 ]
 
-DOWN = 16
-"""The latent y is at 1/DOWN of the resolution."""
-TILE = 1024
-"""Side of the tiles, in pixels, of a picture that is cut without being told how."""
-UNTILED = 2**22
-"""Pixels up to which a picture is not cut without being told to."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +40,6 @@ class Box:
     @property
     def size(self) -> tuple[int, int]:
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-
-
-def tile_side(tile: int | None, width: int, height: int) -> int:
-    """The side for the header: 0 if there is nothing to cut."""
-    if tile is None:
-        tile = TILE if width * height > UNTILED else 0
-    if tile < 0 or tile % 64 or tile > MAX_TILE:
-        raise InputError(f"tile {tile} is not a multiple of 64 up to {MAX_TILE}, nor 0 for none")
-    return tile if tile < max(width, height) else 0
 
 
 def layout_of(header: Header) -> PictureLayout:

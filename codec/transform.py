@@ -24,7 +24,7 @@ from torch import Tensor
 from ..bitstream import QUALITY_ONE, PictureLayout
 from ..entropy.latents import MEAN_BITS
 from ..errors import ModelError
-from .tiles import DOWN
+from .transforms import DOWN
 from .windows import windows
 
 __all__ = ["Transform", "WindowedTransform", "centred", "cut", "pixels"]

@@ -27,9 +27,10 @@ from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
-from .codec import Codec, Frames, Part, Target
+from .codec import Codec, Target
 from .image import ImageCodec, fixed_quality
 from .model_file import check_digest, parse_tensors
+from .part import Frames, Part
 from .signal import Signal
 from .video_coding import Decoded, FrameCoding
 from .video_encoder import Encoder, group_digest

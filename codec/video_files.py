@@ -23,7 +23,7 @@ import numpy as np
 
 from ..bitstream import VideoLayout, atomic_write, check_writable
 from ..errors import InputError
-from .codec import Part
+from .part import Part
 from .signal import Signal
 from .video_signal import VideoFrame, VideoSignal, video_signal
 

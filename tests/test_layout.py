@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import lecodec
-from lecodec.codec.kinds import KINDS, named
+from lecodec.codec.kinds import KINDS
+from lecodec.codec.named import named
 
 ROOT = Path(lecodec.__file__).parent
 PACKAGES = ("bitstream", "cli", "codec", "entropy", "eval", "train")

@@ -134,9 +134,9 @@ def test_metadata_is_carried():
 
 
 def test_large_pictures_are_cut_by_themselves(monkeypatch):
-    from lecodec.codec import tiles
+    from lecodec.codec import samples as layouts
 
-    monkeypatch.setattr(tiles, "UNTILED", 1000)
+    monkeypatch.setattr(layouts, "UNTILED", 1000)
     noise = np.random.default_rng(0).integers(0, 256, (10, 1100), dtype=np.uint8)
     header = parse(LosslessCodec().encode(noise)).header
     assert (header.layout.tile_width, header.layout.units) == (1024, 2)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lecodec.codec.kinds import TRAINED, named
+from lecodec.codec.kinds import TRAINED
+from lecodec.codec.named import named
 from lecodec.errors import InputError
 from lecodec.train.circuit_em import Smoothing
 from lecodec.train.recipe import Recipe

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from lecodec.cli.main import main
-from lecodec.codec.kinds import TRAINED, named
+from lecodec.codec.kinds import TRAINED
+from lecodec.codec.named import named
 from lecodec.errors import CodecError, InputError
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 import lecodec
-from lecodec.codec.kinds import KINDS, named
+from lecodec.codec.kinds import KINDS
 from lecodec.codec.model_file import read_card
+from lecodec.codec.named import named
 from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
 from lecodec.codec.transforms import TransformConfig
 from lecodec.entropy.factorized import FactorizedPrior

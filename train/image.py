@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..codec.network import ImageNetwork, decoding_macs, start_from_statistics
-from ..codec.tiles import DOWN
+from ..codec.transforms import DOWN
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ..codec.kinds import TRAINED, named
+from ..codec.kinds import TRAINED
+from ..codec.named import named
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe, VideoRecipe
