@@ -144,9 +144,9 @@ def encode(
     from .bitstream import Metadata
     from .codec.choice import codec_for
     from .codec.codec import Target
-    from .codec.media import load_picture
-    from .codec.pillow_image import picture_of
-    from .codec.signal import picture_signal
+    from .codec.media.picture import load_picture
+    from .codec.media.pillow_image import picture_of
+    from .codec.media.signal import picture_signal
     from .errors import InputError
 
     wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
@@ -191,10 +191,10 @@ def encode_set(
     """
     from .codec.choice import codec_for
     from .codec.codec import Target
-    from .codec.signal import set_signal
+    from .codec.media.signal import set_signal
 
     if isinstance(samples, (str, os.PathLike)):
-        from .codec.sets import load_set
+        from .codec.media.sets import load_set
 
         samples = load_set(samples).samples
     signal, target = set_signal(samples, items), Target("lossless")

@@ -17,7 +17,7 @@ from ..bitstream import LOSSLESS, NO_DIGEST, Header, SetLayout
 
 if TYPE_CHECKING:
     from ..codec.codec import Codec, Target
-    from ..codec.signal import Signal
+    from ..codec.media.signal import Signal
 
 __all__ = ["Codecs", "NoCodec"]
 

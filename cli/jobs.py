@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..bitstream.atomic import discard_temporaries
-from ..codec.medium import PICTURE, Medium
+from ..codec.media.medium import PICTURE, Medium
 
 __all__ = ["Job", "Record", "Task", "cores", "expected", "promptly_interrupted", "run"]
 

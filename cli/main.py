@@ -35,8 +35,8 @@ import typer.core
 
 from ..bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
 from ..codec.codec import EFFORTS, RATES, Conflict, Target
-from ..codec.medium import MEDIA, SET, medium_of
-from ..codec.part import Frames, Items, Part, Region
+from ..codec.media.medium import MEDIA, SET, medium_of
+from ..codec.media.part import Frames, Items, Part, Region
 from ..errors import ModelWarning
 from .codecs import Codecs, NoCodec
 from .console import (
@@ -444,7 +444,7 @@ def _print_fields(kind: str | None) -> None:
         return
     with one_sentence("--fields"):
         from ..codec.kinds import TRAINED
-        from ..codec.named import named
+        from ..codec.media.named import named
         from ..train.schema import described
 
         if kind not in TRAINED:

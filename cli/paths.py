@@ -18,8 +18,8 @@ from pathlib import Path
 
 import typer
 
-from ..codec.medium import PICTURE, Medium
-from ..codec.picture_files import PICTURES, walk
+from ..codec.media.medium import PICTURE, Medium
+from ..codec.media.picture_files import PICTURES, walk
 from ..errors import InputError, OutputExists
 from .console import one_sentence
 from .jobs import Job

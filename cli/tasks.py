@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..bitstream import LecFile, Metadata, VideoLayout, atomic_write, check_writable
 from ..codec.codec import Codec, Target
-from ..codec.medium import MEDIA, PICTURE, SET, VIDEO, Medium
-from ..codec.part import Frames, Items, Part, Region
+from ..codec.media.medium import MEDIA, PICTURE, SET, VIDEO, Medium
+from ..codec.media.part import Frames, Items, Part, Region
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job
@@ -28,7 +28,7 @@ from .jobs import Job
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..codec.signal import Signal
+    from ..codec.media.signal import Signal
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
@@ -75,12 +75,12 @@ class Encoding(_CodecTask):
             signal = replace(signal, metadata=_stripped(signal.metadata))
         unit = self.units.get(job.medium.name)
         if isinstance(signal.layout, VideoLayout):
-            from ..codec.video_signal import in_groups
+            from ..codec.media.video_signal import in_groups
 
             return in_groups(signal, unit or 0, self.low_delay)
         if unit is None:
             return signal
-        from ..codec.signal import cut_into
+        from ..codec.media.signal import cut_into
 
         return cut_into(signal, unit)
 
@@ -157,7 +157,7 @@ class Decoding(_CodecTask):
 
     def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
         if self.depth is not None:
-            from ..codec.media_write import fit_depth
+            from ..codec.media.picture_write import fit_depth
 
             result = replace(result, samples=fit_depth(result.samples, self.depth))
         if self.strip:
@@ -254,7 +254,7 @@ def _verified(codec: Codec, samples: np.ndarray, file: LecFile) -> float | None:
     """
     import numpy as np
 
-    from ..codec.samples import psnr_of
+    from ..codec.media.samples import psnr_of
 
     back = codec.decode(file)
     if back.shape != samples.shape or back.dtype != samples.dtype:

@@ -15,8 +15,8 @@ import numpy as np
 from ..bitstream import DataChunk, PictureLayout
 from ..errors import CorruptFile
 from .blocks import samples_digest
-from .png_rows import best_rows, inflate_rows
-from .samples import paste_samples
+from .media.png_rows import best_rows, inflate_rows
+from .media.samples import paste_samples
 
 __all__ = ["alpha_chunks", "alpha_of", "decode_alpha", "encode_alpha"]
 

@@ -19,8 +19,8 @@ from ..bitstream import LOSSLESS, NO_DIGEST, Header, PictureLayout, SetLayout
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import MODEL, WEBP, BlockCoder, check_block, decode_plain, encode_block
 from .domain import domain_of
+from .media.webp_rows import settles, webp_body
 from .model_file import check_digest
-from .webp_rows import settles, webp_body
 
 __all__ = ["PORTION", "Block", "BlockCoding", "raster_of"]
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
-from .png_rows import best_rows, inflate_rows
-from .webp_rows import webp_samples
+from .media.png_rows import best_rows, inflate_rows
+from .media.webp_rows import webp_samples
 
 __all__ = [
     "DEFLATED",

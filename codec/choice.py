@@ -19,9 +19,9 @@ from ..errors import ModelError, UnknownModel
 from .codec import Codec, Target
 from .domain import domain_of
 from .lossless import LosslessCodec
+from .media.signal import BLOCK, Signal, checked_set
 from .model_file import ModelCard
 from .registry import find_model, list_models, load, pass_over
-from .signal import BLOCK, Signal, checked_set
 
 __all__ = ["circuits_for", "codec_for", "lossless_for_pictures", "lossless_for_set"]
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 from ..bitstream import LecFile
 from ..entropy.guard import guarded
 from ..errors import CodecError, InputError
-from .part import Items, Part, Region
+from .media.part import Items, Part, Region
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from .signal import Signal
+    from .media.signal import Signal
 
 __all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Target"]
 

@@ -28,11 +28,11 @@ from ..entropy.imported_tables import bottleneck_tables, gaussian_tables, median
 from ..entropy.latents import MEAN_BITS
 from ..errors import InputError, ModelError
 from .compressai_checkpoint import Checkpoint, read_checkpoint
-from .compressai_networks import REACH, TransformSizes
 from .compressai_transform import compressai_model
 from .latent_model import synthesis_digest
 from .model_file import parse_tensors, save_model
 from .transforms import DOWN
+from .transforms.compressai import REACH, TransformSizes
 
 __all__ = ["NETWORKS", "import_compressai"]
 

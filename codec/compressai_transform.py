@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ..entropy.imported_coding import ImportedHyperprior, imported_model
 from ..errors import ModelError
-from .compressai_networks import REACH, HyperAnalysis, ImportedAnalysis, ImportedSynthesis, TransformSizes
 from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled
 from .model_file import parse_tensors
-from .transform import WindowedTransform, centred
+from .transforms.compressai import REACH, HyperAnalysis, ImportedAnalysis, ImportedSynthesis, TransformSizes
+from .transforms.transform import WindowedTransform, centred
 
 __all__ = ["ImportedTransform", "compressai_model"]
 

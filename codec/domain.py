@@ -13,7 +13,7 @@ from typing import Any
 
 from ..bitstream import PictureLayout, SetLayout
 from .kinds import kind_of
-from .named import named
+from .media.named import named
 
 __all__ = ["Domain", "circuit_domain", "domain_of", "photo_domain"]
 

@@ -46,15 +46,15 @@ from .alpha import alpha_chunks, alpha_of
 from .codec import EFFORTS, Codec, Target
 from .latent_coding import LatentCoding
 from .latent_model import LatentModel
+from .media.part import Items, Part, Region
+from .media.samples import check_region, join, psnr_of, split, to_numpy
+from .media.signal import Signal, picture_signal
 from .model_file import check_digest
-from .part import Items, Part, Region
 from .refine import multiplier, refined, steps_of
-from .samples import check_region, join, psnr_of, split, to_numpy
-from .signal import Signal, picture_signal
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import Box, boxes_of, latent_size, layout_of, meet, paste, reach
-from .transform import Transform
 from .transforms import DOWN
+from .transforms.transform import Transform
 
 __all__ = ["MEASURES", "ImageCodec", "fixed_quality"]
 

@@ -21,8 +21,9 @@ from ..entropy.hyperprior_coding import HyperpriorCoding
 from ..errors import ModelError
 from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled, misfit
 from .model_file import parse_tensors
-from .transform import WindowedTransform, centred
-from .transforms import DOWN, Analysis, Synthesis, TransformConfig
+from .transforms import DOWN
+from .transforms.image import Analysis, Synthesis, TransformConfig
+from .transforms.transform import WindowedTransform, centred
 
 __all__ = ["ImageTransform", "entropy_model_of", "image_model", "planes_of", "receptive_field"]
 

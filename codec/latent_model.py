@@ -20,7 +20,7 @@ from torch import nn
 
 from ..entropy.latents import EntropyModel
 from ..errors import InputError, ModelError
-from .transform import Transform
+from .transforms.transform import Transform
 
 __all__ = ["LatentModel", "check_shapes", "checked_digests", "device_of", "filled", "misfit", "synthesis_digest"]
 

@@ -44,11 +44,11 @@ from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
 from .blocks import MODEL, WEBP, samples_digest
 from .codec import Codec, Target
-from .part import Items, Part, Region
-from .samples import check_region, join, paste_samples, split
-from .signal import Signal, picture_signal, set_signal
+from .media.part import Items, Part, Region
+from .media.samples import check_region, join, paste_samples, split
+from .media.signal import Signal, picture_signal, set_signal
+from .media.webp_rows import looks_drawn, settles, stream_tiles, webp_body
 from .tiles import layout_of, meet
-from .webp_rows import looks_drawn, settles, stream_tiles, webp_body
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -110,9 +110,9 @@ def _accept(prefix: bytes) -> bool:
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     from .choice import codec_for
     from .codec import EFFORTS, Conflict, Target
-    from .media_metadata import metadata_of, upright
-    from .pillow_image import shown_samples
-    from .signal import picture_signal
+    from .media.picture_metadata import metadata_of, upright
+    from .media.pillow_image import shown_samples
+    from .media.signal import picture_signal
 
     given = im.encoderinfo
     exif = given.get("exif")

@@ -38,8 +38,8 @@ from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
 from ..errors import InputError
 from .codec import EFFORTS
 from .tiles import latent_size, layout_of, paste
-from .transform import centred, cut, pixels
-from .windows import Window, windows
+from .transforms.transform import centred, cut, pixels
+from .transforms.windows import Window, windows
 
 if TYPE_CHECKING:
     from .latent_coding import LatentCoding, Tiles

@@ -19,8 +19,8 @@ from ..entropy.guard import guarded
 from ..errors import ModelError, ModelWarning, UnknownModel
 from .codec import Codec
 from .kinds import kind_of
+from .media.named import named
 from .model_file import ModelCard, load_tensors, read_card
-from .named import named
 
 _C = TypeVar("_C", bound=Codec)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..bitstream import Header, PictureLayout
 from ..errors import InputError
+from .transforms import DOWN
 
 __all__ = [
     "Box",
@@ -25,7 +26,6 @@ __all__ = [
     "paste",
     "reach",
 ]
-
 
 
 @dataclass(frozen=True)

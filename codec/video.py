@@ -29,13 +29,13 @@ from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
 from .codec import Codec, Target
 from .image import ImageCodec, fixed_quality
+from .media.part import Frames, Part
+from .media.signal import Signal
+from .media.video_signal import VideoFrame, VideoSignal, clip_signal, video_signal
 from .model_file import check_digest, parse_tensors
-from .part import Frames, Part
-from .signal import Signal
 from .video_coding import Decoded, FrameCoding
 from .video_encoder import Encoder, group_digest
 from .video_frames import FrameTransform
-from .video_signal import VideoFrame, VideoSignal, clip_signal, video_signal
 
 __all__ = ["VideoCodec"]
 

@@ -18,10 +18,10 @@ from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of
 from ..bitstream.limits import MAX_GROUP_PIXELS
 from ..entropy.latents import NEAREST, Choice
 from ..errors import InputError
+from .media.video_signal import VideoSignal
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
 from .video_groups import LONGEST, difference, group_size, is_cut, thumbnail
-from .video_signal import VideoSignal
 
 __all__ = ["CodedGroup", "Encoder", "group_digest"]
 

@@ -15,8 +15,8 @@ import torch
 from ..bitstream import PictureLayout
 from ..entropy.latents import Size
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding, ratio_of, rescaled
-from .transform import Transform
 from .transforms import DOWN
+from .transforms.transform import Transform
 
 __all__ = ["FrameTransform"]
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from ..bitstream import check_writable
-from ..codec.media import read_picture
-from ..codec.medium import PICTURE, SET, medium_of
-from ..codec.signal import Signal, picture_signal
+from ..codec.media.medium import PICTURE, SET, medium_of
+from ..codec.media.picture import read_picture
+from ..codec.media.signal import Signal, picture_signal
 from ..errors import CodecError, InputError
 from .codecs.lossless import LosslessCodecUnderTest, lossless_codec_by_name
 from .measure.coding import coded

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lecodec.bitstream import atomic_write
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import Codec
 from lecodec.eval.codecs.peers import LecodecCodec, codec_by_name

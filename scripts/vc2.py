@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import CodecError, InputError
 
 __all__ = ["NAMES", "write_crops"]

@@ -14,8 +14,8 @@ import lecodec
 from lecodec.codec.image_transform import receptive_field
 from lecodec.codec.latent_model import synthesis_digest
 from lecodec.codec.model_file import load_tensors, read_card, save_model
-from lecodec.codec.network import ImageNetwork, NetworkConfig, decoding_macs
-from lecodec.codec.transforms import ACTIVATIONS, BLOCKS, LIMIT, Synthesis, TransformConfig
+from lecodec.codec.transforms.image import ACTIVATIONS, BLOCKS, LIMIT, Synthesis, TransformConfig
+from lecodec.codec.transforms.network import ImageNetwork, NetworkConfig, decoding_macs
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig
 from lecodec.errors import InputError, ModelError
@@ -52,7 +52,7 @@ def test_blocks_code_what_they_are_trained_to(change, tmp_path, monkeypatch):
     h, index = torch.rand(2, 8, 12, 9) * 8 - 4, torch.tensor([3.0, 50.0])
     with torch.enable_grad():
         whole = network.g_s(h, index)
-    monkeypatch.setattr("lecodec.codec.transforms.STRIP", 1)  # four rows at a time
+    monkeypatch.setattr("lecodec.codec.transforms.image.STRIP", 1)  # four rows at a time
     with torch.no_grad():
         torch.testing.assert_close(network.g_s(h, index), whole.detach(), rtol=1e-4, atol=1e-3)
     out = freeze_network(network, tmp_path / "variant.safetensors", "variant")

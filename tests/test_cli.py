@@ -27,8 +27,8 @@ from lecodec.cli import main as cli
 from lecodec.cli.console import escaped, print_table, tell
 from lecodec.cli.jobs import Job, Record
 from lecodec.cli.main import main
-from lecodec.codec.media import read_picture
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture import read_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.codec.model_file import load_tensors, read_card, save_model
 
 ROOT = Path(lecodec.__file__).parent

@@ -12,10 +12,10 @@ import lecodec
 from lecodec.bitstream import LecFile
 from lecodec.bitstream.layouts import LAYOUTS
 from lecodec.codec.codec import RATES, Conflict, Target
-from lecodec.codec.medium import MEDIA, PICTURE, SET, medium_of
-from lecodec.codec.named import named
-from lecodec.codec.part import Items, Region
-from lecodec.codec.signal import cut_into, picture_signal, set_signal
+from lecodec.codec.media.medium import MEDIA, PICTURE, SET, medium_of
+from lecodec.codec.media.named import named
+from lecodec.codec.media.part import Items, Region
+from lecodec.codec.media.signal import cut_into, picture_signal, set_signal
 from lecodec.errors import InputError
 
 

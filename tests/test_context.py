@@ -14,8 +14,8 @@ from lecodec.bitstream import frame, parse
 from lecodec.codec.image import ImageCodec
 from lecodec.codec.image_transform import image_model
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
-from lecodec.codec.network import ImageNetwork, NetworkConfig
-from lecodec.codec.transforms import TransformConfig
+from lecodec.codec.transforms.image import TransformConfig
+from lecodec.codec.transforms.network import ImageNetwork, NetworkConfig
 from lecodec.entropy import context_coding, hyperprior_coding
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.context import ContextConfig, ContextHyperprior

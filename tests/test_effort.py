@@ -14,9 +14,9 @@ from lecodec.bitstream import read_header
 from lecodec.cli.main import main
 from lecodec.codec import refine, targets
 from lecodec.codec.image import ImageCodec, fixed_quality
+from lecodec.codec.media.samples import psnr_of
 from lecodec.codec.refine import EFFORTS, multiplier
 from lecodec.codec.registry import find_model
-from lecodec.codec.samples import psnr_of
 from lecodec.entropy.latents import deadzone_of, rounded
 from lecodec.errors import InputError
 from lecodec.eval.codecs.peers import codec_by_name
@@ -33,7 +33,7 @@ def codec() -> ImageCodec:
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """A part of a photograph of odd sides: uint8 [150, 183, 3]."""
-    from lecodec.codec.media import read_picture
+    from lecodec.codec.media.picture import read_picture
 
     return np.ascontiguousarray(read_picture(bundled("coffee.png"))[100:250, 200:383])
 

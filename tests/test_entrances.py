@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 
 import lecodec
-from lecodec.codec.media import load_picture
-from lecodec.codec.pillow_image import picture_of
-from lecodec.codec.signal import Signal
+from lecodec.codec.media.picture import load_picture
+from lecodec.codec.media.pillow_image import picture_of
+from lecodec.codec.media.signal import Signal
 from lecodec.errors import InputError
 
 WIDTH, HEIGHT = 8, 6

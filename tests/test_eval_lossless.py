@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lecodec.cli.main import app
 from lecodec.codec.lossless import LosslessCodec
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import CodecError, InputError
 from lecodec.eval import lossless
 from lecodec.eval.codecs import lossless as lossless_peers

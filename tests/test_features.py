@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lecodec.codec.network import ImageNetwork
+from lecodec.codec.transforms.network import ImageNetwork
 from lecodec.errors import InputError
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.features import FeatureDistance

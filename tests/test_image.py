@@ -17,10 +17,10 @@ from lecodec import bitstream
 from lecodec.bitstream import frame, parse, read_header
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.image_transform import image_model
+from lecodec.codec.media.samples import psnr_of
 from lecodec.codec.model_file import load_tensors, read_card
-from lecodec.codec.samples import psnr_of
 from lecodec.codec.targets import FIDELITIES, index_for
-from lecodec.codec.windows import windows
+from lecodec.codec.transforms.windows import windows
 from lecodec.entropy import hyperprior_coding, rate
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.program import Program

@@ -28,8 +28,8 @@ from lecodec.cli.main import main
 from lecodec.cli.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
 from lecodec.cli.tasks import open_lec
 from lecodec.codec.codec import Target
-from lecodec.codec.media import read_picture
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture import read_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import InputError, OutputExists
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import lecodec
 from lecodec.codec.kinds import KINDS
-from lecodec.codec.named import named
+from lecodec.codec.media.named import named
 
 ROOT = Path(lecodec.__file__).parent
 PACKAGES = ("bitstream", "cli", "codec", "entropy", "eval", "train")
@@ -141,7 +141,7 @@ def test_every_folder_of_the_package_is_installed() -> None:
         ("import lecodec.cli.main", "torch numpy constriction rich"),
         ("import lecodec.bitstream, lecodec.codec.registry", "torch numpy constriction typer"),
         ("from lecodec.codec.registry import list_models; list_models()", "torch numpy constriction typer"),
-        ("import lecodec.codec.media", "torch constriction typer"),
+        ("import lecodec.codec.media.picture", "torch constriction typer"),
         ("import lecodec; lecodec.load", "torchvision lightning matplotlib scipy pytorch_msssim pydantic typer sympy"),
     ],
 )

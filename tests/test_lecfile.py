@@ -37,7 +37,7 @@ from lecodec.bitstream.fields import check_values, declare, declared
 from lecodec.bitstream.layout import Layout
 from lecodec.bitstream.layouts import LAYOUTS
 from lecodec.cli.main import main
-from lecodec.codec.sets_write import write_set
+from lecodec.codec.media.sets_write import write_set
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, TruncatedFile, UnsupportedFile
 
 from .container_examples import EXAMPLE, EXAMPLE_2, Trickle, chunks_of

@@ -18,7 +18,7 @@ import lecodec
 from lecodec import LosslessCodec
 from lecodec.bitstream import LecFile, Metadata, frame, parse
 from lecodec.codec import block_coding, choice, registry
-from lecodec.codec.png_rows import best_rows, deflate_rows, inflate_rows
+from lecodec.codec.media.png_rows import best_rows, deflate_rows, inflate_rows
 from lecodec.errors import CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel, UnsupportedFile
 
 from .block_coders import DeltaCoder
@@ -134,7 +134,7 @@ def test_metadata_is_carried():
 
 
 def test_large_pictures_are_cut_by_themselves(monkeypatch):
-    from lecodec.codec import samples as layouts
+    from lecodec.codec.media import samples as layouts
 
     monkeypatch.setattr(layouts, "UNTILED", 1000)
     noise = np.random.default_rng(0).integers(0, 256, (10, 1100), dtype=np.uint8)

@@ -17,9 +17,9 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from lecodec.bitstream.metadata import Metadata
-from lecodec.codec.media import load_picture, read_picture
-from lecodec.codec.media_write import fit_depth, metadata_lost, picture_format, write_picture
-from lecodec.codec.pillow_image import picture_of
+from lecodec.codec.media.picture import load_picture, read_picture
+from lecodec.codec.media.picture_write import fit_depth, metadata_lost, picture_format, write_picture
+from lecodec.codec.media.pillow_image import picture_of
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 
@@ -441,13 +441,13 @@ def test_other_depths_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("flags", "depth"), [(0x00, 8), (0x0C, 8), (0x40, 10), (0x60, 12)])
 def test_depth_of_avif(flags: int, depth: int) -> None:
-    from lecodec.codec.deep import _avif_depth
+    from lecodec.codec.media.deep import _avif_depth
 
     assert _avif_depth(b"....av1C\x81\x00" + bytes([flags, 0])) == depth
 
 
 def test_depth_of_jpeg_2000() -> None:
-    from lecodec.codec.deep import _jpeg2000_depth
+    from lecodec.codec.media.deep import _jpeg2000_depth
 
     size = b"\xff\x4f\xff\x51" + struct.pack(">HH", 47, 0) + bytes(32) + struct.pack(">H", 3)
     assert _jpeg2000_depth(b"box" + size + bytes([7, 1, 1, 7, 1, 1, 7, 1, 1])) == 8
@@ -761,7 +761,7 @@ def test_the_limit_is_ours_and_not_that_of_pillow(
 def test_where_pillow_keeps_to_its_own_limit_the_sentence_says_so(
     picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lecodec.codec.media import one_sentence
+    from lecodec.codec.media.picture import one_sentence
 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     with pytest.raises(LimitExceeded, match="100 pixels, the limit of Pillow"), one_sentence():

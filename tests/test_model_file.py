@@ -17,11 +17,11 @@ import torch
 from safetensors.numpy import save_file
 
 import lecodec
-from lecodec.codec.compressai_networks import HyperAnalysis as ImportedHyperAnalysis
-from lecodec.codec.compressai_networks import ImportedAnalysis, ImportedSynthesis, TransformSizes
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.registry import find_by_digest, find_model, list_models
-from lecodec.codec.transforms import BLOCKS, Analysis, Synthesis, TransformConfig
+from lecodec.codec.transforms.compressai import HyperAnalysis as ImportedHyperAnalysis
+from lecodec.codec.transforms.compressai import ImportedAnalysis, ImportedSynthesis, TransformSizes
+from lecodec.codec.transforms.image import BLOCKS, Analysis, Synthesis, TransformConfig
 from lecodec.entropy.circuit_coding import MAX_PARAMETERS, ZERO
 from lecodec.entropy.hyperprior import HyperAnalysis, HyperConfig
 from lecodec.entropy.packing import pack

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from lecodec.codec.kinds import TRAINED
-from lecodec.codec.named import named
+from lecodec.codec.media.named import named
 from lecodec.errors import InputError
 from lecodec.train.circuit_em import Smoothing
 from lecodec.train.recipe import Recipe

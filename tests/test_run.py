@@ -17,7 +17,7 @@ from PIL import Image
 
 from lecodec.cli.main import main
 from lecodec.codec.kinds import TRAINED
-from lecodec.codec.named import named
+from lecodec.codec.media.named import named
 from lecodec.errors import CodecError, InputError
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint

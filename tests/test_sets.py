@@ -20,10 +20,10 @@ from PIL import Image
 import lecodec
 from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name, encoded_name
-from lecodec.codec.media_write import write_picture
-from lecodec.codec.medium import PICTURE, SET, medium_of
-from lecodec.codec.sets import load_set
-from lecodec.codec.sets_write import write_item_pictures, write_set
+from lecodec.codec.media.medium import PICTURE, SET, medium_of
+from lecodec.codec.media.picture_write import write_picture
+from lecodec.codec.media.sets import load_set
+from lecodec.codec.media.sets_write import write_item_pictures, write_set
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import parse
 from lecodec.codec.image import ImageCodec
-from lecodec.codec.network import ImageNetwork, NetworkConfig, decoding_macs
 from lecodec.codec.registry import ALIASES, find_by_digest, find_model, list_models
-from lecodec.codec.transforms import TransformConfig
+from lecodec.codec.transforms.image import TransformConfig
+from lecodec.codec.transforms.network import ImageNetwork, NetworkConfig, decoding_macs
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig
 from lecodec.eval.measure.probe import probe
@@ -29,7 +29,7 @@ def codec() -> ImageCodec:
 
 @pytest.fixture(scope="module")
 def coffee() -> np.ndarray:
-    from lecodec.codec.media import read_picture
+    from lecodec.codec.media.picture import read_picture
 
     return read_picture(bundled("coffee.png"))
 

@@ -14,7 +14,7 @@ from lecodec.bitstream import LecFile
 from lecodec.codec.choice import lossless_for_pictures
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.lossless import LosslessCodec
-from lecodec.codec.media import read_picture
+from lecodec.codec.media.picture import read_picture
 from lecodec.codec.registry import ALIASES, find_model, load
 from lecodec.eval.tasks.pictures import bundled
 

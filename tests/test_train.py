@@ -13,10 +13,10 @@ from PIL import Image
 
 import lecodec
 from lecodec.codec.kinds import KINDS
+from lecodec.codec.media.named import named
 from lecodec.codec.model_file import read_card
-from lecodec.codec.named import named
-from lecodec.codec.network import ImageNetwork, NetworkConfig, start_from_statistics
-from lecodec.codec.transforms import TransformConfig
+from lecodec.codec.transforms.image import TransformConfig
+from lecodec.codec.transforms.network import ImageNetwork, NetworkConfig, start_from_statistics
 from lecodec.entropy.factorized import FactorizedPrior
 from lecodec.entropy.hyperprior import HyperConfig, IndexTable, laplace_bits
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding, laplace_tables

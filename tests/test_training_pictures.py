@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lecodec.codec.media import read_picture
-from lecodec.codec.media_write import write_picture
+from lecodec.codec.media.picture import read_picture
+from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import InputError
 from lecodec.train.data import NAMED, eight_bit_rgb, load_pictures
 from lecodec.train.photo import PhotoCrops

@@ -14,8 +14,10 @@ from PIL import Image, features
 import lecodec
 from lecodec import InputError, LosslessCodec
 from lecodec.bitstream import LecFile, frame, parse
-from lecodec.codec import blocks, samples, webp_rows
-from lecodec.codec.webp_rows import looks_drawn, stream_tiles, webp_body, webp_samples
+from lecodec.codec import blocks
+from lecodec.codec.media import samples as media_samples
+from lecodec.codec.media import webp_rows
+from lecodec.codec.media.webp_rows import looks_drawn, stream_tiles, webp_body, webp_samples
 from lecodec.errors import CodecError, CorruptFile, UnsupportedFile
 
 from . import reader
@@ -96,8 +98,8 @@ def test_one_stream_or_strips_of_full_width() -> None:
 
 def test_large_drawings_are_one_stream_and_have_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = np.asarray(screenshot(400, 300))
-    monkeypatch.setattr(samples, "UNTILED", 50_000)
-    monkeypatch.setattr(samples, "TILE", 64)
+    monkeypatch.setattr(media_samples, "UNTILED", 50_000)
+    monkeypatch.setattr(media_samples, "TILE", 64)
     data = LosslessCodec().encode(samples)
     assert (lecodec.info(data)["tiles"], lecodec.info(data)["methods"]) == (1, {"webp": 1})
     assert len(data) <= 1.02 * of_pillow(samples) + 100
@@ -115,8 +117,8 @@ def test_large_drawings_are_one_stream_and_have_regions(monkeypatch: pytest.Monk
 
 def test_large_pictures_that_a_model_codes_better_keep_their_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where WebP does not settle it, both are tried, and the smaller file is taken."""
-    monkeypatch.setattr(samples, "UNTILED", 10_000)
-    monkeypatch.setattr(samples, "TILE", 64)
+    monkeypatch.setattr(media_samples, "UNTILED", 10_000)
+    monkeypatch.setattr(media_samples, "TILE", 64)
     monkeypatch.setattr("lecodec.codec.lossless.looks_drawn", lambda samples: True)
     noise = np.random.default_rng(5).integers(0, 256, (128, 128), dtype=np.uint8)
     data = LosslessCodec().encode(noise)

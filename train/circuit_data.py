@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codec.sets import load_set
+from ..codec.media.sets import load_set
 from ..errors import InputError
 from .recipe import CircuitRecipe
 

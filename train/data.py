@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..codec.media import read_picture
-from ..codec.picture_files import PICTURES, walk
-from ..codec.samples import split
+from ..codec.media.picture import read_picture
+from ..codec.media.picture_files import PICTURES, walk
+from ..codec.media.samples import split
 from ..errors import CodecError, InputError
 from .synthetic import harden
 

@@ -21,9 +21,9 @@ from ..codec.image import ImageCodec
 from ..codec.image_transform import entropy_model_of, image_model, receptive_field
 from ..codec.kinds import kind_of
 from ..codec.latent_model import synthesis_digest
+from ..codec.media.named import named
 from ..codec.model_file import load_tensors, parse_tensors, read_card, save_model
-from ..codec.named import named
-from ..codec.network import ImageNetwork
+from ..codec.transforms.network import ImageNetwork
 from ..entropy.hyperprior_coding import HyperpriorCoding, table_tensors
 from ..errors import InputError
 from .calibrate import calibrated_tables

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..codec.network import ImageNetwork, principal_components
+from ..codec.transforms.network import ImageNetwork, principal_components
 from ..entropy.hyperprior import IndexTable
 from ..entropy.hyperprior_coding import SCALE_LOW, SCALE_STEP
 from ..entropy.rate import BANKS, QUALITY_LEVELS

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..codec.network import ImageNetwork, decoding_macs, start_from_statistics
 from ..codec.transforms import DOWN
+from ..codec.transforms.network import ImageNetwork, decoding_macs, start_from_statistics
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..codec.network import NetworkConfig
-from ..codec.transforms import TransformConfig
+from ..codec.transforms.image import TransformConfig
+from ..codec.transforms.network import NetworkConfig
 from ..entropy.context import ContextConfig
 from ..entropy.context_coding import GROUPS
 from ..entropy.hyperprior import HyperConfig

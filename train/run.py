@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..codec.kinds import TRAINED
-from ..codec.named import named
+from ..codec.media.named import named
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe, VideoRecipe

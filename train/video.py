@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..codec.image import ImageCodec
 from ..codec.registry import load
-from ..codec.transform import WindowedTransform
+from ..codec.transforms.transform import WindowedTransform
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyperprior import IndexTable
 from ..entropy.latents import Meter

@@ -30,9 +30,9 @@ from PIL import Image, features
 
 from ...bitstream import read_header
 from ...codec.codec import Target
-from ...codec.media import read_picture
-from ...codec.media_write import write_picture
-from ...codec.signal import Signal, picture_signal
+from ...codec.media.picture import read_picture
+from ...codec.media.picture_write import write_picture
+from ...codec.media.signal import Signal, picture_signal
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
 

@@ -66,7 +66,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     Raises `InputError` when the shapes differ or either is not uint8 [H, W, 3].
     """
     check_pictures(a, b)
-    from ...codec.samples import psnr_of  # imports torch
+    from ...codec.media.samples import psnr_of  # imports torch
 
     return psnr_of(a, b)
 

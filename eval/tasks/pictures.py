@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...codec.media import read_picture
+from ...codec.media.picture import read_picture
 from ...errors import InputError
 
 __all__ = ["BUNDLED", "bundled", "picture_paths", "read_rgb"]

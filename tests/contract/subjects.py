@@ -11,8 +11,8 @@ import numpy as np
 import lecodec
 from lecodec import LosslessCodec
 from lecodec.codec.codec import Codec, Target
-from lecodec.codec.part import Items, Part, Region
-from lecodec.codec.signal import Signal, picture_signal, set_signal
+from lecodec.codec.media.part import Items, Part, Region
+from lecodec.codec.media.signal import Signal, picture_signal, set_signal
 
 __all__ = ["GOLDEN", "SUBJECTS", "Subject"]
 

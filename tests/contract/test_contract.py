@@ -17,7 +17,7 @@ import lecodec
 from lecodec.bitstream import LecFile, frame, parse
 from lecodec.codec import registry
 from lecodec.codec.codec import Codec
-from lecodec.codec.signal import Signal
+from lecodec.codec.media.signal import Signal
 from lecodec.entropy import runtime
 from lecodec.errors import CodecError, CorruptFile, UnsupportedFile
 

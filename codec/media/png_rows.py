@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
-from ..errors import CorruptFile
+from ...errors import CorruptFile
 
 __all__ = ["best_rows", "deflate_rows", "inflate_rows"]
 

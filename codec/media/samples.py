@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..bitstream import MAX_TILE, Metadata, PictureLayout, check_picture_size
-from ..errors import InputError
+from ...bitstream import MAX_TILE, Metadata, PictureLayout, check_picture_size
+from ...errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ TILE = 1024
 """Side of the tiles, in pixels, of a picture that is cut without being told how."""
 UNTILED = 2**22
 """Pixels up to which a picture is not cut without being told to."""
-
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from ..errors import InputError
+from ...errors import InputError
 
 __all__ = ["give_memory", "read_tiff", "tiff_tags", "write_tiff"]
 

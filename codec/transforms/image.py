@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact import clamp_inward
-from ..entropy.hyperprior import GAIN_LINE, KNOTS, IndexTable
+from ...entropy.exact import clamp_inward
+from ...entropy.hyperprior import GAIN_LINE, KNOTS, IndexTable
 
 __all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 

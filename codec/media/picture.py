@@ -31,10 +31,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from ..bitstream import check_picture_size
-from ..errors import CodecError, InputError, LimitExceeded
+from ...bitstream import check_picture_size
+from ...errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
-from .media_metadata import metadata_of, png_info, upright
+from .picture_metadata import metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
 __all__ = [

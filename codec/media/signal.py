@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bitstream import Layout, Metadata, SetLayout
-from ..bitstream.layout import UNSPECIFIED
-from ..errors import InputError
+from ...bitstream import Layout, Metadata, SetLayout
+from ...bitstream.layout import UNSPECIFIED
+from ...errors import InputError
 from .samples import picture_layout, split
 
 __all__ = ["BLOCK", "Signal", "checked_set", "cut_into", "picture_signal", "set_signal"]

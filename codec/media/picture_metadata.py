@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bitstream.metadata import Metadata
+from ...bitstream.metadata import Metadata
 
 __all__ = ["metadata_of", "png_info", "upright"]
 

@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..bitstream import QUALITY_ONE, PictureLayout
-from ..entropy.latents import MEAN_BITS
-from ..errors import ModelError
-from .transforms import DOWN
+from ...bitstream import QUALITY_ONE, PictureLayout
+from ...entropy.latents import MEAN_BITS
+from ...errors import ModelError
+from . import DOWN
 from .windows import windows
 
 __all__ = ["Transform", "WindowedTransform", "centred", "cut", "pixels"]

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..bitstream import atomic_write, check_writable
-from ..errors import InputError, OutputExists
-from .media_write import picture_format, write_picture
+from ...bitstream import atomic_write, check_writable
+from ...errors import InputError, OutputExists
 from .part import Items, Part
 from .picture_files import PICTURES
+from .picture_write import picture_format, write_picture
 from .signal import Signal
 
 __all__ = [

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..bitstream import atomic_write
-from ..bitstream.metadata import Metadata
-from ..errors import InputError
+from ...bitstream import atomic_write
+from ...bitstream.metadata import Metadata
+from ...errors import InputError
 from .png_rows import deflate_rows
 from .tiff import write_tiff
 

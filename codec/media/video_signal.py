@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..bitstream import Metadata, VideoLayout
-from ..errors import InputError
+from ...bitstream import Metadata, VideoLayout
+from ...errors import InputError
 from .signal import Signal
 
 __all__ = ["VideoFrame", "VideoSignal", "clip_signal", "in_groups", "video_signal"]

@@ -32,9 +32,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..bitstream import check_set_size, geometry
-from ..errors import CodecError, InputError
-from .media import READABLE, load_picture
+from ...bitstream import check_set_size, geometry
+from ...errors import CodecError, InputError
+from .picture import READABLE, load_picture
 from .signal import Signal, set_signal
 
 __all__ = ["load_set"]

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..bitstream import VideoLayout, atomic_write, check_writable
-from ..errors import InputError
+from ...bitstream import VideoLayout, atomic_write, check_writable
+from ...errors import InputError
 from .part import Part
 from .signal import Signal
 from .video_signal import VideoFrame, VideoSignal, video_signal

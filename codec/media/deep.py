@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ...errors import InputError
 
 __all__ = ["bit_depth", "read_png", "read_pnm", "split_png", "start_of"]
 

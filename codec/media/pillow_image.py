@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ...errors import InputError
 from . import deep
-from .media import READABLE, identified, one_sentence, picture_in, samples_of, several
-from .media_metadata import metadata_of, upright
+from .picture import READABLE, identified, one_sentence, picture_in, samples_of, several
+from .picture_metadata import metadata_of, upright
 from .signal import Signal, picture_signal
 
 __all__ = ["picture_of", "shown_samples"]

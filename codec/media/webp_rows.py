@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, features
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ..errors import CorruptFile, UnsupportedFile
+from ...errors import CorruptFile, UnsupportedFile
 
 __all__ = ["looks_drawn", "settles", "stream_tiles", "webp_body", "webp_samples"]
 

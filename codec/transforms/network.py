@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.context import ContextConfig, ContextHyperprior
-from ..entropy.hyperprior import HyperConfig, Hyperprior
-from .transforms import Analysis, Pointwise, Synthesis, TransformConfig
+from ...entropy.context import ContextConfig, ContextHyperprior
+from ...entropy.hyperprior import HyperConfig, Hyperprior
+from .image import Analysis, Pointwise, Synthesis, TransformConfig
 
 __all__ = ["ImageNetwork", "NetworkConfig", "decoding_macs", "principal_components", "start_from_statistics"]
 

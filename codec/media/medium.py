@@ -99,10 +99,10 @@ PICTURE = Medium(
     tuple(sorted(PICTURES)),
     _picture_back,
     functions={
-        "read": "codec.media:load_picture",
-        "peek": "codec.media:peek_picture",
-        "check": "codec.media_write:check_picture_output",
-        "write": "codec.media_write:write_picture_signal",
+        "read": "codec.media.picture:load_picture",
+        "peek": "codec.media.picture:peek_picture",
+        "check": "codec.media.picture_write:check_picture_output",
+        "write": "codec.media.picture_write:write_picture_signal",
     },
 )
 SET = Medium(
@@ -111,9 +111,9 @@ SET = Medium(
     _set_back,
     ARRAY,
     functions={
-        "read": "codec.sets:load_set",
-        "check": "codec.sets_write:check_part_output",
-        "write": "codec.sets_write:write_set_signal",
+        "read": "codec.media.sets:load_set",
+        "check": "codec.media.sets_write:check_part_output",
+        "write": "codec.media.sets_write:write_set_signal",
     },
 )
 VIDEOS = (".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".y4m")
@@ -134,9 +134,9 @@ VIDEO = Medium(
     VIDEOS,
     _video_back,
     functions={
-        "read": "codec.video_files:load_video",
-        "check": "codec.video_files:check_video_output",
-        "write": "codec.video_files:write_video_signal",
+        "read": "codec.media.video_files:load_video",
+        "check": "codec.media.video_files:check_video_output",
+        "write": "codec.media.video_files:write_video_signal",
     },
 )
 MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO)}

@@ -11,4 +11,4 @@ __all__ = ["named"]
 def named(what: str) -> Any:
     """The object of a "module:name"."""
     module, _, name = what.partition(":")
-    return getattr(import_module(f"..{module}", __package__), name)
+    return getattr(import_module(f"...{module}", __package__), name)

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.imported_layers import ACTIVATION_BITS
-from ..errors import ModelError
+from ...entropy.imported_layers import ACTIVATION_BITS
+from ...errors import ModelError
 
 __all__ = ["REACH", "HyperAnalysis", "ImportedAnalysis", "ImportedSynthesis", "TransformSizes"]
 
