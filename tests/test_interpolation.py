@@ -46,6 +46,17 @@ def coder(tensors: dict[str, np.ndarray]) -> PhotoCoder:
     return PhotoCoder({f"parse.{name}": a for name, a in tensors.items()}, {})
 
 
+@pytest.fixture(scope="module")
+def leaves() -> Leaves:
+    return Leaves(leaf_tables(), "cpu")
+
+
+@pytest.fixture(scope="module")
+def codings(tensors: dict[str, np.ndarray]) -> dict[str, InterpolationCoding]:
+    """In torch and in numpy."""
+    return {device: InterpolationCoding(tensors, device) for device in ("cpu", "numpy")}
+
+
 def some_picture(kind: str, shape: tuple[int, ...], dtype: type, seed: int = 0) -> np.ndarray:
     rng, most = np.random.default_rng(seed), np.iinfo(dtype).max
     if kind == "noise":
@@ -125,9 +136,8 @@ def test_layers_give_the_same_integers_in_float64(tensors, device):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["noise", "extremes", "constant", "smooth"])
-def test_numpy_and_torch_write_the_same_bytes(tensors, kind, dtype):
+def test_numpy_and_torch_write_the_same_bytes(codings, kind, dtype):
     """And read them again, each what the other wrote."""
-    codings = {device: InterpolationCoding(tensors, device) for device in ("cpu", "numpy")}
     for shape in ((33, 30, 3), (21, 40), (1, 9), (7, 1, 3)):
         picture = some_picture(kind, shape, dtype)
         planes = picture.astype(np.int32)[..., None] if len(shape) == 2 else to_ycocg(picture)
@@ -218,9 +228,8 @@ def test_views_of_deep_samples_are_those_of_shallow_ones_where_both_fit():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([(0, 255), (-255, 255), (-65535, 65535)]))
-def test_mixtures_code_every_value(seed, components, limits):
+def test_mixtures_code_every_value(leaves, seed, components, limits):
     rng, n = np.random.default_rng(seed), 60
-    leaves = Leaves(leaf_tables(), torch.device("cpu"))
     logit = torch.from_numpy(rng.integers(-127, 128, (n, components))).float()
     mean = torch.from_numpy(rng.integers(-16383, 16384, (n, components))).float()
     scale = torch.from_numpy(rng.integers(0, SCALES, (n, components))).float()
@@ -233,7 +242,7 @@ def test_mixtures_code_every_value(seed, components, limits):
     assert torch.equal(found, x)
 
 
-def test_mixtures_cost_what_training_thinks():
+def test_mixtures_cost_what_training_thinks(leaves):
     rng, n = np.random.default_rng(2), 4000
     logit = torch.from_numpy(rng.integers(-20, 20, (n, 3))).float()
     mean = torch.from_numpy(rng.integers(-200, 200, (n, 3))).float()
@@ -241,7 +250,7 @@ def test_mixtures_cost_what_training_thinks():
     low, high = torch.full((n,), -100), torch.full((n,), 155)
     x = torch.from_numpy(np.clip(rng.normal(0, 6, n).round(), -100, 155)).long()
     writer = Writer()
-    Leaves(leaf_tables(), torch.device("cpu")).code(writer, logit, mean, scale, low, high, x)
+    leaves.code(writer, logit, mean, scale, low, high, x)
     bits = float(mixture_bits(x.float(), logit, mean, scale, low.float(), high.float()).sum())
     assert 8 * len(writer.finish()) == pytest.approx(bits, rel=0.006)  # what is improbable costs more
 
