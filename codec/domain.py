@@ -48,10 +48,8 @@ class Domain:
 
 
 def circuit_domain(card: Mapping[str, Any]) -> Domain:
-    """Items of one shape; with "patch" pictures."""
+    """Items of one shape."""
     levels, shape = card.get("levels", LEVELS), card.get("item_shape")
-    if "patch" in card:
-        return Domain(levels)
     return Domain(levels, tuple(shape) if isinstance(shape, list) else (None,))
 
 

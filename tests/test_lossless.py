@@ -453,7 +453,6 @@ def test_sets_are_coded_by_the_best_circuit_for_their_shape(models):
     model(models, "good", "circuit", item_shape=[8, 9], levels=256)
     model(models, "other", "circuit", item_shape=[9, 8])
     model(models, "deep", "circuit", item_shape=[8, 9], levels=65536)
-    model(models, "patches", "circuit", item_shape=[8, 9], patch=[8, 9])
     model(models, "nonsense", "circuit", item_shape=5, levels="many")
     model(models, "nothing", "circuit")
     data = lecodec.encode_set(given)
@@ -481,14 +480,14 @@ def test_pictures_are_coded_by_the_photo_model_if_there_is_one(models):
 
 def test_a_model_that_is_named_is_used_or_refused(models, tiny_model):
     circuit = model(models, "circuit8", "circuit", item_shape=[8, 9])
-    patches = model(models, "patches", "circuit", item_shape=[16, 16, 3], patch=[16, 16])
+    photos = model(models, "photo8", "photo", levels=256)
     given, picture = samples((40, 8, 9), np.uint8, "ramp"), samples((90, 80, 3), np.uint8, "ramp")
     assert used(lecodec.encode_set(given, model=circuit)) == "circuit8"
-    assert used(lecodec.encode(picture, lossless=True, model="patches")) == "patches"
+    assert used(lecodec.encode(picture, lossless=True, model="photo8")) == "photo8"
     for call, says in (
         (lambda: lecodec.encode_set(given[:, :4], model=circuit), r"circuit8 codes items of the shape \[8, 9\] of 256"),
         (lambda: lecodec.encode_set(given.astype(np.uint16), model=circuit), "not items of the shape .* of 16 bits"),
-        (lambda: lecodec.encode_set(given, model=patches), "patches codes pictures of 256 levels, not items"),
+        (lambda: lecodec.encode_set(given, model=photos), "photo8 codes pictures of 256 levels, not items"),
         (lambda: lecodec.encode(picture, lossless=True, model=circuit), "not pictures of 8 bits"),
         (lambda: lecodec.encode(picture, lossless=True, model=tiny_model), "tiny is a model that codes with loss"),
     ):
@@ -498,8 +497,8 @@ def test_a_model_that_is_named_is_used_or_refused(models, tiny_model):
         ModelError, match="circuit8 is a model of the kind circuit, which codes without loss, not image"
     ):
         lecodec.encode(picture, model=circuit)
-    with pytest.raises(UnknownModel, match="this is patches"):
-        lecodec.decode(lecodec.encode_set(given, model=circuit), model=patches)
+    with pytest.raises(UnknownModel, match="this is photo8"):
+        lecodec.decode(lecodec.encode_set(given, model=circuit), model=photos)
 
 
 def test_a_file_that_claims_a_model_for_what_it_does_not_code(models):
