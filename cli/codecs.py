@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ..codec.codec import Codec, Target
     from ..codec.media.signal import Signal
 
-__all__ = ["Codecs", "NoCodec"]
+__all__ = ["Codecs", "ModelUnavailable"]
 
 
-class NoCodec(Exception):
+class ModelUnavailable(Exception):
     """The model or the device that was asked for cannot be used: no input can be done. `__cause__` says why."""
 
 
@@ -38,8 +38,8 @@ class Codecs:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def to_encode(self, signal: Signal, target: Target) -> Codec:
-        """The codec that encodes a signal: that of the user's model, or what suits the signal best. Raises NoCodec for
-        the model or the device that the user asked for, otherwise as `choice.codec_for`.
+        """The codec that encodes a signal: that of the user's model, or what suits the signal best. Raises
+        ModelUnavailable for the model or the device that the user asked for, otherwise as `choice.codec_for`.
         """
         from ..codec.choice import codec_for
 
@@ -67,8 +67,8 @@ class Codecs:
         """Whether the best codec depends on the very samples."""
         return self.model is None and isinstance(signal.layout, SetLayout)
 
-    def named_by(self, header: Header) -> Codec:
-        """The codec that a file needs. Raises NoCodec for the user's model, otherwise UnknownModel, ModelError."""
+    def for_file(self, header: Header) -> Codec:
+        """The codec that a file needs. Raises ModelUnavailable (the user's model), UnknownModel, ModelError."""
         from ..codec.registry import find_by_digest, load_for
 
         if header.codec == LOSSLESS and header.parse_digest == NO_DIGEST:
@@ -83,7 +83,7 @@ class Codecs:
         try:
             return self._load(key, load)
         except (OSError, RuntimeError) as error:
-            raise NoCodec(self.model or "model") from error
+            raise ModelUnavailable(self.model or "model") from error
 
     def _load(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
         with self._lock:

@@ -38,7 +38,7 @@ from ..codec.codec import EFFORTS, RATES, Conflict, Target
 from ..codec.media.medium import MEDIA, SET, medium_of
 from ..codec.media.part import Frames, Items, Part, Region
 from ..errors import ModelWarning
-from .codecs import Codecs, NoCodec
+from .codecs import Codecs, ModelUnavailable
 from .console import (
     Report,
     complain,
@@ -526,7 +526,7 @@ def _run(
         try:
             with progress(label, len(todo), quiet) as tick:
                 run(todo, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
-        except NoCodec as error:
+        except ModelUnavailable as error:
             complain(str(error), error.__cause__ or error)
             raise typer.Exit(1) from None
     report.summary()

@@ -95,9 +95,9 @@ class Encoding(_CodecTask):
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
         if self.verify and isinstance(file.layout, VideoLayout):
-            self.codecs.named_by(file.header).test(file)
+            self.codecs.for_file(file.header).test(file)
         elif self.verify or (self.verify is None and file.header.lossless):
-            facts["psnr"] = _verified(self.codecs.named_by(file.header), input.samples, file)
+            facts["psnr"] = _verified(self.codecs.for_file(file.header), input.samples, file)
         if job.destination is None:
             sys.stdout.buffer.write(result)
             sys.stdout.buffer.flush()
@@ -150,10 +150,10 @@ class Decoding(_CodecTask):
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
-        self.codecs.named_by(inputs[0].header)
+        self.codecs.for_file(inputs[0].header)
 
     def code(self, inputs: Sequence[LecFile]) -> list[Signal]:
-        return self.codecs.named_by(inputs[0].header).decode_files(inputs, self.part)
+        return self.codecs.for_file(inputs[0].header).decode_files(inputs, self.part)
 
     def finish(self, job: Job, input: LecFile, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
         if self.depth is not None:
@@ -190,11 +190,11 @@ class Testing(_CodecTask):
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
-        self.codecs.named_by(inputs[0].header)
+        self.codecs.for_file(inputs[0].header)
 
     def code(self, inputs: Sequence[LecFile]) -> list[None]:
         for file in inputs:
-            self.codecs.named_by(file.header).test(file)
+            self.codecs.for_file(file.header).test(file)
         return [None] * len(inputs)
 
     def finish(self, job: Job, input: LecFile, result: None) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -20,7 +20,7 @@ from ..entropy.coder import Reader, Writer
 from ..entropy.runtime import load_torch
 from ..errors import ModelError
 from .model_file import parse_tensors
-from .side_by_side import side_by_side, threads
+from .parallel import parallel_map, threads
 
 __all__ = ["CircuitCoder"]
 
@@ -32,7 +32,8 @@ DIMENSIONS = 8
 
 
 class CircuitCoder:
-    """tensors: of a model file, `parse.*`; card: its card, with `item_shape` and `levels`. See `blocks.BlockCoder`. Threads may share one.
+    """tensors: of a model file, `parse.*`; card: its card, with `item_shape` and `levels`. See `blocks.BlockCoder`.
+    Threads may share one.
 
     Raises ModelError when the tensors are not a circuit that fits the card, or not what the card's digest says.
     """
@@ -71,7 +72,7 @@ class CircuitCoder:
             return [writer.finish() for writer in writers]
 
         parts = _parts(blocks, [len(block) for block in blocks], self._together)
-        return [body for bodies in side_by_side(code, list(parts)) for body in bodies]
+        return [body for bodies in parallel_map(code, list(parts)) for body in bodies]
 
     def decode(self, payloads: Sequence[bytes], shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
         """Raises CorruptFile for bodies that no encoder writes."""
@@ -86,7 +87,7 @@ class CircuitCoder:
             return [v.astype(dtype).reshape(shape) for v, (_, shape) in zip(split, part, strict=True)]
 
         parts = _parts(list(zip(payloads, shapes, strict=True)), [shape[0] for shape in shapes], self._together)
-        return [block for blocks in side_by_side(code, list(parts)) for block in blocks]
+        return [block for blocks in parallel_map(code, list(parts)) for block in blocks]
 
 
 def _parts(blocks: Sequence[Any], counts: Sequence[int], most: int) -> Iterator[list[Any]]:

@@ -18,7 +18,7 @@ from ..entropy.runtime import load_torch
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
 from .model_file import parse_tensors
-from .side_by_side import side_by_side
+from .parallel import parallel_map
 
 __all__ = ["PhotoCoder"]
 
@@ -38,11 +38,11 @@ class PhotoCoder:
 
     def encode(self, blocks: Sequence[np.ndarray]) -> list[bytes]:
         """Tiles [h, w] or [h, w, 3], uint8 or uint16 -> their bodies."""
-        return side_by_side(self._encode, blocks)
+        return parallel_map(self._encode, blocks)
 
     def decode(self, payloads: Sequence[bytes], shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[np.ndarray]:
         """Raises CorruptFile for bodies that no encoder writes."""
-        return side_by_side(lambda pair: self._decode(*pair, dtype), list(zip(payloads, shapes, strict=True)))
+        return parallel_map(lambda pair: self._decode(*pair, dtype), list(zip(payloads, shapes, strict=True)))
 
     def _encode(self, tile: np.ndarray) -> bytes:
         planes = tile.astype(np.int32)[..., None] if tile.ndim == 2 else to_ycocg(tile)

@@ -25,7 +25,7 @@ from ..codec.media.medium import PICTURE, SET, medium_of
 from ..codec.media.picture import read_picture
 from ..codec.media.signal import Signal, picture_signal
 from ..errors import CodecError, InputError
-from .codecs.lossless import LosslessCodecUnderTest, lossless_codec_by_name
+from .codecs.lossless import LosslessPeer, lossless_codec_by_name
 from .measure.coding import coded
 from .measure.tsv import environment, write_tsv
 from .tasks.pictures import picture_paths
@@ -167,7 +167,7 @@ def _subject(source: str) -> Subject:
     return Subject(name, "files", tuple(pictures))
 
 
-def _measured(subject: Subject, spec: str, codec: LosslessCodecUnderTest) -> LosslessRow:
+def _measured(subject: Subject, spec: str, codec: LosslessPeer) -> LosslessRow:
     """The best form. Raises CodecError if none goes."""
     forms: dict[str, list[tuple[np.ndarray, Signal | None]]]
     if codec.any_medium or all(signal.layout.name == PICTURE.name for signal in subject.signals):
@@ -195,7 +195,7 @@ def _timed(
     spec: str,
     form: str,
     contents: Sequence[tuple[np.ndarray, Signal | None]],
-    codec: LosslessCodecUnderTest,
+    codec: LosslessPeer,
 ) -> LosslessRow:
     size, seconds, model_bytes = 0, (0.0, 0.0), 0
     for array, signal in contents:
@@ -208,7 +208,7 @@ def _timed(
     return LosslessRow(subject, spec, form, size, seconds[0], seconds[1], model_bytes)
 
 
-def _back(codec: LosslessCodecUnderTest, array: np.ndarray, data: bytes) -> np.ndarray:
+def _back(codec: LosslessPeer, array: np.ndarray, data: bytes) -> np.ndarray:
     return codec.decode(data, array.shape, array.dtype)
 
 

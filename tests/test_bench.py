@@ -236,13 +236,13 @@ def test_compressai_without_its_package_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "compressai", None)
     monkeypatch.setitem(sys.modules, "compressai.zoo", None)
     with pytest.raises(InputError, match=r"compressai.*lecodec\[compressai\]"):
-        codec_by_name("compressai:mbt2018-mean", for_time=True)
+        codec_by_name("compressai:mbt2018-mean", allow_untrained=True)
 
 
 def test_unknown_networks_are_a_sentence():
     for spec in ("compressai:", "compressai:cheng2020-anchor"):
         with pytest.raises(InputError, match="compressai:mbt2018-mean"):
-            codec_by_name(spec, for_time=True)
+            codec_by_name(spec, allow_untrained=True)
 
 
 @needs_compressai
@@ -251,7 +251,7 @@ def test_compressai_codes_real_files(network):
     import torch
 
     state = torch.random.get_rng_state()
-    codec, again = (codec_by_name(f"compressai:{network}", for_time=True) for _ in range(2))
+    codec, again = (codec_by_name(f"compressai:{network}", allow_untrained=True) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), state)  # seeded, but not for others
     rgb = photo(50, 70)
     data = codec.encode(rgb, 4)

@@ -18,11 +18,11 @@ from lecodec.errors import CodecError, InputError
 from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.figures.rows import AtRate, Pair
 from lecodec.eval.measure.items import write_items
-from lecodec.eval.measure.laboratory import file_of
+from lecodec.eval.measure.worker import file_of
 from lecodec.eval.report import cells, tables
 from lecodec.eval.report.gallery import choose
 from lecodec.eval.report.page import write_report
-from lecodec.eval.tasks.task import Answer, Coded
+from lecodec.eval.tasks.task import Answer, ItemRow
 
 from . import browser
 
@@ -95,7 +95,7 @@ def build(folder: Path, names=NAMES, codecs=tuple(LADDERS), settings: int = 4, t
                     ),
                 }
                 rows.append(
-                    Coded(
+                    ItemRow(
                         "made",
                         name,
                         codec,

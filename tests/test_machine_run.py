@@ -16,11 +16,11 @@ import pytest
 
 from lecodec.errors import InputError
 from lecodec.eval.codecs.codec import IDENTITY
-from lecodec.eval.measure import laboratory
+from lecodec.eval.measure import worker
 from lecodec.eval.measure.cache import Cache, key_of
 from lecodec.eval.measure.items import read_items
 from lecodec.eval.measure.run import TaskRun, run_tasks
-from lecodec.eval.tasks.task import Coded
+from lecodec.eval.tasks.task import ItemRow
 
 from . import machine_examples as examples
 
@@ -38,11 +38,11 @@ def measured(tmp_path: Path, *codecs, tasks=(TASK,), **options) -> TaskRun:
     return run_tasks(tasks, codecs, tmp_path / "run", metrics=("psnr",), **options)
 
 
-def rows_of(run: TaskRun, codec: str) -> list[Coded]:
+def rows_of(run: TaskRun, codec: str) -> list[ItemRow]:
     return [row for row in run.rows if row.codec == codec]
 
 
-def accuracy(rows: list[Coded], task: str = "bright-quarter") -> float:
+def accuracy(rows: list[ItemRow], task: str = "bright-quarter") -> float:
     return float(np.mean([row.answers[task].score for row in rows]))
 
 
@@ -146,7 +146,7 @@ def test_a_full_disk_stops_the_run_and_blames_no_item(tmp_path: Path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(laboratory, "atomic_write", full)
+        patch.setattr(worker, "atomic_write", full)
         with pytest.raises(OSError, match="No space left") as caught:
             measured(tmp_path, STEPS)
     assert not isinstance(caught.value, InputError)

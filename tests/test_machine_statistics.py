@@ -22,7 +22,7 @@ from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.figures.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import read_items, write_items
-from lecodec.eval.tasks.task import Answer, Coded
+from lecodec.eval.tasks.task import Answer, ItemRow
 
 # --- items.tsv
 
@@ -30,7 +30,7 @@ texts = st.text(max_size=12)
 numbers = st.floats(width=32) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0])
 shares = st.floats(0, 1) | st.just(math.nan)
 coded = st.builds(
-    Coded,
+    ItemRow,
     source=texts,
     item=texts,
     codec=texts,
@@ -67,8 +67,8 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, rows, comments):
 
 def table(tmp_path: Path) -> Path:
     answers = {"top-1": Answer(1.0, 1.0, "goldfish\t97%")}
-    rows = [Coded("photos", f"{i}.jpg", "jpeg", 5, 900 + i, 65536, {"psnr": 27.5}, answers) for i in range(2)]
-    rows.append(Coded("sounds", "a.wav", "opus", 6, 700, 2.5))
+    rows = [ItemRow("photos", f"{i}.jpg", "jpeg", 5, 900 + i, 65536, {"psnr": 27.5}, answers) for i in range(2)]
+    rows.append(ItemRow("sounds", "a.wav", "opus", 6, 700, 2.5))
     write_items(tmp_path / "items.tsv", ["a run", "of two\nlines"], rows)
     return tmp_path / "items.tsv"
 
@@ -131,12 +131,12 @@ def test_what_is_no_table_is_a_sentence(tmp_path):
 
 
 def test_rows_that_could_not_be_read_are_not_written(tmp_path):
-    row = Coded("s", "i", "c", 1, 1, 1)
+    row = ItemRow("s", "i", "c", 1, 1, 1)
     for rows, expected in (
         ([row, row], "already"),
-        ([Coded("s", "i", "c", 1, 1, 1, {"a b": 1.0})], "head a column"),
-        ([Coded("s", "i", "c", 1, 1, 1, {}, {"t": Answer(1.0, -0.1, "")})], "agreement of t: expected 0 to 1"),
-        ([Coded("s", "i", "c", math.nan, 1, 1)], "finite"),
+        ([ItemRow("s", "i", "c", 1, 1, 1, {"a b": 1.0})], "head a column"),
+        ([ItemRow("s", "i", "c", 1, 1, 1, {}, {"t": Answer(1.0, -0.1, "")})], "agreement of t: expected 0 to 1"),
+        ([ItemRow("s", "i", "c", math.nan, 1, 1)], "finite"),
     ):
         with pytest.raises(InputError, match=expected):
             write_items(tmp_path / "x.tsv", [], rows)
@@ -350,7 +350,7 @@ def test_settings_of_equal_rate_count_as_one():
 LADDER = (1, 2, 3, 4, 5)
 
 
-def experiment(items: int = 60, seed: int = 0, codecs: tuple[str, ...] = ("jpeg", "half"), sure=0.9) -> list[Coded]:
+def experiment(items: int = 60, seed: int = 0, codecs: tuple[str, ...] = ("jpeg", "half"), sure=0.9) -> list[ItemRow]:
     """Rows whose truth is known: an item is right if its difficulty is below what the rate gives; `half` needs half the
     bytes of `jpeg` for the same; a task `top` with truth, a task `mask` without, feature distance d_x and psnr.
     """
@@ -365,7 +365,7 @@ def experiment(items: int = 60, seed: int = 0, codecs: tuple[str, ...] = ("jpeg"
             top, mask = Answer(right, float(right == (hard < sure)), "x"), Answer(math.nan, level, "")
             metrics = {"psnr": math.inf if codec == IDENTITY else 20 + 10 * level, "d_x": 1 - level}
             answers = {"top": top, "mask": mask}
-            rows.append(Coded("photos", f"{name}.png", codec, setting, size, 1000.0, metrics, answers))
+            rows.append(ItemRow("photos", f"{name}.png", codec, setting, size, 1000.0, metrics, answers))
     return rows
 
 
@@ -462,7 +462,7 @@ def test_a_metric_is_compared_with_the_accuracy_of_the_items_that_have_it():
         for codec, setting, level in points:
             metrics = {"ms_ssim": level} if item < 6 else {}
             rows.append(
-                Coded("s", str(item), codec, setting, 10 + setting, 9.0, metrics, {"t": Answer(level, 1.0, "")})
+                ItemRow("s", str(item), codec, setting, 10 + setting, 9.0, metrics, {"t": Answer(level, 1.0, "")})
             )
     found = by(summarise(rows, resamples=50).correlations, metric="ms_ssim")
     assert (found.items, found.over_points, found.within_codecs) == (6, pytest.approx(1), pytest.approx(1))
@@ -477,7 +477,7 @@ def test_another_codec_changes_no_figure_of_the_others():
 
 def test_sources_have_their_own_codecs_rates_and_anchors():
     sounds = [
-        Coded(
+        ItemRow(
             "sounds",
             f"{i}.wav",
             codec,
@@ -506,7 +506,7 @@ def test_degenerate_runs_say_what_they_cannot():
     assert all(math.isnan(point.score_low) for point in one.points) and not any(pair.separated for pair in one.pairs)
 
     right = [
-        Coded(r.source, r.item, r.codec, r.setting, r.bytes, r.units, {}, {"t": Answer(1.0, 1.0, "")})
+        ItemRow(r.source, r.item, r.codec, r.setting, r.bytes, r.units, {}, {"t": Answer(1.0, 1.0, "")})
         for r in experiment(9)
     ]
     summary = summarise(right, resamples=50)
@@ -528,10 +528,10 @@ def test_figures_missing_in_many_resamples_are_told():
     """The only item that is right at low rates: without it there is no range of accuracy."""
     rows = []
     for item in range(10):
-        rows.append(Coded("s", str(item), IDENTITY, 0, 999, 10.0, {}, {"t": Answer(1.0, 1.0, "")}))
+        rows.append(ItemRow("s", str(item), IDENTITY, 0, 999, 10.0, {}, {"t": Answer(1.0, 1.0, "")}))
         for codec in ("a", "b"):
             rows += [
-                Coded("s", str(item), codec, s, s * 9, 10.0, {}, {"t": Answer(float(s > 1 and not item), 1.0, "")})
+                ItemRow("s", str(item), codec, s, s * 9, 10.0, {}, {"t": Answer(float(s > 1 and not item), 1.0, "")})
                 for s in (1, 2, 3)
             ]
     found = summarise(rows, resamples=200).comparisons[0]
@@ -547,8 +547,8 @@ def test_labels_of_other_pictures_are_noted():
     assert not summarise(experiment(40), resamples=50, classes={"top": 2}).notes
 
 
-def changed(row: Coded, **values) -> Coded:
-    return Coded(**{**vars(row), **values})
+def changed(row: ItemRow, **values) -> ItemRow:
+    return ItemRow(**{**vars(row), **values})
 
 
 @pytest.mark.parametrize(

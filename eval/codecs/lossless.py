@@ -36,10 +36,10 @@ from ...codec.media.signal import Signal, picture_signal
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
 
-__all__ = ["PEERS", "LosslessCodecUnderTest", "lossless_codec_by_name"]
+__all__ = ["PEERS", "LosslessPeer", "lossless_codec_by_name"]
 
 
-class LosslessCodecUnderTest(Protocol):
+class LosslessPeer(Protocol):
     """What the comparison needs of a codec; any object with these serves.
 
     description: library, version and options, one line, no paths. any_medium: whether it takes signals of every medium
@@ -112,7 +112,7 @@ class _Lecodec:
         return card.path.stat().st_size
 
 
-def lossless_codec_by_name(spec: str, device: str = "cpu") -> LosslessCodecUnderTest:
+def lossless_codec_by_name(spec: str, device: str = "cpu") -> LosslessPeer:
     """The codec that a spec (see the table above) names. Raises InputError for an unknown one, or a missing library."""
     if spec == "lecodec":
         return _Lecodec(None, device)

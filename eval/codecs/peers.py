@@ -138,14 +138,14 @@ class LecodecCodec:
         return self._codec.estimate_bits(rgb, quality=setting) / 8
 
 
-def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> Codec:
+def codec_by_name(spec: str, device: str = "cpu", *, allow_untrained: bool = False) -> Codec:
     """The codec that a spec (see the table above) names.
 
-    device: where learned codecs run. for_time: allow codecs of which only the time means something.
+    device: where learned codecs run. allow_untrained: allow codecs of which only the time means something.
     Raises `InputError` for an unknown spec, a format whose library is missing, a device that is not there or a plug-in
     that lacks something, `UnknownModel` or `ModelError` for a model that cannot be loaded.
     """
-    if (own := _own_codec(spec, device)) is not None:
+    if (own := _lecodec_codec(spec, device)) is not None:
         return own
     if spec.startswith("compressai:"):
         network = spec.partition(":")[2]
@@ -153,7 +153,7 @@ def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> 
 
         if "@" in network:
             return compressai_peer.compressai_codec(network, device)
-        if not for_time:
+        if not allow_untrained:
             raise InputError(
                 f"{spec} has random weights, so its rate and quality mean nothing: give it some ({spec}@CHECKPOINT), "
                 "or use eval bench"
@@ -169,7 +169,7 @@ def codec_by_name(spec: str, device: str = "cpu", *, for_time: bool = False) -> 
     raise InputError(f"unknown codec {spec!r}; there are {known}, and your own as MODULE:NAME or FILE.py:NAME")
 
 
-def _own_codec(spec: str, device: str) -> LecodecCodec | None:
+def _lecodec_codec(spec: str, device: str) -> LecodecCodec | None:
     """The codec of this package that a spec names, if it names one. Raises as `codec_by_name`."""
     which, found, effort = spec.partition(":effort=")
     name, separator = which[: len("lecodec")], which[len("lecodec") :][:1]

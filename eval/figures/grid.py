@@ -1,6 +1,6 @@
 """Rows as matrices: for each task, the same items at every codec's every setting.
 
-    Coded rows -> complete items of a source -> items that a task has answered -> Grid [items, points]
+    ItemRow rows -> complete items of a source -> items that a task has answered -> Grid [items, points]
                                                                         -> Sampled [1 + resamples, points]
 
 Guarantees: a figure of one codec is over the same items as that of another. An item that some codec lacks at some
@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..codecs.codec import IDENTITY
-from ..tasks.task import Answer, Coded
+from ..tasks.task import Answer, ItemRow
 from .statistics import resampled_means
 
 __all__ = ["Grid", "Sampled", "grids_of", "sample"]
@@ -99,7 +99,7 @@ def sample(grid: Grid, resamples: int) -> Sampled:
     return Sampled(grid, means[0], means[1], means[2], metrics)
 
 
-def grids_of(rows: Sequence[Coded]) -> tuple[list[Grid], list[str]]:
+def grids_of(rows: Sequence[ItemRow]) -> tuple[list[Grid], list[str]]:
     """A grid for each source and task, and notes on what was left out.
 
     Raises `InputError` when there are no rows or no answers, when a source has no identity rows or no item that every
@@ -120,9 +120,9 @@ def grids_of(rows: Sequence[Coded]) -> tuple[list[Grid], list[str]]:
     return grids, notes
 
 
-def _complete(rows: list[Coded], source: str, notes: list[str]) -> dict[str, dict[Key, Coded]]:
+def _complete(rows: list[ItemRow], source: str, notes: list[str]) -> dict[str, dict[Key, ItemRow]]:
     """The items that have all points, with their rows."""
-    table: dict[str, dict[Key, Coded]] = {}
+    table: dict[str, dict[Key, ItemRow]] = {}
     for row in rows:
         of_item, key = table.setdefault(row.item, {}), (row.codec, row.setting)
         if key in of_item:
@@ -147,7 +147,7 @@ def _complete(rows: list[Coded], source: str, notes: list[str]) -> dict[str, dic
     return complete
 
 
-def _grid(source: str, task: str, table: dict[str, dict[Key, Coded]], notes: list[str]) -> Grid | None:
+def _grid(source: str, task: str, table: dict[str, dict[Key, ItemRow]], notes: list[str]) -> Grid | None:
     points = next(iter(table.values())).keys()
     unknown = Answer(math.nan, math.nan, "")
     answers = [[row.answers.get(task, unknown) for row in of_item.values()] for of_item in table.values()]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import InputError
-from ..tasks.task import Coded
+from ..tasks.task import ItemRow
 from .comparison import at_rates, compare, curves_of, pairs, rates_of
 from .correlation import correlate
 from .grid import Grid, Sampled, grids_of, sample
@@ -25,7 +25,7 @@ __all__ = ["summarise"]
 
 
 def summarise(
-    rows: Sequence[Coded],
+    rows: Sequence[ItemRow],
     anchor: str | None = None,
     rates: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     resamples: int = 2000,

@@ -1,6 +1,6 @@
 """items.tsv: every coded file as one row of one table, from which all other tables are computed.
 
-    Coded rows -> items.tsv (`#` comments, column names, a line a file) -> the same Coded rows
+    ItemRow rows -> items.tsv (`#` comments, column names, a line a file) -> the same ItemRow rows
 
 Columns: source, item, codec, setting, bytes, units; then `m.NAME` for each metric; then for each task `t.TASK.score`,
 `t.TASK.agreement` and `t.TASK.text`. An empty cell was not measured (a task of another source, a metric that does not
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..tasks.task import Answer, Coded
+from ..tasks.task import Answer, ItemRow
 from .tsv import write_tsv
 
 __all__ = ["read_items", "write_items"]
@@ -33,7 +33,7 @@ _LONG = {escape: character for character, escape in _SHORT.items()}
 _NAME = re.compile(r"[!-~]+")  # of a metric or a task: printable, no spaces
 
 
-def write_items(path: Path, comments: Iterable[str], rows: Sequence[Coded]) -> None:
+def write_items(path: Path, comments: Iterable[str], rows: Sequence[ItemRow]) -> None:
     """Write the table, replacing an older file, whole or not at all.
 
     Raises `InputError` for rows that `read_items` would refuse, `OSError` when the file cannot be written.
@@ -53,7 +53,7 @@ def write_items(path: Path, comments: Iterable[str], rows: Sequence[Coded]) -> N
     write_tsv(path, comments, table, columns)
 
 
-def read_items(path: Path) -> tuple[list[str], list[Coded]]:
+def read_items(path: Path) -> tuple[list[str], list[ItemRow]]:
     """The comments (without `# `) and the rows, in the order of the file. Raises `InputError`."""
     path = Path(path)
     try:
@@ -83,7 +83,7 @@ def read_items(path: Path) -> tuple[list[str], list[Coded]]:
     return [line[1:].removeprefix(" ") for line in lines[:head]], rows
 
 
-def _cells(row: Coded, where: str) -> dict[str, Any]:
+def _cells(row: ItemRow, where: str) -> dict[str, Any]:
     """The cells that a row fills."""
     if not (math.isfinite(row.setting) and math.isfinite(row.units) and row.units >= 0 and row.bytes >= 0):
         raise InputError(f"{where}: setting, bytes and units are finite, the last two not negative")
@@ -127,7 +127,7 @@ def _check_columns(columns: list[str], where: str) -> list[str]:
     return list(tasks)
 
 
-def _row(cells: dict[str, str], tasks: list[str], where: str) -> Coded:
+def _row(cells: dict[str, str], tasks: list[str], where: str) -> ItemRow:
     def number(column: str) -> float:
         try:
             return float(cells[column])
@@ -153,7 +153,7 @@ def _row(cells: dict[str, str], tasks: list[str], where: str) -> Coded:
         score, agreement, words = (f"t.{task}.{part}" for part in _PARTS)
         if cells[score] or cells[agreement] or cells[words]:
             answers[task] = Answer(share(score), share(agreement), text(words))
-    return Coded(
+    return ItemRow(
         source=text("source"),
         item=text("item"),
         codec=text("codec"),
@@ -165,7 +165,7 @@ def _row(cells: dict[str, str], tasks: list[str], where: str) -> Coded:
     )
 
 
-def _once(row: Coded, seen: set[tuple[str, str, str, float]], where: str) -> None:
+def _once(row: ItemRow, seen: set[tuple[str, str, str, float]], where: str) -> None:
     key = (row.source, row.item, row.codec, row.setting)
     if key in seen:
         raise InputError(f"{where}: {row.item!r} has already been coded by {row.codec} at {row.setting:g}")

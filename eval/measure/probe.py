@@ -65,7 +65,7 @@ def _child(spec: str, device: str, setting: str, picture: str | None = None) -> 
     if spec == BARE_TORCH:
         import torch  # noqa: F401
     else:
-        codec = codec_by_name(spec, device, for_time=True)
+        codec = codec_by_name(spec, device, allow_untrained=True)
         codec.encode((np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3), float(setting))
     print("ready", flush=True)
     rgb = np.load(picture) if picture else None

@@ -1,6 +1,6 @@
 """Any task through any codec over a ladder of rates: what is missing is measured, in parallel, and kept.
 
-    tasks, codecs -> units of what the cache lacks -> laboratories (`workers`) -> cache, files/ -> items.tsv -> tables
+    tasks, codecs -> units of what the cache lacks -> workers -> cache, files/ -> items.tsv -> tables
 
 A run can be killed at any time: the next one with the same folder goes on where it was. Results are kept by digests of
 everything that they depend on (see `cache`), so that a run with one more codec or task measures only that, and a warm
@@ -22,12 +22,12 @@ from pathlib import Path
 from ...bitstream import atomic_write
 from ...errors import CodecError, InputError
 from ..codecs.codec import IDENTITY, Codec
-from ..tasks.task import Coded, Task
+from ..tasks.task import ItemRow, Task
 from .cache import Cache
 from .items import write_items
-from .laboratory import Equipment, Laboratory
-from .ledger import Ledger
+from .run_state import RunState
 from .tsv import environment
+from .worker import RunSpec, Worker
 from .workers import measured
 
 __all__ = ["ITEMS", "RUN", "TaskRun", "run_tasks"]
@@ -42,7 +42,7 @@ class TaskRun:
     """rows: of items.tsv; skipped: (item or codec, why); comments: what the rows depend on; measured: how many units of
     one item and one codec were not in the cache; classes: how many a task has, where it says so (`classes`)."""
 
-    rows: tuple[Coded, ...]
+    rows: tuple[ItemRow, ...]
     skipped: tuple[tuple[str, str], ...]
     comments: tuple[str, ...]
     measured: int
@@ -83,43 +83,43 @@ def run_tasks(
     if unknown:
         raise InputError(f"settings are given for {unknown[0]!r}, which is not among the codecs")
     names = None if metrics is None else tuple(metrics)
-    laboratory = Laboratory(Equipment(tuple(tasks), specs, out, data, names, weights, device, chosen))
+    worker = Worker(RunSpec(tuple(tasks), specs, out, data, names, weights, device, chosen))
     tick = progress or (lambda done, total: None)
     with Cache(out / "cache.sqlite") as cache:
-        ledger = Ledger(laboratory, cache, limit)
-        if not ledger.entries:
-            raise InputError(f"no item could be read ({_first(ledger.skipped)})")
-        _first_answers(laboratory, ledger)
-        todo = ledger.missing()
-        total = len(ledger.entries)
+        state = RunState(worker, cache, limit)
+        if not state.entries:
+            raise InputError(f"no item could be read ({_first(state.skipped)})")
+        _first_answers(worker, state)
+        todo = state.missing()
+        total = len(state.entries)
         done = total - sum(len(unit.todo) for unit in todo)
         tick(done, total)
-        for unit, found, error in measured(laboratory, todo, workers):
+        for unit, found, error in measured(worker, todo, workers):
             if error is not None:
-                ledger.failed(unit, error)
-            cache.put(ledger.take(unit, found))
+                state.failed(unit, error)
+            cache.put(state.take(unit, found))
             done += len(unit.todo)
             tick(done, total)
-    rows, skipped = ledger.rows()
+    rows, skipped = state.rows()
     if not rows:
         raise InputError(f"nothing could be measured ({_first(skipped)})")
-    comments = _comments(laboratory, skipped)
+    comments = _comments(worker, skipped)
     write_items(out / ITEMS, comments, rows)
     with atomic_write(out / RUN, overwrite=True) as file:
-        file.write(json.dumps({"codecs": laboratory.specs}, indent=1).encode())
-    counts = {name: getattr(task, "classes", None) for name, task in laboratory.tasks.items()}
+        file.write(json.dumps({"codecs": worker.specs}, indent=1).encode())
+    counts = {name: getattr(task, "classes", None) for name, task in worker.tasks.items()}
     classes = {name: count for name, count in counts.items() if isinstance(count, int)}
     return TaskRun(tuple(rows), tuple(skipped), tuple(comments), len(todo), classes)
 
 
-def _first_answers(laboratory: Laboratory, ledger: Ledger) -> None:
+def _first_answers(worker: Worker, state: RunState) -> None:
     """Let every task answer once: a network that does not fit must stop the run, not every item of it."""
-    for name, task in laboratory.tasks.items():
-        entries = [entry for entry in ledger.entries if entry.place[0] == task.source.name]
+    for name, task in worker.tasks.items():
+        entries = [entry for entry in state.entries if entry.place[0] == task.source.name]
         if all(name in entry.answers for entry in entries):
             continue
         source, item, _ = entries[0].place
-        original = laboratory.original(source, item)
+        original = worker.original(source, item)
         try:
             prediction = original.of(f"task {name}", task.predict)
             task.answer(prediction, prediction, original.item.truth)
@@ -131,12 +131,12 @@ def _first(skipped: Sequence[tuple[str, str]]) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
 
 
-def _comments(laboratory: Laboratory, skipped: Sequence[tuple[str, str]]) -> list[str]:
+def _comments(worker: Worker, skipped: Sequence[tuple[str, str]]) -> list[str]:
     return [
         "one row a coded file; bytes are those of the file",
         *environment(),
-        *(f"source {source.name}: {source.description}" for source in laboratory.sources.values()),
-        *(f"task {name}: {task.measure}; {task.description}" for name, task in laboratory.tasks.items()),
-        *(f"codec {name}: {codec.description}" for name, codec in laboratory.codecs.items()),
+        *(f"source {source.name}: {source.description}" for source in worker.sources.values()),
+        *(f"task {name}: {task.measure}; {task.description}" for name, task in worker.tasks.items()),
+        *(f"codec {name}: {codec.description}" for name, codec in worker.codecs.items()),
         *(f"left out {name}: {why}" for name, why in skipped),
     ]

@@ -86,7 +86,7 @@ class Contest:
         self.entrants: list[Entrant] = []
         for spec in dict.fromkeys(specs):
             try:
-                codec = codec_by_name(spec, device, for_time=True)
+                codec = codec_by_name(spec, device, allow_untrained=True)
             except (InputError, RuntimeError) as error:
                 skipped.append((spec, _reason(error)))
             else:

@@ -1,6 +1,6 @@
 """Units of work, in this process or in several: what comes back, as it comes.
 
-    Unit -> process (a `Laboratory` of its own) -> (Found for each setting, or why it failed)
+    Unit -> process (a `Worker` of its own) -> (Measurement for each setting, or why it failed)
 
 A process that is asked to stop, or whose parent is gone, ends; Ctrl-C reaches the parent alone, which lets the units in
 flight end and keeps their results.
@@ -17,35 +17,33 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from ...errors import InputError
-from .laboratory import Equipment, Found, Laboratory, Unit
+from .worker import Measurement, RunSpec, Unit, Worker
 
 __all__ = ["measured"]
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-Outcome = tuple[list[Found], str | None]
+Outcome = tuple[list[Measurement], str | None]
 
 
-def measured(laboratory: Laboratory, todo: list[Unit], workers: int) -> Iterator[tuple[Unit, list[Found], str | None]]:
+def measured(worker: Worker, todo: list[Unit], workers: int) -> Iterator[tuple[Unit, list[Measurement], str | None]]:
     """Each unit with its results, as they come, and why it failed if it did.
 
-    workers: processes, 1 for none besides this one. Raises InputError when a process dies, and for equipment that
+    workers: processes, 1 for none besides this one. Raises InputError when a process dies, and for a run that
     cannot be sent to one; OSError when the disk is full.
     """
     workers = min(workers, len(todo))
     if workers <= 1:
         for unit in todo:
-            yield unit, *_attempt(laboratory, unit)
+            yield unit, *_attempt(worker, unit)
         return
     import multiprocessing
 
     try:
-        pickle.dumps(laboratory.equipment)
+        pickle.dumps(worker.run)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(f"tasks and codecs of this run cannot be sent to processes: use one ({error})") from None
     threads = max(1, (os.cpu_count() or 1) // workers)
-    executor = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin, (laboratory.equipment, threads)
-    )
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (worker.run, threads))
     waiting = iter(todo)
     running: dict[Future[Outcome], Unit] = {}
     try:
@@ -66,26 +64,26 @@ def measured(laboratory: Laboratory, todo: list[Unit], workers: int) -> Iterator
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _attempt(laboratory: Laboratory, unit: Unit) -> Outcome:
+def _attempt(worker: Worker, unit: Unit) -> Outcome:
     try:
-        return laboratory.measure(unit), None
+        return worker.measure(unit), None
     except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch's; CodecError is an OSError
         if isinstance(error, OSError) and error.errno in _DISK:
             raise  # no item's fault: all others would fail too
         return [], " ".join(str(error).split()) or type(error).__name__
 
 
-_laboratory: Laboratory | None = None
+_own: Worker | None = None
 
 
-def _begin(equipment: Equipment, threads: int) -> None:
-    """In a new worker: make the laboratory; end when the parent does, and leave Ctrl-C to it."""
+def _begin(spec: RunSpec, threads: int) -> None:
+    """In a new worker: make the worker; end when the parent does, and leave Ctrl-C to it."""
     import signal
     from multiprocessing import connection, parent_process
 
     import torch
 
-    global _laboratory
+    global _own
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 
@@ -96,9 +94,9 @@ def _begin(equipment: Equipment, threads: int) -> None:
 
     threading.Thread(target=follow, daemon=True).start()
     torch.set_num_threads(threads)
-    _laboratory = Laboratory(equipment)
+    _own = Worker(spec)
 
 
 def _work(unit: Unit) -> Outcome:
-    assert _laboratory is not None
-    return _attempt(_laboratory, unit)
+    assert _own is not None
+    return _attempt(_own, unit)

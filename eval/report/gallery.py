@@ -22,9 +22,9 @@ from PIL import Image
 
 from ...errors import CodecError, InputError
 from ..codecs.codec import IDENTITY
-from ..measure.laboratory import file_of
+from ..measure.worker import file_of
 from ..quality.metrics import SOUND_METRICS
-from ..tasks.task import Coded
+from ..tasks.task import ItemRow
 
 __all__ = ["Picture", "are_sounds", "choose", "embed"]
 
@@ -46,12 +46,12 @@ class Picture:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def are_sounds(rows: Sequence[Coded]) -> bool:
+def are_sounds(rows: Sequence[ItemRow]) -> bool:
     """Whether a run's items are sounds, by what was measured on them."""
     return any(name in SOUND_METRICS for row in rows for name in row.metrics)
 
 
-def choose(rows: Sequence[Coded], count: int) -> list[tuple[str, str]]:
+def choose(rows: Sequence[ItemRow], count: int) -> list[tuple[str, str]]:
     """(source, item) of `count` items, evenly spread over all in their order; of all for 0."""
     items = list(dict.fromkeys((row.source, row.item) for row in rows))
     if count == 0 or count >= len(items):
@@ -60,7 +60,7 @@ def choose(rows: Sequence[Coded], count: int) -> list[tuple[str, str]]:
     return [items[round(float(place))] for place in places]
 
 
-def embed(results: Path, rows: Sequence[Coded], decode: Decode, tick: Callable[[], None]) -> Picture:
+def embed(results: Path, rows: Sequence[ItemRow], decode: Decode, tick: Callable[[], None]) -> Picture:
     """One item's picture. rows: all of that item; tick is called once a row.
 
     Raises CodecError when the original is not there.
@@ -93,7 +93,7 @@ def embed(results: Path, rows: Sequence[Coded], decode: Decode, tick: Callable[[
     return Picture(facts, images, left_out)
 
 
-def _facts(row: Coded) -> dict[str, Any]:
+def _facts(row: ItemRow) -> dict[str, Any]:
     """setting, bytes, rate, metrics, answers: task -> [score, agreement, text]; None where not a number."""
     return {
         "setting": row.setting,
@@ -111,7 +111,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _decoded(results: Path, row: Coded, decode: Decode) -> tuple[bytes, np.ndarray]:
+def _decoded(results: Path, row: ItemRow, decode: Decode) -> tuple[bytes, np.ndarray]:
     """The file of a row and its picture. Raises CodecError."""
     path = next(_files(results, row), None)
     if path is None:
@@ -127,7 +127,7 @@ def _decoded(results: Path, row: Coded, decode: Decode) -> tuple[bytes, np.ndarr
     return data, samples
 
 
-def _files(results: Path, row: Coded) -> Iterator[Path]:
+def _files(results: Path, row: ItemRow) -> Iterator[Path]:
     """Where `file_of` puts it, whatever the suffix."""
     folder, stem = (path := file_of(results, row.source, row.codec, row.setting, row.item, "")).parent, path.name
     # Quoted names hold nothing that a pattern would take for itself; of a and a.b, a.* is only the first one's.

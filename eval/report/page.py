@@ -24,12 +24,12 @@ from ..figures.rows import Summary
 from ..figures.summary import summarise
 from ..measure.items import read_items
 from ..quality._extras import extra
-from ..tasks.task import Coded
+from ..tasks.task import ItemRow
 from . import gallery, tables
 from .cells import BITS_A_PIXEL, KBITS_A_SECOND, escaped, markdown
 from .gallery import Decode, Picture
 from .plots import COLOURS, plot_metrics, plot_task
-from .sections import Section, Told, metric_sections, task_sections, told_by
+from .sections import Provenance, Section, metric_sections, task_sections, told_by
 
 __all__ = ["write_report"]
 
@@ -111,11 +111,11 @@ def write_report(
 
 
 def _pictures(
-    results: Path, rows: Sequence[Coded], decode: Decode, count: int, progress: Callable[[int, int], None] | None
+    results: Path, rows: Sequence[ItemRow], decode: Decode, count: int, progress: Callable[[int, int], None] | None
 ) -> tuple[list[Picture], list[str]]:
     """Pictures for the page, and a sentence for each codec or picture that cannot be shown."""
     wanted = gallery.choose(rows, count)
-    own: dict[tuple[str, str], list[Coded]] = {place: [] for place in wanted}
+    own: dict[tuple[str, str], list[ItemRow]] = {place: [] for place in wanted}
     for row in rows:
         if (row.source, row.item) in own:
             own[row.source, row.item].append(row)
@@ -142,7 +142,7 @@ def _pictures(
     return shown, sentences
 
 
-def _markdown(summary: Summary, sections: Sequence[Section], metrics: Sequence[Section], told: Told) -> str:
+def _markdown(summary: Summary, sections: Sequence[Section], metrics: Sequence[Section], told: Provenance) -> str:
     lines = [*told.environment, f"intervals: 95%, {summary.resamples} resamples of items", *summary.notes]
     parts = ["# What compression costs networks\n"]
     parts += [f"- {escaped(line)}" for line in [*lines, *(f"left out {text}" for text in told.left_out)]]

@@ -1,6 +1,6 @@
 """What the page shows of each task: curves as data, tables, and what the table of items says it was measured with.
 
-comments -> Told      Summary -> Section of each task, of each source's metrics -> page.html, plots, tables.md
+comments -> Provenance      Summary -> Section of each task, of each source's metrics -> page.html, plots, tables.md
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 
 from ..codecs.codec import IDENTITY
 from ..figures.rows import Point, Summary
-from ..tasks.task import Coded
+from ..tasks.task import ItemRow
 from . import tables
 from .cells import Table, Unit
 from .plots import metric_label
 
-__all__ = ["Section", "Told", "metric_sections", "task_sections", "told_by"]
+__all__ = ["Section", "Provenance", "metric_sections", "task_sections", "told_by"]
 
 _FIXED = {"overview", "curves", "metrics", "compare", "measured", "left-out", "data"}
 """Places of page.html."""
 
 
 @dataclass(frozen=True)
-class Told:
+class Provenance:
     """What the comments of items.tsv say: (name, description) of each, and lines."""
 
     sources: list[tuple[str, str]]
@@ -51,7 +51,7 @@ class Section:
     folded: tuple[Table, ...] = ()
 
 
-def told_by(comments: Sequence[str], rows: Sequence[Coded]) -> Told:
+def told_by(comments: Sequence[str], rows: Sequence[ItemRow]) -> Provenance:
     """Sort the comments that a run writes; those of another origin count as its environment."""
 
     def described(kind: str, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ def told_by(comments: Sequence[str], rows: Sequence[Coded]) -> Told:
             found[name] = next((line[len(head) :] for line in comments if line.startswith(head)), "")
         return list(found.items())
 
-    return Told(
+    return Provenance(
         sources=described("source", [row.source for row in rows]),
         tasks=described("task", [name for row in rows for name in row.answers]),
         codecs=described("codec", [row.codec for row in rows]),
@@ -70,7 +70,7 @@ def told_by(comments: Sequence[str], rows: Sequence[Coded]) -> Told:
     )
 
 
-def task_sections(summary: Summary, told: Told, unit: Unit) -> list[Section]:
+def task_sections(summary: Summary, told: Provenance, unit: Unit) -> list[Section]:
     """A section for each task, in the order of the points."""
     taken = set(_FIXED)
     sections = []

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Answer", "Coded", "Item", "Source", "Task"]
+__all__ = ["Answer", "ItemRow", "Item", "Source", "Task"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Coded:
+class ItemRow:
     """One item as one file: a row of items.tsv.
 
     setting: of the codec's ladder; bytes: of the file; units: pixels, or seconds of sound; metrics: by name, e.g. psnr,

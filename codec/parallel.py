@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["side_by_side", "threads"]
+__all__ = ["parallel_map", "threads"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -23,7 +23,7 @@ def threads() -> int:
     return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
 
 
-def side_by_side(work: Callable[[_A], _R], parts: Sequence[_A]) -> list[_R]:
+def parallel_map(work: Callable[[_A], _R], parts: Sequence[_A]) -> list[_R]:
     """work(part) for each part, in order. What a part raises comes out, once those before it are done.
 
     torch's own threads share single operations, which are short here: whole parts share the cores better.

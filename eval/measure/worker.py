@@ -1,9 +1,8 @@
 """One item through one codec: encode to a real file, decode that file, measure, ask the tasks.
 
-    Unit (item, codec, settings) -> Laboratory.measure -> Found (bytes, metrics, answers) for each setting
+    Unit (item, codec, settings) -> Worker.measure -> Measurement (bytes, metrics, answers) for each setting
 
-This is what a worker process does: a laboratory is made anew there from an `Equipment`, which is a few names. It loads
-codecs and networks when they are first needed, and keeps what it learned of the last few originals.
+Each process of a run makes a worker of its own from a `RunSpec`, which is a few names. It loads codecs and networks when they are first needed, and keeps what it learned of the last few originals.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from ..tasks.catalogue import tasks_by_name
 from ..tasks.task import Answer, Item, Source, Task
 from .coding import check_alike
 
-__all__ = ["DISTANCES", "Equipment", "Found", "Laboratory", "Todo", "Unit", "file_of"]
+__all__ = ["DISTANCES", "RunSpec", "Measurement", "Worker", "WorkItem", "Unit", "file_of"]
 
 DISTANCES = {"d_mobilenetv2": "mobilenetv2", "d_efficientnet_lite0": "efficientnet-lite0"}
 """Metrics that are distances in the features of a network (see `networks.distance`)."""
 
 
 @dataclass(frozen=True)
-class Equipment:
+class RunSpec:
     """What a run measures with. tasks, codecs: specs, or objects with the interfaces of `task` and `peers`; data: the
     folder for the tasks that need one; metrics: names, None for all that need nothing more; weights: folder of
     backbones that the user supplies; folder: where the files go; device: where lecodec's networks run; settings: of
@@ -56,7 +55,7 @@ class Equipment:
 
 
 @dataclass(frozen=True)
-class Todo:
+class WorkItem:
     """What is missing at one setting. digest: of the file that is there, None if it has to be made."""
 
     setting: float
@@ -72,11 +71,11 @@ class Unit:
     source: str
     item: str
     codec: str
-    todo: tuple[Todo, ...]
+    todo: tuple[WorkItem, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class Measurement:
     """What was measured at one setting. digest: of the file's bytes."""
 
     setting: float
@@ -118,15 +117,15 @@ class Metric:
     measure: Callable[[Original, np.ndarray], float]
 
 
-class Laboratory:
+class Worker:
     """tasks, codecs, sources, metrics: by name, in order. Raises InputError for what cannot be made, UnknownModel or
     ModelError for models.
     """
 
-    def __init__(self, equipment: Equipment):
-        self.equipment = equipment
+    def __init__(self, run: RunSpec):
+        self.run = run
         self.tasks: dict[str, Task] = {}
-        for task in tasks_by_name(equipment.tasks, equipment.data):
+        for task in tasks_by_name(run.tasks, run.data):
             self.tasks[unique_name(task.name, self.tasks)] = task
         self.sources: dict[str, Source] = {task.source.name: task.source for task in self.tasks.values()}
         media = {source.media for source in self.sources.values()}
@@ -136,14 +135,14 @@ class Laboratory:
         self.codecs: dict[str, Codec] = {}
         self.specs: dict[str, str | None] = {}
         self._ladders: dict[str, tuple[float, ...]] = {}
-        for spec in dict.fromkeys(equipment.codecs):
+        for spec in dict.fromkeys(run.codecs):
             codec = self._codec(spec) if isinstance(spec, str) else spec
             name = unique_name(codec.name, self.codecs)
             self.codecs[name] = codec
             self.specs[name] = spec if isinstance(spec, str) else None
-            wanted = equipment.settings.get(spec) if isinstance(spec, str) else None
+            wanted = run.settings.get(spec) if isinstance(spec, str) else None
             self._ladders[name] = tuple(map(float, wanted or codec.ladder))
-        self.metrics = self._make_metrics(equipment.metrics)
+        self.metrics = self._make_metrics(run.metrics)
         self.original = lru_cache(maxsize=4)(self._original)
 
     def ladder(self, codec: str) -> tuple[float, ...]:
@@ -153,18 +152,18 @@ class Laboratory:
     def file(self, source: str, codec: str, setting: float, item: str) -> Path:
         """Where a coded item lies."""
         suffix = suffix_of(self.codecs[codec])
-        return file_of(self.equipment.folder, source, codec, setting, item, suffix)
+        return file_of(self.run.folder, source, codec, setting, item, suffix)
 
     def tasks_of(self, source: str) -> list[str]:
         """The names of the tasks that ask about a source's items."""
         return [name for name, task in self.tasks.items() if task.source.name == source]
 
-    def measure(self, unit: Unit) -> list[Found]:
+    def measure(self, unit: Unit) -> list[Measurement]:
         """Do what is asked for. Raises CodecError when codec, metric or network fails on this item."""
         original = self.original(unit.source, unit.item)
         return [self._measure(unit, todo, original) for todo in unit.todo]
 
-    def _measure(self, unit: Unit, todo: Todo, original: Original) -> Found:
+    def _measure(self, unit: Unit, todo: WorkItem, original: Original) -> Measurement:
         samples, codec = original.item.samples, self.codecs[unit.codec]
         path = self.file(unit.source, unit.codec, todo.setting, unit.item)
         data = b"" if todo.digest is None else path.read_bytes()
@@ -181,14 +180,14 @@ class Laboratory:
             task = self.tasks[name]
             wanted = original.of(f"task {name}", task.predict)
             answers[name] = _checked(name, task.answer(task.predict(decoded), wanted, original.item.truth))
-        return Found(todo.setting, len(data), file_digest(data), metrics, answers)
+        return Measurement(todo.setting, len(data), file_digest(data), metrics, answers)
 
     def _original(self, source: str, item: str) -> Original:
         return Original(self.sources[source].item(item))
 
     def _codec(self, spec: str) -> Codec:
         if self.media == "image":
-            return codec_by_name(spec, self.equipment.device)
+            return codec_by_name(spec, self.run.device)
         from ..codecs.sound import sound_codec_by_name
 
         rates = {source.sample_rate for source in self.sources.values()}
@@ -211,7 +210,7 @@ class Laboratory:
             elif images and name in DISTANCES:
                 made[name] = _distance(name)
             elif images and name in PERCEPTUAL:
-                metric = perceptual_metrics([name], self.equipment.weights)[name]
+                metric = perceptual_metrics([name], self.run.weights)[name]
                 made[name] = _plain(metric.description, metric)
             else:
                 there = [*plain, *slow, *((*DISTANCES, *PERCEPTUAL) if images else ())]

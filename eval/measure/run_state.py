@@ -1,6 +1,6 @@
 """What a run consists of, and what is known of it: every item, through every codec, at every setting.
 
-    laboratory, cache -> Ledger: an entry for each coded item -> units of what is missing -> (measured) -> rows
+    worker, cache -> RunState: an entry for each coded item -> units of what is missing -> (measured) -> rows
 
 An entry is complete when its file is there, of the size that was measured, and all metrics and answers are known. What
 the cache holds under a key depends on everything that the key is made of: the item's digest, the codec's name and
@@ -17,11 +17,11 @@ from typing import Any
 
 from ...errors import CodecError
 from ..codecs.codec import IDENTITY
-from ..tasks.task import Answer, Coded
+from ..tasks.task import Answer, ItemRow
 from .cache import Cache, key_of
-from .laboratory import Found, Laboratory, Todo, Unit
+from .worker import Measurement, Unit, Worker, WorkItem
 
-__all__ = ["Entry", "Ledger"]
+__all__ = ["Entry", "RunState"]
 
 _FORMAT = 1
 """Part of every key: what was kept by a version that measured otherwise is not taken."""
@@ -39,26 +39,26 @@ class Entry:
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
-class Ledger:
+class RunState:
     """entries: in the order of the table; skipped: (source/item, why) of the items that cannot be read.
 
     limit: only the first items of each source. Raises InputError (from sources, and a cache that cannot be used).
     """
 
-    def __init__(self, laboratory: Laboratory, cache: Cache, limit: int | None = None):
-        self.laboratory = laboratory
+    def __init__(self, worker: Worker, cache: Cache, limit: int | None = None):
+        self.worker = worker
         self.entries: list[Entry] = []
         self.skipped: list[tuple[str, str]] = []
         self._units: dict[tuple[str, str], float] = {}
         self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for source in laboratory.sources.values():
+        for source in worker.sources.values():
             for name in list(source.names())[:limit]:
                 self._add(source.name, name)
         self._by_place = {(*entry.place, entry.setting): entry for entry in self.entries}
         self._recall(cache)
 
     def _add(self, source_name: str, name: str) -> None:
-        source = self.laboratory.sources[source_name]
+        source = self.worker.sources[source_name]
         try:
             item = source.item(name)
         except CodecError as error:
@@ -67,8 +67,8 @@ class Ledger:
         shape, rate = item.samples.shape, source.sample_rate
         self._units[source_name, name] = shape[0] / rate if rate else float(shape[0] * shape[1])
         digest = item.digest()
-        for codec_name, codec in self.laboratory.codecs.items():
-            for setting in self.laboratory.ladder(codec_name):
+        for codec_name, codec in self.worker.codecs.items():
+            for setting in self.worker.ladder(codec_name):
                 key = key_of(_FORMAT, "coded", digest, codec_name, codec.description, setting)
                 self.entries.append(Entry((source_name, name, codec_name), setting, key))
 
@@ -79,7 +79,7 @@ class Ledger:
         for entry in self.entries:
             coded = known.get(entry.key)
             source, item, codec = entry.place
-            if coded is None or _size(self.laboratory.file(source, codec, entry.setting, item)) != coded["bytes"]:
+            if coded is None or _size(self.worker.file(source, codec, entry.setting, item)) != coded["bytes"]:
                 continue
             entry.coded = coded
             for kind, name, key in self._keys(entry):
@@ -95,24 +95,24 @@ class Ledger:
         """(metric or answer, its name, its key) of everything that is measured on a coded item."""
         assert entry.coded is not None
         base = (_FORMAT, entry.key, entry.coded["digest"])
-        for name, metric in self.laboratory.metrics.items():
+        for name, metric in self.worker.metrics.items():
             yield "metric", name, key_of(*base, "metric", metric.identity)
-        for name in self.laboratory.tasks_of(entry.place[0]):
-            task = self.laboratory.tasks[name]
+        for name in self.worker.tasks_of(entry.place[0]):
+            task = self.worker.tasks[name]
             yield "answer", name, key_of(*base, "answer", task.name, task.description)
 
     def missing(self) -> list[Unit]:
         """What has to be done, an item's codecs one after the other."""
-        todo: dict[tuple[str, str, str], list[Todo]] = {}
+        todo: dict[tuple[str, str, str], list[WorkItem]] = {}
         for entry in self.entries:
-            metrics = tuple(name for name in self.laboratory.metrics if name not in entry.metrics)
-            tasks = tuple(name for name in self.laboratory.tasks_of(entry.place[0]) if name not in entry.answers)
+            metrics = tuple(name for name in self.worker.metrics if name not in entry.metrics)
+            tasks = tuple(name for name in self.worker.tasks_of(entry.place[0]) if name not in entry.answers)
             if entry.coded is None or metrics or tasks:
                 digest = None if entry.coded is None else entry.coded["digest"]
-                todo.setdefault(entry.place, []).append(Todo(entry.setting, digest, metrics, tasks))
+                todo.setdefault(entry.place, []).append(WorkItem(entry.setting, digest, metrics, tasks))
         return [Unit(*place, tuple(parts)) for place, parts in todo.items()]
 
-    def take(self, unit: Unit, found: list[Found]) -> dict[str, Any]:
+    def take(self, unit: Unit, found: list[Measurement]) -> dict[str, Any]:
         """Enter the results of a unit; what the cache should keep of them."""
         values: dict[str, Any] = {}
         for result in found:
@@ -132,7 +132,7 @@ class Ledger:
         """Enter that a codec, metric or task failed on an item."""
         self._failures.setdefault((unit.source, unit.item), []).append((unit.codec, reason))
 
-    def rows(self) -> tuple[list[Coded], list[tuple[str, str]]]:
+    def rows(self) -> tuple[list[ItemRow], list[tuple[str, str]]]:
         """The rows of items that every codec managed; (source/item or codec, why) of what is left out, items that
         cannot be read first. A codec that failed on every item is left out itself.
         """
@@ -156,9 +156,9 @@ class Ledger:
                 continue
             size, units = entry.coded["bytes"], self._units[source, item]
             # In the run's order, wherever the values came from: the same run writes the same table.
-            metrics = {name: entry.metrics[name] for name in self.laboratory.metrics}
-            answers = {name: entry.answers[name] for name in self.laboratory.tasks_of(source)}
-            rows.append(Coded(source, item, codec, entry.setting, size, units, metrics, answers))
+            metrics = {name: entry.metrics[name] for name in self.worker.metrics}
+            answers = {name: entry.answers[name] for name in self.worker.tasks_of(source)}
+            rows.append(ItemRow(source, item, codec, entry.setting, size, units, metrics, answers))
         return rows, skipped
 
 
