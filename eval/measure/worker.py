@@ -2,7 +2,8 @@
 
     Unit (item, codec, settings) -> Worker.measure -> Measurement (bytes, metrics, answers) for each setting
 
-Each process of a run makes a worker of its own from a `RunSpec`, which is a few names. It loads codecs and networks when they are first needed, and keeps what it learned of the last few originals.
+Each process of a run makes a worker of its own from a `RunSpec`, which is a few names. It loads codecs and networks
+when they are first needed, and keeps what it learned of the last few originals.
 """
 
 from __future__ import annotations
