@@ -178,7 +178,7 @@ def encode_set(
     samples: `uint8` or `uint16` `[N, ...]`, N items of one shape; or the path of an `.npy`, `.npz` or idx file, or of a
     folder of equal-sized pictures. items: in each block, that is, what is decoded together where single items are asked
     for; 512 by default, more if they are tiny, fewer if large. device: `"cpu"` or `"cuda"`. model: name or path of a
-    model; by default, of those at hand for items of this shape, the one that makes the smallest file, or none.
+    model; by default, of those found for items of this shape, the one that makes the smallest file, or none.
 
     Raises InputError (not a set, or one that cannot be carried), LimitExceeded, UnknownModel, ModelError, and OSError
     for a path.

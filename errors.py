@@ -64,4 +64,4 @@ class OutputExists(CodecError):
 
 
 class ModelWarning(UserWarning):
-    """A model file among those at hand cannot be used and is passed over: no error, since another may do."""
+    """A model file that was found cannot be used and is passed over: no error, since another may do."""

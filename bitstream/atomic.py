@@ -1,6 +1,6 @@
 """Atomic files: an output appears whole under its name, or not at all.
 
-    codec -> bytes -> atomic_write: hidden temporary file beside the output -> rename -> output
+    codec -> bytes -> atomic_write: hidden temporary file next to the output -> rename -> output
 
 Guarantees:
 - Whatever happens inside the `with` block (an error, a full disk, Ctrl-C), the output is either the old file or

@@ -30,7 +30,7 @@ _STRUCT_CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "digest": f"{DIGEST_B
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a record: where it lies, what it means, which values it may have."""
+    """One field of a record: where it is, what it means, which values it may have."""
 
     name: str
     kind: str
@@ -139,7 +139,7 @@ def pack_values(fields: Iterable[Field], values: Mapping[str, Any]) -> bytes:
 def unpack_values(fields: tuple[Field, ...], payload: bytes, offset: int, what: str) -> dict[str, Any]:
     """The values of a record, by field name.
 
-    offset: where the record lies in its file, for messages. what: it is, for messages, such as "a header". Raises
+    offset: of the record in its file, for messages. what: it is, for messages, such as "a header". Raises
     CorruptFile (also for another length), UnsupportedFile, LimitExceeded.
     """
     size = sum(field.size for field in fields)

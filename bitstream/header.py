@@ -105,7 +105,7 @@ class Header:
     ) -> Header:
         """The header that an LHDR payload begins.
 
-        offset: where the payload lies in its file, for messages. more(type, limit): the payload of the chunk that
+        offset: of the payload in its file, for messages. more(type, limit): the payload of the chunk that
         follows, which must have this type and at most `limit` bytes, and its offset; needed if the layout has a chunk.
         Raises UnsupportedFile (a reserved value, another version), CorruptFile (an impossible value, a wrong length),
         LimitExceeded.
@@ -146,7 +146,7 @@ class Header:
 
     @property
     def _fields(self) -> tuple[Field, ...]:
-        """Of the header and its layout, in the order of the file."""
+        """The fields of the header and of its layout, in the order of the file."""
         if self.version <= VERSION:
             return FIELDS
         return *_fields_of(self.version, {self.media: self.layout.name}), *declared(type(self.layout))

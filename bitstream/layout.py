@@ -1,6 +1,6 @@
 """Layouts: what a `.lec` file says of its samples, and the units in which they are coded.
 
-    medium of samples -> Layout -> units, each decoded alone -> container (order, limits) -> codec (where a unit lies)
+    medium of samples -> Layout -> units, each decoded alone -> container (order, limits) -> codec (where a unit is)
 
 A *unit* is what is decoded alone: a tile of a picture, a block of items of a set. What lists, checks, limits, indexes,
 tests and reads units is written once, in these terms. A medium has one layout, a frozen dataclass whose fields are
@@ -35,9 +35,9 @@ class Layout(Protocol):
     media: ClassVar[int]
     """Its number in the header."""
     name: ClassVar[str]
-    """Of the medium: "image"."""
+    """The medium's name: "image"."""
     noun: ClassVar[str]
-    """Of a unit, for messages: "tile"."""
+    """What messages call a unit: "tile"."""
     versions: ClassVar[tuple[int, ...]] = (2,)
     """The versions of the format that have it, the newest last: that is written."""
     chunk: ClassVar[bytes | None]
@@ -62,7 +62,7 @@ class Layout(Protocol):
         ...
 
     def unit(self, number: int) -> tuple[slice, ...]:
-        """Where a unit lies among the samples: one slice for each axis that is cut. Raises InputError for a number
+        """Where a unit is among the samples: one slice for each axis that is cut. Raises InputError for a number
         outside 0 to `units` - 1.
         """
         ...

@@ -281,7 +281,7 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record],
 
 @contextmanager
 def counting(label: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar with the time that is left, on stderr if that is a terminal; yields what is told (done, total), or None."""
+    """A bar with the time that is left, if stderr is a terminal; yields a function of (done, total), or None."""
     if quiet or not sys.stderr.isatty():
         yield None
         return

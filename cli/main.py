@@ -404,7 +404,7 @@ app.add_typer(models_app, name="models")
 
 @models_app.callback(invoke_without_command=True)
 def models_command(context: typer.Context, as_json: Json = False) -> None:
-    """List the models at hand (LECODEC_MODELS adds some), or import one."""
+    """List the models that are found (LECODEC_MODELS adds some), or import one."""
     if context.invoked_subcommand is not None:
         return
     from ..codec.registry import list_models

@@ -15,7 +15,7 @@ SETTINGS: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-"""Of every group of commands."""
+"""Settings of every group of commands."""
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.")]

@@ -4,7 +4,7 @@
 
 Each is a `jobs.Task`: read, code, finish. Threads share one. What is coded without loss is decoded again and compared
 before it appears, unless that is turned off. Heavy modules are imported where they are first needed, so
-that a mistyped name is told before torch is loaded.
+that a mistyped name is reported before torch is loaded.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     a picture and a target with loss -> ALIASES["image"] -> ImageCodec
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
     a video -> ALIASES["video"] -> VideoCodec
-    a set -> the circuits at hand for items of its shape -> each codes a few items -> the best LosslessCodec
+    a set -> the circuits found for items of its shape -> each codes a few items -> the best LosslessCodec
 
 Without a model that fits, blocks are stored or deflated: nothing fails for want of one, and no torch is imported.
 """
@@ -63,7 +63,7 @@ def lossless_for_pictures(
 def lossless_for_set(
     samples: np.ndarray, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
-    """The codec for a set, uint8 or uint16 [N, ...]: that of `model`, or of the circuits at hand that code such items
+    """The codec for a set, uint8 or uint16 [N, ...]: that of `model`, or of the circuits found that code such items
     the one that makes the fewest bytes of at most 512 of them, evenly spread. Raises InputError, and as `load` where a
     model is named.
     """
@@ -77,7 +77,7 @@ def lossless_for_set(
 
 
 def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
-    """The codecs of all circuits at hand that code the items of a set [N, ...]; what is damaged is passed over. Raises
+    """The codecs of all circuits found that code the items of a set [N, ...]; what is damaged is passed over. Raises
     InputError (no set).
     """
     samples = checked_set(samples)

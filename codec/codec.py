@@ -123,7 +123,7 @@ class Codec(Protocol):
         ...
 
     def encode(self, samples: np.ndarray) -> bytes:
-        """The bytes of a `.lec` file for a picture. Codecs take what they know of a target beside."""
+        """The bytes of a `.lec` file for a picture. Each codec adds the arguments of the targets that it knows."""
         ...
 
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:

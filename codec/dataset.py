@@ -32,7 +32,7 @@ class LecDataset(Dataset[Any]):
     files_or_folder: paths, or a folder, whose `.lec` files are taken in sorted order, subfolders included. transform:
     applied to each tensor. labels: items are `(tensor, label)`, the label being the number of the file's subfolder
     among the sorted names of the folder's subfolders (`classes`), as in torchvision's ImageFolder; only for a folder
-    in which every file lies in a subfolder. model: name or path; by default the one that each file names.
+    in which every file is in a subfolder. model: name or path; by default the one that each file names.
 
     Raises InputError (no files, or labels without subfolders). Items raise the CodecError of a damaged file, with its
     path in front.
@@ -60,7 +60,7 @@ class LecDataset(Dataset[Any]):
         if labels:
             inside = [path.relative_to(folder).parts for path in self.files] if folder else []
             if not inside or any(len(parts) < 2 for parts in inside):
-                raise InputError("labels need a folder in which every file lies in the subfolder of its class")
+                raise InputError("labels need a folder in which every file is in the subfolder of its class")
             self.classes = sorted({parts[0] for parts in inside})
             self.labels = [self.classes.index(parts[0]) for parts in inside]
 

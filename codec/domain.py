@@ -2,7 +2,7 @@
 
     card -> Domain -> fits(layout), and what it is called in messages
 
-A card says it, so that nobody has to load a model to learn that it is of no use.
+A card says it, so that a model that does not fit need not be loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .media.named import named
 __all__ = ["Domain", "circuit_domain", "domain_of", "photo_domain"]
 
 LEVELS = 256
-"""Of a card that does not say how many."""
+"""What a card means that does not say how many."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Latents of pictures: what lies between samples and the bytes of the arithmetic coder.
+"""Latents of pictures: what stands between samples and the bytes of the arithmetic coder.
 
     y of the transform -> tiles, levels above -> traverse of the entropy model with a writing coder -> latents
     chunks of tiles -> traverse of the entropy model with a reading coder -> latents -> y_hat for the transform

@@ -54,7 +54,7 @@ def _cards() -> Iterator[ModelCard]:
 
 
 def list_models() -> list[ModelCard]:
-    """Every model at hand: the shipped ones, then those of LECODEC_MODELS (folders or files). What is no model is
+    """Every model that is found: the shipped ones, then those of LECODEC_MODELS (folders or files). What is no model is
     passed over.
     """
     return list(_cards())
@@ -64,7 +64,7 @@ _passed_over: set[tuple[Path, str]] = set()
 
 
 def pass_over(path: Path, error: OSError) -> None:
-    """Say with a ModelWarning, once in a process, that a model at hand cannot be used."""
+    """Say with a ModelWarning, once in a process, that a model that was found cannot be used."""
     reason = str(error) if isinstance(error, ModelError) else f"{path}: {error.strerror}"
     if (path, reason) not in _passed_over:
         _passed_over.add((path, reason))
@@ -143,7 +143,7 @@ def load(
 @guarded
 def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[str] | None = None) -> Codec:
     """The codec that a file with this header needs: one without a model if none is needed, otherwise that of `model` if
-    given, or else of the model at hand that has the file's digests. Raises as `load`.
+    given, or else of the model found that has the file's digests. Raises as `load`.
     """
     if header.codec == LOSSLESS and header.parse_digest == NO_DIGEST:
         from .lossless import LosslessCodec

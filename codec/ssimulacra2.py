@@ -36,7 +36,7 @@ _HALO = 5
 
 
 def installed_version() -> str:
-    """Of the package. Raises InputError where it is missing."""
+    """The package's version. Raises InputError where it is missing."""
     _library()
     return importlib.import_module("ssimulacra2").__version__
 

@@ -54,7 +54,7 @@ FIDELITIES = {
 
 
 class _OutOfReach(Exception):
-    """The target lies beyond an end of the scale."""
+    """The target is beyond an end of the scale."""
 
 
 def index_for(scale: Fidelity, value: Callable[[int], float], target: float) -> int:

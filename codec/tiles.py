@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Box:
-    """A tile of one picture of a batch. picture, tile: their numbers; rows, columns: where it lies in y."""
+    """A tile of one picture of a batch. picture, tile: their numbers; rows, columns: its place in y."""
 
     picture: int
     tile: int

@@ -82,7 +82,7 @@ def emptied(a: Array, columns: int) -> Array:
 
 
 def zeros(shape: Sequence[int], other: Array) -> Array:
-    """Of the type and kind of `other`."""
+    """The same numbers in the type and kind of `other`."""
     return np.zeros(shape, other.dtype) if isinstance(other, np.ndarray) else other.new_zeros(shape)
 
 

@@ -1,4 +1,4 @@
-"""Hidden Chow-Liu trees: a distribution over V variables of L values each, with K hidden states beside every variable.
+"""Hidden Chow-Liu trees: a distribution over V variables of L values each, with K hidden states for every variable.
 
     p(x) = sum over z of  prod_v  transition[v][z_parent(v), z_v] * emission[group(v)][z_v, x_v]
 

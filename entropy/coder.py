@@ -127,7 +127,7 @@ class Writer:
     def _tails(self, beyond: np.ndarray) -> None:
         below, distance = beyond < 0, np.abs(beyond)
         if distance.max() > MAX_DISTANCE:
-            raise ValueError(f"a value lies {distance.max()} beyond its table; at most {MAX_DISTANCE} can be coded")
+            raise ValueError(f"a value is {distance.max()} beyond its table; at most {MAX_DISTANCE} can be coded")
         length = np.frexp(distance.astype(np.float64))[1] - 1  # floor(log2), exact for integers below 2^53
         self._encoder.encode(length.astype(np.int32), _LENGTHS)
         rest = ((distance - (1 << length)) << 1) | below

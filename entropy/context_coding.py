@@ -76,7 +76,7 @@ class ContextCoding(HyperpriorCoding):
 
     @property
     def features(self) -> int:
-        """F, the channels that c_k sees beside what has been decoded."""
+        """F, the channels that c_k sees besides what has been decoded."""
         return len(self._tensors["h_s.2.weight"])
 
     def _context_shapes(self) -> None:

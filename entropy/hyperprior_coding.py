@@ -2,7 +2,7 @@
 
     z_hat --model above--> coder    z_hat --h_s--> (mu, t)    s --table t--> coder    y_hat = s + mu
 
-The model above codes z, and what lies above that: a factorised prior, or a hyperprior again. `HyperpriorCoding` is made
+The model above codes z, and the levels above it: a factorised prior, or a hyperprior again. `HyperpriorCoding` is made
 once, by `freeze` after training or from a model file, and checks itself then: its tables are tables, its layers fit
 together and keep the bound that makes their sums exact. `traverse` walks the levels once for both directions; the coder
 it is given either writes or reads. Everything in it is integer arithmetic, so what it decodes is the same on every

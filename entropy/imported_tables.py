@@ -5,7 +5,7 @@
 
 F is the small monotone network of Ballé et al. 2018 (appendix 6.1), H_5(… H_1(x)), with
 H_n(x) = softplus(matrix_n) x + bias_n =: u,  u + tanh(factor_n) tanh(u). Supports are those that CompressAI gives its
-own tables: Gaussians out to a mass of 1e-9, bottlenecks to their trained quantiles. What lies outside is the escape.
+own tables: Gaussians out to a mass of 1e-9, bottlenecks to their trained quantiles. What is outside is the escape.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["bottleneck_tables", "gaussian_tables", "medians"]
 
 TAIL_MASS = 1e-9
 LEAST_ESCAPE = 2.0**-16
-"""Of the escape: what CompressAI's 16 bits give it. Pictures hold more outliers than a Gaussian allows."""
+"""The probability of the escape: what CompressAI's 16 bits give it. Pictures have more outliers than a Gaussian."""
 SUPPORT = 4096
 """Tables of a bottleneck reach at most so far from the median."""
 LAYERS = 5

@@ -112,8 +112,8 @@ class TrunkSteps:
         return self.third(self.second(self.first(_columns(seen, context), exact), exact), exact)
 
     def head(self, n: int, features: Array, seen: Array, own: Array | None, exact: bool) -> tuple[Array, Array, Array]:
-        """Of channel number n; own: [N, own_inputs] or None -> logits, means from the reference, scale indices, [N,
-        K].
+        """The mixture of channel number n; own: [N, own_inputs] or None -> logits, means from the
+        reference, scale indices, [N, K].
         """
         if own is not None:
             features, seen = _columns(features, alike(own, features)), _columns(seen, own)
@@ -125,7 +125,7 @@ class TrunkSteps:
 
 
 def _columns(*parts: Array) -> Array:
-    """[N, n] each -> [N, sum of n]. What `rows_of` gives lies in memory feature by feature: so it is put together."""
+    """[N, n] each -> [N, sum of n]. What `rows_of` gives is in memory feature by feature, so it is put together."""
     return joined([part.T for part in parts], 0).T
 
 
@@ -197,7 +197,7 @@ class FrozenNetwork:
         self._trunks = {name: FrozenTrunk(layers) for name, layers in trunks.items()}
 
     def trunk(self, chroma: bool, group: int, phase: int) -> FrozenTrunk:
-        """Of luma or of both chroma channels."""
+        """The layers of luma or of both chroma channels."""
         return self._trunks[f"{'chroma' if chroma else 'luma'}.{group}.{phase}"]
 
     def context(self, group: int, steps: Array, rows: int) -> Array:

@@ -85,5 +85,5 @@ def place(of: list, mine: list) -> Any:
 
 
 def clamped(array: np.ndarray, low: int, high: int) -> bool:
-    """Whether an array of this type lies in [low, high] whatever it holds."""
+    """Whether any array of this type is within [low, high]."""
     return array.dtype.kind in "iu" and low <= np.iinfo(array.dtype).min and np.iinfo(array.dtype).max <= high

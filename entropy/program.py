@@ -11,7 +11,7 @@
     clamp       a between low and high
     table       values[a]
     select      some channels, by number              join      channels of several registers, one after the other
-    window      what lies around: [B, C kh kw, H, W], channel c kh kw + i kw + j is a of channel c at (y + i - kh // 2,
+    window      the neighbours: [B, C kh kw, H, W], channel c kh kw + i kw + j is a of channel c at (y + i - kh // 2,
                 x + j - kw // 2); beyond the border zeros, or the border's values (edge)
     spread      [B, n n C, H, W] -> [B, C, n H, n W], channel c n n + i n + j to (i, j) of each n x n block
     fold        the inverse of spread

@@ -48,7 +48,7 @@ def run_in_bands(
     """As `run`, a large plane in parts that see `program.reach` beyond themselves: the same integers, less memory.
 
     positions: of the inputs that are worked on at a time, about; columns: of them, the most (None: all). into: arrays
-    for some of the outputs, [B, C, <= H, <= W]: what lies beyond them is left out.
+    for some of the outputs, [B, C, <= H, <= W]: what is beyond them is left out.
     """
     planes = {name for name, r in program.inputs.items() if program.facts[r].scale}
     batch, (height, width) = len(inputs[min(planes)]), inputs[min(planes)].shape[2:]

@@ -89,7 +89,7 @@ class TableSet:
 
     def symbols(self, values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """values and their table numbers, [n] each -> their symbols (the escape for values outside), and by how much a
-        value lies below (negative) or above (positive) its table, 0 inside. int64.
+        value is below (negative) or above (positive) its table, 0 inside. int64.
         """
         escape = np.diff(self.start)[index] - 1
         position = values.astype(np.int64) - self.low[index]

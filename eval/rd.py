@@ -47,7 +47,7 @@ __all__ = ["LABELS", "OUTPUTS", "RDResult", "run_rd"]
 OUTPUTS = ("rd-items.tsv", "rd.tsv", "bd.tsv", "rd.png")
 
 LABELS = {"psnr": "PSNR (dB, RGB)", "ms_ssim_db": "MS-SSIM (dB)", "ssimulacra2": "SSIMULACRA2"}
-"""Of the axes, by metric."""
+"""Labels of the axes, by metric."""
 
 # Looked for at the start: a long run must not find out at its end that it cannot draw its plot.
 _NEEDED = (
@@ -107,7 +107,7 @@ def run_rd(
 
     codecs: specs as in `peers`, or objects with the `Codec` interface; anchors: the codecs that BD-rates refer to, by
     default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
-    pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics beside
+    pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics besides
     PSNR and MS-SSIM, of `metrics.SLOW_METRICS`; progress(done, total) is called after every file written, and a
     skipped picture counts as done. Older results in `out` are replaced.
 

@@ -230,7 +230,7 @@ _INTRODUCTION = """# What machines see in compressed pictures
 
 Networks look at pictures that somebody compressed. This page says what that costs them: accuracy against bytes, for the
 codecs that people use and for this one, with 95% intervals. `make machine-table` measures it all again and writes this
-page; every figure stands in a row of a table under [eval/results](../eval/results), named beside it.
+page; every figure stands in a row of a table under [eval/results](../eval/results), named next to it.
 
 Photographs with ImageNet labels, shrunk to a short side of 256 pixels before anything is compressed: they were JPEG
 files, whose artefacts JPEG keeps most cheaply. Smaller ones are left out: nothing is enlarged. Known words, rendered

@@ -24,7 +24,7 @@ from .recipe import CircuitRecipe
 __all__ = ["coarse", "freeze_circuit", "trimmed"]
 
 FLOOR = 2.0**-19
-"""Of emissions that are left out. Rounding in 20 bits keeps it above zero."""
+"""The probability of emissions that are left out. Rounding in 20 bits keeps it above zero."""
 GRID = 8 * 20 / 254
 """Octaves between what rarely used parameters are rounded to: eight steps of the codes in a model file."""
 

@@ -4,7 +4,7 @@
                  -> batch [B, 3, S, S] float32 in [0, 1]
 
 Pictures are read as `lecodec encode` reads them: the same files count, upright, 16 bits are rounded to 8, grey becomes
-three equal channels. What is transparent lies over white. What cannot be read is passed over and named.
+three equal channels. What is transparent is laid over white. What cannot be read is passed over and named.
 
 Shrinking removes the traces that lossy sources carry. Crops are cut and resized by threads, ahead of the training step.
 """
@@ -34,7 +34,7 @@ __all__ = ["CropStream", "eight_bit_rgb", "load_pictures"]
 WHITE = 255
 """What is behind transparent pixels."""
 NAMED = 10
-"""Files that are named when they are passed over; of others the number is told."""
+"""Files that are named when they are passed over; of others the number is given."""
 
 
 def eight_bit_rgb(samples: np.ndarray) -> np.ndarray:

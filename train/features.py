@@ -58,7 +58,7 @@ class FeatureDistance(nn.Module):
         self._found.append(output)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Of the layers, in the order in which the network comes to them."""
+        """The features of the layers, in the order in which the network comes to them."""
         self._found.clear()
         output = self.network((x - self.mean) / self.std)
         found = [output] if self._own_output else list(self._found)

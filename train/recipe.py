@@ -52,7 +52,7 @@ class FeatureTerm(Strict):
     """`mobilenetv2` or `efficientnet-lite0` with the weights of `eval task`, or MODULE:CALLABLE that makes any
     torch.nn.Module on pictures [B, 3, H, W]."""
     arguments: dict[str, Any] = {}
-    """Of the callable."""
+    """Arguments of the callable."""
     weights: Path | None = None
     """A state dict for what the callable returns; without it the callable brings its own weights."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -80,7 +80,7 @@ class Recipe(Strict):
     name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
-    """Of all that is random."""
+    """The seed of all that is random."""
     train: list[Path]
     """Folders of training pictures, searched recursively."""
     validation: list[Path] = []
@@ -138,7 +138,7 @@ class Recipe(Strict):
     ema: float = Field(0.999, ge=0, lt=1)
     """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
-    """Of everything but the exact layers."""
+    """Precision of everything but the exact layers."""
     devices: int = Field(1, ge=1)
     """GPUs to train on; each takes its own batch."""
     compile: bool = False
@@ -219,11 +219,11 @@ class CircuitRecipe(Strict):
     name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
-    """Of all that is random."""
+    """The seed of all that is random."""
     data: Path
     """A set of equal-shaped samples: .npy, .npz, idx, idx.gz, or a folder of pictures."""
     licence: str | None = None
-    """Of the training data, for the model's card."""
+    """Licence of the training data, for the model's card."""
     held_out: float = Field(0.05, ge=0, lt=1)
     """Share of the items that is never trained on: progress is reported on it."""
     shift: float = Field(0.0, ge=0, le=1)
@@ -274,7 +274,7 @@ class PhotoSource(Strict):
     folder: Path
     """Searched recursively."""
     share: float = Field(gt=0)
-    """Of the crops."""
+    """Share of the crops."""
     downscale: tuple[float, float] = (1.0, 1.0)
     """Each crop is taken from the picture shrunk by a random factor in this range."""
     native: float = Field(0.0, ge=0, le=1)
@@ -291,7 +291,7 @@ class PhotoRecipe(Strict):
     name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
-    """Of all that is random."""
+    """The seed of all that is random."""
     sources: list[PhotoSource] = Field(min_length=1)
     """Folders of pictures."""
     blur: float = Field(0.3, ge=0, le=1)
@@ -342,7 +342,7 @@ class VideoRecipe(Strict):
     name: Name
     """Name of the model and of the run's folder."""
     seed: int = 1
-    """Of all that is random."""
+    """The seed of all that is random."""
     base: str = "image"
     """The image model, by name or path, whose transforms and entropy model video is coded with."""
     clips: list[Path] = []
@@ -358,7 +358,7 @@ class VideoRecipe(Strict):
     indices: list[int] = [24, 36, 48, 60]
     """Quality indices that latents are made at: a few neighbouring frames at one of them."""
     share: float = Field(0.5, ge=0, le=1)
-    """Of the samples that come from real clips."""
+    """Share of the samples that come from real clips."""
     low_delay: float = Field(0.15, ge=0, le=1)
     """Share of the samples with one past frame as both references."""
     with_z: float = Field(0.35, ge=0, le=1)

@@ -52,7 +52,7 @@ def _plain(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain)]
-"""Of a model, and of its run's folder: never a path to another one."""
+"""The name of a model and of its run's folder: never a path to another one."""
 
 
 def recipe_names() -> list[str]:

@@ -30,7 +30,7 @@ def freeze_video(
     Further options are those of other kinds.
 
     Raises InputError (not a video model's checkpoint), ModelError (weights that cannot be exact), UnknownModel (the
-    image model is not at hand), OutputExists.
+    image model is not found), OutputExists.
     """
     try:
         recipe = VideoRecipe(**state["recipe"])

@@ -22,7 +22,7 @@ from ...errors import InputError
 __all__ = ["bit_depth", "read_png", "read_pnm", "split_png", "start_of"]
 
 PNG_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
-"""PNG chunks that pixels depend on beside the critical ones: transparency, and what shows an animation."""
+"""PNG chunks that pixels depend on besides the critical ones: transparency, and what shows an animation."""
 PNG_METADATA = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 
 

@@ -1,4 +1,4 @@
-"""Media: what lies outside of `.lec` files. One row each, which says how its files are called, read and written.
+"""Media: what is outside of `.lec` files. One row each, which says how its files are called, read and written.
 
     name of a file -> medium_of -> Medium -> read -> Signal -> codec -> .lec
     .lec -> codec -> Signal -> MEDIA[layout.name] -> write -> file

@@ -83,7 +83,7 @@ def peek_picture(path: str) -> tuple[Hashable, int] | None:
 
 
 def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
-    """The samples of a Pillow image as it lies in memory, not turned, and notes on their conversion.
+    """The samples of a Pillow image as it is in memory, not turned, and notes on their conversion.
 
     Modes with alpha, or with a transparent colour, give `[H, W, 2]` or `[H, W, 4]`, 16-bit grey (I;16 and its kin)
     `uint16`.
@@ -127,7 +127,7 @@ def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
 
 
 Loaded = tuple[np.ndarray, dict[str, Any], list[str]]
-"""Samples, what `metadata_of` is to be told, notes."""
+"""Samples, arguments of `metadata_of`, notes."""
 
 
 def identified(file: BinaryIO) -> ImageFile.ImageFile:

@@ -1,4 +1,4 @@
-"""What a picture file says beside its samples: colour profile, EXIF, XMP, colour code points, and which way is up.
+"""What a picture file says besides its samples: colour profile, EXIF, XMP, colour code points, and which way is up.
 
     picture file -> Pillow's `info`, or PNG chunks -> [here] -> Metadata, upright samples
 

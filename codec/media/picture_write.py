@@ -51,7 +51,7 @@ alone took 0.59 s for 16.8 MB, but do badly on drawings."""
 
 @dataclass(frozen=True)
 class _Format:
-    """What a format holds beside 8-bit grey and RGB, and the options that Pillow gets."""
+    """What a format holds besides 8-bit grey and RGB, and the options that Pillow gets."""
 
     deep: bool = False
     alpha: bool = False

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["tile_side", "check_region", "join", "paste_samples", "picture_layout", "psnr_of", "split", "to_numpy"]
 
 TILE = 1024
-"""Side of the tiles, in pixels, of a picture that is cut without being told how."""
+"""Side of the tiles, in pixels, of a large picture, where nothing else is asked for."""
 UNTILED = 2**22
-"""Pixels up to which a picture is not cut without being told to."""
+"""Pixels up to which a picture is not cut unless asked for."""
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -45,7 +45,7 @@ def join(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
 def paste_samples(part: np.ndarray, whole: np.ndarray, x: int, y: int) -> None:
     """Put a part [h, w, ...] where it belongs in `whole`, its left top pixel at (x, y), which may lie outside; what
-    lies outside is cut off.
+    is outside is cut off.
     """
     height, width = part.shape[:2]
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, whole.shape[1]), min(y + height, whole.shape[0])

@@ -81,7 +81,7 @@ class TransformConfig:
     kernel: int = 3
     """Side of the blocks' spatial convolution, odd."""
     linear: int = 0
-    """1: a linear path beside each transform, between blocks of 16 x 16 pixels and y; 0: none."""
+    """1: a linear path in parallel with each transform, between blocks of 16 x 16 pixels and y; 0: none."""
     knots: int = KNOTS
     """Rows of the tables of gains that depend on the quality index."""
 
@@ -198,7 +198,7 @@ class Block(nn.Module):
         return clamp_inward(x + self.project_out(self.inner(x)), -LIMIT, LIMIT)
 
     def run_(self, x: Tensor) -> Tensor:
-        """forward() for coding, written over x: a few rows at a time, so that what lies between stays in the cache.
+        """forward() for coding, written over x: a few rows at a time, so that intermediate values stay in the cache.
 
         On whole planes the intermediate tensors of a 24-megapixel picture pass through memory that the system hands out
         and takes back for each of them: 3 megapixels/s on two cores, against 9 by strips (g_s alone, measured).

@@ -27,7 +27,7 @@ class NetworkConfig:
     transform: TransformConfig = field(default_factory=TransformConfig)
     hyper: HyperConfig = field(default_factory=HyperConfig)
     context: ContextConfig | None = None
-    """Of the passes with context; None: a hyperprior without."""
+    """Sizes of the passes with context; None: a hyperprior without."""
 
 
 class ImageNetwork(nn.Module):
@@ -54,7 +54,7 @@ _SIDE = {
     **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up.", "g_s.linear."), 16),
     **dict.fromkeys(("g_s.blocks8.", "g_s.head."), 8),
 }
-"""Of the layers that decoding runs: each has one position for so many by so many pixels."""
+"""Pixels that a position of each decoder layer covers, along one side."""
 
 
 def decoding_macs(network: ImageNetwork) -> float:

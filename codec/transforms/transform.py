@@ -100,7 +100,7 @@ class WindowedTransform:
         raise NotImplementedError
 
     def _shown(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        """y_hat [B, M, h, w] -> samples - 1/2 [..., 3] float32, arranged as is at hand."""
+        """y_hat [B, M, h, w] -> samples - 1/2 [..., 3] float32, in an arrangement of its own."""
         raise NotImplementedError
 
     def _arranged(self, samples: Tensor) -> Tensor:

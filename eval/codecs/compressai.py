@@ -44,7 +44,7 @@ __all__ = ["CompressaiCodec", "TrainedCodec", "compressai_codec"]
 
 NETWORKS = ("bmshj2018-hyperprior", "mbt2018-mean")
 QUALITY = 4
-"""Of the zoo's 1 to 8: its rate on photographs is the one that the other codecs are set to (about 0.5 bpp)."""
+"""Which of the zoo's 1 to 8: its rate on photographs is the one that the other codecs are set to (about 0.5 bpp)."""
 PRETRAINED = "pretrained"
 _SINGULAR = {"matrices": "matrix", "biases": "bias", "factors": "factor"}
 _PLURAL = re.compile(rf"\.({'|'.join(_SINGULAR)})\.(\d)$")

@@ -9,7 +9,7 @@ users get. On a single thread, so without the entry points of wavefronts.
 
 The colours are those of JPEG: Y'CbCr of BT.601 over the full range, rounded to 8 bits, and the stream says so. The size
 is in the stream too: x265 takes multiples of 8 and crops what it padded; below 16 pixels a side it takes nothing, so
-there the last row and column are repeated up to 16, and the parameter sets are told to crop them.
+there the last row and column are repeated up to 16, and the parameter sets say that they are cropped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..quality._extras import extra
 __all__ = ["HevcCodec"]
 
 MIN_SIDE = 16
-"""Of a picture that x265 takes."""
+"""The least side of a picture that x265 takes."""
 
 # BT.601: Y' = 0.299 R + 0.587 G + 0.114 B, Cb and Cr the scaled differences B - Y' and R - Y', in -127.5..127.5.
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -111,7 +111,7 @@ class HevcCodec:
         return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
     def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: x265 tells nothing."""
+        """`nan`: x265 reports no estimate."""
         return math.nan
 
 

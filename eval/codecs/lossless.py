@@ -57,7 +57,7 @@ class LosslessPeer(Protocol):
         ...
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The array; shape and dtype are told for formats that do not hold them."""
+        """The array; shape and dtype are given for formats that do not hold them."""
         ...
 
     def model_bytes(self, data: bytes) -> int:

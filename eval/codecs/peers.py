@@ -24,7 +24,7 @@ their ends and spacing were chosen, the other options are the ones below. Each l
 | `compressai:X@PATH`  | the same with a checkpoint's weights; several, joined by `+`, are settings 1, 2, …      |
 | `MODULE:NAME`        | a codec of the user's own, also `FILE.py:NAME` (see `plugins`)                          |
 
-OpenJPEG's other way to be told a quality, a PSNR for every picture, spends most bits on the pictures that need them
+OpenJPEG's other way of setting a quality, a PSNR for every picture, spends most bits on the pictures that need them
 most: at equal mean rate its mean PSNR was about 1 dB below that of a fixed ratio, so the ratio it is.
 
 Files hold the picture and nothing else: no EXIF, no ICC profile, no name of the encoder where that can be turned off.
@@ -88,7 +88,7 @@ class PillowCodec:
             raise CodecError(f"{self.name} could not decode its own file: {error}") from error
 
     def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: these formats tell nothing."""
+        """`nan`: these formats report no estimate."""
         return math.nan
 
 
@@ -105,7 +105,7 @@ class LecodecCodec:
         Raises `UnknownModel`, `ModelError` or `InputError` (device, effort) as `lecodec.load` and `encode` do.
         """
         if isinstance(model, Path):
-            # Only the file's own name is told: results are published, and where a file lay is nobody's business.
+            # Only the file's own name is shown: results are published, paths are not.
             self.name = f"lecodec@{model.name}"
         else:
             self.name = "lecodec" if model is None else f"lecodec:{model}"

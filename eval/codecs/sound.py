@@ -99,7 +99,7 @@ class _AvCodec:
         return np.clip(_resampled(samples, rate, self.sample_rate)[:length], -1, 1)
 
     def estimate(self, sound: np.ndarray, setting: float, /) -> float:
-        """`nan`: these codecs tell nothing."""
+        """`nan`: these codecs report no estimate."""
         return math.nan
 
 
@@ -234,8 +234,8 @@ def _write(samples: np.ndarray, rate: int, container: str, codec: str, bit_rate:
 def _with_length(data: bytes, length: int) -> bytes:
     """An MP3 file whose first frame says how many samples of its frames are padding.
 
-    FFmpeg tells at most one frame of it, but LAME sometimes adds a whole one more, and the sound would come back up to
-    46 samples longer.
+    FFmpeg reports at most one frame of it, but LAME sometimes adds a whole one more, and the sound would come back up
+    to 46 samples longer.
     """
     tag = max(data.find(b"Info", 0, 64), data.find(b"Xing", 0, 64))
     if tag < 0 or data[tag + 4 : tag + 8] != b"\0\0\0\x0f":  # flags: the fields before LAME's are all there

@@ -86,7 +86,7 @@ class Pchip:
         return np.take_along_axis(before, self._index(at), axis=1) + h * part
 
     def _index(self, at: np.ndarray) -> np.ndarray:
-        """The segment in which each `at` lies, the first or last for those outside."""
+        """The segment that each `at` is in, the first or last for those outside."""
         return (at[:, :, None] >= self.x[:, None, 1:-1]).sum(-1)
 
     def _segments(self, at: np.ndarray) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:

@@ -5,8 +5,8 @@
 
 Guarantees: a figure of one codec is over the same items as that of another. An item that some codec lacks at some
 setting is left out of its source; an item that a task has not answered everywhere (no label, no foreground to mark) is
-left out of that task; both are counted and told. One that lacks a metric at some of the points that have it (a picture
-too small for MS-SSIM) is left out of all that is said of that metric.
+left out of that task; both are counted and reported. One that lacks a metric at some of the points that have it (a
+picture too small for MS-SSIM) is left out of all that is said of that metric.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     TSV: codec, bpp, psnr, ms_ssim (a row for each point; `#` comments say where they are from) -> curves by codec
 
-They stand beside what is measured here only as anchors of BD-rates and in the plot. Means are all that is known of
+They are used only as anchors of BD-rates and in the plot. Means are all that is known of
 them: no single pictures, no times, and their bytes are what their authors counted.
 """
 

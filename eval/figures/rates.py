@@ -31,7 +31,7 @@ _MIN_COVERAGE = 0.5
 class CodedPicture:
     """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels.
 
-    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs that tell nothing. ssimulacra2:
+    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs without one. ssimulacra2:
     `nan` where it was not asked for, and for pictures below 8 pixels.
     """
 

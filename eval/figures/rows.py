@@ -1,4 +1,4 @@
-"""The rows of the summary's tables: what is told of a point, a codec, a pair of codecs and a metric.
+"""The rows of the summary's tables: what is reported of a point, a codec, a pair of codecs and a metric.
 
     Summary -> points.tsv, comparisons.tsv, at-rate.tsv, pairs.tsv, correlations.tsv
 

@@ -3,8 +3,8 @@
     parent: start a process, wait for "ready"      child: import, load, encode 64 x 64 -> "ready" -> encode, decode
 
 Start-up is the wall time from starting the process to the end of its first encode, so it holds the interpreter's own
-start and every import. Memory is the peak of the process's resident set as Linux tells it (VmHWM; `getrusage` would not
-do: a child inherits that peak from the process that started it), `nan` elsewhere. The picture is in memory, once,
+start and every import. Memory is the peak of the process's resident set as Linux reports it (VmHWM; `getrusage` would
+not do: a child inherits that peak from the process that started it), `nan` elsewhere. The picture is in memory, once,
 before the first figure is taken, so that the difference of the two belongs to the codec.
 """
 

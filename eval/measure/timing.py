@@ -98,7 +98,7 @@ class Contest:
         self.active = list(self.entrants)
 
     def choose_settings(self, pictures: Sequence[np.ndarray]) -> None:
-        """Of each codec's ladder, the setting whose files of the first SEARCHED pictures, together, come nearest to
+        """The setting of each codec's ladder whose files of the first SEARCHED pictures, together, come nearest to
         TARGET_BPP. Every codec codes at least one picture both ways, so that nothing is done for the first time later.
         """
         pictures = pictures[:SEARCHED]

@@ -76,7 +76,7 @@ def _cell(value: Any) -> str:
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it, or whatever the platform knows."""
+    """The processor's name as Linux reports it, or whatever the platform knows."""
     try:
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):

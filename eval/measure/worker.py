@@ -87,7 +87,7 @@ class Measurement:
 
 
 def file_of(folder: Path, source: str, codec: str, setting: float, item: str, suffix: str) -> Path:
-    """Where a coded item lies: files/SOURCE/CODEC/SETTING/ITEM.suffix, each part quoted as in a URL."""
+    """The path of a coded item: files/SOURCE/CODEC/SETTING/ITEM.suffix, each part quoted as in a URL."""
     parts = [quote(part, safe=" ") for part in (source, codec, f"{setting:g}", item)]
     return folder.joinpath("files", *parts[:-1], parts[-1] + suffix)
 
@@ -151,7 +151,7 @@ class Worker:
         return self._ladders[codec]
 
     def file(self, source: str, codec: str, setting: float, item: str) -> Path:
-        """Where a coded item lies."""
+        """The path of a coded item."""
         suffix = suffix_of(self.codecs[codec])
         return file_of(self.run.folder, source, codec, setting, item, suffix)
 

@@ -145,7 +145,7 @@ def ms_ssim_db(value: float) -> float:
         return math.nan
     # float32 sums can end an ulp or two above 1 for identical pictures.
     if not 0.0 <= value <= 1.0 + 1e-5:
-        raise InputError(f"MS-SSIM lies in 0..1, found {value}")
+        raise InputError(f"MS-SSIM is within 0..1, found {value}")
     return math.inf if value >= 1.0 else -10.0 * math.log10(1.0 - value)
 
 
@@ -185,11 +185,11 @@ def ms_ssim_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "psnr_y": psnr_y, "ms_ssim": ms_ssim}
-"""Of two uint8 pictures [H, W, 3], the original first; higher is better."""
+"""Measures of two uint8 pictures [H, W, 3], the original first; higher is better."""
 SLOW_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"ssimulacra2": ssimulacra2}
 """The same, measured only where they are asked for: 2.5 s a megapixel."""
 SOUND_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"snr": snr_db, "si_sdr": si_sdr}
-"""Of two sounds, float [T], the original first; higher is better."""
+"""Measures of two sounds, float [T], the original first; higher is better."""
 
 
 def _ratio_db(signal: float, noise: float) -> float:

@@ -3,8 +3,8 @@
     package -> its folder, found without executing it -> weight file -> digest -> network
 
 Some of these packages ask for versions of torch or numpy from 2020, so they are installed without what they ask for,
-and none of them is imported: only the file inside counts. What a network was made of is told as package, version and
-the first 16 hexadecimal digits of the file's blake2b digest, so that a figure can be traced to its weights.
+and none of them is imported: only the file inside counts. What a network was made of is reported as package, version
+and the first 16 hexadecimal digits of the file's blake2b digest, so that a figure can be traced to its weights.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _MOST = 1e300
 
 @dataclass(frozen=True)
 class Unit:
-    """How rates are told: label and short form; scale: of the rows' bits a pixel (or a second)."""
+    """How rates are shown: label and short form; scale: of the rows' bits a pixel (or a second)."""
 
     label: str
     short: str

@@ -4,7 +4,7 @@
 
 JPEG, WebP and AVIF files go into the page as they are, byte for byte; what a browser cannot decode is shown as WebP at
 quality 90, the original without loss unless it is large. Every file is decoded here first: one that is missing, damaged
-or not the one that was measured is left out, and why is told once for its codec.
+or not the one that was measured is left out, and the reason is given once for its codec.
 """
 
 from __future__ import annotations

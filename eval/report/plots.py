@@ -47,7 +47,7 @@ def metric_label(name: str) -> str:
 
 def plot_task(path: Path, title: str, measure: str, points: Sequence[Point], unit: Unit) -> None:
     """Accuracy over rate with 95% bands, the uncompressed items as a dashed line, and where there is a truth, the
-    agreement beside it. points: of one task. Raises InputError when matplotlib is missing, OSError.
+    agreement in the same plot. points: of one task. Raises InputError when matplotlib is missing, OSError.
     """
     panels: list[tuple[str, Callable[[Point], Triple]]] = [(measure, lambda point: point.accuracy)]
     if points and points[0].kind == "score":

@@ -130,7 +130,7 @@ def pairs_apart(rows: Sequence[Pair], unit: Unit) -> Table:
 
 
 def points_table(rows: Sequence[Point], unit: Unit) -> Table:
-    """Everything that is told of one task's codecs and settings."""
+    """Everything that is reported of one task's codecs and settings."""
     scored = any(row.kind == "score" for row in rows)
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
 

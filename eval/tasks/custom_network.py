@@ -51,7 +51,7 @@ class NetworkSpec(Strict):
     weights: Path | None = None
     """The state dict of a builder's network."""
     arguments: dict[str, Any] = {}
-    """Of the builder, or of the function beside the samples."""
+    """Arguments of the builder, or of the function besides the samples."""
 
     @model_validator(mode="after")
     def _consistent(self) -> NetworkSpec:
@@ -86,7 +86,7 @@ class Preprocess(Strict):
     scale: float = Field(default=255.0, gt=0)
     mean: list[float] = []
     std: list[float] = []
-    """Of the channels, after `scale`."""
+    """The mean of the channels, after `scale`."""
     layout: Literal["NCHW", "NHWC", "NT", "NCT"] | None = None
     """NCHW or NHWC of pictures, NT or NCT of sounds; the first ones by default."""
 
@@ -234,7 +234,7 @@ def _builder(spec: NetworkSpec) -> Callable[..., Any]:
 
 
 def _first(output: Any) -> Any:
-    """Of a dictionary `out` or `logits`, of a sequence its first."""
+    """`out` or `logits` of a dictionary, the first of a sequence."""
     if isinstance(output, dict) and output:
         output = output.get("out", output.get("logits", next(iter(output.values()))))
     while isinstance(output, tuple | list) and output and (hasattr(output[0], "shape") or isinstance(output[0], str)):

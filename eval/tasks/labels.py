@@ -47,7 +47,7 @@ class LabelledFolder:
     where: str
 
     def truth(self, name: str, *, needed: bool) -> Any:
-        """What is true of an item, None where nobody knows. Raises InputError if it is needed."""
+        """What is true of an item, None where that is unknown. Raises InputError if it is needed."""
         truth = self.truths.get(name)
         if truth is None and needed:
             raise InputError(f"{name}: its name begins with no class number")

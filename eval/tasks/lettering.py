@@ -5,7 +5,7 @@
 Words come from a fixed list, numbers from 10 to 9999; which ones, and the colours, is decided by the picture's name
 alone, so that the same folder gives the same items everywhere (up to the last bit of a glyph's edge: Pillow's FreeType
 draws them). The font is DejaVu Sans, which matplotlib brings. Each line is light or dark, whichever is farther from
-what lies behind it. Where the lines are follows from the picture's size (`layout`), so a recogniser needs no detector:
+what is behind it. Where the lines are follows from the picture's size (`layout`), so a recogniser needs no detector:
 what is measured is reading, not finding.
 """
 

@@ -5,7 +5,7 @@
 The photographs that a folder holds are mostly JPEG files, whose artefacts JPEG itself reproduces most cheaply; half or
 a quarter of the size hides them, and brings the pictures to the size at which classifiers are used. The filter is
 Pillow's LANCZOS over all samples (no decoding at reduced size, which only JPEG files have). Nothing is ever enlarged:
-a picture that is smaller is refused, and the run tells so.
+a picture that is smaller is refused, and the run reports it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ __all__ = ["Answer", "ItemRow", "Item", "Source", "Task"]
 @dataclass(frozen=True, eq=False)
 class Item:
     """What is coded. name: unique in its source; samples: uint8 [H, W, 3], or a sound, float32 [T] in [-1, 1]; truth:
-    whatever the source's tasks compare with (a class number, a text), None where nobody knows.
+    whatever the source's tasks compare with (a class number, a text), None where that is unknown.
     """
 
     name: str
