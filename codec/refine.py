@@ -52,8 +52,8 @@ EMPHASIS = 1.25
 """What lambda is multiplied by. At lambda itself J falls as far, but more by bytes than by errors; real curves of rate
 and distortion are a little steeper than lambda says: BD-rate -6.9% at 1, -7.2% at 1.25 and 1.5 (validation crops)."""
 FIRST_STEP, LAST_STEP, DEADZONE = 0.42, 0.04, 0.8
-"""The values of a long schedule; and the share of `deadzone_of` that it ends with. A short one takes steps that are more
-alike, and it leans less, as there is no time to correct what rounding loses."""
+"""The values of a long schedule; and the share of `deadzone_of` that it ends with. A short one takes steps that are
+more alike, and it leans less, as there is no time to correct what rounding loses."""
 MARGIN, SEEN = 4, 2
 """Positions of y around the core of a window: that the synthesis gets, and whose errors count. What a latent does
 further off is a fiftieth of its own effect."""

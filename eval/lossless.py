@@ -5,8 +5,8 @@
 A set of small items can be given to a picture codec in several forms: all items side by side in one picture (`mosaic`),
 one below the other (`column`), each item a row of one picture (`rows`), each item a file (`each`). The smallest counts,
 and its times are reported. Every file is decoded and compared: a codec that does not give back every sample is left out
-and named. Sizes are those of whole files, seconds are wall-clock for all files together, without reading or writing them;
-`model_bytes` is what a decoder needs besides the program, once for all files.
+and named. Sizes are those of whole files, seconds are wall-clock for all files together, without reading or writing
+them; `model_bytes` is what a decoder needs besides the program, once for all files.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ def run_tasks(
 
     tasks: names of `catalogue`, YAML files, or objects; codecs: specs of `peers` or objects; the uncompressed items
     (`identity`) always take part; data: the folder of the built-in tasks; metrics: names, by default PSNR, MS-SSIM and
-    feature distances of the networks that are installed; weights: folder of backbones for perceptual
-    metrics; settings: of codecs, by spec, instead of their ladders; limit: only the first items of each source; workers: processes, 1 for none
-    besides this one (objects must then be such that they can be sent to a process); progress(done, total) counts coded
-    items.
+    feature distances of the networks that are installed; weights: folder of backbones for perceptual metrics; settings:
+    of codecs, by spec, instead of their ladders; limit: only the first items of each source; workers: processes, 1 for
+    none besides this one (objects must then be such that they can be sent to a process); progress(done, total) counts
+    coded items.
 
     Raises InputError for what makes no sense, is not installed, or when nothing could be measured; UnknownModel and
     ModelError for models; OSError when `out` cannot be written.
