@@ -43,7 +43,7 @@ machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LAB
 	$(BIN)/python scripts/published.py --data "$(LABELLED)"
 
 fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/test_fuzz.py
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/bitstream/test_fuzz.py
 
 clean:  ## Remove what was built (.venv too); runs/ with its checkpoints stays
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

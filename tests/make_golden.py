@@ -276,8 +276,8 @@ IMPORTED = {"mean": "mbt2018-mean", "hyperprior": "bmshj2018-hyperprior", "facto
 
 def imported() -> None:
     """The folder golden/compressai: models of random weights, and files of theirs."""
+    from .codec.test_golden import latents_digest
     from .compressai_states import state_of
-    from .test_golden import latents_digest
 
     folder = FOLDER / "compressai"
     folder.mkdir(exist_ok=True)
@@ -407,7 +407,7 @@ def npy(samples: np.ndarray) -> bytes:
 
 
 def main() -> None:
-    from .test_golden import latents_digest
+    from .codec.test_golden import latents_digest
 
     codec, context, wide = (
         lecodec.load(model=FOLDER / f"{name}.safetensors") for name in ("tiny", "tiny-context", "tiny-wide")

@@ -22,7 +22,7 @@ from lecodec.eval.measure.items import read_items
 from lecodec.eval.measure.run import TaskRun, run_tasks
 from lecodec.eval.tasks.task import ItemRow
 
-from . import machine_examples as examples
+from .. import machine_examples as examples
 
 HERE = examples.__file__
 TASK, STEPS, SLOW = f"{HERE}:BrightQuarter", f"{HERE}:Steps", f"{HERE}:Slow"

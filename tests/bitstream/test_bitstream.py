@@ -57,7 +57,7 @@ from lecodec.errors import (
     UnsupportedFile,
 )
 
-from .container_examples import (
+from ..container_examples import (
     CODED,
     DIGEST,
     EXAMPLE,

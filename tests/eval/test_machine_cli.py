@@ -12,7 +12,7 @@ from lecodec.cli.main import main
 from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.measure.items import read_items
 
-from . import machine_examples as examples
+from .. import machine_examples as examples
 
 HERE = examples.__file__
 TASK = f"{HERE}:BrightQuarter"

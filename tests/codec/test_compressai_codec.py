@@ -28,7 +28,7 @@ from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CorruptFile, InputError, ModelError
 
-from .compressai_states import state_of
+from ..compressai_states import state_of
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from lecodec.codec.media.picture_write import write_picture
 from lecodec.codec.model_file import load_tensors, read_card, save_model
 
 ROOT = Path(lecodec.__file__).parent
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @dataclass(frozen=True)

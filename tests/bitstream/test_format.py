@@ -20,13 +20,13 @@ from lecodec.bitstream import LOSSLESS, SIGNATURE, Metadata, SetLayout, frame, p
 from lecodec.codec.registry import find_by_digest, load_for
 from lecodec.errors import CodecError
 
-from . import reader
-from .container_examples import box_of
-from .context_reader import context_latents
+from .. import reader
+from ..codec.test_golden import difference, load_expected
+from ..container_examples import box_of
+from ..context_reader import context_latents
 from .test_fuzz import candidate
-from .test_golden import difference, load_expected
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
 

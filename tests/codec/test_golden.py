@@ -19,7 +19,7 @@ from lecodec.bitstream import LecFile, SetLayout, parse
 from lecodec.codec.registry import load_for
 from lecodec.errors import CodecError
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 

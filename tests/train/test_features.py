@@ -15,7 +15,7 @@ from lecodec.train.recipe import FeatureTerm, load_recipe
 from lecodec.train.run import train
 
 CONVOLUTION = {"in_channels": 3, "out_channels": 4, "kernel_size": 3}
-RECIPE = Path(__file__).parent.parent / "train" / "recipes"
+RECIPE = Path(__file__).parents[2] / "train" / "recipes"
 
 
 def term(**changes) -> FeatureTerm:

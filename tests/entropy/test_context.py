@@ -31,9 +31,9 @@ from lecodec.train.recipe import Recipe
 from lecodec.train.run import train
 from lecodec.train.schema import load_as
 
-from . import reader
-from .context_reader import context_digest
-from .test_format import agree_on_latents
+from .. import reader
+from ..bitstream.test_format import agree_on_latents
+from ..context_reader import context_digest
 
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
 QUALITY = [3 * 256, 62 * 256 + 100]

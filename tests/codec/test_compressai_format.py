@@ -17,10 +17,10 @@ import pytest
 import lecodec
 from lecodec.bitstream import parse
 
-from . import reader
+from .. import reader
 from .test_golden import difference, latents_digest
 
-GOLDEN = Path(__file__).parent / "golden" / "compressai"
+GOLDEN = Path(__file__).parents[1] / "golden" / "compressai"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 TOP = 2**23
 

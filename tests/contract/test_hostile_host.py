@@ -24,9 +24,9 @@ from lecodec.entropy import runtime
 from lecodec.entropy.guard import Guard
 from lecodec.errors import CorruptFile, ModelError
 
-from .contract.hosts import default_dtype, everything, reduced_products
+from .hosts import default_dtype, everything, reduced_products
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 LOSSY = ("tiny", "tiny-context", "compressai/mean", "compressai/hyperprior", "compressai/factorized")
 EXACT = ("tiny-photo", "tiny-circuit")
 

@@ -20,9 +20,9 @@ from lecodec.codec.media import webp_rows
 from lecodec.codec.media.webp_rows import looks_drawn, stream_tiles, webp_body, webp_samples
 from lecodec.errors import CodecError, CorruptFile, UnsupportedFile
 
-from . import reader
-from .container_examples import contents_of
-from .drawings import DRAWINGS, line_art, page, screenshot
+from .. import reader
+from ..container_examples import contents_of
+from ..drawings import DRAWINGS, line_art, page, screenshot
 
 pytestmark = pytest.mark.skipif(not features.check("webp"), reason="this Pillow has no WebP")
 

@@ -24,7 +24,7 @@ from lecodec.eval.report.gallery import choose
 from lecodec.eval.report.page import write_report
 from lecodec.eval.tasks.task import Answer, ItemRow
 
-from . import browser
+from .. import browser
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'&"
 NAMES = [f"{n:02d}.jpg" for n in range(8)] + [f"08 {EVIL}", "09 größe 😀 \u2028.png"]

@@ -26,7 +26,7 @@ from lecodec.entropy.imported_coding import imported_model
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 OWN = json.loads((FOLDER / "expected.json").read_text())["good"]
 IMPORTED = json.loads((FOLDER / "compressai" / "expected.json").read_text())
 LOSSY = [name for name, entry in OWN.items() if "latents" in entry] + [f"compressai/{name}" for name in IMPORTED]

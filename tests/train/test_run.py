@@ -98,7 +98,7 @@ def metrics(folder: Path) -> dict[str, float]:
         return {name: float(value) for _, _, name, value in csv.reader(file)}
 
 
-OLD = Path(__file__).parent / "golden" / "checkpoints"
+OLD = Path(__file__).parents[1] / "golden" / "checkpoints"
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from lecodec.codec import block_coding, choice, registry
 from lecodec.codec.media.png_rows import best_rows, deflate_rows, inflate_rows
 from lecodec.errors import CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel, UnsupportedFile
 
-from .block_coders import DeltaCoder
-from .container_examples import contents_of
-from .test_random_access import Counted
+from ..bitstream.test_random_access import Counted
+from ..block_coders import DeltaCoder
+from ..container_examples import contents_of
 
 SHAPES = [
     (1, 1),

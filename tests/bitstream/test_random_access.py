@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lecodec.bitstream import Header, LecFile, Metadata, frame, pack, parse
 from lecodec.errors import CodecError, CorruptFile, InputError, TruncatedFile
 
-from .container_examples import (
+from ..container_examples import (
     EXAMPLE_2,
     HEADER,
     Contents,

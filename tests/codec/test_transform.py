@@ -18,7 +18,7 @@ from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.factorized_coding import FactorizedCoding
 from lecodec.entropy.tables import TableSet
 
-from .compressai_states import state_of
+from ..compressai_states import state_of
 
 RATES = [6000, 12000]
 

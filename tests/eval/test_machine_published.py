@@ -12,7 +12,7 @@ import pytest
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import read_items
 
-from . import machine_examples as examples
+from .. import machine_examples as examples
 
 HERE = examples.__file__
 ROOT = Path(examples.__file__).parent.parent

@@ -40,7 +40,7 @@ from lecodec.cli.main import main
 from lecodec.codec.media.sets_write import write_set
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, TruncatedFile, UnsupportedFile
 
-from .container_examples import EXAMPLE, EXAMPLE_2, Trickle, chunks_of
+from ..container_examples import EXAMPLE, EXAMPLE_2, Trickle, chunks_of
 
 FORMAT = (Path(lecodec.__file__).parent / "bitstream" / "FORMAT.md").read_text(encoding="utf-8")
 

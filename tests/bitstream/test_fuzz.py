@@ -26,12 +26,12 @@ from lecodec.bitstream import SIGNATURE, LecFile, Metadata, SetLayout, frame, pa
 from lecodec.codec.registry import load
 from lecodec.errors import CodecError
 
-from .block_coders import DeltaCoder
-from .container_examples import box_of
+from ..block_coders import DeltaCoder
+from ..container_examples import box_of
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 TYPES = (b"LSET", b"LDAT", b"LALP", b"LHDR", b"LEND", b"iNDX", b"iCCP", b"eXIf", b"xMPd", b"exMp", b"exIf", b"ABCD")
 
 

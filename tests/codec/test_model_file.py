@@ -27,7 +27,7 @@ from lecodec.entropy.hyperprior import HyperAnalysis, HyperConfig
 from lecodec.entropy.packing import pack
 from lecodec.errors import ModelError, ModelWarning
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
