@@ -12,8 +12,8 @@
 Whole files count, without tags. What an encoder puts before the sound (its delay) and after it (to fill a frame) is
 written in the file and taken off by the decoder: in Ogg by the pre-skip and the position of the last page, in MP3 by
 LAME's fields in the first frame, which holds no sound. So decoded sounds have the length of the original and lie in
-step with it (tests/eval/test_peers.py measures both); in its modes for speech, Opus's own filters shift some frequencies by
-up to 0.1 ms. LAME turns every sound down by 5%. Both are left as users get them.
+step with it (tests/eval/test_peers.py measures both); in its modes for speech, Opus's own filters shift some
+frequencies by up to 0.1 ms. LAME turns every sound down by 5%. Both are left as users get them.
 
 Opus is decoded by libopus as well: the decoder that FFmpeg prefers, its own, turned half a second of a rising tone at
 48 kbit/s into noise, and lagged behind at 6 and 8 kbit/s (FFmpeg 8.0).
