@@ -22,7 +22,7 @@ from ..errors import ModelError
 from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled, misfit
 from .model_file import parse_tensors
 from .transforms import DOWN
-from .transforms.image import Analysis, Synthesis, TransformConfig
+from .transforms.image import REACH, Analysis, Synthesis, TransformConfig
 from .transforms.transform import WindowedTransform, centred
 
 __all__ = ["ImageTransform", "entropy_model_of", "image_model", "planes_of", "receptive_field"]
@@ -55,7 +55,7 @@ def planes_of(x: Tensor) -> Tensor:
 
 def receptive_field(config: TransformConfig) -> int:
     """How far in pixels, on each side, a decoded pixel depends on latents beyond its own 16 x 16 block."""
-    return (8 * config.synthesis8 + 16 * config.synthesis16) * (config.kernel // 2)
+    return (8 * config.synthesis8 + 16 * config.synthesis16) * REACH
 
 
 def entropy_model_of(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
@@ -87,7 +87,7 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
         filled(HyperAnalysis(hyper), "h_a", tensors, place),
         filled(Synthesis(config), "g_s", tensors, place),
         # As far as their depthwise layers reach.
-        reach_a=-(-(8 * config.analysis8 + 16 * config.analysis16) * (config.kernel // 2) // DOWN),
+        reach_a=-(-(8 * config.analysis8 + 16 * config.analysis16) * REACH // DOWN),
         reach_s=-(-receptive_field(config) // DOWN),
         window=WINDOW,
         device=place,

@@ -21,7 +21,6 @@ the encoder, and pixels in the decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -32,30 +31,24 @@ from torch import Tensor, nn
 from ...entropy.exact import clamp_inward
 from ...entropy.hyperprior import GAIN_LINE, KNOTS, IndexTable
 
-__all__ = ["ACTIVATIONS", "BLOCKS", "Analysis", "Pointwise", "Synthesis", "TransformConfig"]
+__all__ = ["BLOCKS", "Analysis", "Pointwise", "Synthesis", "TransformConfig"]
 
 LIMIT = 16.0
 """Features between blocks stay within +-LIMIT. A block is a product of its inputs, so that what is larger than anything
 in training would grow as a power of a power; photographs reach 7 (validation pictures)."""
+REACH = 1
+"""Rows and columns that a block looks at on each side of a position: its spatial convolution is 3 x 3."""
 STRIP = 4096
 """Positions that a block works on at a time when it codes on the CPU: its widest tensor is then 5 to 10 MB."""
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "relu": F.relu,
-    "none": lambda x: x,
-}
-"""What a block's gate or hidden channels go through; none in a gated block leaves the product of a and b."""
 
-
-_UNUSUAL = ("block", "activation", "kernel", "linear", "knots")
+_UNUSUAL = ("block", "linear", "knots")
 """Fields that a card has only where they are not as usual."""
 
 
 @dataclass(frozen=True)
 class TransformConfig:
-    """Sizes of g_a and g_s. Both are symmetric, but for the number of blocks. Raises ValueError for sizes below 1, for
-    blocks and activations that there are not, and for even kernels.
+    """Sizes of g_a and g_s. Both are symmetric, but for the number of blocks. Raises ValueError for sizes below 1 and
+    for blocks that there are not.
     """
 
     channels: int = 3
@@ -76,10 +69,6 @@ class TransformConfig:
     """Blocks of g_s at 1/16 resolution."""
     block: str = "gated"
     """One of BLOCKS."""
-    activation: str = "silu"
-    """One of ACTIVATIONS."""
-    kernel: int = 3
-    """Side of the blocks' spatial convolution, odd."""
     linear: int = 0
     """1: a linear path in parallel with each transform, between blocks of 16 x 16 pixels and y; 0: none."""
     knots: int = KNOTS
@@ -87,14 +76,12 @@ class TransformConfig:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            known = {"block": BLOCKS, "activation": ACTIVATIONS}.get(name)
-            if known is not None and value not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
             least = 0 if name == "linear" else 1
-            if known is None and (not isinstance(value, int) or value < least):
+            if name == "block":
+                if value not in BLOCKS:
+                    raise ValueError(f"block is one of {', '.join(BLOCKS)}, not {value!r}")
+            elif not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel is odd, not {self.kernel}")
 
     @property
     def most_blocks(self) -> int:
@@ -108,20 +95,20 @@ class TransformConfig:
         planes, w8, w16, m = 64 * self.channels, self.width8, self.width16, self.latent
         g_a = {
             **_pointwise_shapes("stem", planes, w8),
-            **BLOCKS[self.block].shapes("blocks8", self.analysis8, w8, self.kernel),
+            **BLOCKS[self.block].shapes("blocks8", self.analysis8, w8),
             "gain8.value": (self.knots, w8),
             **_pointwise_shapes("down", 4 * w8, w16),
-            **BLOCKS[self.block].shapes("blocks16", self.analysis16, w16, self.kernel),
+            **BLOCKS[self.block].shapes("blocks16", self.analysis16, w16),
             **_pointwise_shapes("head", w16, m),
             "gain_y.value": (self.knots, m),
         }
         g_s = {
             "gain_y.value": (self.knots, m),
             **_pointwise_shapes("stem", m, w16),
-            **BLOCKS[self.block].shapes("blocks16", self.synthesis16, w16, self.kernel),
+            **BLOCKS[self.block].shapes("blocks16", self.synthesis16, w16),
             **_pointwise_shapes("up", w16, 4 * w8),
             "gain8.value": (self.knots, w8),
-            **BLOCKS[self.block].shapes("blocks8", self.synthesis8, w8, self.kernel),
+            **BLOCKS[self.block].shapes("blocks8", self.synthesis8, w8),
             **_pointwise_shapes("head", w8, planes),
         }
         if self.linear:
@@ -172,22 +159,21 @@ def _pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x [B, N, H, W] -> clamp(x + W_o f(x)). What differs between blocks is f, `inner`, which looks at `reach` rows and
+    """x [B, N, H, W] -> clamp(x + W_o f(x)). What differs between blocks is f, `inner`, which looks at REACH rows and
     columns on each side.
     """
 
-    reach: int
     project_out: Pointwise
 
     @staticmethod
-    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+    def own_shapes(width: int) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor of one block (see `TransformConfig.shapes`)."""
         raise NotImplementedError
 
     @classmethod
-    def shapes(cls, name: str, count: int, width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+    def shapes(cls, name: str, count: int, width: int) -> dict[str, tuple[int, ...]]:
         """Those of a chain of blocks."""
-        own = cls.own_shapes(width, kernel)
+        own = cls.own_shapes(width)
         return {f"{name}.{n}.{part}": shape for n in range(count) for part, shape in own.items()}
 
     def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
@@ -209,8 +195,8 @@ class Block(nn.Module):
         for top in range(0, height, rows):
             end = min(top + rows, height)
             first = above.shape[2]
-            strip = torch.cat([above, x[:, :, top : end + self.reach]], 2)
-            above = strip[:, :, max(0, first + end - top - self.reach) : first + end - top]
+            strip = torch.cat([above, x[:, :, top : end + REACH]], 2)
+            above = strip[:, :, max(0, first + end - top - REACH) : first + end - top]
             own = x[:, :, top:end]
             inner = self.inner(strip, slice(first, first + end - top))
             own.add_(self.project_out(inner)).clamp_(-LIMIT, LIMIT)
@@ -218,84 +204,57 @@ class Block(nn.Module):
 
 
 class GatedBlock(Block):
-    """f(x) = DW(a) * act(b), with a and b two pointwise projections of x."""
+    """f(x) = DW(a) * silu(b), with a and b two pointwise projections of x."""
 
     @staticmethod
-    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+    def own_shapes(width: int) -> dict[str, tuple[int, ...]]:
         return {
             **_pointwise_shapes("project_in", width, 2 * width),
-            "depthwise.weight": (width, 1, kernel, kernel),
+            "depthwise.weight": (width, 1, 3, 3),
             "depthwise.bias": (width,),
             **_pointwise_shapes("project_out", width, width),
         }
 
-    def __init__(self, width: int, activation: str, kernel: int):
+    def __init__(self, width: int):
         super().__init__()
-        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
         self.project_in = Pointwise(width, 2 * width)
-        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.project_out = Pointwise(width, width, std=0.005)
         with torch.no_grad():
-            self.depthwise.weight[:, :, kernel // 2, kernel // 2] += 0.5
+            self.depthwise.weight[:, :, 1, 1] += 0.5
 
     def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         a, b = self.project_in(x).chunk(2, 1)
-        return self.depthwise(a)[:, :, rows] * self.activation(b[:, :, rows])
-
-
-class PlainBlock(Block):
-    """f(x) = act(W_i DW(x)) with 3/2 N channels: the block of ConvNeXt, as narrow as costs what a gated one does."""
-
-    @staticmethod
-    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
-        return {
-            "depthwise.weight": (width, 1, kernel, kernel),
-            "depthwise.bias": (width,),
-            **_pointwise_shapes("project_in", width, 3 * width // 2),
-            **_pointwise_shapes("project_out", 3 * width // 2, width),
-        }
-
-    def __init__(self, width: int, activation: str, kernel: int):
-        super().__init__()
-        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
-        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.project_in = Pointwise(width, 3 * width // 2)
-        self.project_out = Pointwise(3 * width // 2, width, std=0.005)
-        with torch.no_grad():
-            self.depthwise.weight[:, :, kernel // 2, kernel // 2] += 0.5
-
-    def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
-        return self.activation(self.project_in(self.depthwise(x)[:, :, rows]))
+        return self.depthwise(a)[:, :, rows] * F.silu(b[:, :, rows])
 
 
 class ResidualBlock(Block):
-    """f(x) = act(conv(act(W_i x))) with 19/40 N channels: the residual bottleneck block of ELIC (He et al. 2022), as
+    """f(x) = silu(conv(silu(W_i x))) with 19/40 N channels: the residual bottleneck block of ELIC (He et al. 2022), as
     narrow as costs with 3x3 what a gated one does.
     """
 
     @staticmethod
-    def own_shapes(width: int, kernel: int) -> dict[str, tuple[int, ...]]:
+    def own_shapes(width: int) -> dict[str, tuple[int, ...]]:
         middle = max(1, 19 * width // 40)
         return {
             **_pointwise_shapes("project_in", width, middle),
-            "spatial.weight": (middle, middle, kernel, kernel),
+            "spatial.weight": (middle, middle, 3, 3),
             "spatial.bias": (middle,),
             **_pointwise_shapes("project_out", middle, width),
         }
 
-    def __init__(self, width: int, activation: str, kernel: int):
+    def __init__(self, width: int):
         super().__init__()
-        self.activation, self.reach = ACTIVATIONS[activation], kernel // 2
         middle = max(1, 19 * width // 40)
         self.project_in = Pointwise(width, middle)
-        self.spatial = nn.Conv2d(middle, middle, kernel, padding=kernel // 2)
+        self.spatial = nn.Conv2d(middle, middle, 3, padding=1)
         self.project_out = Pointwise(middle, width, std=0.005)
 
     def inner(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
-        return self.activation(self.spatial(self.activation(self.project_in(x)))[:, :, rows])
+        return F.silu(self.spatial(F.silu(self.project_in(x)))[:, :, rows])
 
 
-BLOCKS: dict[str, type[Block]] = {"gated": GatedBlock, "plain": PlainBlock, "residual": ResidualBlock}
+BLOCKS: dict[str, type[Block]] = {"gated": GatedBlock, "residual": ResidualBlock}
 
 
 class _Blocks(nn.Sequential):
@@ -303,7 +262,7 @@ class _Blocks(nn.Sequential):
 
     def __init__(self, count: int, width: int, config: TransformConfig):
         block = BLOCKS[config.block]
-        super().__init__(*(block(width, config.activation, config.kernel) for _ in range(count)))
+        super().__init__(*(block(width) for _ in range(count)))
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu":

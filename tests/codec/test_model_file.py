@@ -36,7 +36,7 @@ def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_shapes_are_those_of_the_networks(block: str) -> None:
-    config = TransformConfig(3, 20, 24, 12, 1, 2, 3, 1, block=block, kernel=5)
+    config = TransformConfig(3, 20, 24, 12, 1, 2, 3, 1, block=block)
     assert config.shapes() == {"g_a": shapes_of(Analysis(config)), "g_s": shapes_of(Synthesis(config))}
     hyper = HyperConfig(12, 20, 16, 8)
     assert hyper.analysis_shapes() == shapes_of(HyperAnalysis(hyper))
