@@ -1,4 +1,4 @@
-"""The commands that measure: `lecodec eval rd | lossless | bench | task | report`. Arguments and exit codes only.
+"""The commands that measure: `lecodec eval rd | lossless | bench | video | task | report`. Arguments, exit codes only.
 
 Each prints its tables, says on stderr what was left out and why, and ends with exit code 1 if anything was.
 """
@@ -106,6 +106,48 @@ def bench_command(
                 folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, progress=tick
             )
         print_table(result.table())
+        _finish(result.skipped)
+
+
+@eval_app.command("video")
+def video_command(
+    clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP")],
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,x264,x265,svt-av1",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("video"),
+    anchors: Annotated[
+        str, typer.Option("--anchor", help="Codecs that BD-rates refer to: names, with commas.")
+    ] = "x264",
+    frames: Annotated[int, typer.Option("--frames", help="Of each clip.", min=1)] = 96,
+    start: Annotated[int, typer.Option("--start", help="Number of the first frame.", min=0)] = 0,
+    width: Annotated[
+        int, typer.Option("--width", help="Pixels a row, at most; larger clips are shrunk.", min=16)
+    ] = 640,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Rate-distortion curves and BD-rates of video codecs from real files: TSV tables."""
+    ladders = dict(_ladder(text) for text in settings or [])
+    with one_sentence(str(clips[0])):
+        from .eval.video import run_video
+
+        with counting("measuring", quiet) as tick:
+            result = run_video(
+                clips,
+                _names(codecs),
+                output,
+                frames=frames,
+                start=start,
+                width=width,
+                anchors=_names(anchors),
+                settings=ladders,
+                progress=tick,
+            )
+        print_table(result.points)
+        print()
+        print_table(result.comparisons)
         _finish(result.skipped)
 
 

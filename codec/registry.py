@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -156,17 +157,17 @@ def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[st
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: int, device: str) -> Codec:
     try:
-        return _codec_of(load_tensors(path), read_card(path).card, device)
+        return _codec_of(load_tensors(path), read_card(path).card, device, path.parent)
     except ModelError as e:
         raise ModelError(f"{path}: {e}") from None
 
 
-def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Codec:
+def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder: Path) -> Codec:
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
     if "base" in card:
-        return named(kind.load)(tensors, card, device, _base_of(card, device))
+        return named(kind.load)(tensors, card, device, _base_of(card, device, folder))
     made = named(kind.load)(tensors, card, device)
     if not kind.domain:
         from .image import ImageCodec
@@ -177,19 +178,18 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
     return LosslessCodec(made, card, device)
 
 
-def _base_of(card: dict[str, Any], device: str) -> Codec:
-    """The codec of the model that another one is built on: its card names it by its digests. Raises UnknownModel."""
+def _base_of(card: dict[str, Any], device: str, folder: Path) -> Codec:
+    """The codec of the model that another one is built on, which the card names by its digests: one at hand, or one in
+    the same folder. Raises UnknownModel, ModelError.
+    """
     try:
         name = str(card["base"]["name"])
-        digests = [bytes.fromhex(card["base"][f"{kind}_digest"]) for kind in ("parse", "synthesis")]
-    except (KeyError, TypeError, ValueError):
+        parse, synthesis = (str(card["base"][f"{kind}_digest"]) for kind in ("parse", "synthesis"))
+    except (KeyError, TypeError):
         raise ModelError("the model's card does not say which model it is built on") from None
-    try:
-        found = find_by_digest(*digests)
-    except UnknownModel:
-        raise UnknownModel(
-            f"it is built on {name} with parse digest {digests[0].hex()}, which is not at hand"
-        ) from None
-    if found.synthesis_digest != digests[1].hex():
-        raise UnknownModel(f"it is built on {name} with synthesis digest {digests[1].hex()}, which is not at hand")
-    return load(model=found.path, device=device)
+    for path in [*_files(), *sorted(folder.glob("*.safetensors"))]:
+        with suppress(OSError):
+            found = read_card(path)
+            if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
+                return load(model=found.path, device=device)
+    raise UnknownModel(f"it is built on {name}, parse digest {parse} and synthesis digest {synthesis}: not at hand")

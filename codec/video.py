@@ -124,7 +124,10 @@ class VideoCodec(Codec):
     @guarded
     def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
         """Several files -> their frames, uint8 [N, H, W, 3] each: all of them in memory."""
-        signals = [self._opened(LecFile.open(data), None) for data in batch]
+        files = [LecFile.open(data) for data in batch]
+        for file in files:
+            file.load()
+        signals = [self._opened(file, None) for file in files]
         return [np.stack([frame.samples for frame in signal.frames()]) for signal in signals]
 
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
@@ -153,6 +156,7 @@ class VideoCodec(Codec):
     def test(self, data: bytes | LecFile) -> None:
         """Decode latents and compare their digests, without making frames. Raises a CodecError."""
         file = LecFile.open(data)
+        file.load()
         self._check_model(file.header)
         for _ in self._decoded(file, 0, _layout_of(file).frames):
             pass

@@ -22,7 +22,7 @@ __all__ = ["FrameTransform"]
 
 
 class FrameTransform:
-    """transform: of the image model; temporal: knows how large y is at each rate; width, height: of frames, pixels."""
+    """transform: of the image model; temporal: knows how large y is at each rate; width, height: of frames."""
 
     def __init__(self, transform: Transform, temporal: SpatiotemporalCoding, width: int, height: int):
         self._transform, self._temporal = transform, temporal

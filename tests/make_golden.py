@@ -13,6 +13,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,7 @@ from PIL import Image
 import lecodec
 from lecodec.bitstream import SIGNATURE, LecFile, Metadata, SetLayout, frame, parse
 from lecodec.codec.circuit import CircuitCoder
+from lecodec.codec.codec import Target
 from lecodec.codec.compressai_import import import_compressai
 from lecodec.codec.model_file import save_model
 from lecodec.codec.registry import list_models, load
@@ -307,6 +309,49 @@ def imported() -> None:
     record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 
 
+def clip(frames: int, height: int, width: int) -> np.ndarray:
+    """`pattern` under a slow pan, with a square that moves: uint8 [frames, height, width, 3]."""
+    wide = pattern(height + frames, width + 2 * frames, 3)
+    out = np.stack([wide[n // 3 : n // 3 + height, n : n + width] for n in range(frames)])
+    for n in range(frames):
+        out[n, 6 : 6 + height // 4, 2 * n : 2 * n + width // 5] = (250, 220, 30)
+    return out
+
+
+def videos() -> None:
+    """The folder golden/video: files of the model `tiny-video.safetensors`."""
+    from lecodec.codec.video import VideoCodec
+    from lecodec.codec.video_signal import VideoFrame, clip_signal, in_groups
+
+    folder = FOLDER / "video"
+    folder.mkdir(exist_ok=True)
+    record = folder / "expected.json"
+    expected = json.loads(record.read_text()) if record.exists() else {}
+    codec = load(FOLDER / "tiny-video.safetensors", of=VideoCodec)
+    target = Target("quality", 55)
+    even, odd = clip(11, 64, 80), clip(6, 35, 51)
+    ticks = in_groups(clip_signal(odd), 0, False)
+    uneven = (7, 300, 0, 1, 2, 100000)
+    frames = [VideoFrame(frame, n) for frame, n in zip(odd, uneven, strict=True)]
+    signals = {
+        "groups": in_groups(clip_signal(even), 4, False),
+        "closed": in_groups(clip_signal(odd), 0, False),
+        "chain": in_groups(clip_signal(odd), 4, True),
+        "ticks": replace(ticks, frames=lambda: iter(frames)),
+        "frame": clip_signal(odd[:1]),
+    }
+    for name, signal in signals.items():
+        if f"{name}.lec" not in expected:
+            data = codec.encode_signals([signal], target)[0]
+            latents = hashlib.sha256()
+            for found in codec.latents(data):
+                latents.update(found.latents.y_hat.astype("<i4").tobytes())
+            write_new(f"video/{name}.lec", data)
+            write_new(f"video/{name}.png", png(np.concatenate(list(codec.decode(data)), 0)))
+            expected[f"{name}.lec"] = {"latents": latents.hexdigest(), "picture": f"{name}.png"}
+    record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+
+
 def rows(plane: np.ndarray) -> bytes:
     """An alpha plane of bytes as an `LALP` chunk holds it, with no filter."""
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in plane))
@@ -448,6 +493,7 @@ def main() -> None:
             expected["bad"][file] = error
     record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
     imported()
+    videos()
 
 
 if __name__ == "__main__":

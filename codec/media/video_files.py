@@ -221,7 +221,7 @@ def _write(signal: VideoSignal, file: BinaryIO, suffix: str) -> int:
     if suffix == ".y4m" and not layout.duration:
         raise InputError("y4m has one duration for all frames, and those of this video differ: write an .mkv")
     clock = Fraction(layout.clock_step, layout.clock)
-    each = clock * (layout.duration or max(1, round(float(layout.seconds / clock) / layout.frames)))
+    each = clock * layout.duration or (layout.seconds / layout.frames if layout.frames else 0) or Fraction(1, 25)
     planes = "bgr0" if suffix == ".mkv" and layout.subsampling == 3 else _PLANES[layout.subsampling]
     odd = layout.width % 2 and planes != "bgr0", layout.height % 2 and planes == "yuv420p"
     planes = "yuv444p" if any(odd) else planes

@@ -1,0 +1,204 @@
+"""Video files in and out: what FFmpeg reads comes back in size, time and colour, from the command line too."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from lecodec.bitstream import LecFile
+from lecodec.cli import main
+from lecodec.codec.medium import medium_of
+from lecodec.codec.video_files import check_video_output, load_video, write_video_signal
+from lecodec.codec.video_signal import VideoFrame, VideoSignal, clip_signal, in_groups, video_signal
+from lecodec.errors import InputError
+from lecodec.paths import decoded_name
+
+from .make_golden import clip
+
+GOLDEN = Path(__file__).parent / "golden"
+MODEL = str(GOLDEN / "tiny-video.safetensors")
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+
+
+def written(
+    path: Path, frames: np.ndarray, planes: str = "yuv444p", times: list[int] | None = None, sound: bool = False
+) -> Path:
+    """A clip as FFV1 in Matroska, 20 frames a second, or shown at these milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=20)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.codec_context.time_base = planes, Fraction(1, 1000)
+        tone = container.add_stream("pcm_s16le", rate=8000) if sound else None
+        for number, samples in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(samples, "rgb24").reformat(format=planes)
+            frame.pts, frame.time_base = (50 * number if times is None else times[number]), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if tone is not None:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+            samples.sample_rate = 8000
+            container.mux(tone.encode(samples))
+            container.mux(tone.encode(None))
+    return path
+
+
+def read(path: Path) -> tuple[np.ndarray, list[float]]:
+    """Frames as RGB, and when they are shown, in seconds."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(container.streams.video[0]))
+        return np.stack([f.to_ndarray(format="rgb24") for f in frames]), [float(f.time or 0) for f in frames]
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([str(a) for a in arguments])
+    return int(exit.value.code or 0)
+
+
+# -- reading and writing, without a codec between
+
+
+@pytest.mark.parametrize("planes", ["yuv444p", "yuv420p", "bgr0"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".y4m"])
+def test_what_is_read_is_written(tmp_path, planes, suffix):
+    frames = clip(5, 32, 48)
+    signal = load_video(written(tmp_path / "a.mkv", frames, planes))
+    layout = signal.video_layout
+    assert (layout.width, layout.height, layout.clock / layout.clock_step, layout.duration) == (48, 32, 20, 1)
+    assert layout.subsampling == {"yuv444p": 0, "yuv420p": 2, "bgr0": 3}[planes]
+    facts, _ = write_video_signal(signal, tmp_path / f"b{suffix}")
+    assert facts["frames"] == 5
+    back, times = read(tmp_path / f"b{suffix}")
+    assert np.abs(back.astype(int) - frames).mean() < (6 if planes == "yuv420p" else 3)
+    assert times == pytest.approx([0, 0.05, 0.1, 0.15, 0.2], abs=2e-3)
+    with pytest.raises(OSError):
+        write_video_signal(signal, tmp_path / f"b{suffix}")
+
+
+def test_frames_that_do_not_last_as_long_keep_their_times(tmp_path):
+    times = [0, 40, 45, 200, 1300]
+    signal = load_video(written(tmp_path / "a.mkv", clip(5, 32, 48), times=times))
+    assert signal.video_layout.duration == 0
+    assert [frame.ticks for frame in signal.frames()][:4] == [40, 5, 155, 1100]
+    write_video_signal(signal, tmp_path / "b.mkv")
+    assert read(tmp_path / "b.mkv")[1] == pytest.approx([t / 1000 for t in times], abs=1.5e-3)
+    with pytest.raises(InputError, match="y4m has one duration"):
+        write_video_signal(signal, tmp_path / "b.y4m")
+    assert not (tmp_path / "b.y4m").exists()
+
+
+def test_frames_can_be_asked_for_again_and_from_a_pipe(tmp_path):
+    path = written(tmp_path / "a.mkv", clip(4, 16, 16))
+    signal = load_video(path)
+    first, again = ([f.samples for f in signal.frames()] for _ in range(2))
+    piped = [f.samples for f in load_video(io.BytesIO(path.read_bytes())).frames()]
+    for a, b, c in zip(first, again, piped, strict=True):
+        assert np.array_equal(a, b) and np.array_equal(a, c)
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    assert load_video(written(tmp_path / "a.mkv", clip(2, 16, 16), sound=True)).notes == ("audio left out",)
+    assert load_video(written(tmp_path / "b.mkv", clip(2, 16, 16), "yuv420p10le")).notes == (
+        "reduced to 8 bits a sample",
+    )
+
+
+def test_odd_sizes_are_written(tmp_path):
+    for suffix in (".mkv", ".mp4", ".y4m"):
+        signal = clip_signal(clip(3, 33, 51))
+        layout = type(signal.video_layout)(width=51, height=33, subsampling=2)
+        write_video_signal(video_signal(signal.frames, layout), tmp_path / f"a{suffix}")
+        assert read(tmp_path / f"a{suffix}")[0].shape == (3, 33, 51, 3)
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path):
+    def breaks():
+        yield VideoFrame(clip(1, 16, 16)[0], 1000)
+        raise InputError("no further")
+
+    signal = video_signal(breaks, clip_signal(clip(1, 16, 16)).video_layout)
+    for suffix in (".mp4", ".mkv", ".y4m"):
+        with pytest.raises(InputError, match="no further"):
+            write_video_signal(signal, tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_video_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video at all" * 50)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    for name in ("a.mp4", "empty.mp4"):
+        with pytest.raises(InputError):
+            load_video(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        load_video(tmp_path / "none.mp4")
+    with pytest.raises(InputError, match=r"written as \.mp4"):
+        check_video_output(tmp_path / "a.avi")
+
+
+def test_names_of_videos():
+    assert [medium_of(name).name for name in ("a.mp4", "b.MKV", "c.png", "d.npy")] == ["video", "video", "image", "set"]
+    names = {"a.mkv.lec": "a.mkv", "a.avi.lec": "a.mp4", "a.lec": "a.mp4"}
+    assert {name: decoded_name(name, medium_of("x.mp4")) for name in names} == names
+
+
+# -- the command line
+
+
+def test_a_clip_goes_through_the_command_line(tmp_path, models, capsys):
+    source = written(tmp_path / "clip.mkv", clip(7, 32, 48), sound=True)
+    coded = tmp_path / "clip.lec"
+    assert run("encode", source, "-o", coded, "-q", 55, "--group", 3, "--model", MODEL, "--verify", "--json") == 0
+    entry = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (entry["frames"], entry["width"], entry["notes"]) == (7, 48, ["audio left out"])
+    assert entry["bytes_out"] == coded.stat().st_size and entry["fps"] == 20
+    assert run("test", coded) == 0 and run("info", coded, "--json") == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["frames"], facts["length"], facts["model"]) == (7, 0.35, "tiny-video")
+    assert run("decode", coded, "-o", tmp_path / "whole.mkv") == 0
+    whole, times = read(tmp_path / "whole.mkv")
+    assert whole.shape == (7, 32, 48, 3) and times[-1] == pytest.approx(0.3, abs=2e-3)
+    for options, part in (
+        (("--frames", "2-4"), whole[2:5]),
+        (("--frames", "6"), whole[6:]),
+        (("--from", "0.05", "--to", "0.2"), whole[1:4]),
+        (("--from", "0.3"), whole[6:]),
+    ):
+        assert run("decode", coded, "-o", tmp_path / "part.mkv", "-f", *options) == 0
+        np.testing.assert_array_equal(read(tmp_path / "part.mkv")[0], part)
+    assert run("decode", coded, "-o", tmp_path / "none.mkv", "--frames", "7") == 1
+    assert "the video has frames 0 to 6" in capsys.readouterr().err
+    assert not (tmp_path / "none.mkv").exists()
+    assert run("decode", coded, "-o", tmp_path / "none.mkv", "--item", "1") == 1
+    assert run("decode", coded, "-o", tmp_path / "none.mkv", "--frames", "1", "--from", "1") == 2
+    assert run("decode", GOLDEN / "colour-v1.lec", "-o", tmp_path / "none.png", "--frames", "1") == 1
+    assert "a picture, not a video" in capsys.readouterr().err
+
+
+def test_pipes_carry_videos(tmp_path, models):
+    source = written(tmp_path / "clip.mkv", clip(3, 16, 24))
+    command = [sys.executable, "-m", "lecodec"]
+    coded = subprocess.run(
+        [*command, "decode", "-"], input=(GOLDEN / "video" / "closed.lec").read_bytes(), capture_output=True, check=True
+    ).stdout
+    with av.open(io.BytesIO(coded), "r") as container:
+        assert sum(1 for _ in container.decode(container.streams.video[0])) == 6
+    assert run("encode", source, "-o", tmp_path / "a.lec", "--low-delay", "--model", MODEL) == 0
+    layout = LecFile.open(tmp_path / "a.lec").layout
+    assert layout.facts(1)["frames"] == 3
+
+
+def test_signals_of_videos_hold_no_samples():
+    signal = in_groups(clip_signal(clip(2, 8, 8)), 1, False)
+    assert isinstance(signal, VideoSignal) and not signal.samples.size and signal.group == 1
