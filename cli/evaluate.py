@@ -131,7 +131,7 @@ def video_command(
     """Rate-distortion curves and BD-rates of video codecs from real files: TSV tables."""
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(clips[0])):
-        from .eval.video import run_video
+        from ..eval.video import run_video
 
         with counting("measuring", quiet) as tick:
             result = run_video(

@@ -23,11 +23,11 @@ import numpy as np
 
 from ..bitstream import LecFile, VideoLayout
 from ..codec.codec import Target
+from ..codec.media.video_signal import VideoFrame, in_groups, video_signal
 from ..codec.registry import load
 from ..codec.video import VideoCodec
-from ..codec.video_signal import VideoFrame, in_groups, video_signal
 from ..errors import InputError
-from .bd import Curve, bd_rate
+from .figures.bd import Curve, bd_rate
 
 __all__ = ["CODECS", "Clip", "VideoResult", "run_video"]
 

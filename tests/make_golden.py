@@ -320,8 +320,8 @@ def clip(frames: int, height: int, width: int) -> np.ndarray:
 
 def videos() -> None:
     """The folder golden/video: files of the model `tiny-video.safetensors`."""
+    from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
     from lecodec.codec.video import VideoCodec
-    from lecodec.codec.video_signal import VideoFrame, clip_signal, in_groups
 
     folder = FOLDER / "video"
     folder.mkdir(exist_ok=True)

@@ -19,11 +19,12 @@ import lecodec
 from lecodec.bitstream import LecFile, VideoLayout, frame, pack, parse
 from lecodec.bitstream.groups import ALONE, GIVEN, coding_order, pack_group, unpack_group
 from lecodec.bitstream.limits import MAX_GROUP
-from lecodec.codec.codec import Frames, Region, Target
+from lecodec.codec.codec import Target
+from lecodec.codec.media.part import Frames, Region
+from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
 from lecodec.codec.registry import load
 from lecodec.codec.video import VideoCodec, frame_range
 from lecodec.codec.video_groups import group_size, is_cut, thumbnail
-from lecodec.codec.video_signal import VideoFrame, clip_signal, in_groups
 from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 

@@ -15,11 +15,11 @@ import pytest
 
 from lecodec.bitstream import LecFile
 from lecodec.cli import main
-from lecodec.codec.medium import medium_of
-from lecodec.codec.video_files import check_video_output, load_video, write_video_signal
-from lecodec.codec.video_signal import VideoFrame, VideoSignal, clip_signal, in_groups, video_signal
+from lecodec.cli.paths import decoded_name
+from lecodec.codec.media.medium import medium_of
+from lecodec.codec.media.video_files import check_video_output, load_video, write_video_signal
+from lecodec.codec.media.video_signal import VideoFrame, VideoSignal, clip_signal, in_groups, video_signal
 from lecodec.errors import InputError
-from lecodec.paths import decoded_name
 
 from .make_golden import clip
 
