@@ -28,11 +28,11 @@ from lecodec.codec.video_groups import group_size, is_cut, thumbnail
 from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
-from . import reader
-from .make_golden import clip
-from .video_reader import VideoModel, group_latents, read_group_chunk, video_digest
+from .. import reader
+from ..make_golden import clip
+from ..video_reader import VideoModel, group_latents, read_group_chunk, video_digest
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = json.loads((GOLDEN / "video" / "expected.json").read_text())
 QUALITY = Target("quality", 55)
 

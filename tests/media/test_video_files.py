@@ -21,9 +21,9 @@ from lecodec.codec.media.video_files import check_video_output, load_video, writ
 from lecodec.codec.media.video_signal import VideoFrame, VideoSignal, clip_signal, in_groups, video_signal
 from lecodec.errors import InputError
 
-from .make_golden import clip
+from ..make_golden import clip
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 MODEL = str(GOLDEN / "tiny-video.safetensors")
 
 
