@@ -519,8 +519,8 @@ def test_loading_by_kind(models, tiny_model):
     assert isinstance(lecodec.load(model=model(models, "a", "circuit", item_shape=[2])), LosslessCodec)
     assert isinstance(lecodec.load(model=model(models, "b", "photo")), LosslessCodec)
     assert isinstance(lecodec.load(model=tiny_model), lecodec.ImageCodec)
-    with pytest.raises(ModelError, match="of the kind 'video'"):
-        lecodec.load(model=model(models, "c", "video"))
+    with pytest.raises(ModelError, match="of the kind 'sculpture'"):
+        lecodec.load(model=model(models, "c", "sculpture"))
     assert choice.circuits_for(np.zeros((3, 2), np.uint8))[0] is lecodec.load("a")
 
 
