@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lecodec.bitstream import LecFile
-from lecodec.cli import main
+from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name
 from lecodec.codec.media.medium import medium_of
 from lecodec.codec.media.video_files import check_video_output, load_video, write_video_signal
