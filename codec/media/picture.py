@@ -34,7 +34,7 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from ...bitstream import check_picture_size
 from ...errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
-from .picture_metadata import metadata_of, png_info, upright
+from .picture_metadata import info_of, metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
 __all__ = [
@@ -113,7 +113,7 @@ def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
 
 def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     """CMYK as sRGB: by the profile that says what its inks look like, if there is a good one."""
-    profile = image.info.get("icc_profile")
+    profile = info_of(image).get("icc_profile")
     if profile:
         try:
             srgb = ImageCms.createProfile("sRGB")
@@ -205,7 +205,7 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
                 samples, notes = samples_of(image)
         if image.format != "TIFF" and samples.shape[:2] != size:
             raise InputError(f"the picture is damaged: {samples.shape[:2]} samples of {size}")
-        return samples, {"info": image.info, "orientation": 1 if image.format == "TIFF" else None}, notes
+        return samples, {"info": info_of(image), "orientation": 1 if image.format == "TIFF" else None}, notes
 
 
 def _load_png(file: BinaryIO) -> Loaded:
