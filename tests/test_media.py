@@ -777,6 +777,59 @@ def test_texts_of_a_png_that_hold_metadata(picture: np.ndarray) -> None:
         assert metadata == Metadata() and len(notes) == 1 and word in notes[0] and "not kept" in notes[0]
 
 
+KINDS = {
+    "png": ("RGB", "PNG", {}),
+    "jpg": ("RGB", "JPEG", {"quality": 95}),
+    "webp": ("RGB", "WEBP", {"lossless": True}),
+    "avif": ("RGB", "AVIF", {}),
+    "bmp": ("RGB", "BMP", {}),
+    "gif": ("P", "GIF", {}),
+    "jp2": ("RGB", "JPEG2000", {}),
+    "ppm": ("RGB", "PPM", {}),
+    "pgm": ("L", "PPM", {}),
+    "pbm": ("1", "PPM", {}),
+}
+
+
+def one_of(kind: str, picture: np.ndarray) -> bytes:
+    mode, form, options = KINDS[kind]
+    stream = io.BytesIO()
+    Image.fromarray(picture).convert(mode).save(stream, form, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_pictures_in_a_stream(picture: np.ndarray, kind: str) -> None:
+    data = one_of(kind, picture)
+    alone = load_picture(io.BytesIO(data))
+    assert alone.notes == ()
+    for padding in (b"", b"\n\0\0"):
+        if kind == "jpg":  # cameras put previews there
+            assert load_picture(io.BytesIO(data + padding + data)).notes == (
+                f"{len(data)} bytes behind the picture are not kept",
+            )
+        elif not (padding and kind in ("avif", "jp2", "bmp")):  # a reader has to follow boxes
+            with pytest.raises(InputError, match=f"several pictures.*at byte {len(data + padding)}"):
+                load_picture(io.BytesIO(data + padding + data))
+        padded = load_picture(io.BytesIO(data + padding))
+        assert np.array_equal(padded.samples, alone.samples) and padded.notes == ()
+    if kind not in ("avif", "jp2", "bmp"):
+        found = load_picture(io.BytesIO(data + b"a clip"))
+        assert np.array_equal(found.samples, alone.samples)
+        assert found.notes == ("6 bytes behind the picture are not kept",)
+
+
+def test_several_pictures_of_other_depths_and_kinds_in_a_stream(picture: np.ndarray) -> None:
+    grey, png = deep(picture, 1), written(picture).getvalue()
+    words = f"P2 # P5 \n{grey.shape[1]} {grey.shape[0]} 65535\n{' '.join(map(str, grey.ravel()))}\n".encode()
+    for data in (written(deep(picture, 3)).getvalue(), written(grey, kind="PPM").getvalue(), words):
+        assert load_picture(io.BytesIO(data)).notes == ()
+        with pytest.raises(InputError, match="several pictures"):
+            load_picture(io.BytesIO(data + (words if data is words else png)))
+    with pytest.raises(InputError, match="several pictures"):
+        load_picture(io.BytesIO(png + one_of("jpg", picture)))
+
+
 def test_cmyk_is_converted_by_its_profile_and_loses_it(tmp_path: Path, picture: np.ndarray) -> None:
     cmyk = Image.fromarray(picture).convert("CMYK")
     read = load_picture(saved(cmyk, tmp_path / "p.tif", icc_profile=profile(b"CMYK")))  # too short to be used

@@ -13,7 +13,8 @@ noted, never changed without a word*.
 - 16 bits stay 16 bits: PNG and netpbm of every kind, TIFF unless planar. A netpbm file whose largest
   sample is neither 255 nor 65535 is stretched to the full range.
 - Refused with `InputError`: other depths, floating point, Lab; animations and files with several pages (of an MPO,
-  which is a JPEG with a preview behind it as phones write it, the main picture is taken).
+  which is a JPEG with a preview behind it as phones write it, the main picture is taken); several pictures one behind
+  the other in a stream (picture_end.py).
 - ICC, EXIF, XMP and colour code points are carried as media_metadata.py says; EXIF of TIFF files is not, and noted.
 
 Guarantee: whatever the file holds, reading ends in a `Signal` or in a `CodecError` of one sentence.
@@ -34,6 +35,7 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from ...bitstream import check_picture_size
 from ...errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
+from .picture_end import behind_picture
 from .picture_metadata import info_of, metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
@@ -185,6 +187,7 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
         depth = deep.bit_depth(image, head, file)
         if depth > 8 and image.format not in ("PNG", "PPM"):
             raise InputError(f"has {depth} bits a channel: of {image.format} 8 are read; convert it to a 16-bit PNG")
+        behind = behind_picture(file, image.format or "")  # before pixels: not every decoder bears a second picture
         size = image.height, image.width
         if depth > 8 and image.format == "PPM":
             file.seek(0)
@@ -205,13 +208,16 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
                 samples, notes = samples_of(image)
         if image.format != "TIFF" and samples.shape[:2] != size:
             raise InputError(f"the picture is damaged: {samples.shape[:2]} samples of {size}")
+        notes += behind
         return samples, {"info": info_of(image), "orientation": 1 if image.format == "TIFF" else None}, notes
 
 
 def _load_png(file: BinaryIO) -> Loaded:
     pixels, chunks = deep.split_png(file)
     info, cicp = png_info(chunks)
-    samples, _, notes = _load(pixels, pixels.getbuffer()[:64].tobytes())
+    notes = behind_picture(file, "PNG")
+    samples, _, more = _load(pixels, pixels.getbuffer()[:64].tobytes())
+    notes += more
     return samples, {"info": info, "cicp": cicp}, notes
 
 
