@@ -23,6 +23,7 @@ from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name, encoded_name
 from lecodec.codec.media.lzma_rows import lzma_body, lzma_samples
 from lecodec.codec.media.medium import PICTURE, SET, medium_of
+from lecodec.codec.media.picture import load_picture
 from lecodec.codec.media.picture_write import write_picture
 from lecodec.codec.media.sets import load_set
 from lecodec.codec.media.sets_write import write_item_pictures, write_set
@@ -521,3 +522,42 @@ def test_any_bytes_as_an_lzma_stream_end_in_samples_or_an_error() -> None:
     bomb = lzma_body(np.zeros(1 << 24, np.uint8))  # 2.5 kB
     with pytest.raises(CorruptFile, match="other than 600 bytes"):
         lzma_samples(bomb, (30, 20), samples.dtype, "here")
+
+
+class Endless(io.RawIOBase):
+    """A stream of one byte for ever, behind a few others; it gives up where more is read than anybody needs."""
+
+    def __init__(self, head: bytes = b"", byte: bytes = b"\0", most: int = 1 << 16) -> None:
+        self.head, self.byte, self.left = head, byte, most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 <= size <= self.left, "read without end"
+        self.left -= size
+        found, self.head = self.head[:size], self.head[size:]
+        return found + self.byte * (size - len(found))
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"x", b"\xff", b"\n"])
+def test_the_first_bytes_of_a_pipe_decide(byte: bytes) -> None:
+    """`cat /dev/zero | lecodec encode -` took 2 GB, `--set -` all that there was."""
+    for read in (load_set, load_picture):
+        with pytest.raises(InputError, match="not a|cut short|an idx file"):
+            read(Endless(byte=byte))
+
+
+def test_no_more_is_read_of_a_pipe_than_its_header_promises() -> None:
+    samples = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+    stream = io.BytesIO()
+    np.save(stream, samples)
+    idx = b"\0\0\x08\x03" + struct.pack(">3I", 5, 3, 4) + samples.tobytes()
+    for data in (stream.getvalue(), idx, gzip.compress(idx)):
+        found = load_set(io.BytesIO(data))
+        assert np.array_equal(found.samples, samples) and found.file_bytes == len(data)
+    for data in (stream.getvalue(), idx):
+        with pytest.raises(InputError, match="longer than it says"):
+            load_set(Endless(data))
+    np.savez(archive := io.BytesIO(), x=samples)
+    assert np.array_equal(load_set(io.BytesIO(archive.getvalue())).samples, samples)

@@ -54,6 +54,7 @@ __all__ = [
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PREFIX = 16  # bytes that say what a file is
 MAX_STREAM_BYTES = 1 << 31  # a pipe has no size to look at: this bounds what is read from one
 
 
@@ -139,21 +140,27 @@ def identified(file: BinaryIO) -> ImageFile.ImageFile:
     `.lec` file. Plug-ins take no memory for pixels on opening, save those of WebP and GIF, which keep to it themselves.
     """
     file.seek(0)
-    prefix = file.read(16)
-    Image.preinit()
+    prefix = file.read(PREFIX)
     for name in READABLE:
-        if name not in Image.OPEN:
-            Image.init()
-        factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(prefix)
-        if not accepted or isinstance(accepted, str):  # a text says why it cannot be read
+        if not _accepts(name, prefix):
             continue
+        factory = Image.OPEN[name][0]
         try:
             file.seek(0)
             return factory(file, "")  # type: ignore[arg-type, return-value]
         except (SyntaxError, IndexError, TypeError, struct.error):  # as plug-ins say that it is not theirs
             continue
     raise UnidentifiedImageError
+
+
+def _accepts(name: str, prefix: bytes) -> bool:
+    """Whether a file that begins so may be of a format of READABLE."""
+    Image.preinit()
+    if name not in Image.OPEN:
+        Image.init()
+    accept = Image.OPEN[name][1]
+    accepted = accept is None or accept(prefix)
+    return bool(accepted) and not isinstance(accepted, str)  # a text says why it cannot be read
 
 
 def several(frames: int) -> str:
@@ -252,8 +259,13 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _buffered(stream: BinaryIO) -> BinaryIO:
-    """The rest of a pipe, in memory."""
-    data = stream.read(MAX_STREAM_BYTES + 1)
+    """The rest of a pipe, in memory, if it begins as a picture: what does not may have no end."""
+    head = b""
+    while len(head) < PREFIX and (piece := stream.read(PREFIX - len(head))):
+        head += piece
+    if head and not any(_accepts(name, head) for name in READABLE):
+        raise InputError(f"not a picture of a kind that can be read ({', '.join(READABLE)})")
+    data = head + stream.read(MAX_STREAM_BYTES + 1 - len(head))
     if len(data) > MAX_STREAM_BYTES:
         raise InputError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
     return io.BytesIO(data)
