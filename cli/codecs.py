@@ -63,6 +63,13 @@ class Codecs:
         else:
             self.to_encode(signal, target)
 
+    def tried(self, signal: Signal) -> list[str]:
+        """The names of the models that a set was, or may have been, encoded with."""
+        from ..codec.choice import circuits_for
+
+        codecs = circuits_for(signal.samples, self.device) if self.model is None else list(self._loaded.values())
+        return [str(codec.card["name"]) for codec in codecs if "name" in getattr(codec, "card", {})]
+
     def _depends(self, signal: Signal) -> bool:
         """Whether the best codec depends on the very samples."""
         return self.model is None and isinstance(signal.layout, SetLayout)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import LecFile, Metadata, VideoLayout, atomic_write, check_writable
+from ..bitstream import LecFile, Metadata, SetLayout, VideoLayout, atomic_write, check_writable
 from ..codec.codec import Codec, Target
 from ..codec.media.medium import MEDIA, PICTURE, SET, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
@@ -105,7 +105,19 @@ class Encoding(_CodecTask):
             _make_folder(job)
             with atomic_write(job.destination, overwrite=self.force) as output:
                 output.write(result)
-        return facts, input.notes
+        return facts, (*input.notes, *self._lost(input, file))
+
+    def _lost(self, input: Signal, file: LecFile) -> tuple[str, ...]:
+        """A note where models were tried on a set and none made a block smaller."""
+        if not isinstance(input.layout, SetLayout) or "model" in (methods := file.methods() or {}):
+            return ()
+        names = self.codecs.tried(input)
+        if not names:
+            return ()
+        made = " or ".join(sorted(methods))
+        return (
+            f"{', '.join(names)} tried, but of no use: {made} is smaller; a circuit trained on such items may help",
+        )
 
     def _target(self, input: Signal) -> Target:
         return Target("lossless") if input.layout.lossless_only else self.target

@@ -1,7 +1,7 @@
 """A block coder at work on the blocks of files: the part of the lossless codec between samples and containers.
 
-    rows of blocks -> portions of one dtype -> BlockCoder.encode, WebP -> the smallest method for each -> LDAT payloads
-    LDAT payloads -> portions -> stored, deflated, WebP or BlockCoder.decode -> digests compared -> rows of blocks
+    rows of blocks -> portions of one dtype -> BlockCoder.encode, WebP, LZMA -> the smallest for each -> LDAT payloads
+    LDAT payloads -> portions -> stored, deflated, WebP, LZMA or BlockCoder.decode -> digests compared -> rows of blocks
 
 `lossless.LosslessCodec` is this with pictures and sets around it.
 """
@@ -86,8 +86,8 @@ class BlockCoding:
                 bodies = self.coder.encode([portion[n].content.reshape(self._shape(portion[n])) for n in unsettled])
                 for n, body in zip(unsettled, bodies, strict=True):
                     others[n][MODEL] = body
-            for of_block, found in zip(rows, others, strict=True):
-                yield encode_block(of_block, found)
+            for block, of_block, found in zip(portion, rows, others, strict=True):
+                yield encode_block(of_block, found, far=isinstance(block.header.layout, SetLayout))
 
     def _shape(self, block: Block) -> tuple[int, ...]:
         """The shape in which a coder gets a block: items as the model knows them."""

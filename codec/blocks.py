@@ -1,6 +1,6 @@
 """Blocks of samples without loss: the body of one LDAT chunk of codec 1 (FORMAT.md, section 5).
 
-    samples -> [model's coder, WebP] -> the smallest of stored, deflated, model, webp -> digest, method, body -> LDAT
+    samples -> [model's coder, WebP, LZMA] -> the smallest of all, stored and deflated -> digest, method, body -> LDAT
     LDAT -> samples
 
 A block is a tile of a picture, [h, w] or [h, w, 3], or some items of a set, [n, ...]. Here both are rows of a picture,
@@ -21,11 +21,13 @@ import numpy as np
 
 from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
+from .media.lzma_rows import lzma_body, lzma_samples
 from .media.png_rows import best_rows, inflate_rows
 from .media.webp_rows import webp_samples
 
 __all__ = [
     "DEFLATED",
+    "LZMA",
     "MODEL",
     "STORED",
     "WEBP",
@@ -36,7 +38,7 @@ __all__ = [
     "samples_digest",
 ]
 
-STORED, DEFLATED, MODEL, WEBP = 0, 1, 2, 4
+STORED, DEFLATED, MODEL, WEBP, LZMA = 0, 1, 2, 4, 5
 """Values of the method byte; `METHODS` has their names."""
 
 
@@ -63,11 +65,13 @@ def samples_digest(samples: np.ndarray) -> bytes:
     return hashlib.blake2b(samples.data, digest_size=8).digest()
 
 
-def encode_block(rows: np.ndarray, others: Mapping[int, bytes]) -> tuple[bytes, bytes]:
+def encode_block(rows: np.ndarray, others: Mapping[int, bytes], far: bool = False) -> tuple[bytes, bytes]:
     """rows: uint8 or uint16 [rows, width] or [rows, width, 3]; others: bodies of other methods than stored and deflated
-    -> the digest, and the method with the smallest body.
+    -> the digest, and the method with the smallest body. far: where deflate is the best of these, LZMA is tried too.
     """
     bodies = {DEFLATED: best_rows(rows, min(map(len, others.values()), default=None)), **others}
+    if far and min(map(len, bodies.values())) == len(bodies[DEFLATED]):
+        bodies[LZMA] = lzma_body(rows)
     method = min(bodies, key=lambda m: len(bodies[m]))
     if len(bodies[method]) >= rows.nbytes:
         method, bodies = STORED, {STORED: rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()}
@@ -93,6 +97,8 @@ def decode_plain(chunk: DataChunk, shape: tuple[int, ...], dtype: np.dtype) -> n
         if dtype != np.uint8:
             raise CorruptFile(f"{where}: a block of {8 * dtype.itemsize} bits as WebP, which has 8")
         return webp_samples(bytes(body), shape, f"{where}: a block")
+    if method == LZMA:
+        return lzma_samples(bytes(body), shape, dtype, f"{where}: a block")
     known = ", ".join(f"{n} ({name})" for n, name in METHODS.items())
     raise UnsupportedFile(f"{where}: coding method {method}, expected {known}: a newer version of lecodec may know it")
 

@@ -3,8 +3,8 @@
     file -> torch.load(weights_only=True) -> state dict -> names as CompressAI has them today
 
 What is read: a bare state dict, or a training checkpoint that holds one under "state_dict"; with the prefixes that
-`DataParallel` and `torch.compile` put before names, and with the names that CompressAI gave the parameters of its
-entropy bottleneck before 1.2.7 and those of its residual blocks at first. Numbers become float32.
+`DataParallel`, `torch.compile` and modules around the network put before names, and with the names that CompressAI gave
+the parameters of its entropy bottleneck before 1.2.7 and those of its residual blocks at first. Numbers become float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..errors import InputError
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-PREFIXES = ("module.", "_orig_mod.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _BOTTLENECK = re.compile(r"(^|\.)_(bias|matrix|factor|biases|matrices|factors)\.?(\d)$")
 _PLURAL = {"bias": "biases", "matrix": "matrices", "factor": "factors"}
 
@@ -65,14 +65,31 @@ def _state_of(content: Any, path: Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path}: holds no state dict of a network: neither names with tensors nor a 'state_dict'")
-    state = {}
+    state: dict[str, Tensor] = {}
     for name, tensor in content.items():
+        if reason := _unusable(tensor):
+            raise InputError(f"{path}: {name} {reason}")
         if tensor.is_floating_point():
             tensor = tensor.detach().float()
             if not torch.isfinite(tensor).all():
                 raise InputError(f"{path}: {name} holds numbers that are not finite")
-        state[_renamed(str(name))] = tensor
+        if (plain := _renamed(str(name))) in state:
+            raise InputError(f"{path}: {name} is there twice, under different prefixes")
+        state[plain] = tensor
     return state
+
+
+def _unusable(tensor: Tensor) -> str:
+    """Why a tensor cannot be that of a network, before memory is taken for it; empty if it can."""
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return f"is a tensor of the layout {str(tensor.layout).removeprefix('torch.')}, expected plain numbers"
+    if tensor.device.type != "cpu":
+        return f"has no numbers: its device is {tensor.device.type}"
+    if tensor.is_complex():
+        return "holds complex numbers"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"claims {tensor.numel()} numbers, more than the file has for it"
+    return ""
 
 
 def _renamed(name: str) -> str:

@@ -13,6 +13,7 @@ of Minnen et al. 2018. Networks whose entropy parameters look at y already decod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ _REFUSED = {
     **dict.fromkeys(("cheng2020-anchor-checkerboard", "elic2022-official", "elic2022-chandelier"), _SERIAL),
     **dict.fromkeys(("bmshj2018-hyperprior-vbr", "mbt2018-mean-vbr"), _VARIABLE),
 }
+_LAYERS = frozenset(f"g_{way}.{at}" for way in "as" for at in (0, 2, 4, 6))
+_HYPER_LAYERS = frozenset(f"h_{way}.{at}" for way in "as" for at in (0, 2, 4))
+_GDN = re.compile(r"g_[as]\.[135]\.(gamma|beta|(gamma|beta)_reparam\.(pedestal|lower_bound\.bound))")
+_ENTROPY = re.compile(
+    r"entropy_bottleneck\.((matrices|biases|factors)\.\d|quantiles|target)"
+    r"|(entropy_bottleneck|gaussian_conditional)\.(_offset|_quantized_cdf|_cdf_length|likelihood_lower_bound\.bound)"
+    r"|gaussian_conditional\.(scale_table|scale_bound|lower_bound_scale\.bound)"
+)
+"""What else CompressAI keeps in a state dict: constants of GDN, and the entropy models with the tables made of them."""
 LEAKY_SLOPE = 0.01
 _PEDESTAL = 2.0**-36
 """CompressAI trains the square roots of gamma and beta plus this, and keeps beta at or above BETA_MIN."""
@@ -70,6 +80,7 @@ def import_compressai(
     check_writable(out, overwrite)
     read = read_checkpoint(checkpoint)
     try:
+        _check_names(network, read.state, checkpoint)
         sizes = _sizes(network, read.state)
         tensors = {**_floats(network, sizes, read.state), **_integers(network, read.state)}
         card = _card(name or out.stem, network, sizes, tensors, read)
@@ -80,6 +91,18 @@ def import_compressai(
     except ModelError as error:
         raise ModelError(f"{checkpoint}: {error}") from None
     return save_model(tensors, card, out, overwrite)
+
+
+def _check_names(network: str, state: Mapping[str, Tensor], checkpoint: Path | str) -> None:
+    """Raises InputError for a weight that the network does not have: without it the model would be another one."""
+    factorised = network.startswith("bmshj2018-factorized")
+    known = _LAYERS if factorised else _LAYERS | _HYPER_LAYERS
+    gdn = network != "bmshj2018-factorized-relu"
+    for name in state:
+        layer, _, part = name.rpartition(".")
+        plain = layer in known and part in ("weight", "bias")
+        if not plain and not (gdn and _GDN.fullmatch(name)) and not _ENTROPY.fullmatch(name):
+            raise InputError(f"{checkpoint}: not a checkpoint of {network}, which has no weight {name}")
 
 
 def _sizes(network: str, state: Mapping[str, Tensor]) -> TransformSizes:

@@ -1,7 +1,7 @@
 """The lossless codec: pictures and sets of samples to `.lec` files and back, every sample as it was.
 
     samples -> tiles, or blocks of items -> BlockCoder, WebP -> the smallest method for each -> container
-    container -> stored, deflated, WebP or BlockCoder -> digests compared -> samples
+    container -> stored, deflated, WebP, LZMA or BlockCoder -> digests compared -> samples
 
 Pictures are what `ImageCodec` takes: uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4]
 RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. Without a model blocks are stored or
@@ -11,6 +11,8 @@ Guarantees. What is decoded is what was encoded, on every machine, thread count 
 of its samples, and a mismatch is a CorruptFile. Files are decoded once and compared before they are returned. Of colour
 and of sets a file is never longer than the samples, 25 bytes for each block, 140 bytes, and what the metadata takes.
 The same samples give the same bytes with the same versions.
+
+Of sets, LZMA (what xz does) is tried where deflate is the best otherwise: repeats far apart.
 
 Pictures of 8 bits that look drawn (see `webp_rows`: few colours, many repeats) are tried as WebP too, large ones whole
 instead of in tiles: their files are never longer than WebP's own by more than the framing.

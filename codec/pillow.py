@@ -110,7 +110,7 @@ def _accept(prefix: bytes) -> bool:
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     from .choice import codec_for
     from .codec import EFFORTS, Conflict, Target
-    from .media.picture_metadata import metadata_of, upright
+    from .media.picture_metadata import info_of, metadata_of, upright
     from .media.pillow_image import shown_samples
     from .media.signal import picture_signal
 
@@ -118,7 +118,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     exif = given.get("exif")
     samples, _ = shown_samples(im)
     info = {
-        "icc_profile": given.get("icc_profile", im.info.get("icc_profile")),
+        "icc_profile": given.get("icc_profile", info_of(im).get("icc_profile")),
         "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
         "xmp": given.get("xmp"),
     }

@@ -6,6 +6,8 @@
 Conventions, so that figures can be compared:
 - bpp = 8 * bytes of the whole file / pixels. Nothing is subtracted, nothing estimated.
 - PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
+- A picture that comes back exactly has infinite PSNR: in means, curves and BD-rates it counts as 60 dB, as all above
+  does. The PSNR of the mean squared error stands beside the mean of PSNR.
 - SSIMULACRA2 is measured where it is asked for, as in `metrics`; its BD-rates are over scores of 50 to 90.
 - Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM, of SSIMULACRA2.
 - BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
@@ -75,6 +77,7 @@ class RDResult:
     def summary_table(self) -> list[dict[str, Any]]:
         """The means, a row for each codec and setting, rounded for printing."""
         digits = {"setting": 2, "bpp": 4, "psnr": 2, "ms_ssim": 4, "ms_ssim_db": 2, "encode_s": 3, "decode_s": 3}
+        digits |= {"psnr_of_mse": 2}
         columns = self.columns(MeanPoint)
         rows = [_rounded(point, digits | {"ssimulacra2": 2}) for point in self.points]
         return [{name: row[name] for name in columns} for row in rows]
@@ -152,6 +155,8 @@ def run_rd(
     title = f"{directory.resolve().name}: {len({item.item for item in items})} pictures"
     comments = [
         f"{title}; rates are those of whole files",
+        f"psnr: mean of pictures, each counted as {metrics.MOST_DB['psnr']:g} dB at most; psnr_of_mse: of the mean "
+        "squared error; exact: pictures that come back exactly",
         *environment(),
         *(f"{name}: {codec.description}" for name, codec in contestants.items()),
         *([f"{', '.join(published)}: published curves"] if published else []),

@@ -114,6 +114,13 @@ def released() -> list[tuple[lecodec.ImageCodec, str, bytes]]:
     return [(codec, f"released-{name}", codec.encode(photo, 55, tile=64)) for name, codec in codecs.items()]
 
 
+def _repeats(dtype: type) -> np.ndarray:
+    """60 items of 16 x 16, five different ones."""
+    rng = np.random.default_rng(5)
+    few = rng.integers(0, 6, (5, 16, 16)) * (31 if dtype == np.uint8 else 4001)
+    return few[rng.integers(0, 5, 60)].astype(dtype)
+
+
 def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
     """name -> samples, file."""
     codec = lecodec.LosslessCodec()
@@ -136,6 +143,8 @@ def good_without_loss() -> dict[str, tuple[np.ndarray, bytes]]:
         "set": (digits, 3),
         "set-colour": (pattern(24, 8, 3).reshape(4, 6, 8, 3), 4),
         "set-scalars16": (np.arange(0, 60000, 3000, dtype=np.uint16), 8),
+        "set-lzma": (_repeats(np.uint8), 40),
+        "set-lzma16": (_repeats(np.uint16), 60),
         "set-4d": (noise.integers(0, 4, (3, 2, 3, 4, 5), dtype=np.uint8), 2),
     }
     made = {
@@ -262,6 +271,22 @@ def bad_without_loss(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "webp-other-size": with_data(stream, webp_grey, grey_at),
         "webp-16-bits": with_data(digest + stream[8:]),
         "webp-stored": with_data(stream[:8] + b"\0" + stream[9:], webp, webp_at),
+    }
+    repeats = chunks_of(made["lossless-set-lzma"])
+    far_at = next(n for n, (kind, _) in enumerate(repeats) if kind == b"LDAT")
+    packed = repeats[far_at][1]
+    assert packed[8] == 5 and packed[-1] == 0
+    corrupt |= {
+        f"lzma-{name}": with_data(payload, repeats, far_at)
+        for name, payload in {
+            "cut": packed[:-20],
+            "bit": packed[:60] + bytes([packed[60] ^ 4]) + packed[61:],
+            "no-end": packed[:-1],
+            "tail": packed + b"\0",
+            "twice": packed[:-1] + packed[9:],
+            "nothing": packed[:9],
+            "stored": packed[:8] + b"\0" + packed[9:],
+        }.items()
     }
     huge = struct.pack("<B4I", 2, 6, 5, 2**31, 3)
     return {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -262,7 +263,7 @@ def lossless_samples(file: LecFile) -> np.ndarray:
     out = np.zeros((rows, h["width"], h["channels"]), dtype)
     for (x, y, width, height), (digest, payload) in zip(file.boxes, file.data, strict=True):
         method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
-        demand(method in (0, 1, 2, 4), "method", "UnsupportedFile")
+        demand(method in (0, 1, 2, 4, 5), "method", "UnsupportedFile")
         if method == 0:
             demand(len(body) == height * length, "stored samples")
         elif method == 1:
@@ -274,6 +275,8 @@ def lossless_samples(file: LecFile) -> np.ndarray:
             pixels = webp_pixels(body, width, height)
             demand(h["channels"] == 3 or bool((pixels == pixels[:, :, :1]).all()), "a WebP stream in colour")
             body = pixels[:, :, : h["channels"]].tobytes()
+        elif method == 5:
+            body = lzma2(body, height * length)
         else:
             raise Refused("CorruptFile", "a model that the header does not name")
         demand(blake(body) == digest, "digest of samples")
@@ -281,6 +284,17 @@ def lossless_samples(file: LecFile) -> np.ndarray:
     if file.shape is not None:
         return out.reshape(file.count, *file.shape)
     return out[:, :, 0] if h["channels"] == 1 else out
+
+
+def lzma2(body: bytes, size: int) -> bytes:
+    """The body of method 5; LZMA2 is left to Python's lzma, which gets the chunks as an xz file has them."""
+    stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**24}])
+    try:
+        out = stream.decompress(body)
+    except lzma.LZMAError:
+        raise Refused("CorruptFile", "an LZMA2 stream") from None
+    demand(stream.eof and not stream.unused_data and len(out) == size, "an LZMA2 stream")
+    return out
 
 
 def webp_pixels(body: bytes, width: int, height: int) -> np.ndarray:

@@ -68,6 +68,8 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         self.common = self.maximiser.common.cpu().numpy()[group]
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.phase, self.mask, self.held_out_bpd = -1, None, None
+        self.trial: dict[str, Any] | None = None
+        """What stood before the phase, until it is settled that the phase stays: counts, mask, held-out bits."""
         self.block = 1024 if device.type == "cpu" else 1 << 14  # messages stay in cache, or kernels have enough to do
         self.seen = 0.0
         """Items so far, augmented ones counted as new."""
@@ -144,6 +146,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
             "seen": self.seen,
             "epochs": self.seen / len(self.train),
             "held_out_bpd": self.held_out_bpd,
+            "trial": self.trial,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -154,6 +157,8 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         self.counts = Counts(counts["transition"].to(self.device), counts["emission"].to(self.device), len(self.train))
         self.mask = None if state["mask"] is None else state["mask"].to(self.device)
         self.phase, self.seen = int(state["phase"]), float(state["seen"])
+        if (trial := state.get("trial")) is not None:  # checkpoints of older versions have none
+            self.trial = {n: v.to(self.device) if isinstance(v, torch.Tensor) else v for n, v in trial.items()}
         self._rebuild()
 
     # -- the loop
@@ -162,7 +167,14 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         return self.seen / (len(self.train) * self.recipe.epochs)
 
     def _enter(self, number: int, phase: CircuitPhase) -> None:
-        self.phase = number
+        self.phase, self.trial = number, None
+        if phase.undo is not None and len(self.items.held_out):
+            self.trial = {
+                "bpd": self._held_out(),
+                "transition": self.counts.transition.clone(),
+                "emission": self.counts.emission.clone(),
+                "mask": None if self.mask is None else self.mask.clone(),
+            }
         if phase.narrow:
             self.mask = narrow(self.counts, self.mask, self.circuit, phase.narrow)
             self._rebuild()
@@ -176,11 +188,28 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
             self._rebuild()
             self.report(f"phase {number + 1}: grown to {self.circuit.states} states")
 
+    def _settle(self, phase: CircuitPhase) -> None:
+        """Take back what the phase began with if held-out items have become larger by it."""
+        trial, self.trial = self.trial, None
+        assert trial is not None and phase.undo is not None
+        before, after = trial["bpd"], self._held_out()
+        if after <= before * (1 + phase.undo):
+            return
+        self.counts = Counts(trial["transition"], trial["emission"], len(self.train))
+        self.mask = trial["mask"]
+        self._rebuild()
+        self.say(
+            f"phase {self.phase + 1}: undone, held-out bits grew from {before:.4f} to {after:.4f} bpd; it goes on "
+            "without its narrowing, pruning and growing"
+        )
+
     def step(self, at: Place) -> dict[str, float]:
         recipe = self.recipe
         number, phase, share = phase_at(recipe.phases, at.share)
         if number > self.phase:
             self._enter(number, phase)
+        if self.trial is not None and share >= 0.5:
+            self._settle(phase)
         rng = np.random.default_rng([recipe.seed, 3, at.step])
         chosen = np.sort(rng.choice(len(self.train), min(phase.batch, len(self.train)), replace=False))
         batch = augmented(
@@ -207,8 +236,11 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         self.held_out_bpd = None
         if not len(self.items.held_out):
             return {}
-        self.held_out_bpd = bits_per_dimension(self.circuit, self.items.held_out[:3000])
+        self.held_out_bpd = self._held_out()
         return {"held out": self.held_out_bpd}
+
+    def _held_out(self) -> float:
+        return bits_per_dimension(self.circuit, self.items.held_out[:3000])
 
     def sentence(self, row: Mapping[str, float], where: str, minutes: float) -> str:
         return f"{where}: held out {row['held out']:.4f} bpd, {minutes:.1f} minutes"

@@ -192,6 +192,8 @@ class CircuitPhase(Strict):
     """Prune then: the share of all transitions that stays."""
     grow: bool = False
     """Then let every state become two."""
+    undo: float | None = Field(None, ge=0)
+    """Take all three back at half of the phase if held-out bits are then larger by more than this share."""
 
     @model_validator(mode="after")
     def _steps(self) -> CircuitPhase:

@@ -23,7 +23,7 @@ __all__ = ["bit_depth", "read_png", "read_pnm", "split_png", "start_of"]
 
 PNG_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 """PNG chunks that pixels depend on besides the critical ones: transparency, and what shows an animation."""
-PNG_METADATA = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
+PNG_METADATA = tuple(b"cICP iCCP sRGB gAMA cHRM mDCV mDCv cLLI cLLi pHYs eXIf iTXt zTXt tEXt".split())
 
 
 def bit_depth(image: Image.Image, head: bytes, file: BinaryIO) -> int:

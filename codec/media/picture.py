@@ -13,7 +13,8 @@ noted, never changed without a word*.
 - 16 bits stay 16 bits: PNG and netpbm of every kind, TIFF unless planar. A netpbm file whose largest
   sample is neither 255 nor 65535 is stretched to the full range.
 - Refused with `InputError`: other depths, floating point, Lab; animations and files with several pages (of an MPO,
-  which is a JPEG with a preview behind it as phones write it, the main picture is taken).
+  which is a JPEG with a preview behind it as phones write it, the main picture is taken); several pictures one behind
+  the other in a stream (picture_end.py).
 - ICC, EXIF, XMP and colour code points are carried as media_metadata.py says; EXIF of TIFF files is not, and noted.
 
 Guarantee: whatever the file holds, reading ends in a `Signal` or in a `CodecError` of one sentence.
@@ -34,7 +35,8 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from ...bitstream import check_picture_size
 from ...errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
-from .picture_metadata import metadata_of, png_info, upright
+from .picture_end import behind_picture
+from .picture_metadata import info_of, metadata_of, png_info, upright
 from .signal import Signal, picture_signal
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
 READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Formats whose bit depth is known or checked in deep.py; Pillow's others are left out."""
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PREFIX = 16  # bytes that say what a file is
 MAX_STREAM_BYTES = 1 << 31  # a pipe has no size to look at: this bounds what is read from one
 
 
@@ -113,7 +116,7 @@ def samples_of(image: Image.Image) -> tuple[np.ndarray, list[str]]:
 
 def _from_cmyk(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     """CMYK as sRGB: by the profile that says what its inks look like, if there is a good one."""
-    profile = image.info.get("icc_profile")
+    profile = info_of(image).get("icc_profile")
     if profile:
         try:
             srgb = ImageCms.createProfile("sRGB")
@@ -137,21 +140,27 @@ def identified(file: BinaryIO) -> ImageFile.ImageFile:
     `.lec` file. Plug-ins take no memory for pixels on opening, save those of WebP and GIF, which keep to it themselves.
     """
     file.seek(0)
-    prefix = file.read(16)
-    Image.preinit()
+    prefix = file.read(PREFIX)
     for name in READABLE:
-        if name not in Image.OPEN:
-            Image.init()
-        factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(prefix)
-        if not accepted or isinstance(accepted, str):  # a text says why it cannot be read
+        if not _accepts(name, prefix):
             continue
+        factory = Image.OPEN[name][0]
         try:
             file.seek(0)
             return factory(file, "")  # type: ignore[arg-type, return-value]
         except (SyntaxError, IndexError, TypeError, struct.error):  # as plug-ins say that it is not theirs
             continue
     raise UnidentifiedImageError
+
+
+def _accepts(name: str, prefix: bytes) -> bool:
+    """Whether a file that begins so may be of a format of READABLE."""
+    Image.preinit()
+    if name not in Image.OPEN:
+        Image.init()
+    accept = Image.OPEN[name][1]
+    accepted = accept is None or accept(prefix)
+    return bool(accepted) and not isinstance(accepted, str)  # a text says why it cannot be read
 
 
 def several(frames: int) -> str:
@@ -185,6 +194,7 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
         depth = deep.bit_depth(image, head, file)
         if depth > 8 and image.format not in ("PNG", "PPM"):
             raise InputError(f"has {depth} bits a channel: of {image.format} 8 are read; convert it to a 16-bit PNG")
+        behind = behind_picture(file, image.format or "")  # before pixels: not every decoder bears a second picture
         size = image.height, image.width
         if depth > 8 and image.format == "PPM":
             file.seek(0)
@@ -205,13 +215,16 @@ def _load(file: BinaryIO, head: bytes) -> Loaded:
                 samples, notes = samples_of(image)
         if image.format != "TIFF" and samples.shape[:2] != size:
             raise InputError(f"the picture is damaged: {samples.shape[:2]} samples of {size}")
-        return samples, {"info": image.info, "orientation": 1 if image.format == "TIFF" else None}, notes
+        notes += behind
+        return samples, {"info": info_of(image), "orientation": 1 if image.format == "TIFF" else None}, notes
 
 
 def _load_png(file: BinaryIO) -> Loaded:
     pixels, chunks = deep.split_png(file)
     info, cicp = png_info(chunks)
-    samples, _, notes = _load(pixels, pixels.getbuffer()[:64].tobytes())
+    notes = behind_picture(file, "PNG")
+    samples, _, more = _load(pixels, pixels.getbuffer()[:64].tobytes())
+    notes += more
     return samples, {"info": info, "cicp": cicp}, notes
 
 
@@ -246,8 +259,13 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _buffered(stream: BinaryIO) -> BinaryIO:
-    """The rest of a pipe, in memory."""
-    data = stream.read(MAX_STREAM_BYTES + 1)
+    """The rest of a pipe, in memory, if it begins as a picture: what does not may have no end."""
+    head = b""
+    while len(head) < PREFIX and (piece := stream.read(PREFIX - len(head))):
+        head += piece
+    if head and not any(_accepts(name, head) for name in READABLE):
+        raise InputError(f"not a picture of a kind that can be read ({', '.join(READABLE)})")
+    data = head + stream.read(MAX_STREAM_BYTES + 1 - len(head))
     if len(data) > MAX_STREAM_BYTES:
         raise InputError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
     return io.BytesIO(data)

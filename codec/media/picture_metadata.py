@@ -3,10 +3,12 @@
     picture file -> Pillow's `info`, or PNG chunks -> [here] -> Metadata, upright samples
 
 Profiles, EXIF and XMP are carried byte for byte, with one exception: samples are stored upright, so an orientation in
-EXIF or XMP is set to 1, in place, or a viewer would turn the picture a second time.
+EXIF or XMP is set to 1, in place, or a viewer would turn the picture a second time. EXIF is read entry by entry, as far
+as its directory goes: a flaw beside the orientation does not hide it.
 
 Guarantee: nothing here raises. What is damaged, larger than `MAX_BYTES`, or does not describe the samples (a CMYK
-profile of a picture that became RGB) is left behind with a note.
+profile of a picture that became RGB) is left behind with a note. So are the resolution, unless EXIF holds it too,
+primaries (cHRM) and gamma that are not those of sRGB, and what is said of an HDR display. Comments go without a note.
 """
 
 from __future__ import annotations
@@ -15,22 +17,33 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...bitstream.metadata import Metadata
 
-__all__ = ["metadata_of", "png_info", "upright"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["info_of", "metadata_of", "png_info", "upright"]
 
 MAX_BYTES = 16 << 20
 """Largest ICC profile, EXIF structure or XMP packet that is carried."""
 SRGB_GAMMA = 0.45455
 """What gAMA says in a PNG that is sRGB."""
-ORIENTATION_TAG = 0x0112
+SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+"""What cHRM says in a PNG that is sRGB: x and y of white, red, green, blue."""
+PLAIN_DPI = (1, 72, 96)
+"""Resolutions that are written where none is known, 96 in BMP and by Windows."""
+METRES_PER_INCH = 0.0254
+ORIENTATION_TAG, RESOLUTION_TAG = 0x0112, 0x011A
 TIFF_ORDER = {b"II*\0": "<", b"MM\0*": ">"}
-INTEGERS = {1: "B", 3: "H", 4: "I"}
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 """TIFF types in which an orientation is written -> struct codes."""
+EXIF_PREFIX = b"Exif\0\0"
+ICC_PREFIX = b"ICC_PROFILE\0"
+"""Of a JPEG's segments; behind it the number of the segment, from 1, and how many there are, a byte each."""
 XMP_KEY, RAW_EXIF = "XML:com.adobe.xmp", "Raw profile type exif"
 """Keywords of PNG texts that hold metadata, and in Pillow's `info`."""
 UNREADABLE = b"\n\n\n\xff"
@@ -43,25 +56,27 @@ def metadata_of(
 ) -> tuple[Metadata, int, list[str]]:
     """What to carry with the samples, the orientation still to be undone (1 to 8), and notes on what stays behind.
 
-    info: as Pillow or `png_info` fills it (`icc_profile`, `exif`, `xmp`, `gamma`, `srgb`). cicp: payload of a PNG's
-    cICP chunk. orientation: if the reader knows it (1: it has turned the picture already); by default EXIF says it, or
-    else XMP.
+    info: as `info_of` or `png_info` fills it (`icc_profile`, `exif`, `xmp`, `gamma`, `chromaticity`, `srgb`, `dpi`,
+    `aspect`, `display`). cicp: payload of a PNG's cICP chunk. orientation: if the reader knows it (1: it has turned the
+    picture already); by default EXIF says it, or else XMP.
     """
     notes: list[str] = []
     icc = _bytes_of(info.get("icc_profile"), "colour profile (ICC)", notes)
-    exif = _bytes_of(info.get("exif") or _raw_profile(info), "EXIF", notes).removeprefix(b"Exif\0\0")
+    exif = _bytes_of(info.get("exif") or _raw_profile(info), "EXIF", notes)
+    while exif.startswith(EXIF_PREFIX):  # some programs put it twice
+        exif = exif.removeprefix(EXIF_PREFIX)
     xmp = _bytes_of(info.get("xmp") or info.get(XMP_KEY), "XMP", notes)
     if icc and (reason := _unfit_profile(icc, samples)):
         notes.append(f"its colour profile (ICC) is not kept: {reason}")
         icc = b""
-    said = None
+    said, holds_resolution = None, False
     if exif:
-        try:
-            exif, said = _upright_exif(exif)
-        except (struct.error, ValueError):
-            notes.append("its EXIF is not kept: it is damaged")
-            exif = b""
+        exif, said, holds_resolution, flaw = _upright_exif(exif)
+        if flaw:
+            notes.append(f"its EXIF is {flaw}")
     if xmp:
+        if said is None and (match := XMP_ORIENTATION.search(xmp)):
+            said = int(match[2])
         try:
             xmp.decode("utf-8")
         except UnicodeDecodeError:
@@ -69,8 +84,6 @@ def metadata_of(
             xmp = b""
         if b"HasExtendedXMP" in xmp:
             notes.append("the extended part of its XMP is not kept")
-        if said is None and (match := XMP_ORIENTATION.search(xmp)):
-            said = int(match[2])
         xmp = XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     primaries, transfer = (2, 2) if icc else (1, 13)
     if cicp:
@@ -78,11 +91,53 @@ def metadata_of(
             primaries, transfer = cicp[0], cicp[1]
         else:
             notes.append(f"its colour code points (cICP {cicp[:4].hex(' ')}) are not kept: not of full-range RGB")
-    elif not icc and "srgb" not in info and abs(info.get("gamma", SRGB_GAMMA) - SRGB_GAMMA) > 0.001:
-        notes.append(f"its gamma (gAMA {info['gamma']:g}) is not kept: it counts as sRGB")
+    elif not icc and "srgb" not in info:
+        if abs(info.get("gamma", SRGB_GAMMA) - SRGB_GAMMA) > 0.001:
+            notes.append(f"its gamma (gAMA {info['gamma']:g}) is not kept: it counts as sRGB")
+        found = info.get("chromaticity", SRGB_PRIMARIES)
+        if max(abs(value - plain) for value, plain in zip(found, SRGB_PRIMARIES, strict=True)) > 0.002:
+            notes.append("its primaries (cHRM) are not kept: they count as those of sRGB")
+    if info.get("display"):
+        notes.append(f"what it says of the display ({info['display']}) is not kept")
+    if not holds_resolution and (resolution := _resolution(info)):
+        notes.append(f"its resolution ({resolution}) is not kept")
     if orientation is None:
         orientation = said if said is not None and 1 <= said <= 8 else 1
     return Metadata(icc=icc, exif=exif, xmp=xmp, primaries=primaries, transfer=transfer), orientation, notes
+
+
+def info_of(image: Image.Image) -> dict[Any, Any]:
+    """The `info` of a Pillow image, its colour profile put together from a JPEG's segments where Pillow gave up."""
+    info = dict(image.info)
+    if "icc_profile" in info and not info["icc_profile"]:
+        segments = [data for _, data in getattr(image, "applist", ()) if data.startswith(ICC_PREFIX)]
+        info["icc_profile"] = _profile_of(segments)
+    return info
+
+
+def _profile_of(segments: Iterable[bytes]) -> bytes:
+    """The profile in segments of a JPEG, one of several of a number taken; UNREADABLE if one is missing."""
+    at = len(ICC_PREFIX)
+    parts = {data[at]: data for data in segments if len(data) >= at + 2}
+    total = max((data[at + 1] for data in parts.values()), default=0)
+    if not total or any(number not in parts for number in range(1, total + 1)):
+        return UNREADABLE
+    return b"".join(parts[number][at + 2 :] for number in range(1, total + 1))
+
+
+def _resolution(info: Mapping[Any, Any]) -> str:
+    """What a file says of the size of its pixels, in words; empty for nothing, and for what stands for nothing."""
+    try:
+        if "dpi" in info:
+            across, down = (float(value) for value in info["dpi"])
+            if not (across > 0 and down > 0) or any(max(abs(across - x), abs(down - x)) < 0.5 for x in PLAIN_DPI):
+                return ""
+            return f"{across:.4g} dpi" if across == down else f"{across:.4g} x {down:.4g} dpi"
+        across, down = info.get("aspect", info.get("jfif_density", (1, 1)))  # a PNG's pHYs and JFIF without a unit
+        return f"pixels of {down}:{across}" if across != down and across > 0 and down > 0 else ""
+    except (TypeError, ValueError, ZeroDivisionError):
+        pass
+    return ""
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
@@ -113,6 +168,14 @@ def png_info(chunks: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, Any], byt
             info.setdefault("exif", data)
         elif kind == b"gAMA" and len(data) == 4:
             info["gamma"] = int.from_bytes(data, "big") / 100000
+        elif kind == b"cHRM" and len(data) == 32:
+            info["chromaticity"] = tuple(value / 100000 for value in struct.unpack(">8I", data))
+        elif kind == b"pHYs" and len(data) == 9:
+            across, down, unit = struct.unpack(">IIB", data)
+            metres = (across * METRES_PER_INCH, down * METRES_PER_INCH)
+            info.update({"dpi": metres} if unit == 1 else {"aspect": (across, down)})
+        elif kind.lower() in (b"mdcv", b"clli"):
+            info["display"] = ", ".join([*filter(None, [info.get("display")]), kind.decode()])
         elif kind == b"sRGB":
             info["srgb"] = 0
         elif kind == b"iCCP":
@@ -171,25 +234,39 @@ def _unfit_profile(icc: bytes, samples: np.ndarray) -> str:
     return "" if space == wanted else f"it is for {names[0]}, the samples are {names[1]}"
 
 
-def _upright_exif(exif: bytes) -> tuple[bytes, int | None]:
-    """EXIF whose first directory says orientation 1 where it said another, and what it said (None: nothing).
+def _upright_exif(exif: bytes) -> tuple[bytes, int | None, bool, str]:
+    """EXIF whose first directory says orientation 1 where it said another; what it said (None: nothing); whether it
+    holds a resolution; and what is wrong with it, empty for nothing.
 
-    Raises ValueError or struct.error when that directory cannot be read.
+    What is no TIFF structure, or has no directory, becomes empty. Of a directory that is cut short the entries up to
+    there count. An orientation may have any type of integer and any number of values, of which the first counts.
     """
     order = TIFF_ORDER.get(exif[:4])
-    if order is None:
-        raise ValueError("not a TIFF structure")
-    patched, said = bytearray(exif), None
+    if order is None or len(exif) < 8:
+        return b"", None, False, "not kept: it is damaged"
     (directory,) = struct.unpack_from(order + "I", exif, 4)
+    if directory + 2 > len(exif):
+        return b"", None, False, "not kept: it is damaged"
+    patched, said, holds_resolution, flaw = bytearray(exif), None, False, ""
     (entries,) = struct.unpack_from(order + "H", exif, directory)
-    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
-        tag, kind, count, _ = struct.unpack_from(order + "HHII", exif, at)
-        if tag == ORIENTATION_TAG:
-            if kind not in INTEGERS or count != 1:
-                raise ValueError("an orientation that is not one integer")
-            code = order + INTEGERS[kind]
-            (value,) = struct.unpack_from(code, exif, at + 8)
-            said = value if said is None else said
-            if 2 <= value <= 8:
-                struct.pack_into(code, patched, at + 8, 1)
-    return bytes(patched), said
+    whole = min(entries, (len(exif) - directory - 2) // 12)
+    if whole < entries:
+        flaw = f"cut short, and kept as it is: {whole} of {entries} entries are there"
+    for at in range(directory + 2, directory + 2 + 12 * whole, 12):
+        tag, kind, count, offset = struct.unpack_from(order + "HHII", exif, at)
+        holds_resolution |= tag == RESOLUTION_TAG
+        if tag != ORIENTATION_TAG:
+            continue
+        code = order + INTEGERS.get(kind, "x")
+        size = struct.calcsize(code)
+        places = [offset, at + 8] if count * size > 4 else [at + 8]  # a count that is wrong: the value is in its place
+        found = [(place, *struct.unpack_from(code, exif, place)) for place in places if 8 <= place <= len(exif) - size]
+        good = [pair for pair in found if pair[-1] in range(1, 9)]
+        if not good or not count:
+            if not (found and found[0][-1] == 0):  # as cameras write that do not know it
+                flaw = flaw or "kept as it is, its orientation not understood: it counts as upright"
+            continue
+        value_at, value = good[0]
+        said = value if said is None else said
+        struct.pack_into(code, patched, value_at, 1)
+    return bytes(patched), said, holds_resolution, flaw

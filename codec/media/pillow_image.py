@@ -18,7 +18,7 @@ from PIL import Image
 from ...errors import InputError
 from . import deep
 from .picture import READABLE, identified, one_sentence, picture_in, samples_of, several
-from .picture_metadata import metadata_of, upright
+from .picture_metadata import info_of, metadata_of, upright
 from .signal import Signal, picture_signal
 
 __all__ = ["picture_of", "shown_samples"]
@@ -50,9 +50,8 @@ def picture_of(image: Image.Image) -> Signal:
             raise InputError(f"Pillow would reduce its {depth} bits a channel to 8: give the path of the file instead")
         image.load()
         samples, notes = shown_samples(image)
-        metadata, orientation, more = metadata_of(
-            image.info, samples, orientation=1 if image.format == "TIFF" else None
-        )
+        orientation = 1 if image.format == "TIFF" else None
+        metadata, orientation, more = metadata_of(info_of(image), samples, orientation=orientation)
         return picture_signal(upright(samples, orientation), metadata, notes=(*notes, *more))
 
 

@@ -34,7 +34,7 @@ from PIL import Image
 
 from ...bitstream import check_set_size, geometry
 from ...errors import CodecError, InputError
-from .picture import READABLE, load_picture
+from .picture import MAX_STREAM_BYTES, READABLE, load_picture
 from .signal import Signal, set_signal
 
 __all__ = ["load_set"]
@@ -50,8 +50,8 @@ def load_set(source: str | os.PathLike[str] | BinaryIO) -> Signal:
     Raises InputError (not a set, one of another type, several arrays), LimitExceeded, and OSError for a path.
     """
     if not isinstance(source, (str, os.PathLike)):
-        data = io.BytesIO(source.read())
-        return set_signal(_read(data, None), file_bytes=data.getbuffer().nbytes)
+        stream = _Counted(source)
+        return set_signal(_read_stream(stream), file_bytes=stream.count)
     path, name = os.fspath(source), None
     if os.path.isdir(path):
         return _read_folder(Path(path))
@@ -64,9 +64,41 @@ def load_set(source: str | os.PathLike[str] | BinaryIO) -> Signal:
         return set_signal(_read(file, name), file_bytes=os.path.getsize(path))
 
 
+class _Counted:
+    """A stream whose bytes are counted. Reads are as long as they are asked for, unless the stream ends."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.count = stream, 0
+
+    def read(self, count: int = -1) -> bytes:
+        found = bytearray()
+        while count < 0 or len(found) < count:
+            piece = self._stream.read(-1 if count < 0 else count - len(found))
+            if not piece:
+                break
+            found += piece
+        self.count += len(found)
+        return bytes(found)
+
+
+def _read_stream(stream: _Counted) -> np.ndarray:
+    """As `_read`. The first bytes decide, and what the header promises is all that is read: a pipe may have no end."""
+    head = stream.read(len(NPY))
+    if head.startswith(ZIP):  # its directory is at the end
+        data = head + stream.read(MAX_STREAM_BYTES + 1 - len(head))
+        if len(data) > MAX_STREAM_BYTES:
+            raise InputError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
+        return _read_npz(io.BytesIO(data), None)
+    return _read_head(head, _Pushed(head, stream), None)  # type: ignore[arg-type]
+
+
 def _read(file: BinaryIO, name: str | None) -> np.ndarray:
-    head = file.read(6)
+    head = file.read(len(NPY))
     file.seek(0)
+    return _read_head(head, file, name)
+
+
+def _read_head(head: bytes, file: BinaryIO, name: str | None) -> np.ndarray:
     if head.startswith(ZIP):
         return _read_npz(file, name)
     if name is not None:
@@ -123,7 +155,7 @@ class _Pushed:
 
     def read(self, count: int = -1) -> bytes:
         if self._head:
-            found, self._head = self._head[:count], self._head[count:]
+            found, self._head = (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
             return found
         return self._rest.read(count)  # type: ignore[attr-defined]
 

@@ -11,9 +11,10 @@ integrated exactly. A cubic fitted through all points, as in the original paper,
 Guarantees: nothing is extrapolated. The integral runs over the part of the range asked for that *both* curves cover,
 and the result says which part that was: a number over 28-34 dB is not the number over 26-36 dB.
 
-Which points count: points with a rate that is not positive, or with a quality that is not finite (identical pictures
-have infinite PSNR), are left out. Of the rest only the upper-left staircase stays: a point that costs at least as much
-as another and is no better is one that no user would choose, and it would make rate a many-valued function of quality.
+Which points count: points with a rate that is not positive, or with a quality that is not finite, are left out.
+(Identical pictures have infinite PSNR; `rates` counts them as 60 dB, so that their points stay.) Of the rest only the
+upper-left staircase stays: a point that costs at least as much as another and is no better is one that no user would
+choose, and it would make rate a many-valued function of quality.
 """
 
 from __future__ import annotations

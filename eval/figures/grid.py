@@ -7,6 +7,9 @@ Guarantees: a figure of one codec is over the same items as that of another. An 
 setting is left out of its source; an item that a task has not answered everywhere (no label, no foreground to mark) is
 left out of that task; both are counted and reported. One that lacks a metric at some of the points that have it (a
 picture too small for MS-SSIM) is left out of all that is said of that metric.
+
+Decibels count as at most `metrics.MOST_DB` at all points but those of identity, so that an item which comes back
+exactly does not make a mean infinite; a note says so where it happens.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..codecs.codec import IDENTITY
+from ..quality.metrics import MOST_DB, capped
 from ..tasks.task import Answer, ItemRow
 from .statistics import resampled_means
 
@@ -171,6 +175,19 @@ def _grid(source: str, task: str, table: dict[str, dict[Key, ItemRow]], notes: l
         return np.array([[value(row) for row in of_item] for of_item in rows], np.float64)
 
     names = dict.fromkeys(name for of_item in rows for row in of_item for name in row.metrics)
+
+    def quality(row: Coded, name: str) -> float:
+        value = row.metrics.get(name, math.nan)
+        return value if row.codec == IDENTITY else capped(name, value)
+
+    coded = [row for of_item in rows for row in of_item if row.codec != IDENTITY]
+    for name in names:
+        over = sum(abs(row.metrics.get(name, 0)) > MOST_DB.get(name, math.inf) for row in coded)
+        if over:
+            notes.append(
+                f"{source}, {task}: {over} of {len(coded)} files have more than {MOST_DB[name]:g} dB of {name}, as "
+                "those that come back exactly; in means they count as that much"
+            )
     return Grid(
         source=source,
         task=task,
@@ -180,7 +197,7 @@ def _grid(source: str, task: str, table: dict[str, dict[Key, ItemRow]], notes: l
         rates=matrix(lambda row: row.rate),
         scores=scores[kept] if known[0].any() else np.full((len(items), len(points)), np.nan),
         agreements=agreements[kept] if known[1].any() else np.full((len(items), len(points)), np.nan),
-        metrics={name: _even(matrix(lambda row, name=name: row.metrics.get(name, math.nan))) for name in names},
+        metrics={name: _even(matrix(lambda row, name=name: quality(row, name))) for name in names},
     )
 
 

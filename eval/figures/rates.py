@@ -53,7 +53,8 @@ class CodedPicture:
 @dataclass(frozen=True)
 class MeanPoint:
     """Means over all pictures of one codec at one setting; ms_ssim and ssimulacra2 over those that have it, ms_ssim_db
-    of that mean.
+    of that mean. In the mean psnr a picture counts as 60 dB at most, and so does ms_ssim_db (see `metrics.MOST_DB`);
+    psnr_of_mse is that of the mean squared error, `inf` if all pictures come back exactly; exact: how many do.
     """
 
     codec: str
@@ -66,6 +67,8 @@ class MeanPoint:
     encode_s: float
     decode_s: float
     ssimulacra2: float = math.nan
+    psnr_of_mse: float = math.nan
+    exact: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,20 @@ def _mean(group: list[CodedPicture]) -> MeanPoint:
         setting=group[0].setting,
         pictures=len(group),
         bpp=mean([item.bpp for item in group]),
-        psnr=mean([item.psnr for item in group]),
+        psnr=mean([metrics.capped("psnr", item.psnr) for item in group]),
         ms_ssim=similarity,
-        ms_ssim_db=metrics.ms_ssim_db(similarity),
+        ms_ssim_db=metrics.capped("ms_ssim_db", metrics.ms_ssim_db(similarity)),
         encode_s=mean([item.encode_s for item in group]),
         decode_s=mean([item.decode_s for item in group]),
         ssimulacra2=mean(_known(item.ssimulacra2 for item in group)),
+        psnr_of_mse=_decibels(mean([10 ** (-item.psnr / 10) for item in group])),
+        exact=sum(item.psnr == math.inf for item in group),
     )
+
+
+def _decibels(error: float) -> float:
+    """error: mean squared, of samples in 0..1."""
+    return -10 * math.log10(error) if error else math.inf
 
 
 def _known(values: Iterable[float]) -> list[float]:

@@ -41,8 +41,15 @@ class Cache:
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
             self._file.commit()
+            columns = [row[1] for row in self._file.execute("PRAGMA table_info(results)")]
         except sqlite3.Error as error:
             raise self._unusable(error) from None
+        if columns != ["key", "value"]:
+            self._file.close()
+            raise InputError(
+                f"{self.path}: the results kept there are of another version (columns {', '.join(columns)}, expected "
+                "key, value): remove it to measure anew"
+            )
 
     def __enter__(self) -> Cache:
         return self

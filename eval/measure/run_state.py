@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...errors import CodecError
 from ..codecs.codec import IDENTITY
@@ -79,17 +80,20 @@ class RunState:
         for entry in self.entries:
             coded = known.get(entry.key)
             source, item, codec = entry.place
-            if coded is None or _size(self.worker.file(source, codec, entry.setting, item)) != coded["bytes"]:
+            path = self.worker.file(source, codec, entry.setting, item)
+            if not _is_coded(coded) or _size(path) != coded["bytes"]:
                 continue
             entry.coded = coded
             for kind, name, key in self._keys(entry):
                 wanted[key] = entry, kind, name
         for key, value in cache.get(wanted).items():
             entry, kind, name = wanted[key]
-            if kind == "metric":
-                entry.metrics[name] = float(value)
-            else:
-                entry.answers[name] = Answer(float(value["score"]), float(value["agreement"]), value["text"])
+            with suppress(KeyError, TypeError, ValueError):  # of another version: measured anew
+                if kind == "metric":
+                    entry.metrics[name] = float(value)
+                else:
+                    answer = Answer(float(value["score"]), float(value["agreement"]), str(value["text"]))
+                    entry.answers[name] = answer
 
     def _keys(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
         """(metric or answer, its name, its key) of everything that is measured on a coded item."""
@@ -160,6 +164,11 @@ class RunState:
             answers = {name: entry.answers[name] for name in self.worker.tasks_of(source)}
             rows.append(ItemRow(source, item, codec, entry.setting, size, units, metrics, answers))
         return rows, skipped
+
+
+def _is_coded(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a value of the cache says what a coded file is: another version may have written something else."""
+    return isinstance(value, dict) and isinstance(value.get("bytes"), int) and isinstance(value.get("digest"), str)
 
 
 def _size(path: Path) -> int:

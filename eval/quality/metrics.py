@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRICS",
+    "MOST_DB",
     "MS_SSIM_MIN_SIDE",
     "SLOW_METRICS",
     "SOUND_METRICS",
+    "capped",
     "check_pictures",
     "ms_ssim",
     "ms_ssim_db",
@@ -190,6 +192,17 @@ SLOW_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"ssimulacr
 """The same, measured only where they are asked for: 2.5 s a megapixel."""
 SOUND_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"snr": snr_db, "si_sdr": si_sdr}
 """Measures of two sounds, float [T], the original first; higher is better."""
+
+MOST_DB: dict[str, float] = {"psnr": 60.0, "psnr_y": 60.0, "ms_ssim_db": 60.0, "snr": 108.0, "si_sdr": 108.0}
+"""What decibels count as at most where means are taken: one item that comes back exactly has infinitely many, and would
+say all of a mean. 6 * bits + 12, as libvmaf bounds PSNR, of 8 bits for pictures and 16 for sounds.
+"""
+
+
+def capped(metric: str, value: float) -> float:
+    """A value as it counts in means: at most `MOST_DB`, and as much below 0 at least. `nan` stays."""
+    most = MOST_DB.get(metric, math.inf)
+    return value if math.isnan(value) else max(-most, min(most, value))
 
 
 def _ratio_db(signal: float, noise: float) -> float:

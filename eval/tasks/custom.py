@@ -104,7 +104,9 @@ def custom_task(path: Path, data: Path | None, sources: Any) -> CustomTask:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'task'}: {x['msg']}" for x in error.errors())
         raise InputError(f"{path}: {faults}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: cannot read the task: it is nested too deeply") from None
+    except (OSError, ValueError, yaml.YAMLError, TypeError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise InputError(f"{path}: cannot read the task: {reason}") from None
     if file is None:

@@ -46,6 +46,7 @@ from lecodec.bitstream.limits import (
     MAX_SET,
     MAX_SIDE,
     MAX_TILE,
+    MAX_TILE_PIXELS,
 )
 from lecodec.errors import (
     CodecError,
@@ -169,6 +170,24 @@ def test_limits_of_the_specification() -> None:
     assert max_alpha_bytes(65, 3, 8) == 4096 + 3 * 66 + 3 * 66 // 8
     assert max_alpha_bytes(65, 3, 16) == 4096 + 3 * 131 + 3 * 131 // 8
     assert max_alpha_bytes(2**16, 2**15, 16) == MAX_CHUNK
+
+
+def test_the_table_of_what_the_limits_let_through() -> None:
+    """That of the README: what a service has to reckon with."""
+    table = (Path(__file__).parent.parent / "README.md").read_text().partition("### Files from strangers")[2]
+    rows = {cells[1].strip(): cells[2:4] for cells in (line.split("|") for line in table.splitlines() if "|" in line)}
+
+    def row(start: str) -> tuple[str, str]:
+        (found,) = [cells for name, cells in rows.items() if name.startswith(start)]
+        return found[0].strip(), found[1].strip()
+
+    assert row("pixels of a picture") == ("2^28", "0.8 GB of 8-bit RGB, 2.1 GB of 16-bit RGBA")
+    assert (MAX_PIXELS, f"{3 * MAX_PIXELS / 1e9:.1f}", f"{8 * MAX_PIXELS / 1e9:.1f}") == (2**28, "0.8", "2.1")
+    assert row("pixels along a side")[0] == "2^20" and MAX_SIDE == 2**20
+    assert row("pixels decoded at once")[0] == "2^26" and MAX_TILE_PIXELS == 2**26
+    assert "2.7 GB" in row("pixels decoded at once")[1] and f"{40 * MAX_TILE_PIXELS / 1e9:.1f}" == "2.7"
+    assert row("EXIF")[0] == f"{MAX_ANCILLARY >> 20} MiB, {MAX_ANCILLARY_CHUNKS:,} chunks"
+    assert row("bytes of a chunk")[0] == "2^31 - 1"
 
 
 def test_methods_of_the_specification() -> None:

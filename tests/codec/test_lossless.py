@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 import lecodec
 from lecodec import LosslessCodec
 from lecodec.bitstream import LecFile, Metadata, frame, parse
+from lecodec.cli.main import main
 from lecodec.codec import block_coding, choice, registry
 from lecodec.codec.media.png_rows import best_rows, deflate_rows, inflate_rows
 from lecodec.errors import CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel, UnsupportedFile
@@ -513,6 +514,17 @@ def test_a_file_that_claims_a_model_for_what_it_does_not_code(models):
     data = pack(replace(other.header, parse_digest=header.parse_digest), [(c.digest, c.payload) for c in other.data])
     with pytest.raises(CorruptFile, match=r"items of the shape \[72\] of 8 bits, but circuit8 codes items"):
         lecodec.decode(data)
+
+
+def test_a_model_that_was_tried_on_a_set_and_lost_is_noted(models, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", samples((40, 8, 9), np.uint8, "ramp"))
+    for name, noted in (("bad", True), ("good", False)):
+        model(models, name, "circuit", item_shape=[8, 9], levels=256)
+        with pytest.raises(SystemExit) as exit:
+            main(["encode", "x.npy", "-f"])
+        assert not exit.value.code
+        assert ("note: bad tried, but of no use: " in capfd.readouterr().err) == noted
 
 
 def test_loading_by_kind(models, tiny_model):

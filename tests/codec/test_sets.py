@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import random
 import struct
 import sys
@@ -20,11 +21,13 @@ from PIL import Image
 import lecodec
 from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name, encoded_name
+from lecodec.codec.media.lzma_rows import lzma_body, lzma_samples
 from lecodec.codec.media.medium import PICTURE, SET, medium_of
+from lecodec.codec.media.picture import load_picture
 from lecodec.codec.media.picture_write import write_picture
 from lecodec.codec.media.sets import load_set
 from lecodec.codec.media.sets_write import write_item_pictures, write_set
-from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
+from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, OutputExists
 
 
 def given(shape: tuple[int, ...] = (6, 5, 4), dtype: type = np.uint8) -> np.ndarray:
@@ -484,3 +487,77 @@ def test_damage_to_a_set_is_told(cli: Callable) -> None:
         code, _, err = cli(command[0], "x.npy.lec", *command[1:])
         assert code == 1 and "CRC of LDAT" in err
     assert not Path("y.npy").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_sets_whose_items_repeat_far_apart_are_coded_with_lzma(dtype: type) -> None:
+    """Deflate looks back 32 KiB, so that xz made smaller files than this codec without a model."""
+    rng = np.random.default_rng(0)
+    few = rng.integers(0, np.iinfo(dtype).max + 1, (40, 40, 40), dtype=dtype)
+    samples = few[rng.integers(0, 40, 160)]
+    data = lecodec.encode_set(samples, items=160)
+    assert lecodec.info(data)["methods"] == {"lzma": 1}
+    xz = len(lzma.compress(samples.tobytes(), preset=6))
+    assert len(data) < xz + 250 < 0.5 * samples.nbytes
+    assert np.array_equal(lecodec.decode(data), samples)
+
+
+def test_any_bytes_as_an_lzma_stream_end_in_samples_or_an_error() -> None:
+    samples = np.random.default_rng(1).integers(0, 7, (30, 20), dtype=np.uint8)
+    body = lzma_body(samples)
+    rng = np.random.default_rng(2)
+    assert np.array_equal(lzma_samples(body, samples.shape, samples.dtype, "here"), samples)
+    for shape in ((29, 20), (31, 20), (1, 1), (0, 20)):
+        with pytest.raises(CorruptFile, match="here"):
+            lzma_samples(body, shape, samples.dtype, "here")
+    for n in range(2000):
+        damaged = bytearray(body[: rng.integers(len(body) + 1)] if n % 2 else body)
+        for at in rng.integers(0, max(len(damaged), 1), 2):
+            damaged[at : at + 1] = rng.bytes(1)
+        try:
+            found = lzma_samples(bytes(damaged), samples.shape, samples.dtype, "here")
+        except CorruptFile:
+            continue
+        assert found.shape == samples.shape and found.dtype == samples.dtype
+    bomb = lzma_body(np.zeros(1 << 24, np.uint8))  # 2.5 kB
+    with pytest.raises(CorruptFile, match="other than 600 bytes"):
+        lzma_samples(bomb, (30, 20), samples.dtype, "here")
+
+
+class Endless(io.RawIOBase):
+    """A stream of one byte for ever, behind a few others; it gives up where more is read than anybody needs."""
+
+    def __init__(self, head: bytes = b"", byte: bytes = b"\0", most: int = 1 << 16) -> None:
+        self.head, self.byte, self.left = head, byte, most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 <= size <= self.left, "read without end"
+        self.left -= size
+        found, self.head = self.head[:size], self.head[size:]
+        return found + self.byte * (size - len(found))
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"x", b"\xff", b"\n"])
+def test_the_first_bytes_of_a_pipe_decide(byte: bytes) -> None:
+    """`cat /dev/zero | lecodec encode -` took 2 GB, `--set -` all that there was."""
+    for read in (load_set, load_picture):
+        with pytest.raises(InputError, match="not a|cut short|an idx file"):
+            read(Endless(byte=byte))
+
+
+def test_no_more_is_read_of_a_pipe_than_its_header_promises() -> None:
+    samples = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+    stream = io.BytesIO()
+    np.save(stream, samples)
+    idx = b"\0\0\x08\x03" + struct.pack(">3I", 5, 3, 4) + samples.tobytes()
+    for data in (stream.getvalue(), idx, gzip.compress(idx)):
+        found = load_set(io.BytesIO(data))
+        assert np.array_equal(found.samples, samples) and found.file_bytes == len(data)
+    for data in (stream.getvalue(), idx):
+        with pytest.raises(InputError, match="longer than it says"):
+            load_set(Endless(data))
+    np.savez(archive := io.BytesIO(), x=samples)
+    assert np.array_equal(load_set(io.BytesIO(archive.getvalue())).samples, samples)

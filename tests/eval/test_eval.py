@@ -16,6 +16,7 @@ import lecodec
 from lecodec.errors import CodecError, InputError
 from lecodec.eval.codecs.peers import PillowCodec, codec_by_name
 from lecodec.eval.figures.bd import Curve, bd_rate
+from lecodec.eval.figures.rates import curve_of
 from lecodec.eval.quality import metrics
 from lecodec.eval.rd import OUTPUTS, run_rd
 
@@ -374,6 +375,27 @@ def test_small_pictures_have_psnr_but_no_ms_ssim_and_anchor_can_be_chosen(tmp_pa
     rows = {row["metric"]: row for row in result.bd_table()}
     assert {(row["codec"], row["anchor"]) for row in rows.values()} == {("jpeg", "webp")}
     assert math.isfinite(rows["psnr"]["bd_rate"]) and math.isnan(rows["ms_ssim_db"]["bd_rate"])
+
+
+def test_a_picture_that_comes_back_exactly_does_not_take_the_others_points_away(tmp_path):
+    """A flat picture is exact at every setting: means were infinite, points missing from the plot, BD-rates nan."""
+    Image.fromarray(photo(170, 180)).save(tmp_path / "a.png")
+    alone = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "alone", low=25, high=50)
+    Image.fromarray(np.full((170, 180, 3), 128, np.uint8)).save(tmp_path / "flat.png")
+    result = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "out", low=25, high=50)
+    assert any(item.psnr == math.inf for item in result.items)
+    points = [pair for pair in zip(alone.points, result.points, strict=True) if pair[0].codec == "jpeg"]
+    for single, point in points:
+        assert point.exact == 1 and point.pictures == 2
+        assert point.psnr == pytest.approx((single.psnr + 60) / 2)
+        assert point.psnr_of_mse == pytest.approx(single.psnr + 10 * math.log10(2))
+        assert math.isfinite(point.ms_ssim_db)
+    rows = {row["metric"]: row for row in result.bd_table()}
+    assert math.isfinite(rows["psnr"]["bd_rate"]) and rows["psnr"]["pictures_of"] == 2
+    for curve in (curve_of(result.items, "jpeg", metric) for metric in ("psnr", "ms_ssim_db")):
+        assert len(curve.qualities) == len(codec_by_name("jpeg").ladder) and max(curve.qualities) <= 60
+    comments, table = read_table(tmp_path / "out" / "rd.tsv")
+    assert any("60 dB at most" in line for line in comments) and {row["exact"] for row in table} >= {"1"}
 
 
 def test_a_picture_that_one_codec_fails_on_counts_for_none(tmp_path):

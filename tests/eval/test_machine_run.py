@@ -112,6 +112,28 @@ def test_a_warm_run_measures_nothing_and_changes_nothing(tmp_path: Path) -> None
     assert again.rows == first.rows and (tmp_path / "run" / "items.tsv").read_bytes() == table
 
 
+@pytest.mark.parametrize("value", ["{}", "[]", "null", '"x"', '{"bytes": "many"}'])
+def test_values_of_another_version_in_the_cache_are_measured_anew(tmp_path: Path, value: str) -> None:
+    """They ended in a KeyError."""
+    first = measured(tmp_path, STEPS)
+    for kept in ("1", "key IN (SELECT key FROM results LIMIT 7 OFFSET 3)"):
+        with sqlite3.connect(tmp_path / "run" / "cache.sqlite") as file:
+            file.execute(f"UPDATE results SET value = ? WHERE {kept}", (value,))
+        file.close()
+        again = measured(tmp_path, STEPS)
+        assert again.rows == first.rows and again.measured > 0
+
+
+def test_a_cache_of_another_version_is_to_be_removed(tmp_path: Path) -> None:
+    """It said "run again", which never helped."""
+    file = sqlite3.connect(tmp_path / "c.sqlite")
+    file.execute("CREATE TABLE results (item TEXT, setting REAL)")
+    file.commit()
+    file.close()
+    with pytest.raises(InputError, match="of another version .columns item, setting, expected key, value.: remove it"):
+        Cache(tmp_path / "c.sqlite")
+
+
 def test_only_what_is_new_is_measured(tmp_path: Path) -> None:
     measured(tmp_path, STEPS)
     more = measured(tmp_path, STEPS, "jpeg", settings={"jpeg": [50]})

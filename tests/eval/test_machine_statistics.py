@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -373,6 +374,20 @@ def by(rows, **wanted):
     found = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
     assert len(found) == 1, f"{len(found)} rows with {wanted}"
     return found[0]
+
+
+def test_an_exact_item_does_not_make_the_mean_psnr_of_a_point_infinite():
+    rows = experiment()
+    plain = summarise(rows, resamples=100)
+    exact = [replace(row, metrics=row.metrics | {"psnr": math.inf}) if row.item == "5.png" else row for row in rows]
+    summary = summarise(exact, resamples=100)
+    assert [note for note in summary.notes if "more than 60 dB of psnr" in note and "10 of 600 files" in note]
+    for point in summary.points:
+        known = point.metrics["psnr"]
+        before = by(plain.points, task=point.task, codec=point.codec, setting=point.setting).metrics["psnr"]
+        assert known == math.inf if point.codec == IDENTITY else known == pytest.approx(before + (60 - before) / 60)
+    found, wanted = (by(s.correlations, task="top", metric="psnr") for s in (summary, plain))
+    assert found.over_points == pytest.approx(wanted.over_points)
 
 
 def test_the_figures_of_a_known_experiment():

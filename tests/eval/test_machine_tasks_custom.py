@@ -411,6 +411,8 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         ("b.yml", "a: [", "cannot read the task: "),
         ("c.yaml", "1: 2", "cannot read the task: |mapping"),
         ("d.yaml", "", "a task is a mapping"),
+        ("e.yaml", "[" * 20000, "nested too deeply"),
+        ("f.yaml", "a: 2024-99-99", "cannot read the task: "),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=message):

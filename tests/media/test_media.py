@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import struct
 import zlib
 from base64 import b64decode
@@ -599,6 +600,108 @@ def test_damaged_metadata_is_left_behind_with_a_note(tmp_path: Path, picture: np
     assert read.metadata.xmp == b"" and "more than 16777216 bytes" in read.notes[0]
 
 
+def directory(entries: list[tuple[int, int, int, bytes]], order: str = "<", claimed: int | None = None) -> bytes:
+    """EXIF of one directory, and bytes behind it; claimed: how many entries it says it has."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, claimed or len(entries))
+    return head + b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "flaw", ["count 2", "count 9", "offset", "int8", "int16", "int32", "twice", "cut", "bad entry"]
+)
+def test_an_orientation_survives_a_flaw_in_its_exif(picture: np.ndarray, order: str, flaw: str) -> None:
+    def short(value: int) -> bytes:
+        return struct.pack(order + "HH", value, 0)
+
+    def exif(value: int) -> bytes:
+        turn = (0x0112, 3, 1, short(value))
+        maker = (0x010F, 2, 1 << 30, short(7))  # goes far beyond the end
+        return {
+            "count 2": directory([(0x0112, 3, 2, short(value))], order),
+            "count 9": directory([(0x0112, 3, 9, short(value))], order),
+            "offset": directory([(0x0112, 3, 3, struct.pack(order + "I", 22))], order) + short(value),
+            "int8": directory([(0x0112, 6, 1, bytes([value, 0, 0, 0]))], order),
+            "int16": directory([(0x0112, 8, 1, short(value))], order),
+            "int32": directory([(0x0112, 9, 1, struct.pack(order + "i", value))], order),
+            "twice": b"Exif\0\0Exif\0\0" + directory([turn], order),
+            "cut": directory([turn], order, claimed=5) + bytes(7),
+            "bad entry": directory([maker, turn], order),
+        }[flaw]
+
+    read = load_picture(written(picture, metadata=Metadata(exif=exif(6))))
+    assert np.array_equal(read.samples, picture.transpose(1, 0, 2)[:, ::-1])
+    assert read.metadata.exif == exif(1).removeprefix(b"Exif\0\0Exif\0\0")
+    assert len(read.notes) == (flaw == "cut") and all("1 of 5 entries" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(("kind", "count", "value"), [(3, 1, 9), (2, 2, 6), (5, 1, 6), (3, 0, 6)])
+def test_an_orientation_that_nobody_understands_is_noted(
+    picture: np.ndarray, kind: int, count: int, value: int
+) -> None:
+    exif = directory([(0x0112, kind, count, struct.pack("<HH", value, 0))])
+    read = load_picture(written(picture, metadata=Metadata(exif=exif)))
+    assert np.array_equal(read.samples, picture) and read.metadata.exif == exif
+    assert len(read.notes) == 1 and "orientation not understood" in read.notes[0]
+
+
+def test_a_profile_in_segments_of_a_jpeg(picture: np.ndarray) -> None:
+    """Doubled by programs that copy every segment; Pillow then drops it without a word."""
+    large = profile()[:4] + profile()[4:] + bytes(100_000)
+    data = written(picture, kind="JPEG", metadata=Metadata(icc=large)).getvalue()
+    starts = [match.start() - 4 for match in re.finditer(b"ICC_PROFILE\0", data)]
+    assert len(starts) == 2
+    sizes = [2 + int.from_bytes(data[at + 2 : at + 4], "big") for at in starts]
+    first, second = (data[at : at + size] for at, size in zip(starts, sizes, strict=True))
+    before, after = data[: starts[0]], data[starts[1] + sizes[1] :]
+
+    doubled = before + first + second + first + second + after
+    for entrance in (load_picture, lambda stream: picture_of(loaded(stream))):
+        read = entrance(io.BytesIO(doubled))
+        assert (read.metadata.icc, read.notes) == (large, ())
+        read = entrance(io.BytesIO(before + second + after))
+        assert read.metadata.icc == b"" and ["ICC" in note and "damaged" in note for note in read.notes] == [True]
+
+
+def loaded(stream: io.BytesIO) -> Image.Image:
+    image = Image.open(stream)
+    image.load()
+    return image
+
+
+def test_what_a_file_says_of_colour_and_size_and_is_not_kept_is_noted(picture: np.ndarray) -> None:
+    def notes(*chunks: bytes) -> tuple[str, ...]:
+        data = written(picture).getvalue()
+        return load_picture(io.BytesIO(data[:33] + b"".join(chunks) + data[33:])).notes
+
+    def primaries(*values: int) -> bytes:
+        return png_chunk(b"cHRM", struct.pack(">8I", *values))
+
+    adobe = primaries(31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+    plain = primaries(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    gamma = png_chunk(b"gAMA", (45455).to_bytes(4, "big"))
+    assert notes(plain, gamma) == ()
+    assert [note.split(" are")[0] for note in notes(adobe, gamma)] == ["its primaries (cHRM)"]
+    assert notes(adobe, png_chunk(b"sRGB", b"\0")) == ()
+    assert "mDCV, cLLI" in notes(png_chunk(b"mDCV", bytes(24)), png_chunk(b"cLLI", bytes(8)))[0]
+
+    def physical(across: int, down: int, unit: int) -> bytes:
+        return png_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
+
+    assert notes(physical(2835, 2835, 1)) == ()  # 72 dpi: what is written where nothing is known
+    assert notes(physical(11811, 11811, 1)) == ("its resolution (300 dpi) is not kept",)
+    assert notes(physical(2, 1, 0)) == ("its resolution (pixels of 1:2) is not kept",)
+
+    for options, words in (({"dpi": (300, 300)}, "300 dpi"), ({"dpi": (300, 150)}, "300 x 150 dpi")):
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG", **options)
+        assert load_picture(io.BytesIO(stream.getvalue())).notes == (f"its resolution ({words}) is not kept",)
+    exif = directory([(0x011A, 5, 1, struct.pack("<I", 26)), (0x0128, 3, 1, struct.pack("<HH", 2, 0))])
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", dpi=(300, 300), exif=b"Exif\0\0" + exif)
+    assert load_picture(io.BytesIO(stream.getvalue())).notes == ()  # EXIF has it
+
+
 def test_colour_code_points_of_a_png(picture: np.ndarray) -> None:
     def with_points(points: bytes) -> io.BytesIO:
         return io.BytesIO(deep_png(deep(picture, 3), extra=png_chunk(b"cICP", points)))
@@ -672,6 +775,59 @@ def test_texts_of_a_png_that_hold_metadata(picture: np.ndarray) -> None:
     for word, chunk in damaged:
         metadata, notes = read(chunk)
         assert metadata == Metadata() and len(notes) == 1 and word in notes[0] and "not kept" in notes[0]
+
+
+KINDS = {
+    "png": ("RGB", "PNG", {}),
+    "jpg": ("RGB", "JPEG", {"quality": 95}),
+    "webp": ("RGB", "WEBP", {"lossless": True}),
+    "avif": ("RGB", "AVIF", {}),
+    "bmp": ("RGB", "BMP", {}),
+    "gif": ("P", "GIF", {}),
+    "jp2": ("RGB", "JPEG2000", {}),
+    "ppm": ("RGB", "PPM", {}),
+    "pgm": ("L", "PPM", {}),
+    "pbm": ("1", "PPM", {}),
+}
+
+
+def one_of(kind: str, picture: np.ndarray) -> bytes:
+    mode, form, options = KINDS[kind]
+    stream = io.BytesIO()
+    Image.fromarray(picture).convert(mode).save(stream, form, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_pictures_in_a_stream(picture: np.ndarray, kind: str) -> None:
+    data = one_of(kind, picture)
+    alone = load_picture(io.BytesIO(data))
+    assert alone.notes == ()
+    for padding in (b"", b"\n\0\0"):
+        if kind == "jpg":  # cameras put previews there
+            assert load_picture(io.BytesIO(data + padding + data)).notes == (
+                f"{len(data)} bytes behind the picture are not kept",
+            )
+        elif not (padding and kind in ("avif", "jp2", "bmp")):  # a reader has to follow boxes
+            with pytest.raises(InputError, match=f"several pictures.*at byte {len(data + padding)}"):
+                load_picture(io.BytesIO(data + padding + data))
+        padded = load_picture(io.BytesIO(data + padding))
+        assert np.array_equal(padded.samples, alone.samples) and padded.notes == ()
+    if kind not in ("avif", "jp2", "bmp"):
+        found = load_picture(io.BytesIO(data + b"a clip"))
+        assert np.array_equal(found.samples, alone.samples)
+        assert found.notes == ("6 bytes behind the picture are not kept",)
+
+
+def test_several_pictures_of_other_depths_and_kinds_in_a_stream(picture: np.ndarray) -> None:
+    grey, png = deep(picture, 1), written(picture).getvalue()
+    words = f"P2 # P5 \n{grey.shape[1]} {grey.shape[0]} 65535\n{' '.join(map(str, grey.ravel()))}\n".encode()
+    for data in (written(deep(picture, 3)).getvalue(), written(grey, kind="PPM").getvalue(), words):
+        assert load_picture(io.BytesIO(data)).notes == ()
+        with pytest.raises(InputError, match="several pictures"):
+            load_picture(io.BytesIO(data + (words if data is words else png)))
+    with pytest.raises(InputError, match="several pictures"):
+        load_picture(io.BytesIO(png + one_of("jpg", picture)))
 
 
 def test_cmyk_is_converted_by_its_profile_and_loses_it(tmp_path: Path, picture: np.ndarray) -> None:

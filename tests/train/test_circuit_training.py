@@ -14,7 +14,7 @@ from lecodec.codec.model_file import read_card
 from lecodec.entropy.chow_liu import centre, mutual_information, spanning_tree, tree_of
 from lecodec.entropy.circuit import Circuit, Counts
 from lecodec.errors import InputError, ModelError
-from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.checkpoint import load_checkpoint, save_checkpoint
 from lecodec.train.circuit import bits_per_dimension
 from lecodec.train.circuit_data import augmented
 from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
@@ -342,6 +342,41 @@ def test_a_run_learns_resumes_and_freezes(recipe, tmp_path):
     data = codec.encode_set(items)  # type: ignore[union-attr]
     assert np.array_equal(codec.decode(data), items)
     assert 8 * len(data) < 4 * items.size
+
+
+@pytest.mark.parametrize("undo", [0.02, 100.0])
+def test_a_phase_that_makes_held_out_items_larger_is_undone(recipe, tmp_path, undo):
+    """Narrowing to one state costs most of what was learned, and was kept."""
+    first = {"fraction": 0.5, "batch": 60}
+    second = {"fraction": 0.5, "batch": 60, "narrow": [[1.0, 1]], "keep": 0.1, "undo": undo}
+    folder, _ = run(recipe, tmp_path, phases=[first, {**first, "step": [0.06, 0.02]}], name="plain")
+    plain = load_checkpoint(folder / "checkpoint.pt")["held_out_bpd"]
+    folder, lines = run(recipe, tmp_path, phases=[first, second], name="narrowed")
+    state = load_checkpoint(folder / "checkpoint.pt")
+    sentences = [line for line in lines if "undone, held-out bits grew from" in line]
+    assert len(sentences) == (undo < 1) and state["trial"] is None
+    if undo < 1:
+        assert state["mask"] is None and state["held_out_bpd"] < 1.1 * plain
+    else:
+        assert state["mask"] is not None and state["held_out_bpd"] > 1.1 * plain
+
+
+def test_a_run_that_stops_before_a_phase_is_settled_goes_on_to_it(recipe, tmp_path):
+    first = {"fraction": 0.5, "batch": 60}
+    second = {"fraction": 0.5, "batch": 60, "narrow": [[1.0, 1]], "undo": 0.02}
+    folder, _ = run(recipe, tmp_path, phases=[first, second])
+    path = folder / "checkpoint.pt"
+    state = load_checkpoint(path)
+    counts = state["counts"]
+    state |= {
+        "trial": {"bpd": 0.1, **counts, "mask": None},
+        "seen": state["seen"] * 0.6,
+        "mask": counts["transition"] > 0,
+    }
+    save_checkpoint(state, path)
+    folder, lines = run(recipe, tmp_path, resume=True, phases=[first, second])
+    assert any("undone" in line for line in lines)
+    assert load_checkpoint(path)["mask"] is None
 
 
 def test_a_run_does_not_resume_with_other_items(recipe, tmp_path):
