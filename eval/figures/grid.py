@@ -176,7 +176,7 @@ def _grid(source: str, task: str, table: dict[str, dict[Key, ItemRow]], notes: l
 
     names = dict.fromkeys(name for of_item in rows for row in of_item for name in row.metrics)
 
-    def quality(row: Coded, name: str) -> float:
+    def quality(row: ItemRow, name: str) -> float:
         value = row.metrics.get(name, math.nan)
         return value if row.codec == IDENTITY else capped(name, value)
 

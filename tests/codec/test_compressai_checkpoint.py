@@ -12,7 +12,7 @@ from lecodec.codec.compressai_checkpoint import read_checkpoint
 from lecodec.codec.compressai_import import NETWORKS, import_compressai
 from lecodec.errors import InputError
 
-from .compressai_states import state_of
+from ..compressai_states import state_of
 
 
 @pytest.mark.parametrize("network", NETWORKS)
