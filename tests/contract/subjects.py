@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import lecodec
 from lecodec import LosslessCodec
+from lecodec.bitstream import Layout, VideoLayout, parse
 from lecodec.codec.codec import Codec, Target
-from lecodec.codec.media.part import Items, Part, Region
+from lecodec.codec.media.part import Frames, Items, Part, Region
 from lecodec.codec.media.signal import Signal, picture_signal, set_signal
+from lecodec.codec.media.video_signal import VideoSignal, clip_signal, in_groups
 
-__all__ = ["GOLDEN", "SUBJECTS", "Subject"]
+__all__ = ["GOLDEN", "SUBJECTS", "Subject", "same_layout", "samples_of"]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -58,7 +61,9 @@ def items_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
 @dataclass(frozen=True)
 class Subject:
     """A codec with what it is tried on. model: of tests/golden, or "" for none. lossy: whether samples come back close
-    and not as they were; latents are compared then. small: a signal whose every bit can be damaged.
+    and not as they were; latents are compared then. small: a signal whose every bit can be damaged. latents: digests of
+    what is decoded exactly; without loss the samples say it all. head: bytes at the beginning of a unit's chunk that say
+    how it is coded, as the file's header does for all units.
     """
 
     name: str
@@ -67,7 +72,8 @@ class Subject:
     parts: Callable[[Signal], Sequence[tuple[Part, np.ndarray]]]
     small: Callable[[], Signal]
     lossy: bool = False
-    one_rate: bool = False
+    latents: Callable[[Any, bytes], list[bytes]] = lambda codec, data: []
+    head: Callable[[bytes], int] = lambda chunk: 0
 
     @property
     def path(self) -> Path:
@@ -81,8 +87,54 @@ class Subject:
         return Target() if self.lossy else Target("lossless")
 
 
-def lossy(name: str, model: str, one_rate: bool = False) -> Subject:
-    return Subject(name, model, pictures, regions, lambda: picture_signal(picture(12, 9)), True, one_rate)
+def samples_of(signal: Signal) -> np.ndarray:
+    """What a signal holds, of a video [N, H, W, 3]."""
+    if isinstance(signal, VideoSignal):
+        return np.stack([frame.samples for frame in signal.frames()])
+    return signal.samples
+
+
+def same_layout(wanted: Layout, found: Layout) -> bool:
+    """Groups of a video are chosen by its encoder, which knows how long frames last."""
+    if isinstance(wanted, VideoLayout) and isinstance(found, VideoLayout):
+        return replace(found, groups=(), duration=wanted.duration) == wanted
+    return found == wanted
+
+
+def of_tiles(codec: Any, data: bytes) -> list[bytes]:
+    return [codec.latents(data, n).digest() for n in range(parse(data).header.layout.units)]
+
+
+def of_frames(codec: Any, data: bytes) -> list[bytes]:
+    return [frame.latents.digest() for frame in codec.latents(data)]
+
+
+def head_of_group(chunk: bytes) -> int:
+    """Digest, flags, quality and rates (FORMAT.md, section 22)."""
+    return 12 + 2 * chunk[11]
+
+
+def lossy(name: str, model: str) -> Subject:
+    return Subject(name, model, pictures, regions, lambda: picture_signal(picture(12, 9)), True, of_tiles)
+
+
+def clip(frames: int, height: int, width: int) -> np.ndarray:
+    """A picture that moves by two pixels a frame: uint8 [N, H, W, 3]."""
+    whole = picture(height, width + 2 * frames)
+    return np.stack([whole[:, 2 * n : 2 * n + width] for n in range(frames)])
+
+
+def clips() -> list[Signal]:
+    """Odd sizes, a single frame, a group in order and one as a chain."""
+    signals = [clip_signal(clip(3, 17, 33)), clip_signal(clip(1, 1, 5)), clip_signal(clip(5, 20, 36))]
+    return [*signals, in_groups(clip_signal(clip(5, 18, 20)), 2, True)]
+
+
+def frames_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
+    """Frames from the middle on, and the first."""
+    frames = samples_of(signal)
+    middle = len(frames) // 2
+    return [(Frames(middle), frames[middle:]), (Frames(0, 1), frames[:1])]
 
 
 def blobs() -> np.ndarray:
@@ -93,10 +145,13 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
-    lossy("compressai mean", "compressai/mean", True),
-    lossy("compressai hyperprior", "compressai/hyperprior", True),
-    lossy("compressai factorized", "compressai/factorized", True),
+    lossy("compressai mean", "compressai/mean"),
+    lossy("compressai hyperprior", "compressai/hyperprior"),
+    lossy("compressai factorized", "compressai/factorized"),
     Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
     Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
     Subject("circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])),
+    Subject(
+        "video", "tiny-video", clips, frames_of, lambda: clip_signal(clip(2, 8, 8)), True, of_frames, head_of_group
+    ),
 ]
