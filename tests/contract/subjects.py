@@ -62,8 +62,8 @@ def items_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
 class Subject:
     """A codec with what it is tried on. model: of tests/golden, or "" for none. lossy: whether samples come back close
     and not as they were; latents are compared then. small: a signal whose every bit can be damaged. latents: digests of
-    what is decoded exactly; without loss the samples say it all. head: bytes at the beginning of a unit's chunk that say
-    how it is coded, as the file's header does for all units.
+    what is decoded exactly; without loss the samples say it all. head: bytes at the beginning of a unit's chunk that
+    say how it is coded, as the file's header does for all units.
     """
 
     name: str
@@ -128,6 +128,10 @@ def clips() -> list[Signal]:
     """Odd sizes, a single frame, a group in order and one as a chain."""
     signals = [clip_signal(clip(3, 17, 33)), clip_signal(clip(1, 1, 5)), clip_signal(clip(5, 20, 36))]
     return [*signals, in_groups(clip_signal(clip(5, 18, 20)), 2, True)]
+
+
+def small_clip() -> Signal:
+    return clip_signal(clip(2, 8, 8))
 
 
 def frames_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
