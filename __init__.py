@@ -243,8 +243,9 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
 
     Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `user_quality` (1 to
     100, as `encode` takes it; None without loss), `lossless`, `tiles` (how many tiles or blocks), `items` (how many a
-    set has), `item_shape` and `block_items` (all three None of a picture), `methods` (without loss: how many blocks
-    were coded how), `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata, as it was before it was deflated), `bytes`
+    set has), `item_shape` and `block_items` (all three None of a picture), `methods` (how many blocks
+    and exact tiles were coded how; None where there are none), `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata,
+    as it was before it was deflated), `bytes`
     (of the whole file, which is read and checked), `bpp` (bits a pixel), `bpd` (bits a sample, alpha counted), `model`
     (its name; None if no model with the file's parse digest is at hand, or if none is needed).
 

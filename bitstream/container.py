@@ -4,6 +4,7 @@
 
     file = signature LHDR [the layout's chunk] {ancillary} data {data} {ancillary} [iNDX] LEND
     data = LDAT [LALP]                    one for each unit; LALP is there if the layout says that there is alpha
+                                          LEXT for LDAT where a tile of a picture with loss is exact
 
 A unit (see `layout`) is a tile of a picture or a block of items of a set. `chunks` frames, this module orders,
 `lecfile` reads whole files and `random_access` single units. FORMAT.md is the specification.
@@ -22,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -40,7 +41,7 @@ from .chunks import (
 )
 from .fields import DIGEST_BYTES
 from .header import LOSSLESS, Header
-from .layout import ALPHA, DATA, Layout
+from .layout import ALPHA, DATA, EXACT, Layout
 from .layouts import LAYOUTS
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS, MAX_CHUNK, MAX_HEADER
 from .metadata import METADATA_TYPES, Metadata
@@ -68,12 +69,14 @@ class DataChunk:
 
     digest: 8 bytes, BLAKE2b-64 of what the payload decodes to; carried here, computed and compared by the codec.
     payload: the arithmetic coder's bytes, a method and what it made of samples without loss, or the rows of the alpha
-    plane. offset: of the payload's first byte in the file, for messages.
+    plane. offset: of the payload's first byte in the file, for messages. exact: whether it is of a unit without loss in
+    a file with loss.
     """
 
     digest: bytes
     payload: bytes = field(repr=False)
     offset: int
+    exact: bool = False
 
 
 # -- writing
@@ -84,13 +87,15 @@ def pack(
     data: Sequence[tuple[bytes, bytes]],
     alpha: Sequence[tuple[bytes, bytes]] = (),
     metadata: Metadata | None = None,
+    exact: Collection[int] = (),
 ) -> bytes:
     """A whole `.lec` file of the newest version; 92 bytes more than the coder's bytes for one tile and nothing else.
 
     data: (digest of 8 bytes, the coder's bytes) for each unit, in order. alpha: (digest, rows or nothing) for each unit
     if the layout has alpha, otherwise none. metadata: goes before the data so that a reader of a stream has it first;
-    its code points must be the layout's. A file of several units gets an index. Raises InputError for arguments that
-    would not make a valid file, LimitExceeded for a payload beyond its limit.
+    its code points must be the layout's. exact: the units of a file with loss whose data is a method and what it made
+    of the samples. A file of several units gets an index. Raises InputError for arguments that would not make a valid
+    file, LimitExceeded for a payload beyond its limit.
     """
     layout = header.layout
     expected = {"data": layout.units, "alpha": layout.units * (ALPHA in layout.parts)}
@@ -113,7 +118,12 @@ def pack(
         parts += [frame(type, payload) for type, payload in ancillary]
     ordered = [chunk for unit in zip(data, alpha, strict=True) for chunk in unit] if alpha else data
     for number, (digest, payload) in enumerate(ordered):
-        type, least, limit = _data_rule(header, number)
+        unit, part = divmod(number, len(layout.parts))
+        type = EXACT if unit in exact and part == 0 else layout.parts[part]
+        rules = _data_rules(header, number)
+        if type not in rules:
+            raise InputError(f"an exact {layout.noun}, expected them in pictures with loss alone")
+        least, limit = rules[type]
         if len(digest) != DIGEST_BYTES:
             raise InputError(f"a data digest of {len(digest)} bytes, expected {DIGEST_BYTES}")
         if DIGEST_BYTES + len(payload) < least:
@@ -129,24 +139,30 @@ def pack(
 
 
 def data_chunks(layout: Layout) -> int:
-    """Number of data chunks, LDAT and LALP, in a file."""
+    """Number of data chunks, LDAT or LEXT and LALP, in a file."""
     return layout.units * len(layout.parts)
 
 
-def _data_rule(header: Header, number: int) -> tuple[bytes, int, int]:
-    """Type, smallest and largest payload of data chunk `number`, counted from 0 in the order of the file."""
-    parts = header.layout.parts
-    unit, part = divmod(number, len(parts))
-    type, lossless = parts[part], header.codec == LOSSLESS
-    return type, DIGEST_BYTES + (lossless and type == DATA), header.layout.limit(unit, type, lossless)
+def _data_rules(header: Header, number: int) -> dict[bytes, tuple[int, int]]:
+    """What data chunk `number`, counted from 0 in the order of the file, may be: smallest and largest payload by type,
+    the usual type first.
+    """
+    layout, lossless = header.layout, header.codec == LOSSLESS
+    unit, part = divmod(number, len(layout.parts))
+    type = layout.parts[part]
+    rules = {type: (DIGEST_BYTES + (lossless and type == DATA), layout.limit(unit, type, lossless))}
+    if type == DATA and layout.exact_units and not lossless:
+        rules[EXACT] = DIGEST_BYTES + 1, layout.limit(unit, type, True)
+    return rules
 
 
 # -- reading
 
 
 def data_chunk(chunk: Chunk) -> DataChunk:
-    """An LDAT or LALP chunk taken apart."""
-    return DataChunk(chunk.payload[:DIGEST_BYTES], chunk.payload[DIGEST_BYTES:], chunk.offset + 8 + DIGEST_BYTES)
+    """An LDAT, LEXT or LALP chunk taken apart."""
+    digest, payload = chunk.payload[:DIGEST_BYTES], chunk.payload[DIGEST_BYTES:]
+    return DataChunk(digest, payload, chunk.offset + 8 + DIGEST_BYTES, chunk.type == EXACT)
 
 
 def read_first(reader: Reader) -> Header:
@@ -224,13 +240,14 @@ def read_data(reader: Reader, header: Header, number: int, *, keep: bool = True)
 def read_data_head(reader: Reader, header: Header, number: int) -> Head:
     """The head of data chunk `number`, which must come next, its length being within the limits."""
     head = read_head(reader)
-    type, least, limit = _data_rule(header, number)
-    if head.type != type:
+    rules = _data_rules(header, number)
+    if head.type not in rules:
         layout = header.layout
         unit = f"{layout.noun} {number // len(layout.parts)} of {layout.units}"
-        _refuse(reader, head, f"{type.decode()} of {unit}")
+        _refuse(reader, head, f"{next(iter(rules)).decode()} of {unit}")
+    least, limit = rules[head.type]
     if head.length < least:
-        raise CorruptFile(f"byte {head.offset}: {type.decode()} of {head.length} bytes, expected at least {least}")
+        raise CorruptFile(f"byte {head.offset}: {head.type.decode()} of {head.length} bytes, expected at least {least}")
     check_length(head, limit)
     return head
 
@@ -257,7 +274,7 @@ def _refuse(reader: Reader, head: Head, expected: str) -> NoReturn:
     Only a right CRC tells an unknown type from a damaged one; the payload is of no use, so it is not kept.
     """
     name = head.type.decode()
-    known = head.type in (HEADER, DATA, ALPHA, INDEX, END, *(layout.chunk for layout in LAYOUTS.values()))
+    known = head.type in (HEADER, DATA, EXACT, ALPHA, INDEX, END, *(layout.chunk for layout in LAYOUTS.values()))
     if known or (head.ancillary and not head.reserved):
         raise CorruptFile(f"byte {head.offset}: {name}, expected {expected}")
     check_length(head, MAX_CHUNK)

@@ -18,9 +18,11 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from ..errors import CorruptFile, InputError
 from .fields import declared, pack_values, unpack_values
 
-__all__ = ["ALPHA", "DATA", "UNSPECIFIED", "Layout"]
+__all__ = ["ALPHA", "DATA", "EXACT", "UNSPECIFIED", "Layout"]
 
 DATA: Final = b"LDAT"
+EXACT: Final = b"LEXT"
+"""Stands in the place of DATA where a unit of a file with loss is coded without."""
 ALPHA: Final = b"LALP"
 UNSPECIFIED: Final = 2
 """The CICP code point of what is not known to be a colour."""
@@ -45,6 +47,8 @@ class Layout(Protocol):
     chunk_limit: ClassVar[int] = 4096
     """Bytes that the payload of that chunk may have."""
     lossless_only: ClassVar[bool] = False
+    exact_units: ClassVar[bool] = False
+    """Whether single units of a file with loss may be coded without."""
 
     @property
     def parts(self) -> tuple[bytes, ...]:

@@ -29,7 +29,7 @@ from .container import (
 )
 from .fields import DIGEST_BYTES
 from .header import METHODS, Header
-from .layout import ALPHA, DATA, Layout
+from .layout import ALPHA, DATA, EXACT, Layout
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
 from .metadata import METADATA_TYPES, Metadata
 from .random_access import UnitReader
@@ -123,6 +123,11 @@ class LecFile:
         return self._front.metadata
 
     @property
+    def seeks(self) -> bool:
+        """Whether units may be read in any order."""
+        return self._whole is not None or self._reader is None or self._reader.seekable()
+
+    @property
     def size(self) -> int:
         """Bytes of the file; of a pipe all of it is read."""
         if self._checked is not None:
@@ -143,10 +148,12 @@ class LecFile:
             self._read_all(keep=False)
 
     def methods(self) -> dict[str, int] | None:
-        """Without loss: how many data chunks were coded by which method. With loss None."""
+        """How many data chunks without loss were coded by which method. With loss only exact tiles are; None if there
+        are none.
+        """
         self.check()
         assert self._checked is not None
-        if not self.header.lossless:
+        if not self.header.lossless and not self._checked[1]:
             return None
         return {METHODS.get(method, str(method)): count for method, count in self._checked[1].items()}
 
@@ -194,11 +201,12 @@ class LecFile:
             raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
         with self._open(front.end) as reader:
             for chunk in read_from_data(reader, self.header, front.bytes_left, front.chunks_left):
-                if chunk.type in kept:
-                    if lossless and chunk.type == DATA:
+                part = DATA if chunk.type == EXACT else chunk.type
+                if part in kept:
+                    if chunk.type == EXACT or (lossless and part == DATA):
                         methods[chunk.payload[DIGEST_BYTES]] += 1
                     if keep:
-                        kept[chunk.type].append(data_chunk(chunk))
+                        kept[part].append(data_chunk(chunk))
                 elif chunk.type == END:
                     size = chunk.offset + 12
                 elif chunk.type != INDEX:

@@ -19,7 +19,8 @@ dtype and device, reduced precision) changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor
 
 from ..bitstream import (
+    NO_DIGEST,
     QUALITY_MAX,
     Header,
     LecFile,
@@ -44,8 +46,11 @@ from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of
 from .codec import EFFORTS, Codec, Target
+from .drawn import Drawn, drawn_of
+from .exact_tiles import exact_samples, fill_latents, fitting, neighbours, put, without_exact
 from .latent_coding import LatentCoding
 from .latent_model import LatentModel
+from .lossless import LosslessCodec
 from .media.part import Items, Part, Region
 from .media.samples import check_region, join, psnr_of, split, to_numpy
 from .media.signal import Signal, picture_signal
@@ -54,7 +59,7 @@ from .refine import multiplier, refined, steps_of
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import Box, boxes_of, latent_size, layout_of, meet, paste, reach
 from .transforms import DOWN
-from .transforms.transform import Transform
+from .transforms.transform import Transform, dtype_of
 
 __all__ = ["MEASURES", "ImageCodec", "fixed_quality"]
 
@@ -91,6 +96,8 @@ class ImageCodec(LatentCoding, Codec):
     def __init__(self, model: LatentModel):
         super().__init__(model)
         self.one_rate = model.one_rate
+        self._without_model = LosslessCodec(device=str(self.device))
+        """Of drawn pictures that take fewer bytes so."""
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -128,6 +135,8 @@ class ImageCodec(LatentCoding, Codec):
         corrected); size, the most bytes the file may have, of which it uses 97% unless coded words of 4 bytes, or
         quality 100, do not allow it.
         tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024.
+        Where something is drawn (see `drawn`), the whole or tiles of it are coded without loss if that takes fewer
+        bytes. psnr and ssimulacra2 are floors then, bpp and size ceilings.
         effort: 1 to 9; above 1 encoding takes longer and the file is smaller for its PSNR (see `refine`). Only models
         trained for squared error alone have it.
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
@@ -143,15 +152,111 @@ class ImageCodec(LatentCoding, Codec):
         """
         assert not target.lossless
         pictures = [self._picture(signal, target.effort) for signal in signals]
+        drawn = [drawn_of(signal, target.effort) for signal in signals]
         if target.kind != "quality":
-            return [self._encode_to(target.kind, target.value, picture) for picture in pictures]
+            return [self._encode_to(target, *both) for both in zip(pictures, drawn, strict=True)]
         files: list[bytes] = []
+        q = self._fixed(target.value)
         for run in _runs(pictures, self.transform):
-            files += self._encode_run(run, self._fixed(target.value))
+            files += self._encode_run(run, q)
+        for n, beside in enumerate(drawn):
+            if beside is not None:
+                others = beside.whole, self._encode_mixed(beside, q, target.effort)
+                files[n] = min((files[n], *filter(None, others)), key=len)
         return files
 
-    def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
-        """The file that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises InputError."""
+    @torch.inference_mode()
+    def _encode_mixed(self, drawn: Drawn, q: int, effort: int) -> bytes:
+        """The file of a page, each of its tiles coded by whichever is smaller; empty where there is nothing to cut, or
+        no tile is better exact.
+        """
+        if drawn.signal is None:
+            return b""
+        picture = self._picture(drawn.signal, effort)
+        header, layout = replace(picture.header, quality=q), picture.layout
+        y = self.transform.analyse([picture.colour], [q])
+        chunks = self._chunks(y, header)
+        exact = {n: chunk for n, chunk in drawn.exact.items() if len(chunk[1]) < len(chunks[n][1])}
+        if not exact:
+            return b""
+        # The others are made for what the decoder will see beside them.
+        filled = without_exact(picture.colour, layout, exact)
+        other = self.transform.analyse([filled], [q])
+        better = fitting(y[0], other[0], header, exact)
+        if picture.steps:
+            tiles = list(self._tiles(y, [header], [q]))
+            y = refined(self, y, tiles, [header], [filled], q, picture.steps)
+            better = set(range(layout.units)) - exact.keys()
+        chunks |= self._chunks(y, header, better)
+        data = [exact.get(n, chunks[n]) for n in range(layout.units)]
+        return pack(header, data, picture.alpha, picture.metadata, exact)
+
+    def _chunks(self, y: Tensor, header: Header, only: Collection[int] | None = None) -> dict[int, tuple[bytes, bytes]]:
+        """Digest and payload of all tiles of a picture, or of some."""
+        tiles = self._tiles(y, [header], [header.quality], only)
+        coded = self.traversed(y, tiles, [header.quality], Writer)
+        return {box.tile: (latents.digest(), writer.finish()) for box, latents, writer in coded}
+
+    def _encode_to(self, target: Target, picture: _Picture, drawn: Drawn | None) -> bytes:
+        """The file that meets a target of another kind than "quality". Where something is drawn a fidelity is a floor,
+        and bits a pixel and a size are ceilings. Raises InputError.
+        """
+        if drawn is None or self.one_rate:
+            return self._met(target.kind, target.value, picture)
+        if target.kind in MEASURES:
+            return self._at_least(target, picture, drawn)
+        most = target.value if target.kind == "size" else target.value * picture.layout.pixels / 8
+        return self._at_most(most, target, picture, drawn)
+
+    def _at_least(self, target: Target, picture: _Picture, drawn: Drawn) -> bytes:
+        """The smallest file whose fidelity is at least the target's, but for the tolerance."""
+        scale, measure = targets.FIDELITIES[target.kind], MEASURES[target.kind]
+        try:
+            q = self._index_for(target.kind, target.value, picture, replace(picture, steps=0))
+        except InputError:
+            if not drawn.whole or measure(picture.colour, self._decoded(picture, QUALITY_MAX)) >= target.value:
+                raise
+            return drawn.whole
+        files = [self._encode_run([picture], q)[0], *filter(None, [drawn.whole])]
+        if mixed := self._encode_mixed(drawn, q, target.effort):
+            back, _ = split(self.decode(mixed))
+            if measure(picture.colour, back) >= target.value - scale.tolerance:
+                files.append(mixed)
+        return min(files, key=len)
+
+    def _at_most(self, most: float, target: Target, picture: _Picture, drawn: Drawn) -> bytes:
+        """The best file, by its PSNR, of at most so many bytes."""
+        if drawn.whole and len(drawn.whole) <= most:
+            return drawn.whole
+        files = []
+        try:
+            files.append(self._met("size", most, picture))
+        except InputError:
+            if drawn.signal is None:
+                return self._met(target.kind, target.value, picture)
+        if drawn.signal is not None:
+            quick = self._picture(drawn.signal)
+            tiles = quick.layout.units
+            fixed = len(pack(quick.header, [(bytes(8), b"")] * tiles, quick.alpha, quick.metadata))
+
+            def estimate(q: int) -> float:
+                found = {box.tile: meter.bits / 8 for box, _, meter in self._code([quick], [q], Meter)}
+                return fixed + sum(
+                    min(size, len(drawn.exact[n][1])) if n in drawn.exact else size for n, size in found.items()
+                )
+
+            with suppress(InputError):
+                files.append(
+                    targets.encode_to_size(estimate, lambda q: self._encode_mixed(drawn, q, target.effort), most)
+                )
+        if not files:
+            return self._met(target.kind, target.value, picture)  # says what is in reach
+        return max(files, key=lambda data: psnr_of(picture.colour, split(self.decode(data))[0]))
+
+    def _met(self, kind: str, target: float, picture: _Picture) -> bytes:
+        """The file of the model alone that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises
+        InputError.
+        """
         pixels, tiles = picture.layout.width * picture.layout.height, picture.layout.units
         if self.one_rate:
             data = self._encode_run([picture], 0)[0]
@@ -196,7 +301,7 @@ class ImageCodec(LatentCoding, Codec):
     def _decoded(self, picture: _Picture, q: int) -> np.ndarray:
         """The colour samples that a picture comes back as, without the entropy coder's work."""
         latents = ((box, found) for box, found, _ in self._code([picture], [q]))
-        return self._samples(self._y_hat([picture.header], latents), [q], picture.header)[0]
+        return to_numpy(self._shown([picture.header], [q], latents)[0], picture.layout)
 
     @guarded
     def encode_batch(
@@ -232,7 +337,8 @@ class ImageCodec(LatentCoding, Codec):
     @guarded
     def degrade(self, x: Tensor, quality: Sequence[float]) -> Tensor:
         """x: uint8 [B, 1 or 3, H, W]; quality: B numbers in [1, 100] -> what decoding gives after encoding, of the same
-        shape, type and device, without the entropy coder's work. Raises InputError.
+        shape, type and device, without the entropy coder's work; by the model alone, so that nothing is exact. Raises
+        InputError.
         """
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or len(quality) != len(x) or not x.numel():
             raise InputError(f"expected uint8 [B, 1 or 3, H, W] and B qualities, not {x.dtype} {list(x.shape)}")
@@ -243,16 +349,9 @@ class ImageCodec(LatentCoding, Codec):
         for run in _runs(pictures, self.transform):
             q = [self._fixed(value) for value in quality[done : done + len(run)]]
             headers = [p.header for p in run]
-            y_hat = self._y_hat(headers, ((box, latents) for box, latents, _ in self._code(run, q)))
-            parts.append(self.transform.synthesise(y_hat, q, layout_of(headers[0]))[:, : x.shape[2], : x.shape[3]])
+            parts.append(self._shown(headers, q, ((box, latents) for box, latents, _ in self._code(run, q))))
             done += len(run)
         return torch.cat(parts).permute(0, 3, 1, 2).contiguous().to(x.device)
-
-    def _samples(self, y_hat: np.ndarray, q: Sequence[int], header: Header) -> list[np.ndarray]:
-        """Colour samples, [H, W] or [H, W, 3] each, of pictures like the header's."""
-        layout = layout_of(header)
-        out = self.transform.synthesise(y_hat, q, layout)[:, : layout.height, : layout.width]
-        return [to_numpy(samples, layout) for samples in out]
 
     def _picture(self, signal: Signal, effort: int = EFFORTS[0]) -> _Picture:
         """Check a signal, and do what does not depend on the quality."""
@@ -296,6 +395,11 @@ class ImageCodec(LatentCoding, Codec):
     @guarded
     def decode_files(self, files: Sequence[LecFile], part: Part | None = None) -> list[Signal]:
         """Files -> their pictures, neighbours of one kind together, or a region of each; see `Codec.decode_files`."""
+        if any(_modelless(file.header) for file in files):
+            return [
+                (self._without_model if _modelless(file.header) else self).decode_files([file], part)[0]
+                for file in files
+            ]
         if isinstance(part, Region):
             return [self._decode_region(file, part) for file in files]
         if isinstance(part, Items):
@@ -303,11 +407,11 @@ class ImageCodec(LatentCoding, Codec):
         signals: list[Signal] = []
         parsed = [self._parse(file) for file in files]
         for run in _runs(parsed, self.transform):
-            headers = [f.header for f in run]
-            y_hat = self._y_hat(headers, self._read(headers, [dict(enumerate(f.data)) for f in run]))
-            colour = self._samples(y_hat, [f.header.quality for f in run], headers[0])
-            for file, samples in zip(run, colour, strict=True):
-                samples = join(samples, alpha_of(layout_of(file.header), dict(enumerate(file.alpha))))
+            for file, colour in zip(run, self._colour(run), strict=True):
+                samples = join(
+                    to_numpy(colour, layout_of(file.header)),
+                    alpha_of(layout_of(file.header), dict(enumerate(file.alpha))),
+                )
                 signals.append(Signal(samples, file.header.layout, file.metadata))
         return signals
 
@@ -316,14 +420,43 @@ class ImageCodec(LatentCoding, Codec):
         """The same as a tensor on the codec's device: [C, H, W] (C = 1 to 4) of uint8 or uint16, in channels-last
         memory. Same errors as `decode`.
         """
+        data = LecFile.open(data)
+        if _modelless(data.header):
+            return self._without_model.decode_tensor(data)
         file = self._parse(data)
-        header, layout = file.header, layout_of(file.header)
-        y_hat = self._y_hat([header], self._read([header], [dict(enumerate(file.data))]))
-        out = self.transform.synthesise(y_hat, [header.quality], layout)[0, : layout.height, : layout.width]
+        layout, (out,) = layout_of(file.header), self._colour([file])
         alpha = alpha_of(layout, dict(enumerate(file.alpha)))
         if alpha is not None:
             out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
         return out.permute(2, 0, 1)
+
+    def _colour(self, files: Sequence[Parsed]) -> Tensor:
+        """The colour samples of files of one layout: [B, H, W, C]."""
+        headers, chunks = [f.header for f in files], [dict(enumerate(f.data)) for f in files]
+        parts = self._read(headers, chunks)
+        exact = [exact_samples(layout_of(header), of_one) for header, of_one in zip(headers, chunks, strict=True)]
+        return self._shown(headers, [header.quality for header in headers], parts, exact)
+
+    def _shown(
+        self,
+        headers: Sequence[Header],
+        q: Sequence[int],
+        parts: Iterable[tuple[Box, Latents]],
+        exact: Sequence[Mapping[int, np.ndarray]] = (),
+    ) -> Tensor:
+        """Latents of tiles, and for each picture the samples of its exact tiles -> colour samples [B, H, W, C]."""
+        layout, y_hat = layout_of(headers[0]), self._y_hat(headers, parts)
+        if y_hat is None:
+            shape = len(headers), layout.height, layout.width, layout.channels
+            out = torch.empty(shape, dtype=dtype_of(layout), device=self.device)
+        else:
+            for of_one, header, tiles in zip(y_hat, headers, exact, strict=False):
+                fill_latents(of_one, header, tiles, tiles)
+            out = self.transform.synthesise(y_hat, q, layout)[:, : layout.height, : layout.width]
+        for picture, tiles in zip(out, exact, strict=False):
+            for tile, samples in tiles.items():
+                put(samples, picture, *layout.unit(tile))
+        return out
 
     def _decode_region(self, file: LecFile, region: Region) -> Signal:
         """A part of a picture; only the tiles that it depends on are read and decoded."""
@@ -336,31 +469,62 @@ class ImageCodec(LatentCoding, Codec):
         height_y, width_y = latent_size(header)
         rows = reach(y, height, height_y, self.transform.reach)
         columns = reach(x, width, width_y, self.transform.reach)
-        boxes = [box for box in boxes_of(header, 0) if meet(box.rows, rows) and meet(box.columns, columns)]
-        chunks = dict(zip((box.tile for box in boxes), file.read([box.tile for box in boxes]), strict=True))
-        data = {tile: chunk for tile, (chunk, _) in chunks.items()}
-        y_hat = np.empty((1, self.entropy.latent, rows.stop - rows.start, columns.stop - columns.start), np.int32)
-        for box, latents in self._read([header], [data]):
-            paste(latents.y_hat, box, y_hat[0], rows.start, columns.start)
-        top, left = y - DOWN * rows.start, x - DOWN * columns.start
-        colour = self.transform.synthesise(y_hat, [header.quality], layout)[0, top : top + height, left : left + width]
-        alpha = {tile: plane for tile, (_, plane) in chunks.items() if plane is not None}
-        samples = join(to_numpy(colour, layout), alpha_of(layout, alpha, region))
-        return Signal(samples, layout, file.metadata)
+        boxes = {box.tile: box for box in boxes_of(header, 0)}
+        near = [n for n, box in boxes.items() if meet(box.rows, rows) and meet(box.columns, columns)]
+        ring = {other for n in near for other in neighbours(layout, n)}
+        first = near if file.seeks else sorted({*near, *ring})
+        chunks = dict(zip(first, file.read(first), strict=True))
+        exact = [n for n in near if chunks[n][0].exact]
+        # What other tiles see in the place of an exact one comes from its neighbours.
+        needed = sorted({*near, *(other for n in exact for other in neighbours(layout, n))})
+        later = [n for n in needed if n not in chunks]
+        chunks |= zip(later, file.read(later), strict=True)
+        data = {n: chunks[n][0] for n in needed}
+        whole = [boxes[n] for n in needed] if exact else [Box(0, 0, rows, columns)]
+        top, left = min(b.rows.start for b in whole), min(b.columns.start for b in whole)
+        size = max(b.rows.stop for b in whole) - top, max(b.columns.stop for b in whole) - left
+        samples = exact_samples(layout, {n: data[n] for n in near})
+        colour = torch.empty(height, width, layout.channels, dtype=dtype_of(layout), device=self.device)
+        wanted = slice(y, y + height), slice(x, x + width)
+        if not all(n in samples for n in near if all(map(meet, layout.unit(n), wanted))):
+            y_hat = np.empty((1, self.entropy.latent, *size), np.int32)
+            for box, latents in self._read([header], [data]):
+                paste(latents.y_hat, box, y_hat[0], top, left)
+            fill_latents(y_hat[0], header, exact, {n for n in needed if data[n].exact}, top, left)
+            y_hat = y_hat[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            shown = self.transform.synthesise(y_hat, [header.quality], layout)[0]
+            above, before = y - DOWN * rows.start, x - DOWN * columns.start
+            colour.copy_(shown[above : above + height, before : before + width])
+        for n, part in samples.items():
+            down, across = layout.unit(n)
+            put(part, colour, slice(down.start - y, down.stop - y), slice(across.start - x, across.stop - x))
+        alpha = {n: plane for n in near if (plane := chunks[n][1]) is not None}
+        return Signal(join(to_numpy(colour, layout), alpha_of(layout, alpha, region)), layout, file.metadata)
 
     @guarded
     def test(self, data: bytes | LecFile) -> None:
-        """Decode latents and alpha and compare their digests, without making a picture. Raises a CodecError."""
+        """Decode latents, exact tiles and alpha and compare their digests, without making a picture. Raises a
+        CodecError.
+        """
+        data = LecFile.open(data)
+        if _modelless(data.header):
+            return self._without_model.test(data)
         file = self._parse(data)
-        for _ in self._read([file.header], [dict(enumerate(file.data))]):
+        chunks = dict(enumerate(file.data))
+        for _ in self._read([file.header], [chunks]):
             pass
+        exact_samples(layout_of(file.header), chunks)
         alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))
 
     @guarded
     def latents(self, data: bytes | LecFile, tile: int = 0) -> Latents:
-        """The latents that a tile of a file decodes to: the part that is the same on every machine."""
+        """The latents that a tile of a file decodes to: the part that is the same on every machine. Raises InputError
+        for an exact tile, which has none.
+        """
         file = self._parse(data)
         file.header.layout.check_number(tile)
+        if file.data[tile].exact:
+            raise InputError(f"tile {tile} is exact: it has no latents")
         ((_, latents),) = self._read([file.header], [{tile: file.data[tile]}])
         return latents
 
@@ -373,6 +537,11 @@ class ImageCodec(LatentCoding, Codec):
         if header.lossless:
             raise UnknownModel(f"the file was coded without loss, this is {self.card.get('name')}, an image model")
         check_digest(header, self.parse_digest, self.card)
+
+
+def _modelless(header: Header) -> bool:
+    """Whether a file is of a picture without loss that any codec can read."""
+    return header.lossless and header.parse_digest == NO_DIGEST and isinstance(header.layout, PictureLayout)
 
 
 def _runs(items: Sequence[Any], transform: Transform) -> Iterator[list[Any]]:

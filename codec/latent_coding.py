@@ -12,7 +12,7 @@ integers; only the transform is float.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, repeat
 from typing import Any
 
@@ -47,9 +47,12 @@ class LatentCoding:
         self.parse_digest, self.synthesis_digest = model.parse_digest, model.synthesis_digest
         self._group = GROUP.get(self.device.type, GROUP["cpu"])
 
-    def _tiles(self, y: Tensor, headers: Sequence[Header], q: Sequence[int]) -> Iterator[Tiles]:
-        """Groups of tiles of one size, each with the levels above y."""
+    def _tiles(
+        self, y: Tensor, headers: Sequence[Header], q: Sequence[int], only: Collection[int] | None = None
+    ) -> Iterator[Tiles]:
+        """Groups of tiles of one size, each with the levels above y. only: the numbers of those wanted, if not all."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
+        boxes = boxes if only is None else [box for box in boxes if box.tile in only]
         for group in equal_boxes(boxes, self._group):
             part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
             above = self.transform.above(part, [q[b.picture] for b in group])
@@ -77,8 +80,15 @@ class LatentCoding:
     def _read(
         self, headers: Sequence[Header], chunks: Sequence[Mapping[int, DataChunk]]
     ) -> Iterator[tuple[Box, Latents]]:
-        """Decode the tiles whose chunks are given (by number, for each file) and compare their digests."""
-        boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n) if box.tile in chunks[n]]
+        """Decode the tiles whose chunks are given (by number, for each file) and compare their digests. Exact tiles are
+        passed over.
+        """
+        boxes = [
+            box
+            for n, header in enumerate(headers)
+            for box in boxes_of(header, n)
+            if box.tile in chunks[n] and not chunks[n][box.tile].exact
+        ]
         for picture, of_picture in groupby(boxes, lambda box: box.picture):
             bits = least = tiles = 0
             for box in of_picture:
@@ -101,12 +111,13 @@ class LatentCoding:
                     raise CorruptFile("the picture's data does not decode to what was encoded")
                 yield box, latents
 
-    def _y_hat(self, headers: Sequence[Header], parts: Iterable[tuple[Box, Latents]]) -> np.ndarray:
-        """The tiles of pictures of one size, side by side: [B, M, h, w] int32 in units of 2^-MEAN_BITS."""
+    def _y_hat(self, headers: Sequence[Header], parts: Iterable[tuple[Box, Latents]]) -> np.ndarray | None:
+        """The tiles of pictures of one size, side by side: [B, M, h, w] int32 in units of 2^-MEAN_BITS, as they come
+        where there is no such tile; None if there are no tiles at all.
+        """
         y_hat = None
         for box, latents in parts:  # the first one has been checked before memory is taken for all
             if y_hat is None:
                 y_hat = np.empty((len(headers), self.entropy.latent, *latent_size(headers[0])), np.int32)
             paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
-        assert y_hat is not None, "a picture has at least one tile"
         return y_hat

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -101,3 +103,13 @@ DRAWINGS = {
     "line art": line_art,
 }
 """By name: functions of width and height."""
+
+
+def main(folder: str) -> None:
+    """`python -m tests.drawings FOLDER`: all of them as PNG, of 1280 x 800 pixels."""
+    for name, draw in DRAWINGS.items():
+        draw(1280, 800).save(Path(folder) / f"{name.replace(' ', '-')}.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -23,11 +23,13 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, LecFile, Metadata, SetLayout, frame, parse
+from lecodec.codec.blocks import encode_block
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.codec import Target
 from lecodec.codec.compressai_import import import_compressai
 from lecodec.codec.model_file import save_model
 from lecodec.codec.registry import list_models, load
+from lecodec.codec.signal import picture_signal
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 from lecodec.eval.tasks.pictures import bundled
@@ -83,6 +85,29 @@ def good(codec: lecodec.ImageCodec) -> dict[str, bytes]:
         "unknown-ancillary": file_of(
             [chunks[0], (b"exMp", b"before"), *chunks[1:-2], (b"teXt", b"after"), *chunks[-2:]]
         ),
+    }
+
+
+def collage(height: int, width: int, channels: int, dtype: type = np.uint8) -> np.ndarray:
+    """`pattern`, its first 128 columns filled with black letters of 12 x 8 pixels, of which there are four."""
+    out, rng = pattern(height, width, channels, dtype), np.random.default_rng(4)
+    letters = np.kron(rng.integers(0, 2, (4, 4, 2)), np.ones((3, 4), int))
+    text = letters[rng.integers(0, 4, (-(-height // 12), 16))].transpose(0, 2, 1, 3).reshape(-1, 128)[:height]
+    out[:, :128, : channels - 1 + channels % 2] = text[:, :, None] * np.iinfo(dtype).max
+    return out
+
+
+def good_with_exact_tiles(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """Pages that are drawn in part. Files of 16 bits, and of nothing else, have them although no encoder chooses so."""
+    wide = collage(70, 140, 1, np.uint16)[:, :, 0]
+    chunks, layout = chunks_of(codec.encode(wide, 60, tile=64)), picture_signal(wide, tile=64).layout
+    tiles = [(b"LEXT", b"".join(encode_block(wide[layout.unit(n)], {}))) for n in range(layout.units)]
+    some = {1 + n: tiles[n] for n in (0, 2, 5)}
+    return {
+        "exact": codec.encode(collage(100, 210, 3), 70, tile=64),
+        "exact-alpha": codec.encode(collage(130, 200, 4), 40, tile=64),
+        "exact-grey16-no-index": file_of([some.get(n, chunk) for n, chunk in enumerate(chunks) if chunk[0] != b"iNDX"]),
+        "exact-all": file_of([chunks[0], *tiles, chunks[-1]]),
     }
 
 
@@ -458,6 +483,37 @@ def bad(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     }
 
 
+def bad_exact(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """name -> error, content: exact tiles damaged, and where they may not stand."""
+    chunks, alpha = chunks_of(made["exact-all"]), chunks_of(made["exact-alpha"])
+    kind, payload = chunks[1]
+    no_loss = chunks_of(made["lossless-colour"])
+    place = next(n for n, (kind, _) in enumerate(no_loss) if kind == b"LDAT")
+
+    def first(content: bytes, kind: bytes = kind) -> bytes:
+        return file_of([chunks[0], (kind, content), *chunks[2:]])
+
+    bit = bytearray(payload)
+    bit[-9] ^= 1
+    corrupt = {
+        "bit": first(bytes(bit)),
+        "digest": first(bytes(8) + payload[8:]),
+        "cut": first(payload[:-5]),
+        "no-method": first(payload[:8]),
+        "model": first(payload[:8] + b"\2" + payload[9:]),
+        "webp-16-bits": first(payload[:8] + b"\4" + payload[9:]),
+        "as-latents": first(payload, b"LDAT"),
+        "swapped": file_of([chunks[0], chunks[3], chunks[2], chunks[1], *chunks[4:]]),
+        "missing": file_of([chunks[0], *chunks[2:]]),
+        "without-loss": file_of([*no_loss[:place], (b"LEXT", no_loss[place][1]), *no_loss[place + 1 :]]),
+        "for-alpha": file_of([(b"LEXT" if kind == b"LALP" else kind, content) for kind, content in alpha]),
+    }
+    return {
+        **{f"bad-exact-{name}": ("CorruptFile", content) for name, content in corrupt.items()},
+        "unsupported-exact-method": ("UnsupportedFile", first(payload[:8] + b"\7" + payload[9:])),
+    }
+
+
 def write_new(name: str, content: bytes) -> None:
     with open(FOLDER / name, "xb") as file:  # x: fails if it exists
         file.write(content)
@@ -487,6 +543,7 @@ def main() -> None:
     made = [(codec, *pair) for pair in good(codec).items()]
     made += [(context, *pair) for pair in good_with_context(context).items()]
     made += [(wide, *pair) for pair in good_wide(wide).items()]
+    made += [(codec, *pair) for pair in good_with_exact_tiles(codec).items()]
     made += released()
     for codec, name, data in made:
         if (file := f"{name}.lec") not in expected["good"]:
@@ -512,7 +569,12 @@ def main() -> None:
             expected["good"][file] = {"picture": name + suffix}
     # Bad files come from the good ones as they are stored: encoding may give other bytes on another machine.
     stored = {name.removesuffix(".lec"): (FOLDER / name).read_bytes() for name in expected["good"]}
-    for name, (error, content) in {**bad(stored), **bad_without_loss(stored), **bad_by_model(stored)}.items():
+    for name, (error, content) in {
+        **bad(stored),
+        **bad_exact(stored),
+        **bad_without_loss(stored),
+        **bad_by_model(stored),
+    }.items():
         if (file := f"{name}.lec") not in expected["bad"]:
             write_new(file, content)
             expected["bad"][file] = error

@@ -50,7 +50,7 @@ def blake(data: bytes) -> bytes:
 @dataclass
 class LecFile:
     """header: fields by name. boxes: (x, y, width, height) of each tile or block. data, alpha: (digest, rest) of each.
-    shape, count, block: of a set. groups: of a video, (frames, ticks) each.
+    shape, count, block: of a set. groups: of a video, (frames, ticks) each. exact: the numbers of exact tiles.
 
     metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
     """
@@ -66,6 +66,7 @@ class LecFile:
     count: int = 0
     block: int = 0
     groups: list[tuple[int, int]] = field(default_factory=list)
+    exact: set[int] = field(default_factory=set)
 
 
 def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
@@ -78,7 +79,7 @@ def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, b
     payload = data[at + 8 : at + 8 + length]
     (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
     demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
-    known = kind in (b"LHDR", b"LSET", b"LVID", b"LDAT", b"LALP", b"LEND")
+    known = kind in (b"LHDR", b"LSET", b"LVID", b"LDAT", b"LEXT", b"LALP", b"LEND")
     demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
     return kind, payload, at + 12 + length
 
@@ -204,14 +205,17 @@ def read_file(data: bytes) -> LecFile:
             _, _, width, height = file.boxes[turn]
             row = 1 + width * h["bit_depth"] // 8
             limits[b"LDAT"] = 4096 + 64 * (-(-width // 64) * 64) * (-(-height // 64) * 64)
-            if h["codec"] == 1:
-                raw = width * height * h["channels"] * h["bit_depth"] // 8
-                limits[b"LDAT"] = 4096 + raw + raw // 8
+            raw = width * height * h["channels"] * h["bit_depth"] // 8
+            limits[b"LDAT" if h["codec"] == 1 else b"LEXT"] = 4096 + raw + raw // 8
             limits[b"LALP"] = 4096 + height * row + height * row // 8
         kind, payload, at = read_chunk(data, at, limits)
-        if kind in (b"LDAT", b"LALP"):
+        if kind in (b"LDAT", b"LEXT", b"LALP"):
             demand(not complete and (kind == b"LALP") == bool(is_alpha), f"{kind} out of order")
-            demand(len(payload) >= (9 if h["codec"] == 1 and not is_alpha else 8), f"length of {kind}")
+            demand(kind != b"LEXT" or h["codec"] == 0, "an exact tile in a file without loss")
+            without_loss = kind == b"LEXT" or (kind == b"LDAT" and h["codec"] == 1)
+            demand(len(payload) >= (9 if without_loss else 8), f"length of {kind}")
+            if kind == b"LEXT":
+                file.exact.add(turn)
             (file.alpha if is_alpha else file.data).append((payload[:8], payload[8:]))
             lengths.append(len(payload))
         elif kind == b"iNDX":
@@ -261,26 +265,8 @@ def lossless_samples(file: LecFile) -> np.ndarray:
     dtype = np.dtype(np.uint8 if h["bit_depth"] == 8 else "<u2")
     rows = h["height"] * (1 if file.shape is None else file.count)
     out = np.zeros((rows, h["width"], h["channels"]), dtype)
-    for (x, y, width, height), (digest, payload) in zip(file.boxes, file.data, strict=True):
-        method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
-        demand(method in (0, 1, 2, 4, 5), "method", "UnsupportedFile")
-        if method == 0:
-            demand(len(body) == height * length, "stored samples")
-        elif method == 1:
-            filtered = inflate(body, height * (1 + length), "rows", "CorruptFile")
-            big = unfiltered(filtered, height, length, dtype.itemsize * h["channels"])
-            body = np.frombuffer(big, dtype.newbyteorder(">")).astype(dtype).tobytes()
-        elif method == 4:
-            demand(h["bit_depth"] == 8, "WebP of 16 bits")
-            pixels = webp_pixels(body, width, height)
-            demand(h["channels"] == 3 or bool((pixels == pixels[:, :, :1]).all()), "a WebP stream in colour")
-            body = pixels[:, :, : h["channels"]].tobytes()
-        elif method == 5:
-            body = lzma2(body, height * length)
-        else:
-            raise Refused("CorruptFile", "a model that the header does not name")
-        demand(blake(body) == digest, "digest of samples")
-        out[y : y + height, x : x + width] = np.frombuffer(body, dtype).reshape(height, width, -1)
+    for n, (x, y, width, height) in enumerate(file.boxes):
+        out[y : y + height, x : x + width] = exact_tile(file, n)
     if file.shape is not None:
         return out.reshape(file.count, *file.shape)
     return out[:, :, 0] if h["channels"] == 1 else out
@@ -295,6 +281,31 @@ def lzma2(body: bytes, size: int) -> bytes:
         raise Refused("CorruptFile", "an LZMA2 stream") from None
     demand(stream.eof and not stream.unused_data and len(out) == size, "an LZMA2 stream")
     return out
+
+
+def exact_tile(file: LecFile, number: int) -> np.ndarray:
+    """Section 5, LEXT and LDAT of codec 1: [height, width, channels] of a tile or block."""
+    h, (_, _, width, height), (digest, payload) = file.header, file.boxes[number], file.data[number]
+    dtype = np.dtype(np.uint8 if h["bit_depth"] == 8 else "<u2")
+    method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
+    demand(method in (0, 1, 2, 4, 5), "method", "UnsupportedFile")
+    if method == 0:
+        demand(len(body) == height * length, "stored samples")
+    elif method == 1:
+        filtered = inflate(body, height * (1 + length), "rows", "CorruptFile")
+        big = unfiltered(filtered, height, length, dtype.itemsize * h["channels"])
+        body = np.frombuffer(big, dtype.newbyteorder(">")).astype(dtype).tobytes()
+    elif method == 4:
+        demand(h["bit_depth"] == 8, "WebP of 16 bits")
+        pixels = webp_pixels(body, width, height)
+        demand(h["channels"] == 3 or bool((pixels == pixels[:, :, :1]).all()), "a WebP stream in colour")
+        body = pixels[:, :, : h["channels"]].tobytes()
+    elif method == 5:
+        body = lzma2(body, height * length)
+    else:
+        raise Refused("CorruptFile", "a model that the header does not name")
+    demand(blake(body) == digest, "digest of samples")
+    return np.frombuffer(body, dtype).reshape(height, width, -1)
 
 
 def webp_pixels(body: bytes, width: int, height: int) -> np.ndarray:
@@ -542,9 +553,28 @@ def picture_latents(model: Model, file: LecFile) -> np.ndarray:
     m = model.tensors["h_s.4.weight"].shape[0] // 2
     out = np.zeros((m, -(-file.header["height"] // 16), -(-file.header["width"] // 16)), np.int64)
     for tile, (x, y, _, _) in enumerate(file.boxes):
-        y_hat = tile_latents(model, file, tile)[1]
-        out[:, y // 16 : y // 16 + y_hat.shape[1], x // 16 : x // 16 + y_hat.shape[2]] = y_hat
+        if tile not in file.exact:
+            y_hat = tile_latents(model, file, tile)[1]
+            out[:, y // 16 : y // 16 + y_hat.shape[1], x // 16 : x // 16 + y_hat.shape[2]] = y_hat
+    for tile in file.exact:
+        fill(out, file, tile)
     return out
+
+
+def fill(y_hat: np.ndarray, file: LecFile, tile: int) -> None:
+    """Section 5, LEXT: what stands in the place of the latents of an exact tile, position by position."""
+    spans = [(y // 16, -(-(y + h) // 16), x // 16, -(-(x + w) // 16)) for x, y, w, h in file.boxes]
+    columns = len({x for x, _, _, _ in file.boxes})
+    around = [(0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+    row, column = divmod(tile, columns)
+    places = [(row + a, column + b) for a, b in around if 0 <= column + b < columns and row + a >= 0]
+    others = [spans[n] for r, c in places if (n := r * columns + c) < len(spans) and n not in file.exact]
+    top, bottom, left, right = spans[tile]
+    for i in range(top, bottom):
+        for j in range(left, right):
+            found = [(min(max(i, o[0]), o[1] - 1), min(max(j, o[2]), o[3] - 1)) for o in others]
+            if found:  # min: the first of equals
+                y_hat[:, i, j] = y_hat[:, *min(found, key=lambda at: abs(at[0] - i) + abs(at[1] - j))]
 
 
 def finish(x_hat: np.ndarray, file: LecFile) -> np.ndarray:
@@ -554,6 +584,10 @@ def finish(x_hat: np.ndarray, file: LecFile) -> np.ndarray:
     x = x.mean(0, keepdims=True) if h["channels"] == 1 else x
     peak = 2 ** h["bit_depth"] - 1
     planes = [np.rint(np.clip(p, 0, 1) * peak).astype(np.uint8 if peak == 255 else np.uint16) for p in x]
+    for tile in file.exact:
+        left, top, width, height = file.boxes[tile]
+        for channel, plane in enumerate(planes):
+            plane[top : top + height, left : left + width] = exact_tile(file, tile)[:, :, channel]
     alpha = alpha_plane(file)
     planes += [] if alpha is None else [alpha]
     return planes[0] if len(planes) == 1 else np.stack(planes, -1)

@@ -21,6 +21,7 @@ class PictureLayout(Raster):
     name: ClassVar[str] = "image"
     noun: ClassVar[str] = "tile"
     chunk: ClassVar[bytes | None] = None
+    exact_units: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

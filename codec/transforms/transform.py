@@ -27,7 +27,7 @@ from ...errors import ModelError
 from . import DOWN
 from .windows import windows
 
-__all__ = ["Transform", "WindowedTransform", "centred", "cut", "pixels"]
+__all__ = ["Transform", "WindowedTransform", "centred", "cut", "dtype_of", "pixels"]
 
 
 class Transform(Protocol):
@@ -132,7 +132,7 @@ class WindowedTransform:
     def synthesise(self, y_hat: np.ndarray, rates: Sequence[int], layout: PictureLayout) -> Tensor:
         """See `Transform`."""
         b, _, h, w = y_hat.shape
-        peak, dtype = (255, torch.uint8) if layout.bit_depth == 8 else (65535, torch.uint16)
+        peak, dtype = 2**layout.bit_depth - 1, dtype_of(layout)
         down, index = self.down, self._index(rates)
         with torch.inference_mode(False):  # what leaves the codec may be written to
             out = torch.empty(b, down[0] * h, down[1] * w, layout.channels, dtype=dtype, device=self.device)
@@ -151,6 +151,11 @@ class WindowedTransform:
 
     def _index(self, rates: Sequence[int]) -> Tensor:
         return torch.tensor(rates, dtype=torch.float32, device=self.device) / QUALITY_ONE
+
+
+def dtype_of(layout: PictureLayout) -> torch.dtype:
+    """Of samples of a picture."""
+    return torch.uint8 if layout.bit_depth == 8 else torch.uint16
 
 
 def centred(samples: Tensor) -> Tensor:

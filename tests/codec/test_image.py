@@ -258,7 +258,7 @@ def test_pictures_are_cut_when_large_or_asked_for(codec):
         with pytest.raises(InputError, match="tile"):
             codec.encode(picture(9, 9), tile=tile)
     assert read_header(codec.encode(picture(64, 64), tile=64)).layout.tile_width == 0  # nothing to cut
-    large = np.zeros((2049, 2048), np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (2049, 2048), dtype=np.uint8)
     assert read_header(codec.encode(large, 1)).layout.tile_width == 1024
     assert read_header(codec.encode(large[:2048], 1)).layout.tile_width == 0
     assert read_header(codec.encode(large, 1, tile=0)).layout.tile_width == 0
