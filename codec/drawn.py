@@ -14,8 +14,8 @@ from ..bitstream import PictureLayout
 from .codec import Target
 from .exact_tiles import drawn_tiles, exact_chunks, is_drawn
 from .lossless import LosslessCodec
-from .samples import split
-from .signal import Signal, picture_signal
+from .media.samples import split
+from .media.signal import Signal, picture_signal
 
 __all__ = ["Drawn", "drawn_of"]
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from ..bitstream import DataChunk, Header, PictureLayout
 from ..errors import CorruptFile
 from .blocks import MODEL, WEBP, check_block, decode_plain, encode_block
+from .media.webp_rows import webp_body
 from .tiles import boxes_of
-from .webp_rows import webp_body
 
 __all__ = [
     "drawn_tiles",

@@ -27,9 +27,9 @@ from lecodec.codec.blocks import encode_block
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.codec import Target
 from lecodec.codec.compressai_import import import_compressai
+from lecodec.codec.media.signal import picture_signal
 from lecodec.codec.model_file import save_model
 from lecodec.codec.registry import list_models, load
-from lecodec.codec.signal import picture_signal
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 from lecodec.eval.tasks.pictures import bundled

@@ -12,18 +12,18 @@ import pytest
 
 import lecodec
 from lecodec.bitstream import SIGNATURE, Header, frame, pack, parse
-from lecodec.cli import main
+from lecodec.cli.main import main
 from lecodec.codec.exact_tiles import drawn_tiles, fill_latents, is_drawn, neighbours
 from lecodec.codec.image import ImageCodec, fixed_quality
+from lecodec.codec.media.samples import psnr_of
+from lecodec.codec.media.signal import picture_signal
 from lecodec.codec.registry import load_for
-from lecodec.codec.samples import psnr_of
-from lecodec.codec.signal import picture_signal
 from lecodec.codec.tiles import Box, boxes_of
 from lecodec.errors import CodecError, CorruptFile, InputError
 
-from . import drawings
-from .container_examples import contents_of
-from .make_golden import collage
+from .. import drawings
+from ..container_examples import contents_of
+from ..make_golden import collage
 
 
 @pytest.fixture(scope="module")
