@@ -109,10 +109,9 @@ class Encoding(_CodecTask):
 
     def _lost(self, input: Signal, file: LecFile) -> tuple[str, ...]:
         """A note where models were tried on a set and none made a block smaller."""
-        if not isinstance(input.layout, SetLayout) or "model" in (methods := file.methods() or {}):
+        if not isinstance(input.layout, SetLayout) or not (names := self.codecs.tried(input)):
             return ()
-        names = self.codecs.tried(input)
-        if not names:
+        if "model" in (methods := file.methods() or {}):
             return ()
         made = " or ".join(sorted(methods))
         return (
