@@ -165,6 +165,10 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str) -> Cod
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    if not kind.domain:
+        from ..entropy.runtime import load_torch
+
+        load_torch()  # before a module imports it otherwise
     if "base" in card:
         return named(kind.load)(tensors, card, device, _base_of(card, device))
     made = named(kind.load)(tensors, card, device)
