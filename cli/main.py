@@ -23,7 +23,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -57,7 +58,7 @@ from .console import (
 )
 from .evaluate import eval_app
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .options import SETTINGS, Device, Force, Quiet
+from .options import SETTINGS, Device, Force, Quiet, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
@@ -265,6 +266,7 @@ def encode_command(
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    skip_existing: SkipExisting = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -275,7 +277,10 @@ def encode_command(
     asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
-    inputs = collect(pictures, PICTURES, recursive, folders=as_set)
+    others: dict[str, Counter[str]] = {}
+    inputs = collect(pictures, PICTURES, recursive, folders=as_set, others=others)
+    if not quiet:
+        _name_others(others)
     inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
     first = next((shown(i.source) for i in inputs if i.medium is SET), None)
     if first is not None and (asked or tile is not None):
@@ -286,7 +291,7 @@ def encode_command(
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     units = {"image": tile, "set": block, "video": group}
     task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force, low_delay)
-    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
+    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
 @app.command("decode")
@@ -318,6 +323,7 @@ def decode_command(
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    skip_existing: SkipExisting = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -343,7 +349,7 @@ def decode_command(
     else:
         todo = plan(inputs, output, stdout, decoded_name, recursive)
     task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
-    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
+    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
 @app.command("info")
@@ -512,9 +518,10 @@ def _run(
     keep_going: bool,
     as_json: bool,
     quiet: bool,
+    skipped: Collection[Job] = (),
     writes: bool = True,
 ) -> NoReturn:
-    """Do a command's jobs, report on them, and exit."""
+    """Do a command's jobs, but for those that are skipped, report on them, and exit."""
     to_stdout = writes and todo[0].destination is None
     if to_stdout and as_json:
         raise typer.BadParameter("--json writes to standard output, where the data goes")
@@ -522,15 +529,39 @@ def _run(
     if not quiet:
         warnings.simplefilter("always", ModelWarning)
     report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
-    with promptly_interrupted():
+    for job in skipped:
+        report.skip(job)
+    left = [job for job in todo if job not in skipped]
+    with promptly_interrupted(report.summary):
         try:
-            with progress(label, len(todo), quiet) as tick:
-                run(todo, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
+            with progress(label, len(left), quiet) as tick:
+                run(left, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
         except NoCodec as error:
             complain(str(error), error.__cause__ or error)
             raise typer.Exit(1) from None
     report.summary()
     raise typer.Exit(report.code)
+
+
+def _skipped(todo: Sequence[Job], wanted: bool, force: bool) -> frozenset[Job]:
+    """The jobs whose outputs are there, if those are to be skipped."""
+    if not wanted:
+        return frozenset()
+    if force:
+        raise typer.BadParameter("--skip-existing keeps what exists, -f overwrites it: they exclude each other")
+    return frozenset(job for job in todo if job.error is None and job.destination and job.destination.is_file())
+
+
+def _name_others(others: Mapping[str, Counter[str]]) -> None:
+    """Say which files in folders are no pictures by their names."""
+    for folder, counts in others.items():
+        counts = Counter({suffix: count for suffix, count in counts.items() if suffix not in LEC})
+        if kinds := [f"{suffix or 'no suffix'} ({count})" for suffix, count in counts.most_common()]:
+            more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
+            tell(
+                folder,
+                f"note: {counts.total()} files passed over, no pictures by their names: {', '.join(kinds[:8])}{more}",
+            )
 
 
 def _workers(jobs: int, todo: Sequence[Job]) -> int:

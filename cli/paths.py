@@ -12,6 +12,7 @@ import errno
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,13 +71,18 @@ def decoded_name(name: str, medium: Medium = PICTURE) -> str:
 
 
 def collect(
-    arguments: Sequence[str], suffixes: Collection[str], recursive: bool = False, folders: bool = False
+    arguments: Sequence[str],
+    suffixes: Collection[str],
+    recursive: bool = False,
+    folders: bool = False,
+    others: dict[str, Counter[str]] | None = None,
 ) -> list[Input]:
     """The inputs that arguments name.
 
     A pattern is expanded unless a file has that very name. A folder is an input itself if `folders`; it stands for the
     files in it that have one of the suffixes, hidden ones left out, if `recursive`; otherwise it is an input with an
-    error. Raises typer.BadParameter when standard input is mixed with others or is a terminal.
+    error. others: by folder, counts the suffixes of the files in it that are passed over. Raises typer.BadParameter
+    when standard input is mixed with others or is a terminal.
     """
     if "-" in arguments:
         if len(arguments) > 1:
@@ -94,7 +100,10 @@ def collect(
         elif not recursive:
             found.append(Input(path, path, InputError(f"{os.strerror(errno.EISDIR)}; -r takes the files in it")))
         else:
-            below = list(_walk(path, suffixes))
+            counts = Counter[str]()
+            below = list(_walk(path, suffixes, counts))
+            if others is not None and counts:
+                others[path] = counts
             kinds = " ".join(sorted(suffixes))
             found += below or [Input(path, path, InputError(f"holds no file that ends in one of {kinds}"))]
     return found
@@ -175,9 +184,9 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
         yield from names or [argument]
 
 
-def _walk(folder: str, suffixes: Collection[str]) -> Iterator[Input]:
+def _walk(folder: str, suffixes: Collection[str], others: Counter[str]) -> Iterator[Input]:
     """The files below a folder by suffix; a folder that cannot be read comes as an input with its error."""
-    for found in walk(folder, suffixes):
+    for found in walk(folder, suffixes, others):
         if isinstance(found, OSError):
             yield Input(str(found.filename), str(found.filename), found)
         else:

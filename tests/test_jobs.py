@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -263,9 +264,11 @@ def test_recursion_and_the_summary(cli: Callable) -> None:
     Path("in/deep").mkdir(parents=True)
     for name in ("in/a.png", "in/deep/b.ppm", "in/deep/c d é.bmp"):
         write_picture(small(), name)
-    touch("in/notes.txt")
+    for name in ("in/notes.txt", "in/deep/raw.CR2", "in/x.cr2", "in/.hidden.cr2", "in/old.lec"):
+        touch(name)
     code, out, err = cli("encode", "-r", "in", "-o", "out", "-j", "2")
-    assert (code, err) == (0, "")
+    note = "3 files passed over, no pictures by their names: .cr2 (2), .txt (1)"
+    assert (code, err) == (0, f"lecodec: in: note: {note}\n")
     assert files("out") == {"a.png.lec", "deep/b.ppm.lec", "deep/c d é.bmp.lec"}
     *lines, summary = out.splitlines()
     assert [line.split(" -> ")[0] for line in lines] == ["in/a.png", "in/deep/b.ppm", "in/deep/c d é.bmp"]
@@ -280,6 +283,31 @@ def test_recursion_and_the_summary(cli: Callable) -> None:
     assert "deep/b.png" in files("out")
     code, _, err = cli("encode", "in")
     assert code == 1 and err == "lecodec: in: Is a directory; -r takes the files in it\n"
+
+
+def test_existing_outputs_are_skipped_where_that_is_asked_for(cli: Callable) -> None:
+    """Run again after an interrupt, what was done was refused file by file, and counted as failed."""
+    for number in range(3):
+        write_picture(small(number), f"{number}.png")
+    names = [f"{number}.png" for number in range(3)]
+    cli("encode", *names[:2])
+    before = Path("0.png.lec").read_bytes(), os.stat("0.png.lec").st_mtime_ns
+    touch("bad.png")
+    code, out, err = cli("encode", *names)
+    assert code == 1 and len(err.splitlines()) == 2
+    assert "3 files: 1 ok, 2 failed (2 because the output exists: --skip-existing or -f); " in out
+    Path("2.png.lec").unlink()
+    code, out, err = cli("encode", *names, "bad.png", "--skip-existing")
+    assert code == 1 and len(err.splitlines()) == 1 and err.startswith("lecodec: bad.png: ")
+    assert out.splitlines()[0].startswith("2.png -> 2.png.lec") and "\n4 files: 1 ok, 2 skipped, 1 failed; " in out
+    assert (Path("0.png.lec").read_bytes(), os.stat("0.png.lec").st_mtime_ns) == before
+    code, out, err = cli("encode", *names, "--skip-existing", "--json")
+    *lines, last = map(json.loads, out.splitlines())
+    assert (code, err) == (0, "") and [line["status"] for line in lines] == ["skipped"] * 3
+    assert (last["summary"]["skipped"], last["summary"]["failed"], last["summary"]["not_begun"]) == (3, 0, 0)
+    assert cli("encode", *names, "--skip-existing", "-f")[0] == 2
+    code, out, _ = cli("decode", "0.png.lec", "1.png.lec", "--skip-existing")
+    assert code == 0 and out.startswith("2 files: 0 ok, 2 skipped, 0 failed")
 
 
 def test_json_lines(cli: Callable) -> None:
@@ -327,7 +355,7 @@ def test_no_keep_going(cli: Callable) -> None:
     write_picture(small(), "a.png")
     code, out, err = cli("encode", "bad.png", "a.png", "--no-keep-going")
     assert code == 1 and len(err.splitlines()) == 1 and not Path("a.png.lec").exists()
-    assert out.startswith("2 files: 0 ok, 1 failed, 1 not begun")
+    assert out.startswith("2 files: 0 ok, 1 failed, 1 not done")
     assert cli("encode", "bad.png", "a.png", "--keep-going")[0] == 1 and Path("a.png.lec").exists()
 
 
@@ -651,7 +679,7 @@ def command(tmp_path: Path, tiny_default: Path) -> list[str]:
     script.write_text(
         "import time\n"
         "from contextlib import contextmanager\n"
-        "from lecodec import tasks\n"
+        "from lecodec.cli import tasks\n"
         "from lecodec.codec import registry\n"
         "from lecodec.cli.main import program\n"
         "registry.ALIASES['image'] = 'tiny'\n"
@@ -694,9 +722,10 @@ def begun(command: list[str], tmp_path: Path, *, old: str, outputs: int) -> subp
 def test_interrupts_leave_no_temporaries(command: list[str], tmp_path: Path, sent: signal.Signals, code: int) -> None:
     process = begun(command, tmp_path, old="old", outputs=3)
     process.send_signal(sent)
-    _, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in err
+    assert re.search(r"^30 files: \d+ ok, 0 failed, \d+ not done; ", out, re.M)
     names = files(tmp_path / "out")
     assert not any(name.endswith(".part") for name in names) and len(names) < 30
     assert (tmp_path / "out" / "29.png.lec").read_text() == "old"
