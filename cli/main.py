@@ -190,6 +190,12 @@ def _tile(value: int | None) -> int | None:
     return value
 
 
+def _form(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"\.?[A-Za-z0-9]{1,5}", value):
+        raise typer.BadParameter(f"{value} is no suffix such as png, jpg, webp or tiff")
+    return None if value is None else value.removeprefix(".").lower()
+
+
 def _depth(value: int | None) -> int | None:
     if value not in (None, 8, 16):
         raise typer.BadParameter(f"{value} is neither 8 nor 16")
@@ -316,6 +322,10 @@ def decode_command(
     ] = None,
     start: Annotated[float | None, typer.Option("--from", help="Decode a video from this second on.", min=0)] = None,
     stop: Annotated[float | None, typer.Option("--to", help="Decode a video up to this second.", min=0)] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=_form),
+    ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -347,7 +357,8 @@ def decode_command(
     if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
         todo = [Job(inputs[0].source, Path(output), medium=SET, folder=True)]
     else:
-        todo = plan(inputs, output, stdout, decoded_name, recursive)
+        back = partial(decoded_name, form=form or "")
+        todo = plan(inputs, output, stdout, back, recursive, partial(back, whole=True))
     task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 

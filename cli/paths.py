@@ -65,9 +65,20 @@ def encoded_name(name: str, medium: Medium = PICTURE) -> str:
     return name + ".lec"
 
 
-def decoded_name(name: str, medium: Medium = PICTURE) -> str:
-    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set"""
-    return medium.back(name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name)
+def decoded_name(name: str, medium: Medium = PICTURE, whole: bool = False, form: str = "") -> str:
+    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set.
+
+    whole: photo.jpg.lec -> photo.jpg.png, beside a photo.png. form: another suffix, without a dot, as in --format.
+    """
+    stem = name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name
+    back = medium.back(stem)
+    if not (whole or form):
+        return back
+    base, suffix = os.path.splitext(back)
+    suffix = f".{form}" if form else suffix
+    if stem.lower().endswith(suffix.lower()):
+        return stem
+    return (stem if whole else base) + suffix
 
 
 def collect(
@@ -115,11 +126,13 @@ def plan(
     stdout: bool,
     rename: Callable[[str, Medium], str],
     recursive: bool = False,
+    otherwise: Callable[[str, Medium], str] | None = None,
 ) -> list[Job]:
-    """Each input with its output. rename: an input's file name and its medium -> the output's name.
+    """Each input with its output. rename: an input's file name and its medium -> the output's name; otherwise: another
+    one, for those of several inputs with one output whose names do not have its suffix.
 
-    Of two inputs with one output the second gets an error. Raises typer.BadParameter for options that do not go
-    together.
+    Where that does not help the second of two inputs with one output gets an error. Raises typer.BadParameter for
+    options that do not go together.
     """
     if stdout and output not in (None, "-"):
         raise typer.BadParameter("-c and -o exclude each other")
@@ -133,14 +146,11 @@ def plan(
             raise typer.BadParameter("binary data is not written to a terminal; use -o FILE or a pipe")
         return [Job(input.source, None, error=input.error, medium=input.medium) for input in inputs]
     if output is None:
+        places = [os.path.split(i.source) for i in inputs]
+        names = _named(places, inputs, rename, otherwise)
         return _apart(
-            Job(
-                i.source,
-                Path(os.path.dirname(i.source), rename(os.path.basename(i.source), i.medium)),
-                error=i.error,
-                medium=i.medium,
-            )
-            for i in inputs
+            Job(i.source, Path(folder, name), error=i.error, medium=i.medium)
+            for i, (folder, _), name in zip(inputs, places, names, strict=True)
         )
     if not recursive and not is_folder(output):
         if len(inputs) > 1:
@@ -150,16 +160,29 @@ def plan(
         raise typer.BadParameter("standard input has no name: give -o a file, not a folder")
     with one_sentence(output):
         os.makedirs(output, exist_ok=True)
+    places = [os.path.split(i.below) for i in inputs]
+    names = _named(places, inputs, rename, otherwise)
     return _apart(
-        Job(
-            input.source,
-            Path(output, os.path.dirname(input.below), rename(os.path.basename(input.below), input.medium)),
-            makes_folders=True,
-            error=input.error,
-            medium=input.medium,
-        )
-        for input in inputs
+        Job(i.source, Path(output, folder, name), makes_folders=True, error=i.error, medium=i.medium)
+        for i, (folder, _), name in zip(inputs, places, names, strict=True)
     )
+
+
+def _named(
+    places: Sequence[tuple[str, str]],
+    inputs: Sequence[Input],
+    rename: Callable[[str, Medium], str],
+    otherwise: Callable[[str, Medium], str] | None,
+) -> list[str]:
+    """The names of the outputs of inputs, whose folders and names are given; see `plan`."""
+    names = [rename(name, i.medium) for i, (_, name) in zip(inputs, places, strict=True)]
+    if otherwise is None:
+        return names
+    counts = Counter((folder, name) for (folder, _), name in zip(places, names, strict=True))
+    return [
+        otherwise(own, i.medium) if counts[folder, name] > 1 else name
+        for i, (folder, own), name in zip(inputs, places, names, strict=True)
+    ]
 
 
 def _apart(jobs: Iterator[Job]) -> list[Job]:

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from ..bitstream import LecFile
 from ..errors import InputError
 from .image import ImageCodec
+from .media.picture_files import walk
 from .registry import load, load_for
 
 __all__ = ["LecDataset", "RandomCompression"]
@@ -29,10 +30,11 @@ __all__ = ["LecDataset", "RandomCompression"]
 class LecDataset(Dataset[Any]):
     """Pictures in `.lec` files, decoded when they are asked for: `uint8` (or `uint16`) tensors `[C, H, W]`, C = 1 to 4.
 
-    files_or_folder: paths, or a folder, whose `.lec` files are taken in sorted order, subfolders included. transform:
-    applied to each tensor. labels: items are `(tensor, label)`, the label being the number of the file's subfolder
-    among the sorted names of the folder's subfolders (`classes`), as in torchvision's ImageFolder; only for a folder
-    in which every file lies in a subfolder. model: name or path; by default the one that each file names.
+    files_or_folder: paths, or a folder, whose `.lec` files (in any case, hidden ones left out, as the commands take
+    them with -r) are taken in sorted order, subfolders included. transform: applied to each tensor. labels: items are
+    `(tensor, label)`, the label being the number of the file's subfolder among the sorted names of the folder's
+    subfolders (`classes`), as in torchvision's ImageFolder; only for a folder in which every file lies in a subfolder.
+    model: name or path; by default the one that each file names.
 
     Raises InputError (no files, or labels without subfolders). Items raise the CodecError of a damaged file, with its
     path in front.
@@ -50,7 +52,12 @@ class LecDataset(Dataset[Any]):
         self.transform, self.device, self.model = transform, device, model
         folder = Path(files_or_folder) if isinstance(files_or_folder, (str, os.PathLike)) else None
         if folder is not None:
-            self.files = sorted(path for path in folder.rglob("*.lec") if path.is_file())
+            self.files = []
+            for found in walk(folder, {".lec"}):
+                if isinstance(found, OSError):
+                    raise found
+                self.files.append(Path(found))
+            self.files.sort()
         else:
             self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
         if not self.files:

@@ -148,6 +148,26 @@ def test_two_inputs_with_one_output() -> None:
     assert first.error is None and isinstance(second.error, OutputExists)
 
 
+def test_files_that_differ_in_their_suffix_alone_are_decoded_side_by_side(cli: Callable) -> None:
+    """a.jpg and a.png could be encoded into one folder, but not decoded into one."""
+    for number, name in enumerate(("a.jpg", "a.png", "b.webp", "b.bmp", "c.jpg")):
+        write_picture(small(number), name)
+    names = ["a.jpg", "a.png", "b.webp", "b.bmp", "c.jpg"]
+    assert cli("encode", *names, "-o", "coded/")[0] == 0
+    assert cli("decode", "-r", "coded", "-o", "back")[0] == 0
+    assert files("back") == {"a.jpg.png", "a.png", "b.webp.png", "b.bmp.png", "c.png"}
+    assert np.array_equal(read_picture("back/a.png"), lecodec.decode("coded/a.png.lec"))
+    assert cli("decode", "coded/a.jpg.lec", "coded/a.png.lec", "-o", "two/")[0] == 0
+    assert files("two") == {"a.jpg.png", "a.png"}
+    assert cli("decode", "-r", "coded", "-o", "webp", "--format", "webp")[0] == 0
+    assert files("webp") == {"a.jpg.webp", "a.png.webp", "b.webp", "b.bmp.webp", "c.webp"}
+    assert Path("webp/b.webp").read_bytes()[8:12] == b"WEBP"
+    for wrong in ("", "a/b", "xyzxyz", "."):
+        assert cli("decode", "coded/c.jpg.lec", "--format", wrong)[0] == 2
+    code, _, err = cli("decode", "coded/c.jpg.lec", "--format", "gif")
+    assert code == 1 and ".gif" in err
+
+
 # -- bunches, workers, order
 
 
