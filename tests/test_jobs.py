@@ -168,6 +168,27 @@ def test_files_that_differ_in_their_suffix_alone_are_decoded_side_by_side(cli: C
     assert code == 1 and ".gif" in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_permissions_and_times_are_kept(cli: Callable) -> None:
+    """What was private became readable by all."""
+    write_picture(small(), "p.png")
+    np.save("x.npy", np.zeros((3, 4, 5), np.uint8))
+    moment = 1_234_567_890_123_456_000
+    for name in ("p.png", "x.npy"):
+        os.chmod(name, 0o600)
+        os.utime(name, ns=(moment, moment))
+    touch("q.png.lec")
+    assert cli("encode", "p.png", "x.npy")[0] == 0 and cli("encode", "p.png", "-o", "q.png.lec", "-f")[0] == 0
+    assert cli("decode", "p.png.lec", "-o", "back.png")[0] == 0 and cli("decode", "x.npy.lec", "-o", "items/")[0] == 0
+    for name in ("p.png.lec", "x.npy.lec", "q.png.lec", "back.png", "items/00000.png"):
+        found = os.stat(name)
+        assert (found.st_mode & 0o777, found.st_mtime_ns) == (0o600, moment), name
+    os.mkdir("set")
+    write_picture(small(), "set/0.png")
+    assert cli("encode", "--set", "set", "-o", "set.lec")[0] == 0
+    assert not os.stat("set.lec").st_mode & 0o111  # a folder has other permissions than a file
+
+
 # -- bunches, workers, order
 
 
