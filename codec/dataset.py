@@ -59,7 +59,10 @@ class LecDataset(Dataset[Any]):
                 self.files.append(Path(found))
             self.files.sort()
         else:
-            self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+            try:
+                self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+            except TypeError:
+                raise InputError(f"expected a folder or a list of paths, not {files_or_folder!r:.60}") from None
         if not self.files:
             raise InputError(f"no .lec files in {folder}" if folder else "an empty list of files")
         self.classes: list[str] = []
@@ -103,7 +106,10 @@ class RandomCompression(nn.Module):
         device: str = "cpu",
     ):
         super().__init__()
-        low, high = quality
+        try:
+            low, high = (float(value) for value in quality)
+        except (TypeError, ValueError):
+            raise InputError(f"quality {quality!r:.40}, expected two numbers from 1 to 100 in order") from None
         if not 1 <= low <= high <= 100:
             raise InputError(f"quality from {low} to {high}, expected two numbers from 1 to 100 in order")
         if not 0 <= p <= 1:
@@ -115,6 +121,9 @@ class RandomCompression(nn.Module):
         """pictures: `[C, H, W]` or `[B, C, H, W]`, C = 1 or 3, `uint8` or floating point in [0, 1] -> the same shape
         and type. Floats are rounded to 8 bits where a picture is touched. Raises InputError.
         """
+        if not isinstance(pictures, Tensor):
+            kind = type(pictures).__name__
+            raise InputError(f"pictures must be a tensor, not {kind}: torchvision's PILToTensor before this makes one")
         shape = list(pictures.shape)
         if pictures.ndim not in (3, 4) or shape[-3] not in (1, 3) or 0 in shape:
             raise InputError(f"pictures must be [C, H, W] or [B, C, H, W] with C = 1 or 3, not {shape}")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..entropy.guard import guarded
-from ..errors import ModelError, ModelWarning, UnknownModel
+from ..errors import InputError, ModelError, ModelWarning, UnknownModel
 from .codec import Codec
 from .kinds import kind_of
 from .media.named import named
@@ -76,6 +76,8 @@ def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
 
     Raises UnknownModel when nothing has that name, ModelError when the path is no model.
     """
+    if not isinstance(name, str | os.PathLike | None):
+        raise InputError(f"a model is a name or a path, not {type(name).__name__}")
     name = os.fspath(name or "image")
     wanted = ALIASES.get(name, name)
     names: set[str] = set()
