@@ -58,11 +58,40 @@ from .console import (
 )
 from .evaluate import eval_app
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .options import SETTINGS, Device, Force, Quiet, SkipExisting
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
+from .options import SETTINGS, Device, FilesFrom, Force, Quiet, SkipExisting
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
+
+
+_EXAMPLES = {
+    name: "\b\nExamples:\n" + "\n".join(f"  lecodec {line}" for line in lines)
+    for name, lines in {
+        "encode": (
+            "encode photo.png                        # -> photo.png.lec",
+            "encode *.jpg -q 40 -o small/            # many, at quality 40",
+            "encode -r photos/ -o coded/ -j 0 --skip-existing",
+            "encode photo.png --size 50kB -o x.lec   # as good as fits",
+            "encode scan.png --lossless              # every sample",
+            "encode images.npy                       # a set, always without loss",
+        ),
+        "decode": (
+            "decode photo.png.lec                    # -> photo.png",
+            "decode -r coded/ -o back/ --format webp",
+            "decode big.png.lec --region 0,0,640,480 -o part.png",
+            "decode images.npy.lec --item 3-10 -o some.npy",
+        ),
+        "info": ("info photo.png.lec", "info -r coded/ --json"),
+        "test": ("test photo.png.lec", "test -r coded/ -j 0"),
+        "train": (
+            "train image --set name=mine --set train=[photos/] --set minutes=60",
+            "train --fields image                    # what can be set",
+        ),
+        "freeze": ("freeze runs/mine -o mine.safetensors",),
+        "import": ("models import compressai:mbt2018-mean checkpoint.pth.tar -o mean.safetensors",),
+    }.items()
+}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -81,19 +110,19 @@ app = typer.Typer(
     cls=_Commands,
     help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
-    **SETTINGS,
+    **{**SETTINGS, "add_completion": True},
 )
 app.add_typer(eval_app, name="eval")
 
 Pictures = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         help="Pictures or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also .gz); - for standard "
         "input.",
         metavar="PICTURE",
     ),
 ]
-LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
+LecFiles = Annotated[list[str] | None, typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
 ]
@@ -211,9 +240,9 @@ def _root(
     pass
 
 
-@app.command("encode")
+@app.command("encode", epilog=_EXAMPLES["encode"])
 def encode_command(
-    pictures: Pictures,
+    pictures: Pictures = None,
     output: Output = None,
     stdout: Stdout = False,
     quality: Annotated[
@@ -267,6 +296,7 @@ def encode_command(
         typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
     ] = None,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
@@ -284,7 +314,7 @@ def encode_command(
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     others: dict[str, Counter[str]] = {}
-    inputs = collect(pictures, PICTURES, recursive, folders=as_set, others=others)
+    inputs = collect(listed(pictures or (), files_from), PICTURES, recursive, folders=as_set, others=others)
     if not quiet:
         _name_others(others)
     inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
@@ -300,9 +330,9 @@ def encode_command(
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("decode")
+@app.command("decode", epilog=_EXAMPLES["decode"])
 def decode_command(
-    files: LecFiles,
+    files: LecFiles = None,
     output: Output = None,
     stdout: Stdout = False,
     region: Annotated[
@@ -328,6 +358,7 @@ def decode_command(
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
@@ -351,7 +382,7 @@ def decode_command(
         if part is not None or (frames is not None and (start is not None or stop is not None)):
             raise typer.BadParameter("--region, --item, --frames and --from or --to exclude each other")
         part = Frames(start or 0.0, stop, True) if frames is None else _frames(frames)
-    found = collect(files, LEC, recursive)
+    found = collect(listed(files or (), files_from), LEC, recursive)
     headers = opened(i.source for i in found)
     inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
     if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
@@ -363,13 +394,15 @@ def decode_command(
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("info")
-def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = False) -> None:
+@app.command("info", epilog=_EXAMPLES["info"])
+def info_command(
+    files: LecFiles = None, recursive: Recursive = False, files_from: FilesFrom = None, as_json: Json = False
+) -> None:
     """Say what files hold, without decoding them."""
     from .. import info
 
     failed = False
-    for input in collect(files, LEC, recursive):
+    for input in collect(listed(files or (), files_from), LEC, recursive):
         try:
             if input.error is not None:
                 raise input.error
@@ -398,10 +431,11 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command("test")
+@app.command("test", epilog=_EXAMPLES["test"])
 def test_command(
-    files: LecFiles,
+    files: LecFiles = None,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
@@ -410,7 +444,7 @@ def test_command(
     quiet: Quiet = False,
 ) -> None:
     """Check that files are whole; writes nothing."""
-    todo = [Job(input.source, error=input.error) for input in collect(files, LEC, recursive)]
+    todo = [Job(input.source, error=input.error) for input in collect(listed(files or (), files_from), LEC, recursive)]
     task = Testing(Codecs(model, device, _workers(jobs, todo)))
     _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
 
@@ -440,7 +474,7 @@ def models_command(context: typer.Context, as_json: Json = False) -> None:
     )
 
 
-@models_app.command("import")
+@models_app.command("import", epilog=_EXAMPLES["import"])
 def import_command(
     network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
@@ -471,7 +505,7 @@ def _print_fields(kind: str | None) -> None:
     raise typer.Exit
 
 
-@app.command("train")
+@app.command("train", epilog=_EXAMPLES["train"])
 def train_command(
     recipe: Annotated[
         str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
@@ -500,7 +534,7 @@ def train_command(
         train(recipe, resume=resume, overrides=overrides)
 
 
-@app.command("freeze")
+@app.command("freeze", epilog=_EXAMPLES["freeze"])
 def freeze_command(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],

@@ -33,6 +33,7 @@ __all__ = [
     "decoded_name",
     "encoded_name",
     "is_folder",
+    "listed",
     "plan",
 ]
 
@@ -118,6 +119,33 @@ def collect(
             kinds = " ".join(sorted(suffixes))
             found += below or [Input(path, path, InputError(f"holds no file that ends in one of {kinds}"))]
     return found
+
+
+def listed(arguments: Sequence[str], files_from: str | None) -> list[str]:
+    """Arguments, and the names in a list: a file, or "-" for standard input. Names are ended by zero bytes if there is
+    one in it (`find -print0`), else by the ends of lines. Raises typer.BadParameter for no input at all, a list that
+    cannot be read, or one that comes the way of an input.
+    """
+    names = list(arguments)
+    if files_from is not None:
+        if files_from == "-" and "-" in names:
+            raise typer.BadParameter("standard input is either a list of names (--files-from -) or an input (-)")
+        try:
+            if files_from == "-":
+                data = sys.stdin.buffer.read()
+            else:
+                with open(files_from, "rb") as file:
+                    data = file.read()
+        except OSError as error:
+            raise typer.BadParameter(f"--files-from {files_from}: {error.strerror}") from None
+        parts = data.split(b"\0") if b"\0" in data else data.splitlines()
+        # A name in a list is a file, whatever it looks like.
+        names += [os.path.join(os.curdir, name) if name == "-" else name for name in map(os.fsdecode, parts) if name]
+        if not names:
+            raise typer.BadParameter(f"--files-from {files_from} names no file")
+    if not names:
+        raise typer.BadParameter("no input: name a file, or - for standard input")
+    return names
 
 
 def plan(

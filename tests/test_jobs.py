@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -349,6 +350,56 @@ def test_existing_outputs_are_skipped_where_that_is_asked_for(cli: Callable) -> 
     assert cli("encode", *names, "--skip-existing", "-f")[0] == 2
     code, out, _ = cli("decode", "0.png.lec", "1.png.lec", "--skip-existing")
     assert code == 0 and out.startswith("2 files: 0 ok, 2 skipped, 0 failed")
+
+
+def test_inputs_from_a_list(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.png", "with space é.png", "-.png"]
+    for number, name in enumerate(names):
+        write_picture(small(number), name)
+    Path("list").write_bytes("\r\n".join([*names, ""]).encode())
+    assert cli("encode", "--files-from", "list", "-o", "one/")[0] == 0
+    assert files("one") == {f"{name}.lec" for name in names}
+    for data, to in ((b"\0".join(map(os.fsencode, names)) + b"\0", "two/"), (b"a.png\n", "three/")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert cli("encode", "with space é.png", "--files-from", "-", "-o", to)[0] in (0, 1)
+    assert files("two/") == files("one") and files("three/") == {"a.png.lec", "with space é.png.lec"}
+    Path("lecs").write_text("\n".join(sorted(map(str, Path("one").iterdir()))))
+    assert cli("test", "--files-from", "lecs")[1].startswith("one/")
+    assert cli("info", "--files-from", "lecs", "--json")[1].count('"ok"') == 3
+    assert cli("decode", "--files-from", "lecs", "-o", "back/")[0] == 0 and files("back") == set(names)
+    touch("nothing")
+    for wrong in (("--files-from", "nothing"), ("--files-from", "missing"), (), ("-", "--files-from", "-")):
+        for command in ("encode", "decode", "info", "test"):
+            code, _, err = cli(command, *wrong)
+            assert code == 2 and err.strip(), (command, wrong)
+
+
+def test_every_command_has_examples_that_parse(cli: Callable) -> None:
+    for command in (["encode"], ["decode"], ["info"], ["test"], ["train"], ["freeze"], ["models", "import"]):
+        code, out, _ = cli(*command, "--help")
+        lines = out.partition("Examples:\n")[2].splitlines()
+        assert code == 0 and lines, command
+        for line in lines:
+            name, *arguments = shlex.split(line, comments=True)
+            assert name == "lecodec" and arguments[: len(command)] == command
+            # Every option that it shows is one that the help lists.
+            for option in (word for word in arguments if word.startswith("-")):
+                assert re.search(rf"(^|[\s,]){option}\b", out.partition("Examples:")[0]), option
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str, tmp_path: Path) -> None:
+    words = {"bash": "COMP_WORDS", "zsh": "_TYPER_COMPLETE_ARGS", "fish": "_TYPER_COMPLETE_ARGS"}[shell]
+    for typed, wanted in (("lecodec en", "encode"), ("lecodec encode --loss", "--lossless")):
+        environment = {words: typed, "COMP_CWORD": str(typed.count(" ")), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        done = subprocess.run(
+            [sys.executable, "-m", "lecodec"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment, "_LECODEC_COMPLETE": f"complete_{shell}"},
+            check=False,
+        )
+        assert wanted in done.stdout, done
 
 
 def test_json_lines(cli: Callable) -> None:
