@@ -10,7 +10,7 @@ pictures: the arithmetic coder's bytes and the digests pass through as they are.
 
 from __future__ import annotations
 
-from .atomic import atomic_write, check_writable, discard_temporaries
+from .atomic import atomic_write, attributes_of, check_writable, discard_temporaries
 from .chunks import SIGNATURE, Chunk, frame
 from .container import DataChunk, pack
 from .fields import DIGEST_BYTES, Field
@@ -69,6 +69,7 @@ __all__ = [
     "Parsed",
     "VideoLayout",
     "atomic_write",
+    "attributes_of",
     "check_picture_size",
     "check_set_size",
     "check_writable",

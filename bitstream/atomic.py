@@ -8,6 +8,7 @@ Guarantees:
 - Without `overwrite` no file is ever lost, not even one that another program creates while the block runs: the name
   is taken with link(2), which fails if it exists.
 - The output has the permissions of any newly created file (0o666 less the umask), or of the file that it replaces.
+  Inside `attributes_of(source)` it has those of the source, from its first byte on, and its times, as with zstd.
 - `discard_temporaries` gives up every output, from any thread or a signal handler; no temporary file comes after it.
 """
 
@@ -19,11 +20,12 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import BinaryIO
 
 from ..errors import CodecError, InputError, OutputExists
 
-__all__ = ["atomic_write", "check_writable", "discard_temporaries"]
+__all__ = ["atomic_write", "attributes_of", "check_writable", "discard_temporaries"]
 
 _temporaries: set[str] = set()
 """The temporary files that may exist now. One that was taken out never becomes an output."""
@@ -32,6 +34,25 @@ _ending = False
 _lock = threading.RLock()
 """Held while a temporary comes into being and while it gets its final name. It can be taken again by the thread that
 has it, because a signal handler runs in the middle of whatever the main thread is doing."""
+
+
+_source: ContextVar[os.stat_result | None] = ContextVar("source", default=None)
+"""The file whose permissions and times outputs get."""
+
+
+@contextmanager
+def attributes_of(source: str | os.PathLike[str]) -> Iterator[None]:
+    """What this thread writes inside with `atomic_write` has the permissions and the times of a source. Of what is no
+    regular file, and of what is gone, nothing is taken.
+    """
+    found = None
+    with suppress(OSError, ValueError):
+        found = os.stat(source)
+    token = _source.set(found if found is not None and stat.S_ISREG(found.st_mode) else None)
+    try:
+        yield
+    finally:
+        _source.reset(token)
 
 
 def discard_temporaries() -> None:
@@ -93,15 +114,21 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
             if _ending:
                 raise _given_up(path)
             _temporaries.add(temporary)  # first, so that a signal between the two lines does not leave it behind
-            descriptor = os.open(temporary, flags, 0o666)
+            source = _source.get()
+            descriptor = os.open(temporary, flags, 0o666 if source is None else 0o600)
         with open(descriptor, "wb") as file:
             yield file
+        if source is not None:
+            with suppress(OSError):  # not every file system has them
+                os.chmod(temporary, stat.S_IMODE(source.st_mode) & 0o777)
+                os.utime(temporary, ns=(source.st_atime_ns, source.st_mtime_ns))
         with _lock:
             if temporary not in _temporaries:
                 raise _given_up(path)
             if overwrite:
                 with suppress(OSError):
-                    os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+                    if source is None:
+                        os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
                 os.replace(temporary, path)
             else:
                 _move_without_overwriting(temporary, path)

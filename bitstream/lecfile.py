@@ -101,7 +101,11 @@ class LecFile:
         if isinstance(source, LecFile):
             return source
         if not isinstance(source, str | os.PathLike):
+            if not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "read"):
+                raise InputError(f"expected bytes, a path or a binary stream, not {type(source).__name__}")
             return cls(Reader(source))
+        if "\0" in os.fsdecode(source):
+            raise InputError("a path with a null byte in it")
         stream = open(source, "rb")  # noqa: SIM115 - a pipe stays open: what is read from it does not come again
         try:
             found = os.fstat(stream.fileno())

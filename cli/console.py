@@ -21,7 +21,8 @@ import typer
 
 from ..bitstream.layout import Layout
 from ..bitstream.layouts import layout_named
-from .jobs import Record, expected
+from ..errors import OutputExists
+from .jobs import Job, Record, expected
 
 __all__ = [
     "Report",
@@ -85,8 +86,16 @@ class Report:
             arrow = f" -> {shown(destination)}" if destination is not None or self.to_stdout else ""
             self._print(f"{shown(source)}{arrow}: {self.line(record.facts)}")
 
+    def skip(self, job: Job) -> None:
+        """Report that a job is not done because its output is there."""
+        self.sums.skipped += 1
+        if self.as_json:
+            self._print(json.dumps({"file": job.source, "output": str(job.destination), "status": "skipped"}))
+
     def summary(self) -> None:
-        """Report on all of them: a line after several files, or the last JSON object."""
+        """Report on all of them, also where the run was interrupted: a line after several files, or the last JSON
+        object.
+        """
         seconds = time.perf_counter() - self.started
         if self.as_json:
             self._print(json.dumps({"summary": {**self.sums.as_dict(self.total), "seconds": seconds}}))
@@ -98,16 +107,19 @@ class Report:
 
 
 class Sums:
-    """Files, bytes and pixels of the records so far; bytes and pixels of what was done, not of failures."""
+    """Files, bytes and pixels of the records so far; bytes and pixels of what was done, not of failures. skipped: whose
+    output was there, as was asked for; existed: of the failures, those for that reason.
+    """
 
     def __init__(self) -> None:
-        self.ok = self.failed = self.bytes_in = self.bytes_out = self.pixels = 0
+        self.ok = self.failed = self.skipped = self.existed = self.bytes_in = self.bytes_out = self.pixels = 0
         self.bits = 0.0
 
     def add(self, record: Record) -> None:
         """Count one record."""
         if record.error is not None:
             self.failed += 1
+            self.existed += isinstance(record.error, OutputExists)
             return
         pixels = _layout(record.facts).amount(record.facts)
         self.ok += 1
@@ -122,7 +134,8 @@ class Sums:
             "files": total,
             "ok": self.ok,
             "failed": self.failed,
-            "not_begun": total - self.ok - self.failed,
+            "skipped": self.skipped,
+            "not_begun": total - self.ok - self.failed - self.skipped,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "bpp": self.bits / self.pixels if self.pixels else None,
@@ -130,8 +143,12 @@ class Sums:
 
     def sentence(self, total: int) -> str:
         """`24 files: 22 ok, 2 failed; 15.2 MB -> 810 kB, 18.8:1, 0.42 bpp`"""
-        begun = self.ok + self.failed
-        text = f"{total} files: {self.ok} ok, {self.failed} failed" + (f", {total - begun} not begun" * (begun < total))
+        left = total - self.ok - self.failed - self.skipped
+        text = f"{total} files: {self.ok} ok" + f", {self.skipped} skipped" * bool(self.skipped)
+        text += f", {self.failed} failed"
+        if self.existed:
+            text += f" ({self.existed} because the output exists: --skip-existing or -f)"
+        text += f", {left} not done" * bool(left)
         return f"{text}; {self.volume()}, {self.bits / self.pixels:.2f} bpp" if self.ok else text
 
     def volume(self) -> str:

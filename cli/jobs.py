@@ -153,8 +153,9 @@ def run(
 
 
 @contextmanager
-def promptly_interrupted() -> Iterator[None]:
-    """SIGINT and SIGTERM inside the block remove the temporary files and end the process with 130 or 143.
+def promptly_interrupted(last: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """SIGINT and SIGTERM inside the block remove the temporary files and end the process with 130 or 143. last: what is
+    still said.
 
     The process ends without waiting for its threads: a convolution over a large picture cannot be interrupted.
     """
@@ -173,6 +174,8 @@ def promptly_interrupted() -> Iterator[None]:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         discard_temporaries()
+        with suppress(Exception):  # the output may be gone, or be in the middle of a line
+            last()
         os._exit(128 + (signal.SIGINT if isinstance(interrupt, KeyboardInterrupt) else signal.SIGTERM))
     finally:
         if before is not None:

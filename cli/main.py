@@ -23,7 +23,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -57,11 +58,40 @@ from .console import (
 )
 from .evaluate import eval_app
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .options import SETTINGS, Device, Force, Quiet
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, plan
+from .options import SETTINGS, Device, FilesFrom, Force, Quiet, SkipExisting
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 
 __all__ = ["app", "main", "program"]
+
+
+_EXAMPLES = {
+    name: "\b\nExamples:\n" + "\n".join(f"  lecodec {line}" for line in lines)
+    for name, lines in {
+        "encode": (
+            "encode photo.png                        # -> photo.png.lec",
+            "encode *.jpg -q 40 -o small/            # many, at quality 40",
+            "encode -r photos/ -o coded/ -j 0 --skip-existing",
+            "encode photo.png --size 50kB -o x.lec   # as good as fits",
+            "encode scan.png --lossless              # every sample",
+            "encode images.npy                       # a set, always without loss",
+        ),
+        "decode": (
+            "decode photo.png.lec                    # -> photo.png",
+            "decode -r coded/ -o back/ --format webp",
+            "decode big.png.lec --region 0,0,640,480 -o part.png",
+            "decode images.npy.lec --item 3-10 -o some.npy",
+        ),
+        "info": ("info photo.png.lec", "info -r coded/ --json"),
+        "test": ("test photo.png.lec", "test -r coded/ -j 0"),
+        "train": (
+            "train image --set name=mine --set train=[photos/] --set minutes=60",
+            "train --fields image                    # what can be set",
+        ),
+        "freeze": ("freeze runs/mine -o mine.safetensors",),
+        "import": ("models import compressai:mbt2018-mean checkpoint.pth.tar -o mean.safetensors",),
+    }.items()
+}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -80,19 +110,19 @@ app = typer.Typer(
     cls=_Commands,
     help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
-    **SETTINGS,
+    **{**SETTINGS, "add_completion": True},
 )
 app.add_typer(eval_app, name="eval")
 
 Pictures = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         help="Pictures or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also .gz); - for standard "
         "input.",
         metavar="PICTURE",
     ),
 ]
-LecFiles = Annotated[list[str], typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
+LecFiles = Annotated[list[str] | None, typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
 ]
@@ -189,6 +219,12 @@ def _tile(value: int | None) -> int | None:
     return value
 
 
+def _form(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"\.?[A-Za-z0-9]{1,5}", value):
+        raise typer.BadParameter(f"{value} is no suffix such as png, jpg, webp or tiff")
+    return None if value is None else value.removeprefix(".").lower()
+
+
 def _depth(value: int | None) -> int | None:
     if value not in (None, 8, 16):
         raise typer.BadParameter(f"{value} is neither 8 nor 16")
@@ -204,9 +240,9 @@ def _root(
     pass
 
 
-@app.command("encode")
+@app.command("encode", epilog=_EXAMPLES["encode"])
 def encode_command(
-    pictures: Pictures,
+    pictures: Pictures = None,
     output: Output = None,
     stdout: Stdout = False,
     quality: Annotated[
@@ -260,11 +296,13 @@ def encode_command(
         typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
     ] = None,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    skip_existing: SkipExisting = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -275,7 +313,10 @@ def encode_command(
     asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
-    inputs = collect(pictures, PICTURES, recursive, folders=as_set)
+    others: dict[str, Counter[str]] = {}
+    inputs = collect(listed(pictures or (), files_from), PICTURES, recursive, folders=as_set, others=others)
+    if not quiet:
+        _name_others(others)
     inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
     first = next((shown(i.source) for i in inputs if i.medium is SET), None)
     if first is not None and (asked or tile is not None):
@@ -286,12 +327,12 @@ def encode_command(
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     units = {"image": tile, "set": block, "video": group}
     task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force, low_delay)
-    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet)
+    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("decode")
+@app.command("decode", epilog=_EXAMPLES["decode"])
 def decode_command(
-    files: LecFiles,
+    files: LecFiles = None,
     output: Output = None,
     stdout: Stdout = False,
     region: Annotated[
@@ -311,13 +352,19 @@ def decode_command(
     ] = None,
     start: Annotated[float | None, typer.Option("--from", help="Decode a video from this second on.", min=0)] = None,
     stop: Annotated[float | None, typer.Option("--to", help="Decode a video up to this second.", min=0)] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=_form),
+    ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
     force: Force = False,
+    skip_existing: SkipExisting = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -335,24 +382,27 @@ def decode_command(
         if part is not None or (frames is not None and (start is not None or stop is not None)):
             raise typer.BadParameter("--region, --item, --frames and --from or --to exclude each other")
         part = Frames(start or 0.0, stop, True) if frames is None else _frames(frames)
-    found = collect(files, LEC, recursive)
+    found = collect(listed(files or (), files_from), LEC, recursive)
     headers = opened(i.source for i in found)
     inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
     if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):
         todo = [Job(inputs[0].source, Path(output), medium=SET, folder=True)]
     else:
-        todo = plan(inputs, output, stdout, decoded_name, recursive)
+        back = partial(decoded_name, form=form or "")
+        todo = plan(inputs, output, stdout, back, recursive, partial(back, whole=True))
     task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
-    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet)
+    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("info")
-def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = False) -> None:
+@app.command("info", epilog=_EXAMPLES["info"])
+def info_command(
+    files: LecFiles = None, recursive: Recursive = False, files_from: FilesFrom = None, as_json: Json = False
+) -> None:
     """Say what files hold, without decoding them."""
     from .. import info
 
     failed = False
-    for input in collect(files, LEC, recursive):
+    for input in collect(listed(files or (), files_from), LEC, recursive):
         try:
             if input.error is not None:
                 raise input.error
@@ -381,10 +431,11 @@ def info_command(files: LecFiles, recursive: Recursive = False, as_json: Json = 
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command("test")
+@app.command("test", epilog=_EXAMPLES["test"])
 def test_command(
-    files: LecFiles,
+    files: LecFiles = None,
     recursive: Recursive = False,
+    files_from: FilesFrom = None,
     jobs: Jobs = 1,
     keep_going: KeepGoing = True,
     model: Model = None,
@@ -393,7 +444,7 @@ def test_command(
     quiet: Quiet = False,
 ) -> None:
     """Check that files are whole; writes nothing."""
-    todo = [Job(input.source, error=input.error) for input in collect(files, LEC, recursive)]
+    todo = [Job(input.source, error=input.error) for input in collect(listed(files or (), files_from), LEC, recursive)]
     task = Testing(Codecs(model, device, _workers(jobs, todo)))
     _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
 
@@ -423,7 +474,7 @@ def models_command(context: typer.Context, as_json: Json = False) -> None:
     )
 
 
-@models_app.command("import")
+@models_app.command("import", epilog=_EXAMPLES["import"])
 def import_command(
     network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
@@ -454,7 +505,7 @@ def _print_fields(kind: str | None) -> None:
     raise typer.Exit
 
 
-@app.command("train")
+@app.command("train", epilog=_EXAMPLES["train"])
 def train_command(
     recipe: Annotated[
         str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
@@ -483,7 +534,7 @@ def train_command(
         train(recipe, resume=resume, overrides=overrides)
 
 
-@app.command("freeze")
+@app.command("freeze", epilog=_EXAMPLES["freeze"])
 def freeze_command(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
@@ -512,9 +563,10 @@ def _run(
     keep_going: bool,
     as_json: bool,
     quiet: bool,
+    skipped: Collection[Job] = (),
     writes: bool = True,
 ) -> NoReturn:
-    """Do a command's jobs, report on them, and exit."""
+    """Do a command's jobs, but for those that are skipped, report on them, and exit."""
     to_stdout = writes and todo[0].destination is None
     if to_stdout and as_json:
         raise typer.BadParameter("--json writes to standard output, where the data goes")
@@ -522,15 +574,39 @@ def _run(
     if not quiet:
         warnings.simplefilter("always", ModelWarning)
     report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
-    with promptly_interrupted():
+    for job in skipped:
+        report.skip(job)
+    left = [job for job in todo if job not in skipped]
+    with promptly_interrupted(report.summary):
         try:
-            with progress(label, len(todo), quiet) as tick:
-                run(todo, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
+            with progress(label, len(left), quiet) as tick:
+                run(left, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
         except ModelUnavailable as error:
             complain(str(error), error.__cause__ or error)
             raise typer.Exit(1) from None
     report.summary()
     raise typer.Exit(report.code)
+
+
+def _skipped(todo: Sequence[Job], wanted: bool, force: bool) -> frozenset[Job]:
+    """The jobs whose outputs are there, if those are to be skipped."""
+    if not wanted:
+        return frozenset()
+    if force:
+        raise typer.BadParameter("--skip-existing keeps what exists, -f overwrites it: they exclude each other")
+    return frozenset(job for job in todo if job.error is None and job.destination and job.destination.is_file())
+
+
+def _name_others(others: Mapping[str, Counter[str]]) -> None:
+    """Say which files in folders are no pictures by their names."""
+    for folder, counts in others.items():
+        counts = Counter({suffix: count for suffix, count in counts.items() if suffix not in LEC})
+        if kinds := [f"{suffix or 'no suffix'} ({count})" for suffix, count in counts.most_common()]:
+            more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
+            tell(
+                folder,
+                f"note: {counts.total()} files passed over, no pictures by their names: {', '.join(kinds[:8])}{more}",
+            )
 
 
 def _workers(jobs: int, todo: Sequence[Job]) -> int:

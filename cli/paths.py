@@ -12,6 +12,7 @@ import errno
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "decoded_name",
     "encoded_name",
     "is_folder",
+    "listed",
     "plan",
 ]
 
@@ -64,19 +66,35 @@ def encoded_name(name: str, medium: Medium = PICTURE) -> str:
     return name + ".lec"
 
 
-def decoded_name(name: str, medium: Medium = PICTURE) -> str:
-    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set"""
-    return medium.back(name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name)
+def decoded_name(name: str, medium: Medium = PICTURE, whole: bool = False, form: str = "") -> str:
+    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set.
+
+    whole: photo.jpg.lec -> photo.jpg.png, beside a photo.png. form: another suffix, without a dot, as in --format.
+    """
+    stem = name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name
+    back = medium.back(stem)
+    if not (whole or form):
+        return back
+    base, suffix = os.path.splitext(back)
+    suffix = f".{form}" if form else suffix
+    if stem.lower().endswith(suffix.lower()):
+        return stem
+    return (stem if whole else base) + suffix
 
 
 def collect(
-    arguments: Sequence[str], suffixes: Collection[str], recursive: bool = False, folders: bool = False
+    arguments: Sequence[str],
+    suffixes: Collection[str],
+    recursive: bool = False,
+    folders: bool = False,
+    others: dict[str, Counter[str]] | None = None,
 ) -> list[Input]:
     """The inputs that arguments name.
 
     A pattern is expanded unless a file has that very name. A folder is an input itself if `folders`; it stands for the
     files in it that have one of the suffixes, hidden ones left out, if `recursive`; otherwise it is an input with an
-    error. Raises typer.BadParameter when standard input is mixed with others or is a terminal.
+    error. others: by folder, counts the suffixes of the files in it that are passed over. Raises typer.BadParameter
+    when standard input is mixed with others or is a terminal.
     """
     if "-" in arguments:
         if len(arguments) > 1:
@@ -94,10 +112,40 @@ def collect(
         elif not recursive:
             found.append(Input(path, path, InputError(f"{os.strerror(errno.EISDIR)}; -r takes the files in it")))
         else:
-            below = list(_walk(path, suffixes))
+            counts = Counter[str]()
+            below = list(_walk(path, suffixes, counts))
+            if others is not None and counts:
+                others[path] = counts
             kinds = " ".join(sorted(suffixes))
             found += below or [Input(path, path, InputError(f"holds no file that ends in one of {kinds}"))]
     return found
+
+
+def listed(arguments: Sequence[str], files_from: str | None) -> list[str]:
+    """Arguments, and the names in a list: a file, or "-" for standard input. Names are ended by zero bytes if there is
+    one in it (`find -print0`), else by the ends of lines. Raises typer.BadParameter for no input at all, a list that
+    cannot be read, or one that comes the way of an input.
+    """
+    names = list(arguments)
+    if files_from is not None:
+        if files_from == "-" and "-" in names:
+            raise typer.BadParameter("standard input is either a list of names (--files-from -) or an input (-)")
+        try:
+            if files_from == "-":
+                data = sys.stdin.buffer.read()
+            else:
+                with open(files_from, "rb") as file:
+                    data = file.read()
+        except OSError as error:
+            raise typer.BadParameter(f"--files-from {files_from}: {error.strerror}") from None
+        parts = data.split(b"\0") if b"\0" in data else data.splitlines()
+        # A name in a list is a file, whatever it looks like.
+        names += [os.path.join(os.curdir, name) if name == "-" else name for name in map(os.fsdecode, parts) if name]
+        if not names:
+            raise typer.BadParameter(f"--files-from {files_from} names no file")
+    if not names:
+        raise typer.BadParameter("no input: name a file, or - for standard input")
+    return names
 
 
 def plan(
@@ -106,11 +154,13 @@ def plan(
     stdout: bool,
     rename: Callable[[str, Medium], str],
     recursive: bool = False,
+    otherwise: Callable[[str, Medium], str] | None = None,
 ) -> list[Job]:
-    """Each input with its output. rename: an input's file name and its medium -> the output's name.
+    """Each input with its output. rename: an input's file name and its medium -> the output's name; otherwise: another
+    one, for those of several inputs with one output whose names do not have its suffix.
 
-    Of two inputs with one output the second gets an error. Raises typer.BadParameter for options that do not go
-    together.
+    Where that does not help the second of two inputs with one output gets an error. Raises typer.BadParameter for
+    options that do not go together.
     """
     if stdout and output not in (None, "-"):
         raise typer.BadParameter("-c and -o exclude each other")
@@ -124,14 +174,11 @@ def plan(
             raise typer.BadParameter("binary data is not written to a terminal; use -o FILE or a pipe")
         return [Job(input.source, None, error=input.error, medium=input.medium) for input in inputs]
     if output is None:
+        places = [os.path.split(i.source) for i in inputs]
+        names = _named(places, inputs, rename, otherwise)
         return _apart(
-            Job(
-                i.source,
-                Path(os.path.dirname(i.source), rename(os.path.basename(i.source), i.medium)),
-                error=i.error,
-                medium=i.medium,
-            )
-            for i in inputs
+            Job(i.source, Path(folder, name), error=i.error, medium=i.medium)
+            for i, (folder, _), name in zip(inputs, places, names, strict=True)
         )
     if not recursive and not is_folder(output):
         if len(inputs) > 1:
@@ -141,16 +188,29 @@ def plan(
         raise typer.BadParameter("standard input has no name: give -o a file, not a folder")
     with one_sentence(output):
         os.makedirs(output, exist_ok=True)
+    places = [os.path.split(i.below) for i in inputs]
+    names = _named(places, inputs, rename, otherwise)
     return _apart(
-        Job(
-            input.source,
-            Path(output, os.path.dirname(input.below), rename(os.path.basename(input.below), input.medium)),
-            makes_folders=True,
-            error=input.error,
-            medium=input.medium,
-        )
-        for input in inputs
+        Job(i.source, Path(output, folder, name), makes_folders=True, error=i.error, medium=i.medium)
+        for i, (folder, _), name in zip(inputs, places, names, strict=True)
     )
+
+
+def _named(
+    places: Sequence[tuple[str, str]],
+    inputs: Sequence[Input],
+    rename: Callable[[str, Medium], str],
+    otherwise: Callable[[str, Medium], str] | None,
+) -> list[str]:
+    """The names of the outputs of inputs, whose folders and names are given; see `plan`."""
+    names = [rename(name, i.medium) for i, (_, name) in zip(inputs, places, strict=True)]
+    if otherwise is None:
+        return names
+    counts = Counter((folder, name) for (folder, _), name in zip(places, names, strict=True))
+    return [
+        otherwise(own, i.medium) if counts[folder, name] > 1 else name
+        for i, (folder, own), name in zip(inputs, places, names, strict=True)
+    ]
 
 
 def _apart(jobs: Iterator[Job]) -> list[Job]:
@@ -175,9 +235,9 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
         yield from names or [argument]
 
 
-def _walk(folder: str, suffixes: Collection[str]) -> Iterator[Input]:
+def _walk(folder: str, suffixes: Collection[str], others: Counter[str]) -> Iterator[Input]:
     """The files below a folder by suffix; a folder that cannot be read comes as an input with its error."""
-    for found in walk(folder, suffixes):
+    for found in walk(folder, suffixes, others):
         if isinstance(found, OSError):
             yield Input(str(found.filename), str(found.filename), found)
         else:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import LecFile, Metadata, SetLayout, VideoLayout, atomic_write, check_writable
+from ..bitstream import LecFile, Metadata, SetLayout, VideoLayout, atomic_write, attributes_of, check_writable
 from ..codec.codec import Codec, Target
 from ..codec.media.medium import MEDIA, PICTURE, SET, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
@@ -103,7 +103,7 @@ class Encoding(_CodecTask):
             sys.stdout.buffer.flush()
         else:
             _make_folder(job)
-            with atomic_write(job.destination, overwrite=self.force) as output:
+            with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
                 output.write(result)
         return facts, (*input.notes, *self._lost(input, file))
 
@@ -175,9 +175,10 @@ class Decoding(_CodecTask):
             result = replace(result, metadata=_stripped(result.metadata))
         _make_folder(job)
         destination = sys.stdout.buffer if job.destination is None else job.destination
-        written, notes = MEDIA[input.layout.name].write(
-            result, destination, self.part, folder=job.folder, overwrite=self.force
-        )
+        with attributes_of(job.source):
+            written, notes = MEDIA[input.layout.name].write(
+                result, destination, self.part, folder=job.folder, overwrite=self.force
+            )
         if job.destination is None:
             sys.stdout.buffer.flush()
         return {"bytes_in": input.size, **_facts(input)} | written, notes

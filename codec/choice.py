@@ -15,6 +15,7 @@ import os
 import numpy as np
 
 from ..bitstream import PictureLayout, SetLayout, VideoLayout
+from ..entropy.runtime import load_torch
 from ..errors import ModelError, UnknownModel
 from .codec import Codec, Target
 from .domain import domain_of
@@ -32,6 +33,8 @@ def codec_for(
     """The codec that encodes a signal to a target. model: name or path. Raises as `load`, and InputError for a model
     that codes otherwise.
     """
+    if isinstance(signal.layout, VideoLayout) or not target.lossless:
+        load_torch()  # before a module imports it otherwise
     if isinstance(signal.layout, VideoLayout):
         from .video import VideoCodec
 

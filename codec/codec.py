@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 
 from ..bitstream import LecFile
@@ -58,9 +59,11 @@ class Target:
     def __post_init__(self) -> None:
         if self.kind not in (*RATES, "lossless"):
             raise InputError(f"a target of the kind {self.kind!r}, expected one of {', '.join(RATES)}, lossless")
+        if isinstance(self.value, bool) or not isinstance(self.value, Real):
+            raise InputError(f"{self.kind} {self.value!r:.40} is not a number")
         if self.kind == "quality" and not 1 <= self.value <= 100:  # written so that nan is refused too
             raise InputError(f"quality {self.value} is outside 1 to 100")
-        if isinstance(self.effort, bool) or self.effort not in EFFORTS:
+        if isinstance(self.effort, bool) or not isinstance(self.effort, Integral) or self.effort not in EFFORTS:
             raise InputError(f"effort {self.effort} is not a whole number from {EFFORTS[0]} to {EFFORTS[-1]}")
 
     @classmethod
@@ -156,7 +159,7 @@ class Codec(Protocol):
 
         Raises InputError for a set and for a region that is not inside the picture, otherwise as `decode`.
         """
-        return self.decode_files([LecFile.open(source)], Region(*region))[0].samples
+        return self.decode_files([LecFile.open(source)], Region.of(region))[0].samples
 
     @guarded
     def decode_items(self, source: bytes | BinaryIO | LecFile, numbers: Sequence[int]) -> np.ndarray:
@@ -165,7 +168,7 @@ class Codec(Protocol):
 
         Raises InputError for a picture and for a number that is not in the set, otherwise as `decode`.
         """
-        return self.decode_files([LecFile.open(source)], Items(tuple(numbers)))[0].samples
+        return self.decode_files([LecFile.open(source)], Items.of(numbers))[0].samples
 
 
 def _and(names: Sequence[str]) -> str:

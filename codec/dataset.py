@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from ..bitstream import LecFile
 from ..errors import InputError
 from .image import ImageCodec
+from .media.picture_files import walk
 from .registry import load, load_for
 
 __all__ = ["LecDataset", "RandomCompression"]
@@ -29,10 +30,11 @@ __all__ = ["LecDataset", "RandomCompression"]
 class LecDataset(Dataset[Any]):
     """Pictures in `.lec` files, decoded when they are asked for: `uint8` (or `uint16`) tensors `[C, H, W]`, C = 1 to 4.
 
-    files_or_folder: paths, or a folder, whose `.lec` files are taken in sorted order, subfolders included. transform:
-    applied to each tensor. labels: items are `(tensor, label)`, the label being the number of the file's subfolder
-    among the sorted names of the folder's subfolders (`classes`), as in torchvision's ImageFolder; only for a folder
-    in which every file is in a subfolder. model: name or path; by default the one that each file names.
+    files_or_folder: paths, or a folder, whose `.lec` files (in any case, hidden ones left out, as the commands take
+    them with -r) are taken in sorted order, subfolders included. transform: applied to each tensor. labels: items are
+    `(tensor, label)`, the label being the number of the file's subfolder among the sorted names of the folder's
+    subfolders (`classes`), as in torchvision's ImageFolder; only for a folder in which every file is in a subfolder.
+    model: name or path; by default the one that each file names.
 
     Raises InputError (no files, or labels without subfolders). Items raise the CodecError of a damaged file, with its
     path in front.
@@ -50,9 +52,17 @@ class LecDataset(Dataset[Any]):
         self.transform, self.device, self.model = transform, device, model
         folder = Path(files_or_folder) if isinstance(files_or_folder, (str, os.PathLike)) else None
         if folder is not None:
-            self.files = sorted(path for path in folder.rglob("*.lec") if path.is_file())
+            self.files = []
+            for found in walk(folder, {".lec"}):
+                if isinstance(found, OSError):
+                    raise found
+                self.files.append(Path(found))
+            self.files.sort()
         else:
-            self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+            try:
+                self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+            except TypeError:
+                raise InputError(f"expected a folder or a list of paths, not {files_or_folder!r:.60}") from None
         if not self.files:
             raise InputError(f"no .lec files in {folder}" if folder else "an empty list of files")
         self.classes: list[str] = []
@@ -96,7 +106,10 @@ class RandomCompression(nn.Module):
         device: str = "cpu",
     ):
         super().__init__()
-        low, high = quality
+        try:
+            low, high = (float(value) for value in quality)
+        except (TypeError, ValueError):
+            raise InputError(f"quality {quality!r:.40}, expected two numbers from 1 to 100 in order") from None
         if not 1 <= low <= high <= 100:
             raise InputError(f"quality from {low} to {high}, expected two numbers from 1 to 100 in order")
         if not 0 <= p <= 1:
@@ -108,6 +121,9 @@ class RandomCompression(nn.Module):
         """pictures: `[C, H, W]` or `[B, C, H, W]`, C = 1 or 3, `uint8` or floating point in [0, 1] -> the same shape
         and type. Floats are rounded to 8 bits where a picture is touched. Raises InputError.
         """
+        if not isinstance(pictures, Tensor):
+            kind = type(pictures).__name__
+            raise InputError(f"pictures must be a tensor, not {kind}: torchvision's PILToTensor before this makes one")
         shape = list(pictures.shape)
         if pictures.ndim not in (3, 4) or shape[-3] not in (1, 3) or 0 in shape:
             raise InputError(f"pictures must be [C, H, W] or [B, C, H, W] with C = 1 or 3, not {shape}")

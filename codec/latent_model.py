@@ -82,7 +82,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, dtype=torch.float32, device=device)
         return device
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, TypeError):
         raise InputError(f"device {name!r} is not available here") from None
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header
 from ..entropy.guard import guarded
-from ..errors import ModelError, ModelWarning, UnknownModel
+from ..errors import InputError, ModelError, ModelWarning, UnknownModel
 from .codec import Codec
 from .kinds import kind_of
 from .media.named import named
@@ -77,6 +77,8 @@ def find_model(name: str | os.PathLike[str] | None = None) -> ModelCard:
 
     Raises UnknownModel when nothing has that name, ModelError when the path is no model.
     """
+    if not isinstance(name, str | os.PathLike | None):
+        raise InputError(f"a model is a name or a path, not {type(name).__name__}")
     name = os.fspath(name or "image")
     wanted = ALIASES.get(name, name)
     names: set[str] = set()
@@ -166,6 +168,10 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    if not kind.domain:
+        from ..entropy.runtime import load_torch
+
+        load_torch()  # before a module imports it otherwise
     if "base" in card:
         return named(kind.load)(tensors, card, device, _base_of(card, device, folder))
     made = named(kind.load)(tensors, card, device)

@@ -6,11 +6,15 @@ Autocast and the default device belong to a thread. Reduced precision (TF32 on G
 deterministic mode belong to the process, so they are set by the first call that comes in and put back by the last one
 that goes out. The default dtype belongs to the process too and is left alone, since other threads may rely on it:
 every tensor that is made here names its dtype and its device. Without torch in the process there is nothing to guard.
+
+A process that was forked from one with torch lacks the threads that torch believes it has, and would wait for them for
+ever: its first guarded call gives it one thread.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -41,12 +45,16 @@ class Guard:
     _lock = threading.Lock()
     _inside = 0
     _before: list[Callable[[], None]] = []
+    _forked = False
 
     def __enter__(self) -> None:
         self._stack: ExitStack | None = None
         torch = sys.modules.get("torch")
         if torch is None or not hasattr(torch, "inference_mode") or getattr(self._thread, "depth", 0):
             return  # hasattr: another thread may be importing it
+        if Guard._forked and threading.current_thread() is threading.main_thread():  # others have threads of their own
+            Guard._forked = False
+            torch.set_num_threads(1)
         self._stack = ExitStack()
         self._thread.depth = 1
         for kind in ("cpu", "cuda"):
@@ -69,6 +77,21 @@ class Guard:
                 for undo in Guard._before:
                     undo()
         self._stack.close()
+
+
+def _after_fork() -> None:
+    """In the child, where of all threads only the one that forked is left."""
+    Guard._lock = threading.Lock()
+    Guard._forked = Guard._forked or "torch" in sys.modules
+    inside = getattr(Guard._thread, "depth", 0)
+    if Guard._inside and not inside:
+        for undo in Guard._before:
+            undo()
+    Guard._inside = inside
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _set_plainly(torch: Any) -> list[Callable[[], None]]:

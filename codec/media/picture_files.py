@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 __all__ = ["PICTURES", "walk"]
@@ -21,8 +22,11 @@ PICTURES = frozenset(
 """Suffixes of pictures that can be read."""
 
 
-def walk(folder: str | os.PathLike[str], suffixes: Collection[str]) -> Iterator[str | OSError]:
-    """The paths of the files below a folder that have one of the suffixes (lower case), in any case.
+def walk(
+    folder: str | os.PathLike[str], suffixes: Collection[str], others: Counter[str] | None = None
+) -> Iterator[str | OSError]:
+    """The paths of the files below a folder that have one of the suffixes (lower case), in any case. others: counts the
+    suffixes of those that have another one.
 
     Hidden files and folders, pipes and devices are left out. A folder that cannot be read gives its error, which has
     its name.
@@ -32,8 +36,13 @@ def walk(folder: str | os.PathLike[str], suffixes: Collection[str]) -> Iterator[
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = os.path.join(at, name)
-            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".") and not _special(path):
+            suffix = os.path.splitext(name)[1].lower()
+            if name.startswith(".") or _special(path):
+                continue
+            if suffix in suffixes:
                 yield path
+            elif others is not None:
+                others[suffix] += 1
         while unreadable:  # of folders that are met between two readable ones
             yield unreadable.pop(0)
     yield from unreadable

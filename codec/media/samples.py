@@ -13,16 +13,37 @@ import numpy as np
 
 from ...bitstream import MAX_TILE, Metadata, PictureLayout, check_picture_size
 from ...errors import InputError
+from .part import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["tile_side", "check_region", "join", "paste_samples", "picture_layout", "psnr_of", "split", "to_numpy"]
+__all__ = [
+    "tile_side",
+    "check_region",
+    "join",
+    "paste_samples",
+    "picture_layout",
+    "plain",
+    "psnr_of",
+    "split",
+    "to_numpy",
+]
 
 TILE = 1024
 """Side of the tiles, in pixels, of a large picture, where nothing else is asked for."""
 UNTILED = 2**22
 """Pixels up to which a picture is not cut unless asked for."""
+
+
+def plain(samples: np.ndarray) -> np.ndarray:
+    """An array of numpy's own class: others (matrices, memory maps) compute and index in ways of their own.
+
+    Raises InputError for a masked array, whose hidden samples a file cannot have.
+    """
+    if isinstance(samples, np.ma.MaskedArray):
+        raise InputError("samples are a masked array: .filled(0) or .data makes a plain one")
+    return np.asarray(samples) if isinstance(samples, np.ndarray) else samples
 
 
 def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -57,6 +78,7 @@ def tile_side(tile: int | None, width: int, height: int) -> int:
     """The side for the header: 0 if there is nothing to cut."""
     if tile is None:
         tile = TILE if width * height > UNTILED else 0
+    tile = whole(tile, "tile")
     if tile < 0 or tile % 64 or tile > MAX_TILE:
         raise InputError(f"tile {tile} is not a multiple of 64 up to {MAX_TILE}, nor 0 for none")
     return tile if tile < max(width, height) else 0

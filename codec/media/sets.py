@@ -53,6 +53,8 @@ def load_set(source: str | os.PathLike[str] | BinaryIO) -> Signal:
         stream = _Counted(source)
         return set_signal(_read_stream(stream), file_bytes=stream.count)
     path, name = os.fspath(source), None
+    if "\0" in os.fsdecode(path):
+        raise InputError("a path with a null byte in it")
     if os.path.isdir(path):
         return _read_folder(Path(path))
     if not os.path.exists(path) and ".npz:" in path.lower():

@@ -15,7 +15,8 @@ import numpy as np
 from ...bitstream import Layout, Metadata, SetLayout
 from ...bitstream.layout import UNSPECIFIED
 from ...errors import InputError
-from .samples import picture_layout, split
+from .part import whole
+from .samples import picture_layout, plain, split
 
 __all__ = ["BLOCK", "Signal", "checked_set", "cut_into", "picture_signal", "set_signal"]
 
@@ -54,6 +55,7 @@ def picture_signal(
     """The signal of a picture. tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4
     megapixels, else 1024. Raises InputError, LimitExceeded.
     """
+    samples = plain(samples)
     colour, alpha = split(samples)
     metadata = metadata or Metadata()
     layout = picture_layout(colour, alpha, metadata, tile)
@@ -72,7 +74,7 @@ def set_signal(
     if items is None:
         least, most = (limit // math.prod(samples.shape[1:]) for limit in BLOCK_SAMPLES)
         items = max(1, min(max(BLOCK, least), most))
-    elif items < 1:
+    elif (items := whole(items, "items a block:")) < 1:
         raise InputError(f"{items} items a block, expected at least 1")
     layout = SetLayout.of(
         samples.shape[1:],
@@ -98,6 +100,7 @@ def cut_into(signal: Signal, unit: int) -> Signal:
 
 def checked_set(samples: np.ndarray) -> np.ndarray:
     """A set, in this machine's byte order. Raises InputError."""
+    samples = plain(samples)
     if not isinstance(samples, np.ndarray):
         raise InputError(f"a set must be a numpy array of uint8 or uint16, not {type(samples).__name__}")
     if samples.dtype == np.bool_:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,6 +149,47 @@ def test_two_inputs_with_one_output() -> None:
     assert first.error is None and isinstance(second.error, OutputExists)
 
 
+def test_files_that_differ_in_their_suffix_alone_are_decoded_side_by_side(cli: Callable) -> None:
+    """a.jpg and a.png could be encoded into one folder, but not decoded into one."""
+    for number, name in enumerate(("a.jpg", "a.png", "b.webp", "b.bmp", "c.jpg")):
+        write_picture(small(number), name)
+    names = ["a.jpg", "a.png", "b.webp", "b.bmp", "c.jpg"]
+    assert cli("encode", *names, "-o", "coded/")[0] == 0
+    assert cli("decode", "-r", "coded", "-o", "back")[0] == 0
+    assert files("back") == {"a.jpg.png", "a.png", "b.webp.png", "b.bmp.png", "c.png"}
+    assert np.array_equal(read_picture("back/a.png"), lecodec.decode("coded/a.png.lec"))
+    assert cli("decode", "coded/a.jpg.lec", "coded/a.png.lec", "-o", "two/")[0] == 0
+    assert files("two") == {"a.jpg.png", "a.png"}
+    assert cli("decode", "-r", "coded", "-o", "webp", "--format", "webp")[0] == 0
+    assert files("webp") == {"a.jpg.webp", "a.png.webp", "b.webp", "b.bmp.webp", "c.webp"}
+    assert Path("webp/b.webp").read_bytes()[8:12] == b"WEBP"
+    for wrong in ("", "a/b", "xyzxyz", "."):
+        assert cli("decode", "coded/c.jpg.lec", "--format", wrong)[0] == 2
+    code, _, err = cli("decode", "coded/c.jpg.lec", "--format", "gif")
+    assert code == 1 and ".gif" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_permissions_and_times_are_kept(cli: Callable) -> None:
+    """What was private became readable by all."""
+    write_picture(small(), "p.png")
+    np.save("x.npy", np.zeros((3, 4, 5), np.uint8))
+    moment = 1_234_567_890_123_456_000
+    for name in ("p.png", "x.npy"):
+        os.chmod(name, 0o600)
+        os.utime(name, ns=(moment, moment))
+    touch("q.png.lec")
+    assert cli("encode", "p.png", "x.npy")[0] == 0 and cli("encode", "p.png", "-o", "q.png.lec", "-f")[0] == 0
+    assert cli("decode", "p.png.lec", "-o", "back.png")[0] == 0 and cli("decode", "x.npy.lec", "-o", "items/")[0] == 0
+    for name in ("p.png.lec", "x.npy.lec", "q.png.lec", "back.png", "items/00000.png"):
+        found = os.stat(name)
+        assert (found.st_mode & 0o777, found.st_mtime_ns) == (0o600, moment), name
+    os.mkdir("set")
+    write_picture(small(), "set/0.png")
+    assert cli("encode", "--set", "set", "-o", "set.lec")[0] == 0
+    assert not os.stat("set.lec").st_mode & 0o111  # a folder has other permissions than a file
+
+
 # -- bunches, workers, order
 
 
@@ -263,9 +306,11 @@ def test_recursion_and_the_summary(cli: Callable) -> None:
     Path("in/deep").mkdir(parents=True)
     for name in ("in/a.png", "in/deep/b.ppm", "in/deep/c d é.bmp"):
         write_picture(small(), name)
-    touch("in/notes.txt")
+    for name in ("in/notes.txt", "in/deep/raw.CR2", "in/x.cr2", "in/.hidden.cr2", "in/old.lec"):
+        touch(name)
     code, out, err = cli("encode", "-r", "in", "-o", "out", "-j", "2")
-    assert (code, err) == (0, "")
+    note = "3 files passed over, no pictures by their names: .cr2 (2), .txt (1)"
+    assert (code, err) == (0, f"lecodec: in: note: {note}\n")
     assert files("out") == {"a.png.lec", "deep/b.ppm.lec", "deep/c d é.bmp.lec"}
     *lines, summary = out.splitlines()
     assert [line.split(" -> ")[0] for line in lines] == ["in/a.png", "in/deep/b.ppm", "in/deep/c d é.bmp"]
@@ -280,6 +325,81 @@ def test_recursion_and_the_summary(cli: Callable) -> None:
     assert "deep/b.png" in files("out")
     code, _, err = cli("encode", "in")
     assert code == 1 and err == "lecodec: in: Is a directory; -r takes the files in it\n"
+
+
+def test_existing_outputs_are_skipped_where_that_is_asked_for(cli: Callable) -> None:
+    """Run again after an interrupt, what was done was refused file by file, and counted as failed."""
+    for number in range(3):
+        write_picture(small(number), f"{number}.png")
+    names = [f"{number}.png" for number in range(3)]
+    cli("encode", *names[:2])
+    before = Path("0.png.lec").read_bytes(), os.stat("0.png.lec").st_mtime_ns
+    touch("bad.png")
+    code, out, err = cli("encode", *names)
+    assert code == 1 and len(err.splitlines()) == 2
+    assert "3 files: 1 ok, 2 failed (2 because the output exists: --skip-existing or -f); " in out
+    Path("2.png.lec").unlink()
+    code, out, err = cli("encode", *names, "bad.png", "--skip-existing")
+    assert code == 1 and len(err.splitlines()) == 1 and err.startswith("lecodec: bad.png: ")
+    assert out.splitlines()[0].startswith("2.png -> 2.png.lec") and "\n4 files: 1 ok, 2 skipped, 1 failed; " in out
+    assert (Path("0.png.lec").read_bytes(), os.stat("0.png.lec").st_mtime_ns) == before
+    code, out, err = cli("encode", *names, "--skip-existing", "--json")
+    *lines, last = map(json.loads, out.splitlines())
+    assert (code, err) == (0, "") and [line["status"] for line in lines] == ["skipped"] * 3
+    assert (last["summary"]["skipped"], last["summary"]["failed"], last["summary"]["not_begun"]) == (3, 0, 0)
+    assert cli("encode", *names, "--skip-existing", "-f")[0] == 2
+    code, out, _ = cli("decode", "0.png.lec", "1.png.lec", "--skip-existing")
+    assert code == 0 and out.startswith("2 files: 0 ok, 2 skipped, 0 failed")
+
+
+def test_inputs_from_a_list(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.png", "with space é.png", "-.png"]
+    for number, name in enumerate(names):
+        write_picture(small(number), name)
+    Path("list").write_bytes("\r\n".join([*names, ""]).encode())
+    assert cli("encode", "--files-from", "list", "-o", "one/")[0] == 0
+    assert files("one") == {f"{name}.lec" for name in names}
+    for data, to in ((b"\0".join(map(os.fsencode, names)) + b"\0", "two/"), (b"a.png\n", "three/")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert cli("encode", "with space é.png", "--files-from", "-", "-o", to)[0] in (0, 1)
+    assert files("two/") == files("one") and files("three/") == {"a.png.lec", "with space é.png.lec"}
+    Path("lecs").write_text("\n".join(sorted(map(str, Path("one").iterdir()))))
+    assert cli("test", "--files-from", "lecs")[1].startswith("one/")
+    assert cli("info", "--files-from", "lecs", "--json")[1].count('"ok"') == 3
+    assert cli("decode", "--files-from", "lecs", "-o", "back/")[0] == 0 and files("back") == set(names)
+    touch("nothing")
+    for wrong in (("--files-from", "nothing"), ("--files-from", "missing"), (), ("-", "--files-from", "-")):
+        for command in ("encode", "decode", "info", "test"):
+            code, _, err = cli(command, *wrong)
+            assert code == 2 and err.strip(), (command, wrong)
+
+
+def test_every_command_has_examples_that_parse(cli: Callable) -> None:
+    for command in (["encode"], ["decode"], ["info"], ["test"], ["train"], ["freeze"], ["models", "import"]):
+        code, out, _ = cli(*command, "--help")
+        lines = out.partition("Examples:\n")[2].splitlines()
+        assert code == 0 and lines, command
+        for line in lines:
+            name, *arguments = shlex.split(line, comments=True)
+            assert name == "lecodec" and arguments[: len(command)] == command
+            # Every option that it shows is one that the help lists.
+            for option in (word for word in arguments if word.startswith("-")):
+                assert re.search(rf"(^|[\s,]){option}\b", out.partition("Examples:")[0]), option
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str, tmp_path: Path) -> None:
+    words = {"bash": "COMP_WORDS", "zsh": "_TYPER_COMPLETE_ARGS", "fish": "_TYPER_COMPLETE_ARGS"}[shell]
+    for typed, wanted in (("lecodec en", "encode"), ("lecodec encode --loss", "--lossless")):
+        environment = {words: typed, "COMP_CWORD": str(typed.count(" ")), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        done = subprocess.run(
+            [sys.executable, "-m", "lecodec"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment, "_LECODEC_COMPLETE": f"complete_{shell}"},
+            check=False,
+        )
+        assert wanted in done.stdout, done
 
 
 def test_json_lines(cli: Callable) -> None:
@@ -327,7 +447,7 @@ def test_no_keep_going(cli: Callable) -> None:
     write_picture(small(), "a.png")
     code, out, err = cli("encode", "bad.png", "a.png", "--no-keep-going")
     assert code == 1 and len(err.splitlines()) == 1 and not Path("a.png.lec").exists()
-    assert out.startswith("2 files: 0 ok, 1 failed, 1 not begun")
+    assert out.startswith("2 files: 0 ok, 1 failed, 1 not done")
     assert cli("encode", "bad.png", "a.png", "--keep-going")[0] == 1 and Path("a.png.lec").exists()
 
 
@@ -651,7 +771,7 @@ def command(tmp_path: Path, tiny_default: Path) -> list[str]:
     script.write_text(
         "import time\n"
         "from contextlib import contextmanager\n"
-        "from lecodec import tasks\n"
+        "from lecodec.cli import tasks\n"
         "from lecodec.codec import registry\n"
         "from lecodec.cli.main import program\n"
         "registry.ALIASES['image'] = 'tiny'\n"
@@ -694,9 +814,10 @@ def begun(command: list[str], tmp_path: Path, *, old: str, outputs: int) -> subp
 def test_interrupts_leave_no_temporaries(command: list[str], tmp_path: Path, sent: signal.Signals, code: int) -> None:
     process = begun(command, tmp_path, old="old", outputs=3)
     process.send_signal(sent)
-    _, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in err
+    assert re.search(r"^30 files: \d+ ok, 0 failed, \d+ not done; ", out, re.M)
     names = files(tmp_path / "out")
     assert not any(name.endswith(".part") for name in names) and len(names) < 30
     assert (tmp_path / "out" / "29.png.lec").read_text() == "old"

@@ -171,3 +171,16 @@ def test_what_it_refuses() -> None:
             RandomCompression(quality=quality)
     with pytest.raises(InputError, match="share"):
         RandomCompression(p=1.5)
+
+
+def test_a_folder_is_walked_as_the_commands_do(tmp_path: Path) -> None:
+    """`lecodec test -r` and the data set disagreed about hidden files and `.LEC`."""
+    from lecodec.cli.paths import LEC, collect
+
+    data = b"whatever"
+    for name in ("a.lec", "B.LEC", ".hidden.lec", "sub/c.Lec", ".trash/d.lec", "sub/e.txt"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_bytes(data)
+    found = {str(path) for path in LecDataset(tmp_path / "tree").files}
+    assert found == {i.source for i in collect([str(tmp_path / "tree")], LEC, True)}
+    assert {Path(name).name for name in found} == {"a.lec", "B.LEC", "c.Lec"}
