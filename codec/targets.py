@@ -20,6 +20,7 @@ from ..errors import InputError
 
 __all__ = [
     "FIDELITIES",
+    "START",
     "Fidelity",
     "check_only",
     "encode_to_bpp",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 START = QUALITY_MAX * 6 // 10
+"""The index that a search tries first."""
 BPP_TOLERANCE = 0.015
 LEAST_USED = 0.97
 """Share of a size ceiling that is used."""
@@ -73,7 +75,7 @@ def index_for(scale: Fidelity, value: Callable[[int], float], target: float) -> 
             if abs(found - target) <= scale.tolerance:
                 return q
         raise InputError(
-            f"{scale.wanted.format(target)} is out of reach: this picture gets {scale.found.format(low)} at quality 1 "
+            f"{scale.wanted.format(target)} is out of reach: it gets {scale.found.format(low)} at quality 1 "
             f"and {scale.found.format(high)} at quality 100"
         ) from None
 
@@ -106,8 +108,7 @@ def encode_to_bpp(
     if data is None or len(data) < size - slack:
         low, high = (8 * len(encode(q)) / pixels for q in (0, QUALITY_MAX))
         raise InputError(
-            f"{target:g} bpp is out of reach: this picture takes {low:.4f} bpp at quality 1 and {high:.4f} bpp at "
-            "quality 100"
+            f"{target:g} bpp is out of reach: it takes {low:.4f} bpp at quality 1 and {high:.4f} bpp at quality 100"
         )
     return data
 
@@ -123,7 +124,7 @@ def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], byt
         if len(best := encode(QUALITY_MAX)) <= most:
             return best
         if len(least := encode(0)) > most:
-            raise InputError(f"{most:.0f} bytes are out of reach: this picture takes {len(least)} bytes at quality 1")
+            raise InputError(f"{most:.0f} bytes are out of reach: it takes {len(least)} bytes at quality 1")
         data = least
     return data
 

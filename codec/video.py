@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
+from . import targets
 from .codec import Codec, Target
 from .image import ImageCodec, fixed_quality
 from .media.part import Frames, Part
@@ -71,11 +73,21 @@ class VideoCodec(Codec):
     # -- encoding
 
     @guarded
-    def encode(self, samples: np.ndarray, quality: float | None = None, *, fps: float = 25.0) -> bytes:
-        """A clip, uint8 [N, H, W, 3] -> the bytes of a `.lec` file. quality: 1 to 100, 60 by default. Raises
-        InputError, LimitExceeded.
+    def encode(
+        self,
+        samples: np.ndarray,
+        quality: float | None = None,
+        *,
+        bpp: float | None = None,
+        size: int | None = None,
+        fps: float = 25.0,
+    ) -> bytes:
+        """A clip, uint8 [N, H, W, 3] -> the bytes of a `.lec` file. At most one of: quality, 1 to 100, 60 by default;
+        bpp, bits a pixel of a frame, met within 1.5% or 4 bytes a frame; size, the most bytes. The last two take
+        several encodings. Raises InputError, LimitExceeded.
         """
-        return self.encode_signals([clip_signal(samples, fps)], Target.of({"quality": quality}))[0]
+        target = Target.of({"quality": quality, "bpp": bpp, "size": size})
+        return self.encode_signals([clip_signal(samples, fps)], target)[0]
 
     @guarded
     def encode_signals(self, signals: Sequence[Signal], target: Target) -> list[bytes]:
@@ -84,9 +96,24 @@ class VideoCodec(Codec):
     def _encode(self, signal: Signal, target: Target) -> bytes:
         if not isinstance(signal, VideoSignal):
             raise InputError(f"{self.card.get('name')} codes videos, and this is none")
-        if target.kind != "quality":
-            raise InputError(f"videos are coded to a quality: {target.kind} is no target of theirs")
-        layout, quality = signal.video_layout, fixed_quality(target.value)
+        if target.kind == "quality":
+            return self._encode_at(signal, fixed_quality(target.value))
+        if target.kind not in ("bpp", "size"):
+            raise InputError(f"videos are coded to a quality, bpp or size: {target.kind} is no target of theirs")
+        at = cache(partial(self._encode_at, signal))
+
+        def size(q: int) -> float:
+            return len(at(q))
+
+        if target.kind == "size":
+            return targets.encode_to_size(size, at, target.value)
+        layout = LecFile.open(at(targets.START)).layout
+        assert isinstance(layout, VideoLayout)
+        return targets.encode_to_bpp(size, at, target.value, layout.pixels, 4 * layout.frames)
+
+    def _encode_at(self, signal: VideoSignal, quality: int) -> bytes:
+        """The file at a fixed-point index."""
+        layout = signal.video_layout
         encoder = Encoder(self.coding, self._transform(layout), signal, quality)
         coded = list(encoder.groups())
         groups = tuple((len(each.group.frames), each.ticks) for each in coded)

@@ -25,10 +25,10 @@ from .video_groups import LONGEST, difference, group_size, is_cut, thumbnail
 
 __all__ = ["CodedGroup", "Encoder", "group_digest"]
 
-STEPS = (1.0, 2.0, 1.7, 1.45, 1.28, 1.13, 1.0, 1.0)
+STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.0, 1.0)
 """By how much coarser than its first frame the frames of each level of a group are coded."""
 CHAIN_STEPS = (1.0, 1.1)
-DEAD = (0.0, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
 LEAST_RATE = 256
 """The coarsest fixed-point index that frames are coded at."""

@@ -17,7 +17,7 @@ SIZES = (8, 16, 32)
 LONGEST = SIZES[-1]
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
-STEPS = {1: 2.0, 2: 1.7, 4: 1.45, 8: 1.28, 16: 1.13}
+STEPS = {1: 1.75, 2: 1.55, 4: 1.37, 8: 1.22, 16: 1.1}
 """By how much coarser than its group's first frame a frame between two others is, by their distance to it."""
 SIDE = 8
 """Rows and columns of a thumbnail."""

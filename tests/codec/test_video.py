@@ -351,13 +351,23 @@ def test_inputs_that_are_no_clips_are_refused(codec):
     with pytest.raises(InputError, match="33 frames a group"):
         in_groups(clip_signal(clip(2, 8, 8)), 33, False)
     with pytest.raises(InputError, match="no target"):
-        codec.encode_signals([clip_signal(clip(2, 16, 16))], Target("bpp", 0.1))
+        codec.encode_signals([clip_signal(clip(2, 16, 16))], Target("psnr", 30.0))
     signal = clip_signal(clip(2, 16, 16))
     other = replace(signal, frames=lambda: iter([VideoFrame(f, 1) for f in (clip(1, 16, 16)[0], clip(1, 8, 16)[0])]))
     with pytest.raises(InputError, match="frame 1 is 8x16x3"):
         codec.encode_signals([other], QUALITY)
     with pytest.raises(InputError, match="no frames"):
         codec.encode_signals([replace(signal, frames=lambda: iter(()))], QUALITY)
+
+
+def test_sizes_and_rates_are_met(codec):
+    source = clip(4, 48, 64)
+    data = codec.encode(source, size=420)
+    assert 370 < len(data) <= 420
+    data = codec.encode(source, bpp=0.25)
+    assert abs(len(data) - 0.25 * 4 * 48 * 64 / 8) <= 16
+    with pytest.raises(InputError, match="out of reach: it takes"):
+        codec.encode(source, size=50)
 
 
 def test_orders_code_every_frame_once_after_its_references():

@@ -1,0 +1,135 @@
+"""Training video models: a recipe runs, goes on, freezes to what was trained, and codes; and videos are measured."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lecodec.codec.registry import load
+from lecodec.codec.video import VideoCodec
+from lecodec.entropy.spatiotemporal import Spatiotemporal
+from lecodec.errors import InputError, UnknownModel
+from lecodec.eval import video as eval_video
+from lecodec.eval.video import run_video
+from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.clips import moving, read_frames, video_files
+from lecodec.train.freeze import freeze
+from lecodec.train.recipe import VideoRecipe
+from lecodec.train.run import Place, train
+from lecodec.train.schema import load_as
+from lecodec.train.video import VideoExperiment
+
+from .make_golden import clip, pattern
+from .test_video_files import written
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("video")
+    (folder / "clips").mkdir()
+    (folder / "pictures").mkdir()
+    written(folder / "clips" / "a.mkv", clip(40, 64, 96))
+    for n in range(3):
+        Image.fromarray(pattern(320, 400 + 20 * n, 3)).save(folder / "pictures" / f"{n}.png")
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"kind: video\nname: small\nbase: {GOLDEN / 'tiny-context.safetensors'}\nclips: [{folder / 'clips'}]\n"
+        f"pictures: [{folder / 'pictures'}]\nsynthetic: 6\ncrop: 4\nbatch: 2\nsteps: 6\nclosed_from: 0.5\n"
+        "temporal: {width: 8, features: 4}\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Path) -> Path:
+    runs = recipe.parent / "runs"
+    train(recipe, overrides={"steps": 3}, runs=runs, accelerator="cpu", progress=lambda text: None)
+    return train(recipe, resume=True, runs=runs, accelerator="cpu", progress=lambda text: None)
+
+
+def test_a_run_goes_on_and_is_frozen_and_codes(run, tmp_path, monkeypatch):
+    state = load_checkpoint(run / "checkpoint.pt")
+    assert state["step"] == 6
+    rows = list(csv.reader((run / "metrics.csv").open()))
+    names = {name for _, _, name, _ in rows}
+    assert {"real B1-30", "real I-30", "synthetic P-0", "validation"} <= names
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    for source in ("checkpoint.pt", "weights.pt"):
+        model = freeze(run / source, tmp_path / f"{source}.safetensors")
+        codec = load(model=model, of=VideoCodec)
+        frames = clip(5, 32, 48)
+        assert codec.decode(codec.encode(frames)).shape == frames.shape
+        assert codec.card["base"]["name"] == "tiny-context" and codec.card["training"]["steps"] == 6
+    frozen = load(model=tmp_path / "checkpoint.pt.safetensors", of=VideoCodec).temporal.tensors
+    recipe = VideoRecipe(**state["recipe"])
+    tensors = codec.base.entropy.tensors
+    network = Spatiotemporal(recipe.network(), tensors, {n: t.numpy() for n, t in state["tables"].items()})
+    network.load_state_dict(state["ema"])
+    for name, array in network.frozen().items():
+        np.testing.assert_array_equal(frozen[name], array)
+
+
+def test_a_model_without_its_image_model_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    model = freeze(run, tmp_path / "alone.safetensors")
+    monkeypatch.delenv("LECODEC_MODELS")
+    with pytest.raises(UnknownModel, match="built on tiny-context"):
+        load(model=model)
+
+
+def test_training_lowers_the_rate(recipe):
+    """Thirty steps on one clip that hardly moves: less than the image model takes, which is where it starts."""
+    settings = {"steps": 30, "synthetic": 0, "pictures": [], "with_z": 0.0, "learning_rate": 5e-3, "crop": 4}
+    experiment = VideoExperiment(load_as(VideoRecipe, recipe, settings), lambda text: None, "cpu", False)
+    before = experiment.validate(Place(0, 0.0))
+    for step in range(30):
+        experiment.step(Place(step, step / 30))
+    after = experiment.validate(Place(30, 1.0))
+    assert after["validation"] < 0.9 * before["validation"]
+
+
+def test_clips_of_photographs_move():
+    import random
+
+    pictures = [pattern(320, 400, 3)]
+    made = [moving(pictures, random.Random(n), 4, 64, 96) for n in range(6)]
+    assert all(m.shape == (4, 64, 96, 3) and m.dtype == np.uint8 for m in made)
+    assert len({bool(np.array_equal(m[0], m[3])) for m in made}) == 2  # some are still
+    np.testing.assert_array_equal(made[0], moving(pictures, random.Random(0), 4, 64, 96))
+
+
+def test_clips_are_found_and_read(recipe, tmp_path):
+    found = video_files([recipe.parent / "clips"])
+    frames = list(read_frames(found[0], 3, 48))
+    assert [f.shape for f in frames] == [(32, 48, 3)] * 3
+    with pytest.raises(InputError, match="no video in"):
+        video_files([tmp_path])
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a readable video"):
+        list(read_frames(tmp_path / "a.mp4", 3, 48))
+    with pytest.raises(InputError, match="video is trained on"):
+        load_as(VideoRecipe, recipe, {"clips": [], "pictures": []})
+
+
+def test_videos_are_measured(recipe, tmp_path, monkeypatch):
+    codec = load(GOLDEN / "tiny-video.safetensors", of=VideoCodec)
+    monkeypatch.setattr(eval_video, "_codec", lambda: codec)
+    clips = [recipe.parent / "clips" / "a.mkv"]
+    settings = {"lecodec": (10, 50, 90), "x264": (45, 30, 15)}
+    result = run_video(clips, ["lecodec", "x264"], tmp_path, frames=4, width=64, settings=settings)
+    assert len(result.points) == 6
+    for row in result.points:
+        assert row["bpp"] == pytest.approx(8 * row["bytes"] / (row["width"] * row["height"] * 4), abs=1e-4)
+        assert row["worst_psnr_y"] <= row["psnr_y"] < 60
+    qualities = [row["psnr_y"] for row in result.points if row["codec"] == "x264"]
+    assert qualities == sorted(qualities) and qualities[-1] > 35
+    header = (tmp_path / "points.tsv").read_text().splitlines()[0].split("\t")
+    assert header[:3] == ["clip", "width", "height"] and (tmp_path / "bd.tsv").exists()
+    with pytest.raises(InputError, match="no video codec 'av2'"):
+        run_video(clips, ["av2"], tmp_path)
