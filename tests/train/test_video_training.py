@@ -23,10 +23,10 @@ from lecodec.train.run import Place, train
 from lecodec.train.schema import load_as
 from lecodec.train.video import VideoExperiment
 
-from .make_golden import clip, pattern
-from .test_video_files import written
+from ..make_golden import clip, pattern
+from ..media.test_video_files import written
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
