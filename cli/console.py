@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +43,12 @@ __all__ = [
     "tested_line",
     "reason",
 ]
+
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Of progress where there is no terminal."""
+PATIENCE = 2.0
+"""Seconds after which a single file is said to be worked on."""
 
 
 class Report:
@@ -270,9 +277,15 @@ def escaping() -> Iterator[None]:
 
 @contextmanager
 def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record], None]]:
-    """A bar on stderr if that is a terminal and there are several files; yields what counts a record."""
-    if quiet or total < 2 or not sys.stderr.isatty():
+    """A bar on stderr if that is a terminal and there are several files, the time that has gone by if one takes long;
+    yields what counts a record.
+    """
+    if quiet or not total or not sys.stderr.isatty():
         yield lambda record: None
+        return
+    if total == 1:
+        with _patience(label) as end:
+            yield lambda record: end()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -297,10 +310,56 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record],
 
 
 @contextmanager
+def _patience(label: str) -> Iterator[Callable[[], None]]:
+    """The time that has gone by, from `PATIENCE` on, on the terminal that stderr is; yields what ends it and clears the
+    line.
+    """
+    ended = threading.Event()
+
+    def count() -> None:
+        begun, wait, text = time.monotonic(), PATIENCE, ""
+        while not ended.wait(wait):
+            text, wait = f"{label}: {time.monotonic() - begun:.0f} s", 1.0
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        if text:
+            print(f"\r{' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        ended.set()
+        thread.join()
+
+    try:
+        yield end
+    finally:
+        end()
+
+
+class _Lines:
+    """Tells how far a long run is, a line at a time: into a file, or through a pipe."""
+
+    def __init__(self, label: str) -> None:
+        self.label, self.said = label, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.said >= SECONDS_BETWEEN_LINES and done < total:
+            self.said = now
+            tell(self.label, f"{done} of {total}")
+
+
+@contextmanager
 def counting(label: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar with the time that is left, if stderr is a terminal; yields a function of (done, total), or None."""
-    if quiet or not sys.stderr.isatty():
+    """A bar with the time that is left if stderr is a terminal, elsewhere a line every half minute; yields a function
+    of (done, total), or None.
+    """
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(label)
         return
     from rich.console import Console
     from rich.progress import (

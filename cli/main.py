@@ -53,6 +53,7 @@ from .console import (
     progress,
     reason,
     shown,
+    sized,
     tell,
     tested_line,
 )
@@ -487,6 +488,7 @@ def import_command(
         from ..codec.compressai_import import import_compressai
 
         import_compressai(network, checkpoint, output, name=name, overwrite=force)
+        _say_model(checkpoint, output)
 
 
 def _print_fields(kind: str | None) -> None:
@@ -552,6 +554,16 @@ def freeze_command(
             tell(str(run), shown(text))
 
         freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
+        _say_model(run, output)
+
+
+def _say_model(source: Path, output: Path) -> None:
+    """What has become of a run or a checkpoint."""
+    from ..codec.model_file import read_card
+
+    card = read_card(output)
+    kind, size = escaped(str(card.card["kind"])), sized(os.path.getsize(output))
+    print(f"{shown(source)} -> {shown(output)}: model {escaped(card.name)} ({kind}, {size})")
 
 
 def _run(

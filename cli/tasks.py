@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import LecFile, Metadata, SetLayout, VideoLayout, atomic_write, attributes_of, check_writable
-from ..codec.codec import Codec, Target
+from ..codec.codec import QUALITY, Codec, Target
 from ..codec.media.medium import MEDIA, PICTURE, SET, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
 from ..errors import CorruptFile, InputError, OutputExists
@@ -105,7 +105,17 @@ class Encoding(_CodecTask):
             _make_folder(job)
             with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
                 output.write(result)
-        return facts, (*input.notes, *self._lost(input, file))
+        return facts, (*input.notes, *self._lost(input, file), *self._in_vain(input))
+
+    def _in_vain(self, input: Signal) -> tuple[str, ...]:
+        """A note where a quality was asked of a model that has only one."""
+        target = self._target(input)
+        if target.kind != "quality" or target.value == QUALITY:
+            return ()
+        codec = self.codecs.to_encode(input, target)
+        if not getattr(codec, "one_rate", False):
+            return ()
+        return (f"quality {target.value:g} changes nothing: {codec.card.get('name', 'the model')} has one rate",)
 
     def _lost(self, input: Signal, file: LecFile) -> tuple[str, ...]:
         """A note where models were tried on a set and none made a block smaller."""

@@ -9,6 +9,7 @@ run.json says how the codecs were called, so that their files can be decoded aga
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -48,8 +49,8 @@ def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
         tables.append(table)
     compared = []
     for row in summary.comparisons:
-        points = f"{row.bd_points:+.1f} ({row.bd_points_low:+.1f} to {row.bd_points_high:+.1f})"
-        rate = f"{row.bd_rate:+.0f}% ({row.bd_rate_low:+.0f} to {row.bd_rate_high:+.0f})"
+        points = f"{row.bd_points:+.1f}{_ends(row.bd_points_low, row.bd_points_high, '+.1f')}"
+        rate = f"{row.bd_rate:+.0f}%{_ends(row.bd_rate_low, row.bd_rate_high, '+.0f')}"
         compared.append(
             {"task": row.task, "codec": row.codec, f"points on {row.anchor}": points, "bytes at equal accuracy": rate}
         )
@@ -59,7 +60,12 @@ def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
 def _percent(row: Any) -> str:
     if np.isnan(row.accuracy):
         return ""
-    return f"{100 * row.accuracy:.1f} ({100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f})"
+    return f"{100 * row.accuracy:.1f}{_ends(100 * row.accuracy_low, 100 * row.accuracy_high, '.1f')}"
+
+
+def _ends(low: float, high: float, form: str) -> str:
+    """The interval behind a figure; nothing where there is none."""
+    return "" if math.isnan(low) or math.isnan(high) else f" ({low:{form}} to {high:{form}})"
 
 
 def report_of(

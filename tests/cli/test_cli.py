@@ -637,6 +637,54 @@ def test_progress_bar_is_for_terminals(
     assert ("working" in err and "2/2" in err and "20.0:1" in err) if terminal else err == ""
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_one_file_that_takes_long_shows_the_time(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: terminal, raising=False)
+    monkeypatch.setattr(console, "PATIENCE", 0.05)
+    with console.progress("encoding", 1, quiet=False) as tick:
+        time.sleep(0.4)
+        tick(Record(Job("a.png")))
+        print("a line", file=sys.stderr)
+    err = capsys.readouterr().err
+    assert err == ("\rencoding: 0 s\r             \ra line\n" if terminal else "a line\n")
+
+
+def test_long_runs_say_how_far_they_are_in_a_file_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.counting("measuring", quiet=False) as tick:
+        assert tick is not None
+        for done in range(1, 101):
+            now[0] += 1
+            tick(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"lecodec: measuring: {done} of 100" for done in (30, 60, 90)]
+    with console.counting("measuring", quiet=True) as tick:
+        assert tick is None
+
+
+def test_a_quality_that_changes_nothing_is_noted(run: Run) -> None:
+    model = ("--model", GOLDEN / "compressai" / "mean.safetensors")
+    for quality, noted in (("30", True), ("60", False)):
+        ran = run("encode", "a.png", "-q", quality, "-f", *model)
+        assert ran.code == 0
+        assert ("quality 30 changes nothing: mean has one rate" in ran.err) == noted
+
+
+def test_import_and_freeze_say_what_they_wrote(run: Run) -> None:
+    import torch
+
+    from .compressai_states import state_of
+
+    torch.save(state_of("mbt2018-mean"), "c.pth")
+    ran = run("models", "import", "compressai:mbt2018-mean", "c.pth", "-o", "m.safetensors")
+    assert ran.code == 0 and ran.out.startswith("c.pth -> m.safetensors: model m (compressai, ")
+
+
 def test_no_escape_codes_reach_the_terminal(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     """B4: texts from outside, of names, members, cards and usage, are told as Python writes them."""
     code = "\x1b[31m"

@@ -23,6 +23,7 @@ from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.figures.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import read_items, write_items
+from lecodec.eval.task import terminal_tables
 from lecodec.eval.tasks.task import Answer, ItemRow
 
 # --- items.tsv
@@ -374,6 +375,14 @@ def by(rows, **wanted):
     found = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
     assert len(found) == 1, f"{len(found)} rows with {wanted}"
     return found[0]
+
+
+def test_where_there_is_no_interval_the_terminal_shows_none():
+    summary = summarise(experiment(items=4), resamples=100)
+    cells = [str(cell) for table in terminal_tables(summary) for row in table for cell in row.values()]
+    assert any(cell[:1].isdigit() for cell in cells) and not any("nan" in cell and "to" in cell for cell in cells)
+    whole = terminal_tables(summarise(experiment(), resamples=100))
+    assert any(" to " in str(cell) for table in whole for row in table for cell in row.values())
 
 
 def test_an_exact_item_does_not_make_the_mean_psnr_of_a_point_infinite():

@@ -217,7 +217,9 @@ def test_broken_pictures_are_named_and_end_no_run(folder, kind, capsys):
         with pytest.raises(SystemExit) as exit:
             main(["freeze", str(at), "-o", "x.safetensors", "--calibrate", "1"])
         assert exit.value.code == 0
-        assert "runs/old-image: 1 passed over: pictures/broken.png (" in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert "runs/old-image: 1 passed over: pictures/broken.png (" in said.err
+        assert said.out.startswith("runs/old-image -> x.safetensors: model x (image, ")
 
 
 def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):
