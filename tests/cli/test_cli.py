@@ -678,7 +678,7 @@ def test_a_quality_that_changes_nothing_is_noted(run: Run) -> None:
 def test_import_and_freeze_say_what_they_wrote(run: Run) -> None:
     import torch
 
-    from .compressai_states import state_of
+    from ..compressai_states import state_of
 
     torch.save(state_of("mbt2018-mean"), "c.pth")
     ran = run("models", "import", "compressai:mbt2018-mean", "c.pth", "-o", "m.safetensors")
