@@ -62,6 +62,12 @@ KINDS: dict[str, Kind] = {
         train="train.video:VideoExperiment",
         freeze="train.video_freeze:freeze_video",
     ),
+    "sound": Kind(
+        load="codec.sound:SoundCodec",
+        recipe="train.recipe:SoundRecipe",
+        train="train.sound:SoundExperiment",
+        freeze="train.sound_freeze:freeze_sound",
+    ),
     "compressai": Kind(load="codec.compressai_transform:compressai_model"),
 }
 TRAINED = {name: kind for name, kind in KINDS.items() if kind.train}
