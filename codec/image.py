@@ -152,6 +152,8 @@ class ImageCodec(LatentCoding, Codec):
 
     def _encode_to(self, kind: str, target: float, picture: _Picture) -> bytes:
         """The file that meets a target of the kind "bpp", "size" or one of `MEASURES`. Raises InputError."""
+        if kind not in ("bpp", "size", *MEASURES):
+            raise InputError(f"pictures are not coded to {kind}")
         pixels, tiles = picture.layout.width * picture.layout.height, picture.layout.units
         if self.one_rate:
             data = self._encode_run([picture], 0)[0]

@@ -29,6 +29,8 @@ class Kind:
     """The schema that a recipe is checked against."""
     train: str = ""
     """The `train.run.Experiment` that such a recipe runs."""
+    whole: bool = False
+    """Whether `load` gives the codec itself."""
     freeze: str = ""
     """(state, out, name, *, overwrite, origin, calibrate, say) -> the model file."""
 
@@ -64,6 +66,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sound": Kind(
         load="codec.sound:SoundCodec",
+        whole=True,
         recipe="train.recipe:SoundRecipe",
         train="train.sound:SoundExperiment",
         freeze="train.sound_freeze:freeze_sound",

@@ -98,9 +98,12 @@ def z_unit(index: Tensor, count: int) -> Tensor:
     rounding straight through gives a step's size no gradient for what it does to the envelope.
     """
     low, high = (math.log2(unit) for unit in Z_UNITS)
-    unit = torch.exp2(torch.lerp(torch.tensor(low), torch.tensor(high), index.float() / (QUALITY_LEVELS - 1)))
-    coarser = torch.where(torch.arange(count) < count // 2, 1.0, COARSER)
-    return unit[:, None] * coarser.to(index.device)
+    unit = torch.exp2(low + (high - low) * index.float() / (QUALITY_LEVELS - 1))
+    return unit[:, None] * _coarseness(count).to(index.device)
+
+
+def _coarseness(count: int) -> Tensor:
+    return torch.tensor([1.0 if n < count // 2 else COARSER for n in range(count)], dtype=torch.float32)
 
 
 class _Rated(nn.Module):
@@ -155,7 +158,7 @@ class Envelope(nn.Module):
             ]
         )
         with torch.no_grad():
-            basis = levels_basis(z) * torch.where(torch.arange(z) < z // 2, 1.0, COARSER)
+            basis = levels_basis(z) * _coarseness(z)
             self.direct.layer.weight.zero_()
             for half in (0, 1):  # of the window of three positions the middle one, for both of its frames
                 self.direct.layer.weight[half * BANDS : (half + 1) * BANDS, z : 2 * z] = basis

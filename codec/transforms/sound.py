@@ -69,18 +69,38 @@ class SoundConfig:
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
 
+    def shapes(self, hyper: int, features: int) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shape of each tensor of h_a and g_s, computed: a file may claim sizes for which there is no memory."""
+        a, p = self.analysis, self.post
+        h_a = {"enter.weight": (a, BANDS + 1, 5), "down.weight": (a, a, 4), "head.weight": (hyper, a, 1)}
+        g_s = {
+            "enter.weight": (p, BINS + 2 * BANDS + features + 1, 3),
+            "middle.weight": (p, p, 3),
+            "head.weight": (2 * BINS, p, 1),
+        }
+        for layers in (h_a, g_s):
+            layers |= {f"{name[:-6]}bias": shape[:1] for name, shape in layers.items()}
+        return {"h_a": {**h_a, "linear": (BANDS, hyper)}, "g_s": g_s}
+
+
+def bins_of(rate: int) -> int:
+    """How many bins a sound of this sample rate has."""
+    return min(BINS, hop_of(rate))
+
 
 def hop_of(rate: int) -> int:
     """Sample rate in Hz -> N, the samples of a hop: 20 ms, rounded."""
-    return max(1, round(rate / 50))
+    return (2 * rate + 50) // 100
 
 
 @lru_cache(maxsize=8)
 def _basis(hop: int, bins: int) -> Tensor:
     """[2 N, bins] float32, for the transform and its inverse of REFERENCE."""
-    n, k = torch.arange(2 * hop, dtype=torch.float64), torch.arange(bins, dtype=torch.float64)
-    window = torch.sin(math.pi / (2 * hop) * (n + 0.5))
-    return (window[:, None] * torch.cos(math.pi / hop * (n[:, None] + 0.5 + hop / 2) * (k + 0.5))).float()
+    n, k = np.arange(2 * hop), np.arange(bins)
+    window = np.sin(np.pi / (2 * hop) * (n + 0.5))
+    matrix = window[:, None] * np.cos(np.pi / hop * (n[:, None] + 0.5 + hop / 2) * (k + 0.5))
+    with torch.inference_mode(False):
+        return torch.from_numpy(matrix.astype(np.float32))
 
 
 class Mdct:
@@ -103,7 +123,8 @@ class Mdct:
 
 @lru_cache(maxsize=32)
 def _means(bins: int) -> Tensor:
-    return torch.from_numpy(means(bins).astype(np.float32))
+    with torch.inference_mode(False):
+        return torch.from_numpy(means(bins).astype(np.float32))
 
 
 def levels(spectrum: Tensor) -> Tensor:
@@ -178,6 +199,7 @@ class SoundNetwork(nn.Module):
 
     def __init__(self, config: SoundConfig, coding: EnvelopeConfig):
         super().__init__()
+        self.config = config
         self.h_a = SoundAnalysis(config, coding.hyper)
         self.envelope = Envelope(coding)
         self.g_s = PostNet(config, coding.features)
