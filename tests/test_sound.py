@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import wave
 from fractions import Fraction
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import lecodec
-from lecodec.bitstream import LecFile, SoundLayout
+from lecodec.bitstream import LecFile, SoundLayout, frame, parse
 from lecodec.codec.media.medium import SOUND, medium_of
 from lecodec.codec.media.part import Frames
 from lecodec.codec.media.sound_files import integers, load_sound, write_sound_signal
@@ -23,6 +24,11 @@ from lecodec.codec.transforms.sound import Mdct, hop_of, noise
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, InputError, LimitExceeded, UnknownModel
+
+from . import reader
+from .container_examples import contents_of
+from .make_golden_sound import FOLDER, latents_digest
+from .sound_reader import sound_digest, sound_latents
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -307,3 +313,62 @@ def test_what_is_no_sound_is_refused(tmp_path):
         file.mux(stream.encode(None))
     with pytest.raises(InputError, match="no sound"):
         load_sound(tmp_path / "b.mkv")
+
+
+# -- golden files, and FORMAT.md read by an independent reader
+
+EXPECTED = json.loads((FOLDER / "expected.json").read_text())
+
+
+def test_every_golden_sound_is_expected_to_do_something():
+    assert {path.stem for path in FOLDER.glob("*.lec")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_golden_sounds_decode_as_they_did(codec, name):
+    """Latents to the bit; samples within a few steps of 16 bits, since the synthesis is float."""
+    data, samples = (FOLDER / f"{name}.lec").read_bytes(), np.load(FOLDER / f"{name}.npy")
+    assert latents_digest(codec, data) == EXPECTED[name]
+    np.testing.assert_allclose(codec.decode(data) * 32767, samples, atol=4)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_independent_reader_finds_the_same_latents(codec, name):
+    """Sections 22 and 26 to 28 of FORMAT.md."""
+    data = (FOLDER / f"{name}.lec").read_bytes()
+    tiny = reader.Model(GOLDEN / "tiny-sound.safetensors")
+    file, parsed = reader.read_file(data), parse(data)
+    header = parsed.header
+    assert file.header["parse_digest"] == sound_digest(tiny) == codec.parse_digest
+    fields = {n: getattr(header if hasattr(header, n) else header.layout, n) for n in file.header if n != "alpha"}
+    assert fields == {n: v for n, v in file.header.items() if n != "alpha"}
+    assert file.data == [(c.digest, c.payload) for c in parsed.data]
+    for number in {0, len(file.data) - 1}:
+        found = sound_latents(tiny, file, number)
+        for ours, theirs in zip(codec.latents(data, number).levels, found, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_reader_and_package_refuse_the_same_headers():
+    good = (FOLDER / "mono.lec").read_bytes()
+    chunks = contents_of(good)
+    place = next(n for n, (kind, _) in enumerate(chunks) if kind == b"LSND")
+    layout = chunks[place][1]
+    bad = [layout[:at] + bytes([value]) + layout[at + 1 :] for at in range(len(layout)) for value in (0, 3, 255)]
+    refused = 0
+    for payload in (*bad, layout[:-1], layout + b"\0"):
+        chunks[place] = b"LSND", payload
+        data = good[:8] + b"".join(frame(*chunk) for chunk in chunks)
+        try:
+            parse(data)
+            found = None
+        except CodecError as error:
+            found = type(error).__name__
+        try:
+            reader.read_file(data)
+            theirs = None
+        except reader.Refused as error:
+            theirs = error.name
+        assert found == theirs, payload.hex()
+        refused += found is not None
+    assert refused > 10
