@@ -27,6 +27,7 @@ from .header import (
 from .layout import Layout
 from .layouts.picture import PictureLayout
 from .layouts.set import SetLayout, geometry
+from .layouts.sound import SoundLayout
 from .layouts.video import VideoLayout
 from .lecfile import LecFile, Parsed, parse, read_header
 from .limits import (
@@ -65,6 +66,7 @@ __all__ = [
     "LecFile",
     "PictureLayout",
     "SetLayout",
+    "SoundLayout",
     "Metadata",
     "Parsed",
     "VideoLayout",

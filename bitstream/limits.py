@@ -24,6 +24,7 @@ __all__ = [
     "MAX_GROUPS",
     "MAX_HEADER",
     "MAX_PIXELS",
+    "MAX_SEGMENT",
     "MAX_SIDE",
     "MAX_TILE",
     "TILE_STEP",
@@ -69,6 +70,9 @@ MAX_GROUPS = 2**20
 
 MAX_GROUP_PIXELS = 2**29
 """Pixels of all frames of a group and of one more: the latents of one are kept while it is decoded, 3 bytes a pixel."""
+
+MAX_SEGMENT = 3000
+"""Frames of 20 ms in a segment of a sound: a minute."""
 
 TILE_STEP = 64
 """Sides of tiles are multiples of this many pixels, so that latents and hyper-latents of tiles fit together; tiles are

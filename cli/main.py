@@ -255,6 +255,10 @@ def encode_command(
     bpp: Annotated[
         float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=_positive)
     ] = None,
+    kbps: Annotated[
+        float | None,
+        typer.Option("--kbps", help="Instead of -q: thousand bits a second of a sound to reach.", callback=_positive),
+    ] = None,
     psnr: Annotated[
         float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=_positive)
     ] = None,
@@ -307,9 +311,9 @@ def encode_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compress pictures, videos and sets of samples: photo.png -> photo.png.lec, images.npy -> images.npy.lec."""
+    """Compress pictures, videos, sounds and sets of samples: photo.png -> photo.png.lec, song.flac -> song.flac.lec."""
     limit = None if size is None else _bytes(size)
-    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
+    wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
     target = _target(wanted, lossless, effort)
     asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
@@ -351,8 +355,12 @@ def decode_command(
         str | None,
         typer.Option("--frames", help="Decode these frames of a video only, from 0.", metavar="N or A-B"),
     ] = None,
-    start: Annotated[float | None, typer.Option("--from", help="Decode a video from this second on.", min=0)] = None,
-    stop: Annotated[float | None, typer.Option("--to", help="Decode a video up to this second.", min=0)] = None,
+    start: Annotated[
+        float | None, typer.Option("--from", help="Decode a video or a sound from this second on.", min=0)
+    ] = None,
+    stop: Annotated[
+        float | None, typer.Option("--to", help="Decode a video or a sound up to this second.", min=0)
+    ] = None,
     form: Annotated[
         str | None,
         typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=_form),
@@ -371,8 +379,9 @@ def decode_command(
 ) -> None:
     """Decompress files: photo.png.lec -> photo.png, images.npy.lec -> images.npy, clip.mp4.lec -> clip.mp4.
 
-    A video becomes what the suffix of -o says: .mp4 or .mov (H.264 at CRF 12), .mkv (FFV1), .y4m. A set becomes .npy,
-    .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for each item.
+    A video becomes what the suffix of -o says: .mp4 or .mov (H.264 at CRF 12), .mkv (FFV1), .y4m; a sound .wav, .flac,
+    .ogg, .opus, .mp3 or .m4a. A set becomes .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
+    each item.
     """
     part: Part | None = None if region is None else _region(region)
     if part is not None and item:
@@ -521,7 +530,7 @@ def train_command(
         str | None,
         typer.Option(
             "--fields",
-            help="List what recipes of a kind (image, photo, circuit, video) may set, and exit.",
+            help="List what recipes of a kind (image, photo, circuit, video, sound) may set, and exit.",
             callback=_print_fields,
             is_eager=True,
             metavar="KIND",

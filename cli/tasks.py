@@ -17,9 +17,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import LecFile, Metadata, SetLayout, VideoLayout, atomic_write, attributes_of, check_writable
+from ..bitstream import (
+    LecFile,
+    Metadata,
+    SetLayout,
+    SoundLayout,
+    VideoLayout,
+    atomic_write,
+    attributes_of,
+    check_writable,
+)
 from ..codec.codec import QUALITY, Codec, Target
-from ..codec.media.medium import MEDIA, PICTURE, SET, VIDEO, Medium
+from ..codec.media.medium import MEDIA, PICTURE, SET, SOUND, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
-_NOUNS = {"image": "a picture", "set": "a set of samples", "video": "a video"}
+_NOUNS = {"image": "a picture", "set": "a set of samples", "video": "a video", "sound": "a sound"}
 BUNCH_PIXELS = {"cpu": 2**20, "cuda": 2**24}
 """Pixels of small pictures that are coded together: on a CPU larger batches gain nothing (measured)."""
 
@@ -94,7 +103,7 @@ class Encoding(_CodecTask):
     def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
-        if self.verify and isinstance(file.layout, VideoLayout):
+        if self.verify and isinstance(file.layout, VideoLayout | SoundLayout):
             self.codecs.for_file(file.header).test(file)
         elif self.verify or (self.verify is None and file.header.lossless):
             facts["psnr"] = _verified(self.codecs.for_file(file.header), input.samples, file)
@@ -164,8 +173,9 @@ class Decoding(_CodecTask):
             raise InputError(f"{what}, not a set of samples: it has no items")
         if medium is not PICTURE and (isinstance(self.part, Region) or self.depth is not None):
             raise InputError(f"{what}, not a picture: --region and --depth do not go with it")
-        if medium is not VIDEO and isinstance(self.part, Frames):
-            raise InputError(f"{what}, not a video: --from, --to and --frames do not go with it")
+        if isinstance(self.part, Frames) and not (medium is VIDEO or (medium is SOUND and self.part.in_seconds)):
+            options = "--frames does" if medium is SOUND else "--from, --to and --frames do"
+            raise InputError(f"{what}, not a video: {options} not go with it")
         if job.source == "-":
             self._check_suffix(job, medium)
         return file
@@ -242,7 +252,7 @@ def opened(sources: Iterable[str]) -> dict[str, LecFile]:
 
 def _facts(file: LecFile) -> dict[str, Any]:
     """What `--json` says of a `.lec` file. medium: the name of its layout; quality: the index, as `info` has it."""
-    names = ("width", "height", "channels", "bit_depth", "alpha", "quality")
+    names = ("width", "height", "channels", "bit_depth", "sample_rate", "alpha", "quality")
     fields = file.header.as_dict()
     of_header = {name: fields[name] for name in names if name in fields}
     return {"medium": file.layout.name, **of_header, **file.header.facts(file.size)}

@@ -3,6 +3,7 @@
     a picture and a target with loss -> ALIASES["image"] -> ImageCodec
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
     a video -> ALIASES["video"] -> VideoCodec
+    a sound -> ALIASES["sound"] -> SoundCodec
     a set -> the circuits found for items of its shape -> each codes a few items -> the best LosslessCodec
 
 Without a model that fits, blocks are stored or deflated: nothing fails for want of one, and no torch is imported.
@@ -14,7 +15,7 @@ import os
 
 import numpy as np
 
-from ..bitstream import PictureLayout, SetLayout, VideoLayout
+from ..bitstream import PictureLayout, SetLayout, SoundLayout, VideoLayout
 from ..entropy.runtime import load_torch
 from ..errors import ModelError, UnknownModel
 from .codec import Codec, Target
@@ -39,6 +40,10 @@ def codec_for(
         from .video import VideoCodec
 
         return load("video", device, model=model, of=VideoCodec)
+    if isinstance(signal.layout, SoundLayout):
+        from .sound import SoundCodec
+
+        return load("sound", device, model=model, of=SoundCodec)
     if not target.lossless:
         from .image import ImageCodec
 

@@ -30,9 +30,10 @@ __all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Target"]
 QUALITY = 60.0
 """Where nothing is asked for."""
 EFFORTS = range(1, 10)
-RATES = ("quality", "bpp", "psnr", "ssimulacra2", "size")
-"""What may be asked for, one at a time: quality, 1 (small) to 100 (good); bpp, bits a pixel; psnr, in dB; ssimulacra2,
-a score up to 100; size, the most bytes. The arguments of `encode` and the options of the command line have these names.
+RATES = ("quality", "bpp", "kbps", "psnr", "ssimulacra2", "size")
+"""What may be asked for, one at a time: quality, 1 (small) to 100 (good); bpp, bits a pixel; kbps, thousand bits a
+second; psnr, in dB; ssimulacra2, a score up to 100; size, the most bytes. The arguments of `encode` and the options of
+the command line have these names.
 """
 
 

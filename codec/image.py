@@ -151,6 +151,8 @@ class ImageCodec(LatentCoding, Codec):
         `encode`.
         """
         assert not target.lossless
+        if target.kind not in ("quality", "bpp", "size", *MEASURES):
+            raise InputError(f"pictures are not coded to {target.kind}")
         pictures = [self._picture(signal, target.effort) for signal in signals]
         drawn = [drawn_of(signal, target.effort) for signal in signals]
         if target.kind != "quality":

@@ -29,6 +29,8 @@ class Kind:
     """The schema that a recipe is checked against."""
     train: str = ""
     """The `train.run.Experiment` that such a recipe runs."""
+    whole: bool = False
+    """Whether `load` gives the codec itself."""
     freeze: str = ""
     """(state, out, name, *, overwrite, origin, calibrate, say) -> the model file."""
 
@@ -61,6 +63,13 @@ KINDS: dict[str, Kind] = {
         recipe="train.recipe:VideoRecipe",
         train="train.video:VideoExperiment",
         freeze="train.video_freeze:freeze_video",
+    ),
+    "sound": Kind(
+        load="codec.sound:SoundCodec",
+        whole=True,
+        recipe="train.recipe:SoundRecipe",
+        train="train.sound:SoundExperiment",
+        freeze="train.sound_freeze:freeze_sound",
     ),
     "compressai": Kind(load="codec.compressai_transform:compressai_model"),
 }

@@ -28,7 +28,7 @@ _C = TypeVar("_C", bound=Codec)
 __all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
 SHIPPED = Path(__file__).parent / "models"
-ALIASES = {"image": "image-3", "photo": "photo-1", "video": "video-1"}
+ALIASES = {"image": "image-3", "photo": "photo-1", "video": "video-1", "sound": "sound-1"}
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 
 
@@ -175,6 +175,8 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     if "base" in card:
         return named(kind.load)(tensors, card, device, _base_of(card, device, folder))
     made = named(kind.load)(tensors, card, device)
+    if kind.whole:
+        return made
     if not kind.domain:
         from .image import ImageCodec
 

@@ -24,6 +24,7 @@ __all__ = [
     "Fidelity",
     "check_only",
     "encode_to_bpp",
+    "encode_to_kbps",
     "encode_to_size",
     "index_for",
     "index_for_near",
@@ -113,7 +114,29 @@ def encode_to_bpp(
     return data
 
 
-def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], bytes], most: float) -> bytes:
+def encode_to_kbps(
+    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, seconds: float, grain: int
+) -> bytes:
+    """A file within 1.5% of `target` thousand bits a second, or within `grain` bytes. estimate, encode: as those of
+    `encode_to_bpp`. Raises InputError with what is in reach.
+    """
+    if not 0 < target < math.inf:
+        raise InputError(f"{target} kbps cannot be asked for")
+    size = target * 125 * seconds
+    slack = max(BPP_TOLERANCE * size, grain)
+    data = _encode_to(estimate, encode, max(size - slack, 1), size + slack)
+    if data is None or len(data) < size - slack:
+        low, high = (len(encode(q)) / 125 / seconds for q in (0, QUALITY_MAX))
+        raise InputError(
+            f"{target:g} kbps is out of reach: this sound takes {low:.2f} kbps at quality 1 and {high:.1f} kbps at "
+            "quality 100"
+        )
+    return data
+
+
+def encode_to_size(
+    estimate: Callable[[int], float], encode: Callable[[int], bytes], most: float, noun: str = "picture"
+) -> bytes:
     """The best file of at most `most` bytes: it uses at least 97% of them unless the words of 4 bytes that coded data
     comes in, or quality 100, do not allow it. Raises InputError with what is in reach.
     """
@@ -124,7 +147,7 @@ def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], byt
         if len(best := encode(QUALITY_MAX)) <= most:
             return best
         if len(least := encode(0)) > most:
-            raise InputError(f"{most:.0f} bytes are out of reach: it takes {len(least)} bytes at quality 1")
+            raise InputError(f"{most:.0f} bytes are out of reach: this {noun} takes {len(least)} bytes at quality 1")
         data = least
     return data
 

@@ -79,7 +79,7 @@ def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, b
     payload = data[at + 8 : at + 8 + length]
     (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
     demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
-    known = kind in (b"LHDR", b"LSET", b"LVID", b"LDAT", b"LEXT", b"LALP", b"LEND")
+    known = kind in (b"LHDR", b"LSET", b"LVID", b"LSND", b"LDAT", b"LEXT", b"LALP", b"LEND")
     demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
     return kind, payload, at + 12 + length
 
@@ -91,7 +91,7 @@ def read_header(payload: bytes) -> dict:
         demand(len(payload) == 21, "length of LHDR")
         names = "version media codec parse_digest synthesis_digest quality".split()
         h = dict(zip(names, struct.unpack("<BBB8s8sH", payload), strict=True))
-        demand(h["media"] == 2 and h["codec"] in (0, 1), "media or codec", "UnsupportedFile")
+        demand(h["media"] in (2, 3) and h["codec"] in (0, 1), "media or codec", "UnsupportedFile")
         demand(h["quality"] <= 16128, "a range")
         if h["codec"] == 1:
             demand(h["synthesis_digest"] == bytes(8) and h["quality"] == 0, "without loss")
@@ -164,6 +164,20 @@ def read_video(file: LecFile, payload: bytes) -> None:
     file.header |= h
 
 
+def read_sound(file: LecFile, payload: bytes) -> None:
+    """Section 26: LSND, and the segments as boxes of one row: (first sample, 0, samples, 1)."""
+    demand(len(payload) == 13, "length of LSND")
+    names = "sample_rate channels bit_depth floating segment samples".split()
+    h = dict(zip(names, struct.unpack("<I3BHI", payload), strict=True))
+    known = h["channels"] in (1, 2) and h["bit_depth"] in (8, 16, 24, 32) and h["floating"] in (0, 1)
+    demand(known, "a range", "UnsupportedFile")
+    demand(h["sample_rate"] >= 1000 and h["segment"] > 0 and h["samples"] > 0, "a range")
+    demand(h["sample_rate"] <= 192000 and h["segment"] <= 3000, "a range", "LimitExceeded")
+    step = (2 * h["sample_rate"] + 50) // 100 * h["segment"]
+    file.boxes = [(at, 0, min(step, h["samples"] - at), 1) for at in range(0, h["samples"], step)]
+    file.header |= h
+
+
 def tile_boxes(h: dict) -> list[tuple[int, int, int, int]]:
     """Section 4, tiles."""
     step_x, step_y = h["tile_width"] or h["width"], h["tile_height"] or h["height"]
@@ -190,6 +204,10 @@ def read_file(data: bytes) -> LecFile:
         kind, payload, at = read_chunk(data, at, {b"LVID": 64 + 5 * 2**20})
         demand(kind == b"LVID", "no LVID")
         read_video(file, payload)
+    if h["media"] == 3:
+        kind, payload, at = read_chunk(data, at, {b"LSND": 4096})
+        demand(kind == b"LSND", "no LSND")
+        read_sound(file, payload)
     lengths: list[int] = []
     inflated = ancillary = 0
     finished = False
@@ -201,6 +219,9 @@ def read_file(data: bytes) -> LecFile:
         if not complete and file.groups:
             width, height = (-(-h[side] // 64) * 64 for side in ("width", "height"))
             limits[b"LDAT"] = min(2**31 - 1, file.groups[turn][0] * (4096 + 64 * width * height))
+        elif not complete and h["media"] == 3:
+            hop = (2 * h["sample_rate"] + 50) // 100
+            limits[b"LDAT"] = min(2**31 - 1, 4096 + 8 * h["channels"] * (file.boxes[turn][2] + hop))
         elif not complete:
             _, _, width, height = file.boxes[turn]
             row = 1 + width * h["bit_depth"] // 8
@@ -228,7 +249,7 @@ def read_file(data: bytes) -> LecFile:
             finished = True
         else:
             demand(
-                kind not in (b"LSET", b"LVID")
+                kind not in (b"LSET", b"LVID", b"LSND")
                 and kind[0] & 32 > 0
                 and file.index is None
                 and (complete or not lengths),

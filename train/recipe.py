@@ -12,8 +12,10 @@ from pydantic import Field, model_validator
 
 from ..codec.transforms.image import TransformConfig
 from ..codec.transforms.network import NetworkConfig
+from ..codec.transforms.sound import SoundConfig
 from ..entropy.context import ContextConfig
 from ..entropy.context_coding import GROUPS
+from ..entropy.envelope import EnvelopeConfig
 from ..entropy.hyperprior import HyperConfig
 from ..entropy.interpolation_layers import InterpolationConfig
 from ..entropy.spatiotemporal import SpatiotemporalConfig
@@ -29,6 +31,8 @@ __all__ = [
     "PhotoRecipe",
     "PhotoSource",
     "Recipe",
+    "SoundRecipe",
+    "SoundSource",
     "VideoRecipe",
     "load_recipe",
 ]
@@ -404,6 +408,79 @@ class VideoRecipe(Strict):
         """The sizes of the temporal network."""
         try:
             return SpatiotemporalConfig(**self.temporal)
+        except TypeError as e:
+            raise ValueError(str(e).replace("__init__() got an", "has an")) from None
+
+
+class SoundSource(Strict):
+    """A folder of sounds."""
+
+    folder: Path
+    """Searched recursively."""
+    share: float = Field(1.0, gt=0)
+    """Of the clips, against the other sources'."""
+
+
+class SoundRecipe(Strict):
+    """The schema of a recipe for a model of sound. Paths are relative to the working directory."""
+
+    sizes: ClassVar = {"coding": EnvelopeConfig, "transform": SoundConfig}
+    kind: Literal["sound"]
+    name: Name
+    """Name of the model and of the run's folder."""
+    seed: int = 1
+    """Of all that is random."""
+    sources: list[SoundSource] = Field(min_length=1)
+    """Folders of sounds."""
+    seconds: float = Field(120.0, gt=0)
+    """What is read of each file, at most."""
+    hold_out: int = Field(25, ge=2)
+    """Every so many files one is kept for validation."""
+    rates: dict[int, float] = {16000: 0.65, 44100: 0.35}
+    """Sample rates of the clips and their shares. Lower rates are had by leaving bins out."""
+    stereo: float = Field(0.5, ge=0, le=1)
+    """Share of the clips with two channels that are coded as such; of the others the mean is taken."""
+    coding: dict[str, int] = {}
+    """Sizes of the entropy model that differ from the usual ones."""
+    transform: dict[str, int] = {}
+    """Sizes of the other networks that differ from the usual ones."""
+
+    frames: int = Field(64, ge=8, multiple_of=2)
+    """Frames of 20 ms in a clip."""
+    batch: int = Field(8, ge=1)
+    """Channels a step."""
+    post_from: float = Field(0.6, ge=0, le=1)
+    """Share of the run after which the post-net is trained, and it alone: no bit changes any more."""
+    envelope_weight: float = Field(0.7, gt=0)
+    """Weight of the envelope's error, in octaves, against the rate."""
+    start_from: Path | None = None
+    """A checkpoint whose weights (not whose optimiser) the run starts with."""
+    steps: int = Field(ge=1)
+    """The run ends after so many steps, or after `minutes` if that comes first."""
+    minutes: float | None = Field(None, gt=0)
+    """The schedule follows the share that is done, of steps or of minutes, whichever is larger."""
+    learning_rate: float = 2e-3
+    """The highest: it rises over `warmup_steps` and falls along a half cosine, in both parts of the run."""
+    warmup_steps: int = Field(100, ge=0)
+    """Steps in which the learning rate rises; never more than 5% of the run."""
+    clip: float = 2.0
+    """Largest norm of the gradient."""
+    ema: float = Field(0.998, ge=0, lt=1)
+    """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
+    checkpoint_minutes: float = 5.0
+    """Between checkpoints, each with a validation."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SoundRecipe:
+        if not self.rates or any(not 8000 <= r <= 48000 or s <= 0 for r, s in self.rates.items()):
+            raise ValueError("rates are sample rates of 8000 to 48000 Hz, each with a share above 0")
+        self.networks()
+        return self
+
+    def networks(self) -> tuple[SoundConfig, EnvelopeConfig]:
+        """The sizes of the networks."""
+        try:
+            return SoundConfig(**self.transform), EnvelopeConfig(**self.coding)
         except TypeError as e:
             raise ValueError(str(e).replace("__init__() got an", "has an")) from None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from ..layout import Layout
 from .picture import PictureLayout
 from .set import SetLayout
+from .sound import SoundLayout
 from .video import VideoLayout
 
 __all__ = ["LAYOUTS", "layout_named"]
 
-LAYOUTS: dict[int, type[Layout]] = {layout.media: layout for layout in (PictureLayout, SetLayout, VideoLayout)}
+LAYOUTS: dict[int, type[Layout]] = {
+    layout.media: layout for layout in (PictureLayout, SetLayout, VideoLayout, SoundLayout)
+}
 
 
 def layout_named(name: str) -> type[Layout]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .part import Part
     from .signal import Signal
 
-__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "VIDEO", "VIDEOS", "Medium", "medium_of"]
+__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "SOUND", "SOUNDS", "VIDEO", "VIDEOS", "Medium", "medium_of"]
 
 ARRAY = ".npz:"
 """Stands between the name of a file and that of one of its arrays."""
@@ -139,7 +139,33 @@ VIDEO = Medium(
         "write": "codec.media.video_files:write_video_signal",
     },
 )
-MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO)}
+SOUNDS = (
+    *(".aac", ".aif", ".aiff", ".amr", ".au", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"),
+    *(".wma", ".wv"),
+)
+"""Suffixes of sounds that can be read, and those of them that are written."""
+WRITTEN_SOUNDS = (".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+
+
+def _sound_back(stem: str) -> str:
+    """song.flac -> song.flac, song.aiff -> song.wav, x -> x.wav"""
+    base, suffix = os.path.splitext(stem)
+    if suffix.lower() in WRITTEN_SOUNDS:
+        return stem
+    return (base if suffix.lower() in SOUNDS else stem) + ".wav"
+
+
+SOUND = Medium(
+    "sound",
+    SOUNDS,
+    _sound_back,
+    functions={
+        "read": "codec.media.sound_files:load_sound",
+        "check": "codec.media.sound_files:check_sound_output",
+        "write": "codec.media.sound_files:write_sound_signal",
+    },
+)
+MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO, SOUND)}
 
 
 def medium_of(name: str) -> Medium:

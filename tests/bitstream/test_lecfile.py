@@ -315,7 +315,7 @@ def test_damaged_headers_of_another_medium(sound: None, data: bytes, error: type
 def test_a_medium_that_is_not_known_is_refused() -> None:
     header = SOUND.pack()
     data = sound_file(SOUND.layout.pack(), header[:1] + bytes([9]) + header[2:])
-    with pytest.raises(UnsupportedFile, match=r"byte 17: media is 9, expected 2 \(video\)"):
+    with pytest.raises(UnsupportedFile, match=r"byte 17: media is 9, expected 2 \(video\) or 3 \(sound\)"):
         parse(data)
 
 

@@ -15,6 +15,7 @@ from lecodec.bitstream import Layout, VideoLayout, parse
 from lecodec.codec.codec import Codec, Target
 from lecodec.codec.media.part import Frames, Items, Part, Region
 from lecodec.codec.media.signal import Signal, picture_signal, set_signal
+from lecodec.codec.media.sound_signal import array_signal
 from lecodec.codec.media.video_signal import VideoSignal, clip_signal, in_groups
 
 __all__ = ["GOLDEN", "SUBJECTS", "Subject", "same_layout", "samples_of"]
@@ -56,6 +57,24 @@ def items_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
     """Items of a set, in any order and twice."""
     last = len(signal.samples) - 1
     return [(Items(numbers), signal.samples[list(numbers)]) for numbers in ((0,), (last, 0, last))]
+
+
+def sound(n: int, channels: int = 1, rate: int = 16000, segment: float | None = None) -> Signal:
+    """Two partials and a little noise."""
+    rng, t = np.random.default_rng(n), np.arange(n)[:, None] / rate
+    x = 0.3 * np.sin(1300 * t + np.arange(channels)) + 0.1 * np.sin(5200 * t) + 0.01 * rng.normal(size=(n, channels))
+    return array_signal(x.astype(np.float32), rate, segment)
+
+
+def sounds() -> list[Signal]:
+    """Of odd lengths, one and two channels, several rates, and cut into segments."""
+    return [sound(1), sound(801, 2, 8000), sound(1999, 1, 44100), sound(1500, 2, 12000, 0.04)]
+
+
+def seconds_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
+    """Parts of a sound, by samples, and what is in them."""
+    n = len(signal.samples)
+    return [(Frames(a, b), signal.samples[a:b]) for a, b in ((0, n), (n // 3, n // 3 + 1), (n // 2, n))]
 
 
 @dataclass(frozen=True)
@@ -154,6 +173,7 @@ SUBJECTS = [
     lossy("compressai factorized", "compressai/factorized"),
     Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
     Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
+    Subject("sound", "tiny-sound", sounds, seconds_of, lambda: sound(90, 1, 2000), True),
     Subject("circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])),
     Subject(
         "video", "tiny-video", clips, frames_of, lambda: clip_signal(clip(2, 8, 8)), True, of_frames, head_of_group

@@ -1,0 +1,225 @@
+"""The transform of sound: a fixed lapped cosine transform, the network that makes z, and the one behind the decoder.
+
+    samples --MDCT--> spectrum --levels of bands--> h_a --> z            (the encoder's, float)
+    y, envelope, features --post-net--> gains of bins, noise where y is 0 --> spectrum --inverse MDCT--> samples
+
+The MDCT of a hop of N samples: frame j of x is the spectrum
+
+    X[k] = sqrt(2 REFERENCE) / N  sum_n  w(n) x(N j + n - N) cos(pi / N (n + 1/2 + N / 2) (k + 1/2)),   0 <= n < 2 N
+
+with w(n) = sin(pi / (2 N) (n + 1/2)), of which `bins` <= N are kept. N is 20 ms; a tone has the same coefficients at
+every sample rate, up to its phase, because of the factor. Frames overlap by half: what frames j and j + 1 leave of the
+samples N j to N (j + 1) adds up to them (Princen and Bradley 1986). A signal of S samples has ceil(S / N) + 1 frames,
+the first of which reaches N samples back.
+
+The post-net sees one signal and nothing around it, with zeros beyond its ends, as in training. All of this is float;
+nothing that is decoded later depends on it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...entropy.bands import BANDS, BINS, bands_of, interpolation, means
+from ...entropy.envelope import Envelope, EnvelopeConfig, levels_basis, z_unit
+from ...entropy.rate import QUALITY_LEVELS
+
+__all__ = [
+    "REFERENCE",
+    "Mdct",
+    "PostNet",
+    "SoundAnalysis",
+    "SoundConfig",
+    "SoundNetwork",
+    "hop_of",
+    "levels",
+    "noise",
+    "valid_bands",
+]
+
+REFERENCE = 320
+"""The hop at which the transform is orthonormal: that of 16 kHz."""
+FLOOR = 1e-9
+"""What is added to a band's mean square."""
+LEAST_LEVEL = -13.0
+"""In octaves: levels below count as this."""
+NOISE_START = -1.5
+NOISE_CEILING = 0.5
+"""Noise is at most so large against the step, before its gain."""
+
+
+@dataclass(frozen=True)
+class SoundConfig:
+    """Sizes of the networks beside those of the entropy model. Raises ValueError for sizes below 1."""
+
+    analysis: int = 96
+    """Width of h_a."""
+    post: int = 192
+    """Width of the post-net."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+
+    def shapes(self, hyper: int, features: int) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shape of each tensor of h_a and g_s, computed: a file may claim sizes for which there is no memory."""
+        a, p = self.analysis, self.post
+        h_a = {"enter.weight": (a, BANDS + 1, 5), "down.weight": (a, a, 4), "head.weight": (hyper, a, 1)}
+        g_s = {
+            "enter.weight": (p, BINS + 2 * BANDS + features + 1, 3),
+            "middle.weight": (p, p, 3),
+            "head.weight": (2 * BINS, p, 1),
+        }
+        for layers in (h_a, g_s):
+            layers |= {f"{name[:-6]}bias": shape[:1] for name, shape in layers.items()}
+        return {"h_a": {**h_a, "linear": (BANDS, hyper)}, "g_s": g_s}
+
+
+def bins_of(rate: int) -> int:
+    """How many bins a sound of this sample rate has."""
+    return min(BINS, hop_of(rate))
+
+
+def hop_of(rate: int) -> int:
+    """Sample rate in Hz -> N, the samples of a hop: 20 ms, rounded."""
+    return (2 * rate + 50) // 100
+
+
+@lru_cache(maxsize=8)
+def _basis(hop: int, bins: int) -> Tensor:
+    """[2 N, bins] float32, for the transform and its inverse of REFERENCE."""
+    n, k = np.arange(2 * hop), np.arange(bins)
+    window = np.sin(np.pi / (2 * hop) * (n + 0.5))
+    matrix = window[:, None] * np.cos(np.pi / hop * (n[:, None] + 0.5 + hop / 2) * (k + 0.5))
+    with torch.inference_mode(False):
+        return torch.from_numpy(matrix.astype(np.float32))
+
+
+class Mdct:
+    """Of a hop and a number of bins; see the module's text. Threads may share one."""
+
+    def __init__(self, hop: int, bins: int, device: torch.device | str = "cpu"):
+        self.hop, self.bins = hop, bins
+        self._matrix = _basis(hop, bins).to(device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x [B, (t + 1) N], N samples before the signal first -> [B, bins, t]."""
+        frames = x.unfold(1, 2 * self.hop, self.hop)
+        return (frames @ (self._matrix * (math.sqrt(2 * REFERENCE) / self.hop))).transpose(1, 2)
+
+    def inverse(self, spectrum: Tensor) -> Tensor:
+        """[B, bins, t] -> samples [B, (t - 1) N], from where the second frame begins."""
+        frames = spectrum.transpose(1, 2) @ (self._matrix.t() * math.sqrt(2 / REFERENCE))
+        return (frames[:, :-1, self.hop :] + frames[:, 1:, : self.hop]).flatten(1)
+
+
+@lru_cache(maxsize=32)
+def _means(bins: int) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.from_numpy(means(bins).astype(np.float32))
+
+
+def levels(spectrum: Tensor) -> Tensor:
+    """[B, bins, t] -> levels of bands in octaves, log2 of their root mean squares: [B, BANDS, t]."""
+    power = torch.einsum("bkt,kn->bnt", spectrum**2, _means(spectrum.shape[1]).to(spectrum.device))
+    return (0.5 * torch.log2(power + FLOOR)).clamp_min(LEAST_LEVEL)
+
+
+class SoundAnalysis(nn.Module):
+    """h_a: levels [B, BANDS, t], t even; index [B] -> z [B, Z, t / 2], to be rounded."""
+
+    def __init__(self, config: SoundConfig, hyper: int):
+        super().__init__()
+        width = config.analysis
+        self.enter = nn.Conv1d(BANDS + 1, width, 5, padding=2)
+        self.down = nn.Conv1d(width, width, 4, stride=2, padding=1)
+        self.head = nn.Conv1d(width, hyper, 1)
+        self.linear = nn.Parameter(levels_basis(hyper))
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
+
+    def forward(self, levels: Tensor, index: Tensor) -> Tensor:
+        centred = levels + 8
+        q = _rate_plane(index, levels.shape[-1])
+        h = self.down(F.relu(self.enter(torch.cat([centred / 4, q], 1))))
+        whole = self.head(F.relu(h)) + torch.einsum("bnt,nz->bzt", F.avg_pool1d(centred, 2), self.linear)
+        return whole / z_unit(index, whole.shape[1])[:, :, None]
+
+
+class PostNet(nn.Module):
+    """forward: y [B, bins, t] whole numbers; log_step and envelope [B, BANDS, t] in octaves; features [B, F, t]; index
+    [B]; noise [B, bins, t] of deviation 1 -> (what y stands for, the noise where it is 0), spectra [B, bins, t] each.
+    """
+
+    def __init__(self, config: SoundConfig, features: int):
+        super().__init__()
+        width, side = config.post, 2 * BANDS + features + 1
+        self.config = config
+        self.enter = nn.Conv1d(BINS + side, width, 3, padding=1)
+        self.middle = nn.Conv1d(width, width, 3, padding=1)
+        self.head = nn.Conv1d(width, 2 * BINS, 1)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
+
+    def forward(
+        self, y: Tensor, log_step: Tensor, envelope: Tensor, features: Tensor, index: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        bins = y.shape[1]
+        by_bins = torch.from_numpy(interpolation()[:, :bins].astype(np.float32)).to(y.device)
+        step, level = (torch.exp2(torch.einsum("bnt,nk->bkt", a, by_bins)) for a in (log_step, envelope))
+        decoded = y * step
+        seen = torch.log2(1 + 4 * (decoded / level).abs()) / 2
+        side = [log_step - envelope, (envelope + 8) / 4, features, _rate_plane(index, y.shape[-1])]
+        # Of the weights for all bins those that this signal has.
+        weight = torch.cat([self.enter.weight[:, :bins], self.enter.weight[:, BINS:]], 1)
+        h = F.relu(F.conv1d(torch.cat([seen, *side], 1), weight, self.enter.bias, padding=1))
+        h = h + F.relu(self.middle(h))
+        gain, loudness = (
+            F.conv1d(h, self.head.weight[first : first + bins], self.head.bias[first : first + bins])
+            for first in (0, BINS)
+        )
+        gain = 1.5 * torch.sigmoid(gain + math.log(2))  # 0 to 1.5, 1 at the start
+        loudness = torch.exp2((2 * loudness).clamp(-12, 2) + NOISE_START)
+        filled = torch.where(y == 0, loudness * torch.minimum(level, NOISE_CEILING * step) * noise, 0)
+        return decoded * gain, filled
+
+
+class SoundNetwork(nn.Module):
+    """All that is trained: h_a, the entropy model, the post-net."""
+
+    def __init__(self, config: SoundConfig, coding: EnvelopeConfig):
+        super().__init__()
+        self.config = config
+        self.h_a = SoundAnalysis(config, coding.hyper)
+        self.envelope = Envelope(coding)
+        self.g_s = PostNet(config, coding.features)
+
+
+def _rate_plane(index: Tensor, frames: int) -> Tensor:
+    """[B, 1, t]: the index, from -1/2 to 1/2."""
+    return (index.float() / (QUALITY_LEVELS - 1) - 0.5)[:, None, None].expand(-1, 1, frames)
+
+
+def noise(channel: int, bins: int, frames: int) -> np.ndarray:
+    """The noise of a channel of a segment: [bins, frames] float32, uniform with deviation 1, the same everywhere."""
+    n = (np.arange(frames, dtype=np.uint64)[None] * 2 + channel) * BINS + np.arange(bins, dtype=np.uint64)[:, None]
+    x = (n * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # the finalizer of SplitMix64
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    x = (x ^ (x >> np.uint64(31))) >> np.uint64(40)
+    return ((x.astype(np.float32) + 0.5) * 2.0**-24 - 0.5) * np.float32(math.sqrt(12))
+
+
+def valid_bands(bins: int, device: torch.device | str = "cpu") -> Tensor:
+    """[BANDS] float32: 1 for the bands that a sound of so many bins has."""
+    return (torch.arange(BANDS, device=device) < bands_of(bins)).float()

@@ -1,0 +1,118 @@
+"""FORMAT.md, sections 26 to 28, read by themselves: latents of sounds. As independent as `reader`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from .reader import LecFile, Model, RangeDecoder, blake, demand, read_group
+
+__all__ = ["sound_digest", "sound_latents"]
+
+EDGES = [0, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 240, 320, 384, 480, 600, 800, 960]
+GROUPS = [0, 40, 80, 160, 320, 480, 960]
+PAST = [(0, 80), (0, 160), (40, 240), (120, 320), (280, 480), (440, 960)]
+LOWER = [(0, 0), (0, 40), (0, 80), (0, 160), (160, 320), (320, 480)]
+FLOOR = [
+    *(26, 33, 41, 48, 55, 63, 70, 78, 85, 93, 100, 108, 115),
+    *(123, 130, 138, 145, 153, 160, 167, 175, 182, 190, 197, 205),
+]
+WIDE = -(2**15), 2**15 - 1
+
+
+def sound_digest(model: Model) -> bytes:
+    constants = {
+        "activation": [8, 8191],
+        "bands": [25, 166, 320, -1344, *FLOOR],
+        "envelope": [-4096, 2048, 2048],
+        "gain": [10, 16383],
+        "groups": [GROUPS, PAST, LOWER],
+        "model": "envelope 0",
+        "weight": 12,
+        "z": [127, 16, 6],
+    }
+    text = json.dumps(constants, sort_keys=True).encode()
+    for name, tensor in sorted(model.tensors.items()):
+        text += f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode() + tensor.tobytes()
+    return blake(text)
+
+
+def sound_latents(model: Model, file: LecFile, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """z and y of a segment, their digest compared."""
+    t, h = model.tensors, file.header
+    q, channels, hop = h["quality"], h["channels"], (2 * h["sample_rate"] + 50) // 100
+    step = hop * h["segment"]
+    frames = -(-min(step, h["samples"] - number * step) // hop) + 1
+    bins, positions = min(960, hop), -(-frames // 2)
+    digest, coded = file.data[number]
+    coder, tables = RangeDecoder(coded), model.tables("y")
+    r = min(q // 256, 62)
+    e = q - 256 * r
+
+    def row(name: str) -> np.ndarray:
+        v = t[name].astype(np.int64)
+        return (v[r] * (256 - e) + v[r + 1] * e + 128) // 256
+
+    def layer(name: str, a: np.ndarray, low: int, high: int, shift: int, out: tuple[int, int]) -> np.ndarray:
+        weight = t[f"{name}.weight"].astype(np.int64)
+        sums = weight @ np.clip(a.astype(np.int64), low, high) + t[f"{name}.bias"]
+        own = f"{name}.gain" in t
+        gain, offset = (row(f"{name}.gain"), row(f"{name}.offset")) if own else (1024, 0)
+        return np.clip(((sums * gain + (1 << (shift - 1))) >> shift) + offset, *out)
+
+    count = len(t["prior.1.weight"]) // 2
+    z = np.zeros((channels, count, positions + 3), np.int64)  # two positions before the first, one behind the last
+    for c in range(channels):
+        for j in range(positions):
+            other = z[0, :, j + 2] if c else np.zeros(count, np.int64)
+            seen = np.concatenate([z[c, :, j + 1], z[c, :, j], other, [16 * c]])
+            v = layer("prior.1", layer("prior.0", seen, -127, 127, 14, (0, 8191)), 0, 8191, 24, WIDE)
+            mean, number_of = np.clip((v[:count] + 32) >> 6, -127, 127), np.clip((v[count:] + 32) >> 6, 0, 63)
+            z[c, :, j + 2] = np.clip(read_group(coder, tables, number_of) + mean, -127, 127)
+
+    envelope, features = [], []
+    for c in range(channels):
+        of_frames: list[np.ndarray] = []
+        more: list[np.ndarray] = []
+        for j in range(positions):
+            seen = np.concatenate([z[c, :, j + 1], z[c, :, j + 2], z[c, :, j + 3]])
+            a = layer("envelope.0", seen, -127, 127, 14, (0, 8191))
+            v = layer("envelope.2", layer("envelope.1", a, 0, 8191, 22, (0, 8191)), 0, 8191, 22, WIDE)
+            both = np.clip(layer("direct", seen, -127, 127, 14, WIDE) + v[:50], -4096, 2048)
+            of_frames += [both[:25], both[25:]]
+            more += list(np.clip(v[50:], 0, 8191).reshape(2, -1))
+        envelope.append(of_frames)
+        features.append(more)
+
+    y = np.zeros((channels, 960, frames), np.int64)
+    for c in range(channels):
+        for j in range(frames):
+
+            def a(channel: int, frame: int, first: int, stop: int) -> np.ndarray:
+                if frame < 0:
+                    return np.zeros(stop - first, np.int64)
+                size = np.minimum(abs(y[channel, first:stop, frame]), 255)
+                return np.rint(128 * np.log2(1 + size)).astype(np.int64)
+
+            levels = envelope[c][j]
+            steps = ((166 * levels + 128) >> 8) + FLOOR + 320 - ((26 * q + 128) >> 8)
+            excess = np.clip(levels - steps, -2048, 2048)
+            start = ((t["line.weight"].astype(np.int64) @ excess + 256) >> 9) + t["line.bias"][0]
+            for g in range(6):
+                first, stop = GROUPS[g], min(GROUPS[g + 1], bins)
+                if first >= bins:
+                    break
+                own = a(0, j, first, GROUPS[g + 1]) if c else np.zeros(GROUPS[g + 1] - first, np.int64)
+                before = [a(c, j - 1, *PAST[g]), a(c, j - 2, *PAST[g]), a(c, j, *LOWER[g])]
+                seen = np.concatenate([*before, own, [256 * c], levels, features[c][j]])
+                v = layer(f"context.{g}.0", seen, -(2**20), 2**20, 22, (0, 8191))
+                v = layer(f"context.{g}.1", v, 0, 8191, 24, WIDE)[: stop - first]
+                numbers = np.clip((start[first:stop] + v + 32) >> 6, 0, 63)
+                y[c, first:stop, j] = np.clip(read_group(coder, tables, numbers), -32767, 32767)
+
+    found_z = z[:, :, 2 : 2 + positions].reshape(-1, positions)
+    found_y = y[:, :bins].reshape(-1, frames)
+    demand(blake(found_z.astype("<i4").tobytes() + found_y.astype("<i4").tobytes()) == digest, "digest of latents")
+    demand(not coder.words, "data left over")
+    return found_z, found_y

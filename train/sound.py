@@ -1,0 +1,324 @@
+"""Training a model of sound: `lecodec train sound`.
+
+    clips -> MDCT -> levels -> h_a -> z -> envelope, steps -> y        all of it on rate and the envelope's error
+    then, with these frozen: y -> post-net -> inverse MDCT -> distances of spectra
+
+First what is coded is trained, on rate, by likelihood, and on how well the envelope says the levels of the bands; there
+is no gradient through the steps, and none is needed (see `entropy.envelope`). Then the post-net, alone: what was
+trained before stays, with its averaged weights, so that no bit changes. A clip is a segment of its own: contexts and
+post-net begin anew at its edges, as they do in a file. An item is a channel; two of them are a stereo clip's.
+
+Distances: logarithms of short-time and mel spectra (Parallel WaveGAN's, arXiv 1910.11480, with a floor 60 dB below the
+clip, or silence would count like speech), and the error of what is coded, weighted by the levels around it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..codec.transforms.sound import Mdct, SoundNetwork, hop_of, levels, valid_bands
+from ..entropy.envelope import SoundLikelihood
+from ..entropy.rate import QUALITY_LEVELS
+from .checkpoint import load_checkpoint
+from .recipe import SoundRecipe
+from .run import Experiment, Place
+from .schedule import Average, load_weights, warm_up
+from .sounds import Sounds
+
+__all__ = ["SoundExperiment"]
+
+NARROWED = {320: ((320, 0.75), (160, 0.18), (240, 0.07)), 882: ((882, 0.75), (441, 0.15), (640, 0.1))}
+"""By hop: numbers of bins that are kept, with their shares; others keep all."""
+LOUDNESS = -38.0, -10.0
+"""Most clips are brought to a level between these, in dB."""
+FLOOR_KBPS = 1.0
+RATE_WEIGHT = 0.25
+MEL_WEIGHT, ERROR_WEIGHT = 1.5, 20.0
+RELATIVE_FLOOR = 1e-6
+VALIDATED = (4, 16, 32, 48)
+"""Indices of the held-out clips' figures."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """spectrum [B, bins, t]; index, partner [B]: see `Envelope`; rate: in Hz."""
+
+    spectrum: Tensor
+    index: Tensor
+    partner: Tensor
+    rate: int
+    mdct: Mdct
+
+
+class SoundExperiment(Experiment[SoundRecipe]):
+    """The networks, their average, their optimiser and the sounds."""
+
+    noun = "a sound model"
+    every = 20.0
+
+    def __init__(self, recipe: SoundRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
+        super().__init__(recipe, say, accelerator, resumes)
+        torch.manual_seed(recipe.seed)
+        self.random = random.Random(recipe.seed)
+        has_gpu = torch.cuda.is_available() if accelerator == "auto" else accelerator == "cuda"
+        self.device = torch.device("cuda" if has_gpu else "cpu")
+        self.sources = [
+            Sounds(source.folder, tuple(recipe.rates), recipe.seconds, recipe.hold_out, say)
+            for source in recipe.sources
+        ]
+        self._make()
+        if recipe.start_from is not None and not resumes:
+            state = load_checkpoint(recipe.start_from)
+            load_weights(self.network, {n: p.float() for n, p in state["ema"].items()}, recipe.name)
+            self.average = Average(self.network, recipe.ema)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def circumstances() -> Iterator[None]:
+        """One thread: the steps are small, and threads would wait for each other."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def _make(self) -> None:
+        transform, coding = self.recipe.networks()
+        self.network = SoundNetwork(transform, coding).to(self.device)
+        self.average = Average(self.network, self.recipe.ema)
+        self.posted = False
+        """Whether the post-net is what is trained."""
+        self.optimiser = self._optimiser(False)
+
+    def _optimiser(self, posted: bool) -> torch.optim.Optimizer:
+        parameters = [p for n, p in self.network.named_parameters() if n.startswith("g_s.") == posted]
+        return torch.optim.Adam(parameters, self.recipe.learning_rate, betas=(0.9, 0.98))
+
+    # -- clips
+
+    def _batch(self, rng: random.Random, index: int | None = None, kept_out: bool = False) -> _Batch | None:
+        """index: of all items; None: one at random for each clip. None where no source has a clip of this kind."""
+        recipe = self.recipe
+        rate = rng.choices(list(recipe.rates), list(recipe.rates.values()))[0]
+        hop = hop_of(rate)
+        choices = NARROWED.get(hop, ((hop, 1.0),))
+        bins = rng.choices([n for n, _ in choices], [share for _, share in choices])[0] if index is None else hop
+        samples = (recipe.frames + 1) * hop
+        fitting = [n for n, s in enumerate(self.sources) if s.has(rate, samples, kept_out)]
+        if not fitting:
+            return None
+        channels, numbers, partners = [], [], []
+        while len(channels) < recipe.batch:
+            source = self.sources[rng.choices(fitting, [recipe.sources[n].share for n in fitting])[0]]
+            clip = _levelled(source.clip(rng, rate, samples, kept_out), rng)
+            number = rng.randrange(QUALITY_LEVELS) if index is None else index
+            if len(clip) == 2 and rng.random() < recipe.stereo and len(channels) + 2 <= recipe.batch:
+                partners += [-1, len(channels)]
+                channels += [(clip[0] + clip[1]) / 2, (clip[0] - clip[1]) / 2]
+                numbers += [number, number]
+            else:
+                partners.append(-1)
+                channels.append(clip.mean(0))
+                numbers.append(number)
+        mdct = Mdct(hop, bins, self.device)
+        spectrum = mdct(torch.from_numpy(np.stack(channels)).to(self.device))
+        return _Batch(
+            spectrum, torch.tensor(numbers, device=self.device), torch.tensor(partners, device=self.device), rate, mdct
+        )
+
+    def _code(self, batch: _Batch, coded: bool = True) -> tuple[SoundLikelihood, Tensor]:
+        """What the entropy model makes of a batch, and the levels that its envelope is to say."""
+        wanted = levels(batch.spectrum)
+        z = self.network.h_a(wanted, batch.index)
+        return self.network.envelope(z, batch.spectrum, batch.index, batch.partner, coded), wanted
+
+    def _kbps(self, found: SoundLikelihood, batch: _Batch) -> Tensor:
+        seconds = batch.spectrum.shape[-1] * batch.mdct.hop / batch.rate
+        return (found.bits_z + found.bits_y) / (1000 * seconds)
+
+    # -- the run
+
+    def restore(self, state: dict[str, Any]) -> None:
+        load_weights(self.network, state["ema"], self.recipe.name)
+        self.average = Average(self.network, self.recipe.ema)
+        load_weights(self.network, state["network"], self.recipe.name)
+        self.posted = bool(state["posted"])
+        self.optimiser = self._optimiser(self.posted)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.random.seed(self.recipe.seed + 7919 * state["step"])
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
+            "posted": self.posted,
+        }
+
+    def extracts(self, state: dict[str, Any]) -> Mapping[str, dict[str, Any]]:
+        """weights.pt: what `freeze` and `start_from` need, in half the bytes."""
+        kept = {key: state[key] for key in ("recipe", "step", "seconds")}
+        return {"weights.pt": {**kept, "ema": {name: value.half() for name, value in state["ema"].items()}}}
+
+    def done(self, step: int) -> float:
+        return step / self.recipe.steps
+
+    def step(self, at: Place) -> dict[str, float]:
+        recipe, change = self.recipe, self.recipe.post_from
+        if at.share >= change and not self.posted:
+            self._begin_post()
+        share = (at.share - change) / (1 - change) if self.posted else at.share / change
+        fall = max(0.5 * (1 + math.cos(math.pi * min(1.0, share))), 0.01)
+        rate = recipe.learning_rate * warm_up(at.step, at.share, recipe.warmup_steps) * fall
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        batch = self._batch(self.random)
+        assert batch is not None
+        loss, figures = self._post_loss(batch) if self.posted else self._coding_loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        norm = float(nn.utils.clip_grad_norm_(trained, recipe.clip))
+        if math.isfinite(norm):
+            self.optimiser.step()
+        self.average.update(at.step + 1)
+        return {**figures, "loss": float(loss.detach()), "gradient": norm, "lr": rate}
+
+    def _begin_post(self) -> None:
+        """From here on the post-net alone, behind the averaged weights of the rest."""
+        load_weights(self.network, self.average.weights, self.recipe.name)
+        self.posted = True
+        self.optimiser = self._optimiser(True)
+        self.say("the post-net is trained from here on")
+
+    def _coding_loss(self, batch: _Batch) -> tuple[Tensor, dict[str, float]]:
+        self.network.train()
+        found, wanted = self._code(batch)
+        kbps, error = self._kbps(found, batch), self._envelope_error(found, wanted)
+        weighted = (kbps / (kbps.detach() + FLOOR_KBPS).sqrt()).mean()
+        loss = RATE_WEIGHT * weighted + self.recipe.envelope_weight * error
+        z = float((found.bits_z / (found.bits_z + found.bits_y)).detach().mean())
+        return loss, {"kbps": float(kbps.detach().mean()), "z": z, "envelope": float(error.detach())}
+
+    @staticmethod
+    def _envelope_error(found: SoundLikelihood, wanted: Tensor) -> Tensor:
+        """Mean error of the levels of the bands that there are, octaves."""
+        valid = valid_bands(found.y.shape[1], wanted.device)[:, None]
+        return ((found.envelope - wanted).abs() * valid).mean() * len(valid) / valid.sum()
+
+    def _post_loss(self, batch: _Batch) -> tuple[Tensor, dict[str, float]]:
+        self.network.eval()
+        with torch.no_grad():
+            found, wanted = self._code(batch, coded=False)
+        decoded, filled = self._decoded(found, batch.index)
+        distance, mel = self._distances(batch, decoded + filled)
+        error = self._weighted_error(batch.spectrum, decoded, wanted)
+        loss = distance + MEL_WEIGHT * mel + ERROR_WEIGHT * error
+        return loss, {"log-STFT": float(distance.detach()), "mel": float(mel.detach()), "error": float(error.detach())}
+
+    def _decoded(self, found: SoundLikelihood, index: Tensor) -> tuple[Tensor, Tensor]:
+        noise = (torch.rand_like(found.y) - 0.5) * math.sqrt(12)
+        return self.network.g_s(found.y, found.log_step, found.envelope, found.features, index, noise)
+
+    @staticmethod
+    def _distances(batch: _Batch, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        wanted, found = batch.mdct.inverse(batch.spectrum), batch.mdct.inverse(spectrum)
+        return log_distances(wanted, found, batch.rate)
+
+    def _weighted_error(self, spectrum: Tensor, decoded: Tensor, level: Tensor) -> Tensor:
+        """Squared error of what is coded, against the levels around it to the power of 3/4."""
+        around = F.avg_pool1d(level, 3, 1, 1, count_include_pad=False)
+        weight = torch.exp2(-1.5 * self.network.envelope.by_bins(around, spectrum.shape[1]))
+        return ((spectrum - decoded) ** 2 * weight).mean()
+
+    def line(self, figures: Mapping[str, float]) -> str:
+        names = ("kbps", "z", "envelope", "log-STFT", "mel", "error")
+        said = "  ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
+        return f"{said}  loss {figures['loss']:.4f}  lr {figures['lr']:.1e}  {figures['steps_per_s']:.2f} steps/s"
+
+    @torch.no_grad()
+    def validate(self, place: Place) -> dict[str, float]:
+        """Of held-out clips, at each of VALIDATED: kbps a channel, the share of z in it, log-STFT distance."""
+        row: dict[str, float] = {}
+        self.network.eval()
+        with self.average.applied():
+            for index in VALIDATED:
+                rng, sums = random.Random(0), np.zeros(3)
+                torch.manual_seed(0)
+                batches = [batch for _ in range(6) if (batch := self._batch(rng, index, True)) is not None]
+                for batch in batches:
+                    found, _ = self._code(batch)
+                    distance, _ = self._distances(batch, sum(self._decoded(found, batch.index)))  # type: ignore[arg-type]
+                    z = (found.bits_z / (found.bits_z + found.bits_y)).mean()
+                    sums += [float(self._kbps(found, batch).mean()), float(z), float(distance)]
+                if batches:
+                    for name, value in zip(("kbps", "z", "log-STFT"), sums / len(batches), strict=True):
+                        row[f"{name}-{index}"] = value
+        self.network.train()
+        torch.manual_seed(self.recipe.seed + place.step)
+        return row
+
+
+def _levelled(clip: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Most clips at another level, none of them clipped by that."""
+    if rng.random() < 0.2:
+        return clip
+    wanted = 10 ** (rng.uniform(*LOUDNESS) / 20) / max(1e-6, float(np.sqrt((clip**2).mean())))
+    return clip * np.float32(min(wanted, 1 / max(1e-6, float(np.abs(clip).max()))))
+
+
+# -- distances of spectra
+
+
+@lru_cache(maxsize=16)
+def _window(size: int, device: torch.device) -> Tensor:
+    return torch.hann_window(size, device=device)
+
+
+def _power(x: Tensor, size: int) -> Tensor:
+    s = torch.stft(x, size, size // 4, window=_window(size, x.device), return_complex=True)
+    return s.real**2 + s.imag**2
+
+
+@lru_cache(maxsize=16)
+def mel_bands(size: int, count: int, rate: int, device: torch.device) -> Tensor:
+    """Triangles of equal width on the mel scale, from 60 Hz: [size / 2 + 1, count]."""
+
+    def mel(f: float) -> float:
+        return 2595 * math.log10(1 + f / 700)
+
+    edges = 700 * (10 ** (np.linspace(mel(60), mel(rate / 2), count + 2) / 2595) - 1)
+    f = np.arange(size // 2 + 1)[:, None] * rate / size
+    rising, falling = (f - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - f) / np.diff(edges)[1:]
+    return torch.from_numpy(np.minimum(rising, falling).clip(0).astype(np.float32)).to(device)
+
+
+def log_distances(wanted: Tensor, found: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+    """Mean differences of logarithms of short-time and of mel magnitudes, over windows of about 16, 32 and 64 ms.
+
+    wanted, found: [B, samples] at a rate in Hz.
+    """
+    sizes = [2 ** round(math.log2(rate * seconds)) for seconds in (0.016, 0.032, 0.064)]
+    linear, mel = 0.0, 0.0
+    for number, size in enumerate(sizes):
+        a, b = _power(wanted, size), _power(found, size)
+        floor = 1e-6 * size / 512 + RELATIVE_FLOOR * a.mean((1, 2), keepdim=True)
+        linear = linear + 0.5 * (torch.log(a + floor) - torch.log(b + floor)).abs().mean() / len(sizes)
+        if number:
+            bands = mel_bands(size, 40 if number == 1 else 64, rate, a.device)
+            p, q = (torch.log(s.transpose(1, 2) @ bands + 4 * floor) for s in (a, b))
+            mel = mel + 0.5 * (p - q).abs().mean() / (len(sizes) - 1)
+    assert isinstance(linear, Tensor) and isinstance(mel, Tensor)
+    return linear, mel
