@@ -173,7 +173,7 @@ SUBJECTS = [
     lossy("compressai factorized", "compressai/factorized"),
     Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
     Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
-    Subject("sound", "tiny-sound", sounds, seconds_of, lambda: sound(90, 1, 2000), True),
+    Subject("sound", "tiny-sound", sounds, seconds_of, lambda: sound(90, 1, 2000), True, of_tiles),
     Subject("circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])),
     Subject(
         "video", "tiny-video", clips, frames_of, lambda: clip_signal(clip(2, 8, 8)), True, of_frames, head_of_group

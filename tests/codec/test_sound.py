@@ -25,12 +25,12 @@ from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, InputError, LimitExceeded, UnknownModel
 
-from . import reader
-from .container_examples import contents_of
-from .make_golden_sound import FOLDER, latents_digest
-from .sound_reader import sound_digest, sound_latents
+from .. import reader
+from ..container_examples import contents_of
+from ..make_golden_sound import FOLDER, latents_digest
+from ..sound_reader import sound_digest, sound_latents
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
