@@ -112,7 +112,7 @@ class SoundCodec(Codec):
             return self._coded(signal, rate)
 
         if target.kind == "size":
-            return encode_to_size(estimate, encode, target.value, "sound")
+            return encode_to_size(estimate, encode, target.value)
         return encode_to_kbps(estimate, encode, target.value, float(layout.seconds), 4 * layout.units)
 
     def _coded(self, signal: SoundSignal, rate: int) -> bytes:

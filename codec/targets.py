@@ -128,15 +128,12 @@ def encode_to_kbps(
     if data is None or len(data) < size - slack:
         low, high = (len(encode(q)) / 125 / seconds for q in (0, QUALITY_MAX))
         raise InputError(
-            f"{target:g} kbps is out of reach: this sound takes {low:.2f} kbps at quality 1 and {high:.1f} kbps at "
-            "quality 100"
+            f"{target:g} kbps is out of reach: it takes {low:.2f} kbps at quality 1 and {high:.1f} kbps at quality 100"
         )
     return data
 
 
-def encode_to_size(
-    estimate: Callable[[int], float], encode: Callable[[int], bytes], most: float, noun: str = "picture"
-) -> bytes:
+def encode_to_size(estimate: Callable[[int], float], encode: Callable[[int], bytes], most: float) -> bytes:
     """The best file of at most `most` bytes: it uses at least 97% of them unless the words of 4 bytes that coded data
     comes in, or quality 100, do not allow it. Raises InputError with what is in reach.
     """
@@ -147,7 +144,7 @@ def encode_to_size(
         if len(best := encode(QUALITY_MAX)) <= most:
             return best
         if len(least := encode(0)) > most:
-            raise InputError(f"{most:.0f} bytes are out of reach: this {noun} takes {len(least)} bytes at quality 1")
+            raise InputError(f"{most:.0f} bytes are out of reach: it takes {len(least)} bytes at quality 1")
         data = least
     return data
 
