@@ -1,4 +1,4 @@
-"""The commands that measure: `lecodec eval rd | lossless | bench | video | task | report`. Arguments, exit codes only.
+"""The commands that measure: `lecodec eval rd | lossless | bench | video | sound | task | report`: arguments, exit codes.
 
 Each prints its tables, says on stderr what was left out and why, and ends with exit code 1 if anything was.
 """
@@ -61,6 +61,42 @@ def rd_command(
         print_table(result.summary_table())
         print()
         print_table(result.bd_table())
+        _finish(result.skipped)
+
+
+@eval_app.command("sound")
+def sound_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of sounds.", metavar="DIR")],
+    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,opus,mp3",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("sound"),
+    rate: Annotated[int, typer.Option("--rate", help="Hz that all sounds are brought to.", min=1000)] = 16000,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Beside SNR, SI-SDR and distances of spectra: pesq, stoi.")
+    ] = "",
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first sounds.", min=1)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Rates of real files and what is left of sounds, of one channel: TSV tables."""
+    ladders = dict(_ladder(text) for text in settings or [])
+    with one_sentence(str(folder)):
+        from ..eval.sound import run_sound
+
+        with counting("measuring", quiet) as tick:
+            result = run_sound(
+                folder,
+                _names(codecs),
+                output,
+                rate=rate,
+                settings=ladders,
+                more=_names(metrics),
+                limit=limit,
+                progress=tick,
+            )
+        print_table(result.table())
         _finish(result.skipped)
 
 

@@ -8,8 +8,8 @@ is no gradient through the steps, and none is needed (see `entropy.envelope`). T
 trained before stays, with its averaged weights, so that no bit changes. A clip is a segment of its own: contexts and
 post-net begin anew at its edges, as they do in a file. An item is a channel; two of them are a stereo clip's.
 
-Distances: logarithms of short-time and mel spectra (Parallel WaveGAN's, arXiv 1910.11480, with a floor 60 dB below the
-clip, or silence would count like speech), and the error of what is coded, weighted by the levels around it.
+Distances: logarithms of spectra (see `eval.quality.spectra`), and the error of what is coded, weighted by the levels
+around it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from ..codec.transforms.sound import Mdct, SoundNetwork, hop_of, levels, valid_bands
 from ..entropy.envelope import SoundLikelihood
 from ..entropy.rate import QUALITY_LEVELS
+from ..eval.quality.spectra import log_distances
 from .checkpoint import load_checkpoint
 from .recipe import SoundRecipe
 from .run import Experiment, Place
@@ -45,7 +45,6 @@ LOUDNESS = -38.0, -10.0
 FLOOR_KBPS = 1.0
 RATE_WEIGHT = 0.25
 MEL_WEIGHT, ERROR_WEIGHT = 1.5, 20.0
-RELATIVE_FLOOR = 1e-6
 VALIDATED = (4, 16, 32, 48)
 """Indices of the held-out clips' figures."""
 
@@ -277,48 +276,3 @@ def _levelled(clip: np.ndarray, rng: random.Random) -> np.ndarray:
         return clip
     wanted = 10 ** (rng.uniform(*LOUDNESS) / 20) / max(1e-6, float(np.sqrt((clip**2).mean())))
     return clip * np.float32(min(wanted, 1 / max(1e-6, float(np.abs(clip).max()))))
-
-
-# -- distances of spectra
-
-
-@lru_cache(maxsize=16)
-def _window(size: int, device: torch.device) -> Tensor:
-    return torch.hann_window(size, device=device)
-
-
-def _power(x: Tensor, size: int) -> Tensor:
-    s = torch.stft(x, size, size // 4, window=_window(size, x.device), return_complex=True)
-    return s.real**2 + s.imag**2
-
-
-@lru_cache(maxsize=16)
-def mel_bands(size: int, count: int, rate: int, device: torch.device) -> Tensor:
-    """Triangles of equal width on the mel scale, from 60 Hz: [size / 2 + 1, count]."""
-
-    def mel(f: float) -> float:
-        return 2595 * math.log10(1 + f / 700)
-
-    edges = 700 * (10 ** (np.linspace(mel(60), mel(rate / 2), count + 2) / 2595) - 1)
-    f = np.arange(size // 2 + 1)[:, None] * rate / size
-    rising, falling = (f - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - f) / np.diff(edges)[1:]
-    return torch.from_numpy(np.minimum(rising, falling).clip(0).astype(np.float32)).to(device)
-
-
-def log_distances(wanted: Tensor, found: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """Mean differences of logarithms of short-time and of mel magnitudes, over windows of about 16, 32 and 64 ms.
-
-    wanted, found: [B, samples] at a rate in Hz.
-    """
-    sizes = [2 ** round(math.log2(rate * seconds)) for seconds in (0.016, 0.032, 0.064)]
-    linear, mel = 0.0, 0.0
-    for number, size in enumerate(sizes):
-        a, b = _power(wanted, size), _power(found, size)
-        floor = 1e-6 * size / 512 + RELATIVE_FLOOR * a.mean((1, 2), keepdim=True)
-        linear = linear + 0.5 * (torch.log(a + floor) - torch.log(b + floor)).abs().mean() / len(sizes)
-        if number:
-            bands = mel_bands(size, 40 if number == 1 else 64, rate, a.device)
-            p, q = (torch.log(s.transpose(1, 2) @ bands + 4 * floor) for s in (a, b))
-            mel = mel + 0.5 * (p - q).abs().mean() / (len(sizes) - 1)
-    assert isinstance(linear, Tensor) and isinstance(mel, Tensor)
-    return linear, mel

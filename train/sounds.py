@@ -54,6 +54,9 @@ def read_at(path: Path, rates: Sequence[int], seconds: float) -> dict[int, np.nd
                         parts[rate].append(piece.to_ndarray().reshape(-1, 1 if layout == "mono" else 2))
                 if frame.time is not None and frame.time > seconds:
                     break
+            for rate, resampler in resamplers.items():
+                for piece in resampler.resample(None):
+                    parts[rate].append(piece.to_ndarray().reshape(-1, 1 if layout == "mono" else 2))
     except (av.FFmpegError, ValueError) as e:
         raise InputError(f"{path}: not a sound that can be read ({e})") from None
     return {rate: np.concatenate(found) for rate, found in parts.items() if found}

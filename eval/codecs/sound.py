@@ -4,6 +4,7 @@
 
 | spec        | what it is                                                                                      |
 |-------------|-------------------------------------------------------------------------------------------------|
+| `lecodec`   | the shipped sound model; `lecodec:NAME`, `lecodec@PATH`: others. The setting is kbit/s          |
 | `opus`      | libopus in Ogg, variable rate around the setting, in kbit/s                                     |
 | `mp3`       | LAME, constant rate of the setting, in kbit/s: those that MPEG has for the sample rate          |
 | `identity`  | changes nothing: a WAV file of 16-bit integers if the samples are such, else of 32-bit floats   |
@@ -29,6 +30,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -133,6 +135,39 @@ class _Wav:
         return math.nan
 
 
+class LecodecSound:
+    """The sound codec of this package. model: None for the shipped one, a name, or the path of a model file.
+
+    Raises `UnknownModel`, `ModelError` or `InputError` as `lecodec.load` does.
+    """
+
+    suffix = ".lec"
+    ladder: tuple[float, ...] = (3, 4, 6, 8, 10, 12, 16, 24, 32, 48)
+
+    def __init__(self, sample_rate: int, model: str | Path | None = None) -> None:
+        from ...codec.registry import load
+        from ...codec.sound import SoundCodec as Own
+
+        self.sample_rate = sample_rate
+        self.name = f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
+        self._codec = load("sound", model=model, of=Own)
+        digests = f"parse digest {self._codec.parse_digest.hex()}, synthesis {self._codec.synthesis_digest.hex()}"
+        self.description = f"lecodec sound codec, {digests}"
+
+    def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
+        """A whole `.lec` file at a bit rate (kbit/s) for float32 [T] in [-1, 1]. Raises `CodecError`."""
+        _check(sound)
+        return self._codec.encode(sound, self.sample_rate, kbps=setting)
+
+    def decode(self, data: bytes, /) -> np.ndarray:
+        """The sound, float32 [T]. Raises `CodecError`."""
+        return self._codec.decode(data)[:, 0]
+
+    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
+        """`nan`: real files are as quick."""
+        return math.nan
+
+
 _BITEXACT = {"fflags": "+bitexact"}  # no name of the muxer, no serial number drawn at random
 
 
@@ -146,9 +181,16 @@ def sound_codec_by_name(spec: str, sample_rate: int) -> SoundCodec:
         raise InputError(f"a sample rate must be above 0 Hz, found {sample_rate}")
     if spec in _PEERS:
         return _PEERS[spec](sample_rate)
+    if spec == "lecodec" or spec.startswith(("lecodec:", "lecodec@")):
+        which, model = spec[len("lecodec") :][:1], spec[len("lecodec@") :]
+        if which and not model:
+            raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
+        return LecodecSound(sample_rate, Path(model) if which == "@" else model or None)
     if is_plugin(spec):
         return plugin_codec(spec, sample_rate)
-    raise InputError(f"unknown codec of sounds {spec!r}; there are {', '.join(_PEERS)}, and your own as FILE.py:NAME")
+    raise InputError(
+        f"unknown codec of sounds {spec!r}; there are lecodec, {', '.join(_PEERS)}, and your own as FILE.py:NAME"
+    )
 
 
 def _opus(sample_rate: int) -> SoundCodec:

@@ -300,7 +300,7 @@ def sound_file(layout: bytes, header: bytes = SOUND.pack(), type: bytes = b"LSND
         (sound_file(bytes(5000)), LimitExceeded, "LSND of 5000 bytes, expected at most 4096"),
         (sound_file(SOUND.layout.pack(), type=b"LSET"), CorruptFile, "byte 41: LSET, expected LSND"),
         (sound_file(SOUND.layout.pack(), type=b"LVID"), UnsupportedFile, "critical chunk LVID, expected LSND"),
-        (sound_file(SOUND.layout.pack(), b"\2\3" + SOUND.pack()[2:]), UnsupportedFile, r"media is 3, expected 2 \(so"),
+        (sound_file(SOUND.layout.pack(), b"\2\7" + SOUND.pack()[2:]), UnsupportedFile, r"media is 7, expected 2 \(so"),
         (sound_file(SOUND.layout.pack(), b"\1\2" + SOUND.pack()[2:]), CorruptFile, "header of 21 bytes, expected 40"),
         (sound_file(SOUND.layout.pack(), b"\3" + SOUND.pack()[1:]), UnsupportedFile, "version is 3, expected .* or 2"),
         (sound_file(SOUND.layout.pack(), SOUND.pack()[:-2] + b"\1\0"), CorruptFile, "byte 35: quality is 1 without"),

@@ -1,0 +1,151 @@
+"""Training, freezing and measuring a model of sound, on a few seconds of one's own."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lecodec
+from lecodec.codec.sound import SoundCodec
+from lecodec.codec.transforms.sound import Mdct, SoundNetwork, levels
+from lecodec.entropy.latents import Meter
+from lecodec.errors import InputError
+from lecodec.eval.quality.spectra import log_distances, log_spectral
+from lecodec.eval.sound import run_sound
+from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.freeze import freeze
+from lecodec.train.recipe import SoundRecipe
+from lecodec.train.run import train
+from lecodec.train.sounds import Sounds, read_at, sound_files
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def write(path: Path, seconds: float, channels: int = 1, rate: int = 16000, seed: int = 0) -> None:
+    rng, t = np.random.default_rng(seed), np.arange(round(seconds * rate))[:, None] / rate
+    x = 0.3 * np.sin(2 * np.pi * (200 + 40 * seed) * t + np.arange(channels)) + 0.02 * rng.normal(
+        size=(len(t), channels)
+    )
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((x * 20000).astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("sounds")
+    for n in range(4):
+        write(place / f"{n}.wav", 2.5, 1 + n % 2, 16000 if n < 2 else 44100, n)
+    return place
+
+
+def settings(folder: Path) -> dict[str, object]:
+    return {"sources": [{"folder": str(folder)}], "hold_out": 2, "steps": 6, "batch": 3, "frames": 16}
+
+
+def test_sounds_come_at_the_rates_that_they_have(folder):
+    assert [p.name for p in sound_files(folder)] == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    assert read_at(folder / "1.wav", (16000, 44100), 9)[16000].shape == (40000, 2)
+    found = read_at(folder / "2.wav", (16000, 44100, 48000), 9)
+    assert len(found[44100]) == len(found[48000]) == 110250  # a rate a little above is taken as it is
+    assert abs(len(found[16000]) - 40000) < 3
+    with pytest.raises(InputError, match="no sound"):
+        sound_files(GOLDEN / "checkpoints")
+
+
+def test_clips_are_of_their_rate_and_kept_out_ones_are_kept_out(folder):
+    import random
+
+    sounds = Sounds(folder, (16000, 44100), 9, 2, lambda line: None)
+    rng = random.Random(0)
+    assert {len(sounds.clip(rng, 16000, 500)) for _ in range(20)} == {
+        1
+    }  # every second file is kept out: the stereo ones
+    assert {len(sounds.clip(rng, 44100, 500, True)) for _ in range(5)} == {2}
+    assert not sounds.has(16000, 10**7) and sounds.has(44100, 1000)
+
+
+def agree(codec: SoundCodec, state: dict) -> None:
+    """What training makes of a stereo clip, in evaluation, is what the frozen model codes."""
+    network = SoundNetwork(*SoundRecipe(**state["recipe"]).networks())
+    network.load_state_dict(state["ema"])
+    network.h_a.half().float()
+    network.eval()
+    clip = np.random.default_rng(0).normal(0, 0.05, (1, 2, 9 * 320)).astype(np.float32)
+    rate, index = 30 * 256, torch.tensor([30, 30])
+    z, y = codec.transform.analyse(clip, 16000, rate, codec.runtime)
+    meter = Meter()
+    (latents,) = codec.entropy.of(320, 2).traverse([meter], (8,), [rate], (z, y))
+    both = np.stack([clip[0].sum(0) / 2, (clip[0, 0] - clip[0, 1]) / 2])
+    spectrum = Mdct(320, 320)(torch.from_numpy(both))
+    with torch.no_grad():
+        found = network.envelope(network.h_a(levels(spectrum), index), spectrum, index, torch.tensor([-1, 0]))
+    np.testing.assert_array_equal(latents.envelope, (256 * found.envelope).numpy())
+    np.testing.assert_array_equal(latents.levels[1].reshape(2, 320, 8), found.y.numpy())
+    assert float((found.bits_z + found.bits_y).sum()) == pytest.approx(meter.bits, rel=0.1)  # escapes
+
+
+def test_training_goes_on_freezes_and_codes(folder, tmp_path):
+    said: list[str] = []
+    run = train("tiny-sound", overrides=settings(folder), runs=tmp_path, accelerator="cpu", progress=said.append)
+    first = load_checkpoint(run / "checkpoint.pt")
+    assert first["step"] == 6 and first["posted"]
+    assert any("log-STFT-32" in line for line in said)
+    train("tiny-sound", True, {**settings(folder), "steps": 8}, runs=tmp_path, accelerator="cpu", progress=said.append)
+    second = load_checkpoint(run / "checkpoint.pt")
+    assert second["step"] == 8
+    for name, value in second["ema"].items():  # the second part trains the post-net, and nothing else
+        assert torch.equal(value, first["ema"][name]) or name.startswith("g_s.")
+    assert not torch.equal(second["ema"]["g_s.head.weight"], first["ema"]["g_s.head.weight"])
+    path = freeze(run, tmp_path / "own.safetensors")
+    codec = lecodec.load(model=path, of=SoundCodec)
+    x = (0.2 * np.sin(np.arange(4000) / 9)).astype(np.float32)
+    data = codec.encode(x, 16000, 80)
+    assert 10 * np.log10((x**2).mean() / ((codec.decode(data)[:, 0] - x) ** 2).mean()) > 10
+    codec.test(data)
+    agree(codec, second)
+    assert codec.card["training"]["steps"] == 8 and codec.card["training_data"] == [folder.name]
+
+
+def test_recipes_that_make_no_sense_are_refused(folder):
+    given = {"kind": "sound", "name": "x", "sources": [{"folder": folder}], "steps": 1}
+    assert SoundRecipe(**given).networks()
+    for wrong in ({"rates": {}}, {"rates": {4000: 1.0}}, {"coding": {"hyper": 99}}, {"transform": {"wide": 3}}):
+        with pytest.raises(ValueError):
+            SoundRecipe(**given, **wrong)
+
+
+def test_distances_of_spectra():
+    x = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    assert log_spectral(x, x, 16000) == (0.0, 0.0)
+    near, far = log_spectral(x, 0.9 * x, 16000), log_spectral(x, 0.5 * x, 16000)
+    assert near[0] == pytest.approx(-np.log(0.9), rel=0.01) and far[1] == pytest.approx(-np.log(0.5), rel=0.02)
+    assert np.isnan(log_spectral(x[:100], x[:100], 16000)[0])
+    noisy = torch.from_numpy(x)[None].requires_grad_()
+    sum(log_distances(torch.from_numpy(x)[None], noisy * 0.5, 16000)).backward()
+    assert bool(torch.isfinite(noisy.grad).all())
+
+
+def test_sounds_are_measured(folder, tmp_path):
+    spec = f"lecodec@{GOLDEN / 'tiny-sound.safetensors'}"
+    (folder / "notes.txt").write_text("not a sound")
+    result = run_sound(folder, [spec, "opus"], tmp_path, settings={spec: [10, 30], "opus": [12]}, limit=2)
+    assert [(r["codec"], r["setting"]) for r in result.means] == [
+        ("lecodec@tiny-sound.safetensors", 10.0),
+        ("lecodec@tiny-sound.safetensors", 30.0),
+        ("opus", 12.0),
+    ]
+    low, high, _ = result.means
+    assert low["snr"] < high["snr"] and low["log_stft"] > high["log_stft"] and not result.skipped
+    for item in result.items:
+        assert item["kbps"] == pytest.approx(8 * item["bytes"] / 2500, rel=1e-6)
+    assert (tmp_path / "sound.tsv").read_text().count("\n") > 6
+    for wrong in ({"more": ["beauty"]}, {"codecs": ["jpeg"]}, {"codecs": []}):
+        with pytest.raises(InputError):
+            run_sound(folder, **{"codecs": ["opus"], "out": tmp_path, **wrong})
