@@ -22,7 +22,7 @@ from lecodec.train.recipe import SoundRecipe
 from lecodec.train.run import train
 from lecodec.train.sounds import Sounds, read_at, sound_files
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def write(path: Path, seconds: float, channels: int = 1, rate: int = 16000, seed: int = 0) -> None:
