@@ -1,4 +1,4 @@
-"""The commands that measure: `lecodec eval rd | lossless | bench | video | sound | task | report`: arguments, exit codes.
+"""The commands that measure: `lecodec eval rd | lossless | bench | video | sound | task | report`. Options, exit codes.
 
 Each prints its tables, says on stderr what was left out and why, and ends with exit code 1 if anything was.
 """
