@@ -14,7 +14,7 @@ from lecodec.codec.video import VideoCodec
 
 from ..make_golden import clip
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "released-video-1"
+GOLDEN = Path(__file__).parents[1] / "golden" / "video" / "released-video-1"
 
 
 @pytest.fixture(scope="module")
