@@ -310,8 +310,8 @@ class EnvelopeCoding:
         given: Sequence[Sequence[Latents]] = (),
         device: Any = "cpu",
         choice: Choice = NEAREST,
-    ) -> list[SoundLatents]:
-        """See `EntropyModel.traverse`. size: (t,), frames; source: z and y, whole numbers within +-Z_LIMIT and Y_LIMIT.
+    ) -> list[Any]:
+        """See `EntropyModel.traverse`; the latents are `SoundLatents`. size: (t,), frames; source: z and y, whole numbers within +-Z_LIMIT and Y_LIMIT.
 
         Where nothing is read, all frames run together; where something is, one after the other, those of all signals
         together. The integers are the same.
