@@ -209,7 +209,8 @@ def decode(
     device: str = "cpu",
     model: str | Path | None = None,
 ) -> np.ndarray:
-    """The picture in a `.lec` file, or the set: `uint8` or `uint16`, shaped as `encode` or `encode_set` takes it.
+    """The picture in a `.lec` file, or the set: `uint8` or `uint16`, shaped as `encode` or `encode_set` takes it; of a
+    sound its samples, float32 [n, channels].
 
     source: the file's bytes or its path. region: (x, y, width, height) in pixels, of a part of a picture. items:
     numbers of items of a set, from 0. Of a path only what the part needs is read. model: name or path; by default the

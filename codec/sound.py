@@ -65,6 +65,8 @@ class SoundCodec(Codec):
         self.parse_digest, self.synthesis_digest = checked_digests(tensors, card, self.entropy)
         self.transform = SoundTransform(tensors, card, self.entropy, self.device)
         self.runtime = runtime_of(self.device)
+        self.stepwise = runtime_of("numpy") if self.device.type == "cpu" else self.runtime
+        """What runs networks a frame at a time: numpy has the least to do beside the arithmetic."""
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -246,7 +248,7 @@ class SoundCodec(Codec):
             except CorruptFile as error:
                 raise CorruptFile(f"segment {number} of {layout.units}: {error}") from None
         try:
-            found = coding.traverse(readers, (frames,), [rate] * len(numbers), device=self.runtime)
+            found = coding.traverse(readers, (frames,), [rate] * len(numbers), device=self.stepwise)
         except CorruptFile as error:
             which = f"segment {numbers[0]}" if len(numbers) == 1 else f"segments {numbers[0]} to {numbers[-1]}"
             raise CorruptFile(f"{which} of {layout.units}: {error}") from None

@@ -133,6 +133,7 @@ class EnvelopeCoding:
         self._offsets = {name: t[f"{name}.offset"].astype(np.int64) for name in _RATED}
         self._prior = self._prior_program()
         self._envelope = self._envelope_program()
+        self._start = self._start_program()
         self._contexts = [self._context_program(g) for g in range(len(GROUPS) - 1)]
 
     def of(self, bins: int, channels: int) -> Self:
@@ -248,23 +249,29 @@ class EnvelopeCoding:
         features = b.clamp(b.select(out, range(n, n + 2 * self.features)), 0, ACTIVATION_MAX)
         return b.program(envelope=envelope, features=features)
 
+    def _start_program(self) -> Program:
+        """Envelope -> table numbers of all bins [BINS] as they are without context, TABLE_BITS fractional bits."""
+        b = Builder()
+        envelope = b.input("envelope", BANDS, *ENVELOPE_RANGE)
+        offset = b.input("step", 1, offset_of(2**14), offset_of(0), row=True)
+        # Envelope minus step, in log2: see `bands.log_step`.
+        step = b.shift(b.multiply(envelope, b.constant([SLOPE])), 8)
+        step = b.add(b.add(step, b.constant(FLOOR)), offset)
+        excess = b.clamp(b.add(envelope, b.multiply(step, b.constant([-1]))), -EXCESS, EXCESS)
+        t = b.shift(b.matmul(excess, self._tensors["line.weight"], np.zeros(BINS, np.int64)), SCALE_SHIFT)
+        return b.program(t=b.add(t, b.constant(self._tensors["line.bias"])))
+
     def _context_program(self, group: int) -> Program:
         b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
         own = context_channels(group, self.features) - BANDS - self.features
         seen = b.input("seen", own, 0, int(COMPRESSED[-1]))
         envelope = b.input("envelope", BANDS, *ENVELOPE_RANGE)
         features = b.input("features", self.features, 0, ACTIVATION_MAX)
-        offset = b.input("step", 1, offset_of(2**14), offset_of(0), row=True)
-        # Envelope minus step, in log2: see `bands.log_step`.
-        step = b.shift(b.multiply(envelope, b.constant([SLOPE])), 8)
-        step = b.add(b.add(step, b.constant(FLOOR)), offset)
-        excess = b.clamp(b.add(envelope, b.multiply(step, b.constant([-1]))), -EXCESS, EXCESS)
-        line = self._tensors["line.weight"][low:high]
-        t_0 = b.shift(b.matmul(excess, line, np.zeros(high - low, np.int64)), SCALE_SHIFT)
-        t_0 = b.add(t_0, b.constant(self._tensors["line.bias"]))
+        start = self._start.facts[self._start.outputs["t"]]
+        t = b.input("t", high - low, start.low, start.high)
         a = self._rated(b, b.join(seen, envelope, features), f"context.{group}.0", ACTIVATION_BITS, (0, ACTIVATION_MAX))
         change = self._layer(f"context.{group}.1", ACTIVATION_BITS, TABLE_BITS, WIDE).steps(b, a)
-        return b.program(t=self._table(b, b.add(t_0, change)))
+        return b.program(t=self._table(b, b.add(t, change)))
 
     def _rows(self, name: str, rates: Sequence[int]) -> dict[str, np.ndarray]:
         return {
@@ -303,8 +310,8 @@ class EnvelopeCoding:
         given: Sequence[Sequence[Latents]] = (),
         device: Any = "cpu",
         choice: Choice = NEAREST,
-    ) -> list[SoundLatents]:
-        """See `EntropyModel.traverse`. size: (t,), frames; source: z and y, whole numbers within +-Z_LIMIT and Y_LIMIT.
+    ) -> list[Any]:
+        """See `EntropyModel.traverse`; the latents are `SoundLatents`. size: (t,), frames; source: z and y, whole numbers within +-Z_LIMIT and Y_LIMIT.
 
         Where nothing is read, all frames run together; where something is, one after the other, those of all signals
         together. The integers are the same.
@@ -378,7 +385,8 @@ class EnvelopeCoding:
         other = seen[:, 0] if channel else np.zeros_like(own)
         steps = np.array([[offset_of(rate)] for rate in rates])
         used = [g for g in range(len(GROUPS) - 1) if GROUPS[g] < bins]
-        rows = {g: {**self._rows(f"context.{g}.0", rates), "step": steps} for g in used}
+        rows = {g: self._rows(f"context.{g}.0", rates) for g in used}
+        start = runtime.run(self._start, {"envelope": envelope[:, :, None], "step": steps})["t"]
         flag = np.full((batch, 1, frames), bool(channel) << ACTIVATION_BITS, np.int16)
 
         def run(g: int, first: int, stop: int) -> np.ndarray:
@@ -396,6 +404,7 @@ class EnvelopeCoding:
                 "seen": np.concatenate(parts, 1)[:, :, None],
                 "envelope": envelope[:, :, None, first:stop],
                 "features": features[:, :, None, first:stop],
+                "t": start[:, at, :, first:stop],
                 **rows[g],
             }
             return runtime.run(self._contexts[g], inputs)["t"][:, :, 0]

@@ -227,7 +227,7 @@ def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]
     rate = rate if codec not in _RATES else min(rate, _RATES[codec][-1])
     if rate != layout.sample_rate:
         notes.append(f"resampled to {rate} Hz, which {suffix[1:]} has")
-    deep = codec == "flac" and (layout.bit_depth > 16 or layout.floating)
+    deep = codec == "flac" and (layout.bit_depth > 16 or layout.floating == 1)
     if codec == "flac" and (layout.floating or layout.bit_depth > 24):
         notes.append("written with 24 bits a sample")
     try:

@@ -145,6 +145,7 @@ class SoundAnalysis(nn.Module):
         self.linear = nn.Parameter(levels_basis(hyper))
         with torch.no_grad():
             self.head.weight.mul_(0.1)
+            assert self.head.bias is not None
             self.head.bias.zero_()
 
     def forward(self, levels: Tensor, index: Tensor) -> Tensor:
@@ -169,6 +170,7 @@ class PostNet(nn.Module):
         self.head = nn.Conv1d(width, 2 * BINS, 1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
+            assert self.head.bias is not None
             self.head.bias.zero_()
 
     def forward(
@@ -184,6 +186,7 @@ class PostNet(nn.Module):
         weight = torch.cat([self.enter.weight[:, :bins], self.enter.weight[:, BINS:]], 1)
         h = F.relu(F.conv1d(torch.cat([seen, *side], 1), weight, self.enter.bias, padding=1))
         h = h + F.relu(self.middle(h))
+        assert self.head.bias is not None
         gain, loudness = (
             F.conv1d(h, self.head.weight[first : first + bins], self.head.bias[first : first + bins])
             for first in (0, BINS)
