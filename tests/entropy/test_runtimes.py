@@ -59,7 +59,7 @@ def opened(name: str) -> tuple[Any, Parsed]:
 def test_golden_files_have_the_same_latents_in_every_runtime(name):
     """Read, one by one and together, and written again: the digests in the file, and its bytes."""
     entropy, file = opened(name)
-    boxes, q = list(boxes_of(file.header, 0)), file.header.quality
+    boxes, q = [box for box in boxes_of(file.header, 0) if not file.data[box.tile].exact], file.header.quality
     for runtime in RUNTIMES.values():
         whole = sha256()
         for box in boxes:
