@@ -311,7 +311,8 @@ class EnvelopeCoding:
         device: Any = "cpu",
         choice: Choice = NEAREST,
     ) -> list[Any]:
-        """See `EntropyModel.traverse`; the latents are `SoundLatents`. size: (t,), frames; source: z and y, whole numbers within +-Z_LIMIT and Y_LIMIT.
+        """See `EntropyModel.traverse`; the latents are `SoundLatents`. size: (t,), frames; source: z and y, whole
+        numbers within +-Z_LIMIT and Y_LIMIT.
 
         Where nothing is read, all frames run together; where something is, one after the other, those of all signals
         together. The integers are the same.
