@@ -76,12 +76,15 @@ _EXAMPLES = {
             "encode photo.png --size 50kB -o x.lec   # as good as fits",
             "encode scan.png --lossless              # every sample",
             "encode images.npy                       # a set, always without loss",
+            "encode clip.mp4 -q 40",
+            "encode talk.wav --kbps 8",
         ),
         "decode": (
             "decode photo.png.lec                    # -> photo.png",
             "decode -r coded/ -o back/ --format webp",
             "decode big.png.lec --region 0,0,640,480 -o part.png",
             "decode images.npy.lec --item 3-10 -o some.npy",
+            "decode clip.mp4.lec --from 12 --to 15.5 -o part.mkv",
         ),
         "info": ("info photo.png.lec", "info -r coded/ --json"),
         "test": ("test photo.png.lec", "test -r coded/ -j 0"),
@@ -109,18 +112,18 @@ class _Commands(typer.core.TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Learned compression: pictures and sets of samples in, small .lec files out, and back.",
+    help="Learned compression: pictures, videos, sounds and sets of samples in, small .lec files out, and back.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
     **{**SETTINGS, "add_completion": True},
 )
 app.add_typer(eval_app, name="eval")
 
-Pictures = Annotated[
+Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Pictures or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also .gz); - for standard "
-        "input.",
-        metavar="PICTURE",
+        help="Pictures, videos, sounds, or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also "
+        ".gz); - for a picture on standard input.",
+        metavar="FILE",
     ),
 ]
 LecFiles = Annotated[list[str] | None, typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
@@ -243,7 +246,7 @@ def _root(
 
 @app.command("encode", epilog=_EXAMPLES["encode"])
 def encode_command(
-    pictures: Pictures = None,
+    files: Inputs = None,
     output: Output = None,
     stdout: Stdout = False,
     quality: Annotated[
@@ -272,12 +275,17 @@ def encode_command(
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option("--tile", help="Side of tiles in pixels, a multiple of 64; 0 for none.", callback=_tile),
+        typer.Option(
+            "--tile", help="Side of the tiles of a picture in pixels, a multiple of 64; 0 for none.", callback=_tile
+        ),
     ] = None,
     effort: Annotated[
         int | None,
         typer.Option(
-            "--effort", help="1 (fast, the default) to 9 (about 14 times as long): smaller files.", min=1, max=9
+            "--effort",
+            help="1 (fast, the default) to 9 (14 times as long): smaller files of pictures.",
+            min=1,
+            max=9,
         ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
@@ -319,7 +327,7 @@ def encode_command(
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     others: dict[str, Counter[str]] = {}
-    inputs = collect(listed(pictures or (), files_from), PICTURES, recursive, folders=as_set, others=others)
+    inputs = collect(listed(files or (), files_from), PICTURES, recursive, folders=as_set, others=others)
     if not quiet:
         _name_others(others)
     inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]

@@ -2,9 +2,9 @@
 
     tile of text, lines, flat areas -> repeats? -> methods of `blocks` -> LEXT chunk -> samples, put over the picture
 
-What is drawn costs the model much and looks worse for it: a screenshot took 62,568 bytes at 32 dB, WebP without loss
-29,276. An exact tile has no latents. What its neighbours' synthesis sees in its place are the latents nearest to it, so
-that the picture seems to go on there (`fill_latents`, FORMAT.md, section 5).
+What is drawn costs the model much and looks worse for it. An exact tile has no latents. What its neighbours' synthesis
+sees in its place are the latents nearest to it, so that the picture seems to go on there (`fill_latents`, FORMAT.md,
+section 5).
 
 Guarantees: the samples of an exact tile are those that were encoded, or a CorruptFile says so.
 """

@@ -281,7 +281,7 @@ class ImageCodec(LatentCoding, Codec):
         if kind in MEASURES:
             return real(self._index_for(kind, target, picture, quick))
         if kind == "bpp":
-            return targets.encode_to_bpp(estimate, real, target, pixels, 4 * tiles)
+            return targets.encode_to_rate(estimate, real, target, pixels / 8, 4 * tiles, "bpp")
         return targets.encode_to_size(estimate, real, target)
 
     def _index_for(self, kind: str, target: float, picture: _Picture, quick: _Picture) -> int:

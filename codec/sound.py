@@ -27,7 +27,7 @@ from ..entropy.guard import guarded
 from ..entropy.latents import Meter
 from ..entropy.runtime import runtime_of
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
-from .codec import Codec, Target
+from .codec import EFFORTS, Codec, Target
 from .image import fixed_quality
 from .latent_model import checked_digests, device_of
 from .media.part import Frames, Part
@@ -35,7 +35,7 @@ from .media.signal import Signal
 from .media.sound_signal import SoundSignal, array_signal, sound_signal
 from .model_file import check_digest, parse_tensors
 from .sound_transform import SoundTransform
-from .targets import encode_to_kbps, encode_to_size
+from .targets import encode_to_rate, encode_to_size
 from .transforms.sound import bins_of
 
 __all__ = ["SoundCodec"]
@@ -88,7 +88,7 @@ class SoundCodec(Codec):
     ) -> bytes:
         """A sound, [n] or [n, channels], floats in [-1, 1] or integers, at a rate in Hz -> the bytes of a `.lec` file.
 
-        At most one of quality, 1 to 100, 60 by default; kbps, thousand bits a second, met within 3%; size, the most
+        At most one of quality, 1 to 100, 60 by default; kbps, thousand bits a second, met within 1.5%; size, the most
         bytes. segment: seconds of each segment, 10 by default. Raises InputError, LimitExceeded.
         """
         target = Target.of({"quality": quality, "kbps": kbps, "size": size})
@@ -102,6 +102,8 @@ class SoundCodec(Codec):
         if not isinstance(signal, SoundSignal):
             raise InputError(f"{self.card.get('name')} codes sounds, and this is none")
         layout = signal.sound_layout
+        if target.effort != EFFORTS[0]:
+            raise InputError("effort is of pictures: sounds are coded without")
         if target.kind == "quality":
             return self._coded(signal, fixed_quality(target.value))
         if target.kind not in ("kbps", "size"):
@@ -115,7 +117,7 @@ class SoundCodec(Codec):
 
         if target.kind == "size":
             return encode_to_size(estimate, encode, target.value)
-        return encode_to_kbps(estimate, encode, target.value, float(layout.seconds), 4 * layout.units)
+        return encode_to_rate(estimate, encode, target.value, 125 * float(layout.seconds), 4 * layout.units, "kbps")
 
     def _coded(self, signal: SoundSignal, rate: int) -> bytes:
         """The file at a fixed-point index."""
@@ -334,7 +336,7 @@ def sample_range(layout: SoundLayout, part: Frames) -> tuple[int, int]:
         first = round(part.first * layout.sample_rate)
         stop = layout.samples if part.stop is None else min(layout.samples, round(part.stop * layout.sample_rate))
     if not 0 <= first < stop <= layout.samples:
-        end = "the end" if part.stop is None else format(part.stop, "g")
-        what = f"{part.first:g} to {end} {'seconds' if part.in_seconds else 'samples'}"
-        raise InputError(f"{what}: the sound has {layout.samples} samples, {float(layout.seconds):.3f} seconds")
+        raise InputError(
+            f"{part.asked('samples')}: the sound has {layout.samples} samples, {float(layout.seconds):.3f} seconds"
+        )
     return int(first), int(stop)

@@ -23,8 +23,7 @@ __all__ = [
     "START",
     "Fidelity",
     "check_only",
-    "encode_to_bpp",
-    "encode_to_kbps",
+    "encode_to_rate",
     "encode_to_size",
     "index_for",
     "index_for_near",
@@ -32,7 +31,7 @@ __all__ = [
 
 START = QUALITY_MAX * 6 // 10
 """The index that a search tries first."""
-BPP_TOLERANCE = 0.015
+RATE_TOLERANCE = 0.015
 LEAST_USED = 0.97
 """Share of a size ceiling that is used."""
 
@@ -93,42 +92,30 @@ def index_for_near(scale: Fidelity, quick: Callable[[int], float], value: Callab
     return index_for(scale, value, target)
 
 
-def encode_to_bpp(
-    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, pixels: int, grain: int
+def encode_to_rate(
+    estimate: Callable[[int], float],
+    encode: Callable[[int], bytes],
+    target: float,
+    each: float,
+    grain: int,
+    unit: str,
 ) -> bytes:
-    """A file within 1.5% of `target` bits a pixel, or within `grain` bytes: coded data comes in words, and on a flat
-    picture those of all tiles come together. estimate: bytes at an index; encode: the file.
+    """A file within 1.5% of a rate, or within `grain` bytes: coded data comes in words, and on a flat picture those of
+    all tiles come together. estimate: bytes at an index; encode: the file; each: bytes of a file that has the rate 1;
+    unit: of the rate, "bpp" or "kbps".
 
     Raises InputError with what is in reach.
     """
     if not 0 < target < math.inf:
-        raise InputError(f"{target} bits a pixel cannot be asked for")
-    size = target * pixels / 8
-    slack = max(BPP_TOLERANCE * size, grain)
+        raise InputError(f"{target} {unit} cannot be asked for")
+    size = target * each
+    slack = max(RATE_TOLERANCE * size, grain)
     data = _encode_to(estimate, encode, max(size - slack, 1), size + slack)
     if data is None or len(data) < size - slack:
-        low, high = (8 * len(encode(q)) / pixels for q in (0, QUALITY_MAX))
+        low, high = (len(encode(q)) / each for q in (0, QUALITY_MAX))
         raise InputError(
-            f"{target:g} bpp is out of reach: it takes {low:.4f} bpp at quality 1 and {high:.4f} bpp at quality 100"
-        )
-    return data
-
-
-def encode_to_kbps(
-    estimate: Callable[[int], float], encode: Callable[[int], bytes], target: float, seconds: float, grain: int
-) -> bytes:
-    """A file within 1.5% of `target` thousand bits a second, or within `grain` bytes. estimate, encode: as those of
-    `encode_to_bpp`. Raises InputError with what is in reach.
-    """
-    if not 0 < target < math.inf:
-        raise InputError(f"{target} kbps cannot be asked for")
-    size = target * 125 * seconds
-    slack = max(BPP_TOLERANCE * size, grain)
-    data = _encode_to(estimate, encode, max(size - slack, 1), size + slack)
-    if data is None or len(data) < size - slack:
-        low, high = (len(encode(q)) / 125 / seconds for q in (0, QUALITY_MAX))
-        raise InputError(
-            f"{target:g} kbps is out of reach: it takes {low:.2f} kbps at quality 1 and {high:.1f} kbps at quality 100"
+            f"{target:g} {unit} is out of reach: it takes {low:.4f} {unit} at quality 1 and {high:.4f} {unit} at "
+            "quality 100"
         )
     return data
 
@@ -158,7 +145,7 @@ def check_only(kind: str, target: float, size: int, pixels: int, grain: int, val
         met, wanted, found = size <= target, f"at most {target:.0f} bytes", f"{size} bytes"
     elif kind == "bpp":
         bpp = 8 * size / pixels
-        met = abs(bpp - target) <= max(BPP_TOLERANCE * target, 8 * grain / pixels)
+        met = abs(bpp - target) <= max(RATE_TOLERANCE * target, 8 * grain / pixels)
         wanted, found = f"{target:g} bpp", f"{bpp:.4f} bpp"
     else:
         scale = FIDELITIES[kind]

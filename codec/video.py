@@ -29,7 +29,7 @@ from ..entropy.guard import guarded
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
 from . import targets
-from .codec import Codec, Target
+from .codec import EFFORTS, Codec, Target
 from .image import ImageCodec, fixed_quality
 from .media.part import Frames, Part
 from .media.signal import Signal
@@ -96,6 +96,8 @@ class VideoCodec(Codec):
     def _encode(self, signal: Signal, target: Target) -> bytes:
         if not isinstance(signal, VideoSignal):
             raise InputError(f"{self.card.get('name')} codes videos, and this is none")
+        if target.effort != EFFORTS[0]:
+            raise InputError("effort is of pictures: videos are coded without")
         if target.kind == "quality":
             return self._encode_at(signal, fixed_quality(target.value))
         if target.kind not in ("bpp", "size"):
@@ -109,7 +111,7 @@ class VideoCodec(Codec):
             return targets.encode_to_size(size, at, target.value)
         layout = LecFile.open(at(targets.START)).layout
         assert isinstance(layout, VideoLayout)
-        return targets.encode_to_bpp(size, at, target.value, layout.pixels, 4 * layout.frames)
+        return targets.encode_to_rate(size, at, target.value, layout.pixels / 8, 4 * layout.frames, "bpp")
 
     def _encode_at(self, signal: VideoSignal, quality: int) -> bytes:
         """The file at a fixed-point index."""
@@ -295,7 +297,6 @@ def frame_range(layout: VideoLayout, part: Frames) -> tuple[int, int]:
         first = int(part.first / each + 1e-9)
         stop = layout.frames if part.stop is None else min(layout.frames, int(-(-(part.stop / each - 1e-9) // 1)))
     if not 0 <= first < stop <= layout.frames:
-        what = f"{part.first:g} to {'the end' if part.stop is None else format(part.stop, 'g')} seconds"
-        asked = what if part.in_seconds else f"frames {part.first} to {stop - 1}"
-        raise InputError(f"{asked}: the video has frames 0 to {layout.frames - 1}, {float(layout.seconds):.3f} seconds")
+        has = f"the video has frames 0 to {layout.frames - 1}, {float(layout.seconds):.3f} seconds"
+        raise InputError(f"{part.asked('frames')}: {has}")
     return int(first), int(stop)

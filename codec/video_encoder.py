@@ -21,13 +21,12 @@ from ..errors import InputError
 from .media.video_signal import VideoSignal
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
-from .video_groups import LONGEST, difference, group_size, is_cut, thumbnail
+from .video_groups import LONGEST, STEPS, difference, group_size, is_cut, thumbnail
 
 __all__ = ["CodedGroup", "Encoder", "group_digest"]
 
-STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.0, 1.0)
-"""By how much coarser than its first frame the frames of each level of a group are coded."""
 CHAIN_STEPS = (1.0, 1.1)
+"""STEPS of a chain."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
 LEAST_RATE = 256

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["LONGEST", "SIZES", "group_size", "is_cut", "thumbnail"]
+__all__ = ["LONGEST", "SIZES", "STEPS", "group_size", "is_cut", "thumbnail"]
 
 SIZES = (8, 16, 32)
 LONGEST = SIZES[-1]
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
-STEPS = {1: 1.75, 2: 1.55, 4: 1.37, 8: 1.22, 16: 1.1}
-"""By how much coarser than its group's first frame a frame between two others is, by their distance to it."""
+STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.0, 1.0)
+"""By how much coarser than its group's first frame the frames of each level are coded; between two others, each at a
+distance of 2^n frames, a frame is on level n + 1 (see `bitstream.groups`).
+"""
 SIDE = 8
 """Rows and columns of a thumbnail."""
 
@@ -58,7 +60,7 @@ def group_size(y: Sequence[np.ndarray]) -> int:
             for n in range(distance, count, 2 * distance)
             if n + distance <= count
         )
-        for distance, step in STEPS.items()
+        for distance, step in zip((1, 2, 4, 8, 16), STEPS[1:], strict=False)
     }
 
     def cost(size: int) -> float:

@@ -107,6 +107,7 @@ DRAWINGS = {
 
 def main(folder: str) -> None:
     """`python -m tests.drawings FOLDER`: all of them as PNG, of 1280 x 800 pixels."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, draw in DRAWINGS.items():
         draw(1280, 800).save(Path(folder) / f"{name.replace(' ', '-')}.png")
 

@@ -63,5 +63,11 @@ class Frames:
     stop: int | float | None = None
     in_seconds: bool = False
 
+    def asked(self, noun: str) -> str:
+        """For messages: `seconds 1.5 to the end`, or with the noun of what is counted `frames 3 to 5`."""
+        last = None if self.stop is None else self.stop - (not self.in_seconds)
+        end = "the end" if last is None else format(last, "g")
+        return f"{'seconds' if self.in_seconds else noun} {self.first:g} to {end}"
+
 
 Part = Region | Items | Frames

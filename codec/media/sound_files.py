@@ -13,11 +13,8 @@ Guarantee: a file is written whole or not at all.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +22,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...bitstream import SoundLayout, atomic_write, check_writable
+from ...bitstream import SoundLayout
 from ...errors import InputError
+from .ffmpeg import Source, check_suffix, kept, opened, reason, save, writing
 from .part import Part
 from .signal import Signal
 from .sound_signal import SoundSignal, sound_signal
@@ -55,7 +53,6 @@ _TECHNICAL |= {"language", "creation_time", "ENCODER"}
 _FRAME = 4096
 """Samples that an encoder gets at a time."""
 _MOST_WAV = 2**32 - 64
-Source = str | os.PathLike[str] | BinaryIO
 
 
 def load_sound(source: Source) -> SoundSignal:
@@ -63,40 +60,15 @@ def load_sound(source: Source) -> SoundSignal:
 
     Raises InputError for what holds no sound, LimitExceeded for one beyond the limits, OSError.
     """
-    path: Any = source
-    if not isinstance(source, str | os.PathLike):
-        path = tempfile.TemporaryFile()  # noqa: SIM115 - it goes when the signal does
-        shutil.copyfileobj(source, path)
-        size = path.tell()
-    else:
-        size = os.path.getsize(source)
+    path, size = kept(source)
     layout, notes = _looked_at(path)
     return sound_signal(lambda: _blocks(path, layout.channels), layout, file_bytes=size, notes=notes)
-
-
-def _opened(path: Any) -> Any:
-    """An open container of PyAV. Raises InputError, OSError."""
-    import av
-
-    if isinstance(path, str | os.PathLike):
-        with open(path, "rb"):  # the system's error, where there is one
-            pass
-    else:
-        path.seek(0)
-    try:
-        container = av.open(os.fspath(path) if isinstance(path, str | os.PathLike) else path)
-    except (av.FFmpegError, ValueError):
-        raise InputError("not a sound that FFmpeg can read") from None
-    if not container.streams.audio:
-        container.close()
-        raise InputError("it holds no sound")
-    return container
 
 
 def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...]]:
     """Layout and notes of a sound, read to its end. Raises InputError."""
     notes = []
-    with _opened(path) as container:
+    with opened(path, "sound") as container:
         stream = container.streams.audio[0]
         rate, channels = stream.rate, stream.codec_context.channels
         depth, floating = _kind(stream)
@@ -133,7 +105,7 @@ def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:
     """All samples, float32 [n, channels], some at a time. Raises InputError where FFmpeg cannot go on."""
     import av
 
-    with _opened(path) as container:
+    with opened(path, "sound") as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", stream.rate)
         try:
@@ -143,7 +115,7 @@ def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:
             for piece in resampler.resample(None):
                 yield piece.to_ndarray().reshape(-1, channels)
         except (av.FFmpegError, ValueError) as e:
-            raise InputError(f"the sound cannot be read to its end ({getattr(e, 'strerror', None) or e})") from None
+            raise InputError(f"the sound cannot be read to its end ({reason(e)})") from None
 
 
 # -- writing
@@ -151,8 +123,7 @@ def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:
 
 def check_sound_output(destination: Path, part: Part | None = None) -> None:
     """Raise InputError for a suffix in whose format no sound is written."""
-    if destination.suffix.lower() not in _WRITTEN:
-        raise InputError(f"a sound is written as {', '.join(_WRITTEN)}, not as {destination.suffix or 'no format'}")
+    check_suffix(destination, _WRITTEN, "sound")
 
 
 def write_sound_signal(
@@ -165,17 +136,12 @@ def write_sound_signal(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What `Medium.write` does for sounds; a stream becomes WAV."""
     assert isinstance(signal, SoundSignal)
-    if folder:
-        raise InputError("a sound is written to a file, not to a folder")
-    if not isinstance(destination, Path):
-        _write_wav(signal, destination)
-        return {"samples": signal.length}, ()
-    check_sound_output(destination, part)
-    check_writable(destination, overwrite)
-    suffix = destination.suffix.lower()
-    with atomic_write(destination, overwrite=overwrite) as file:
-        notes = _write_wav(signal, file) if suffix == ".wav" else _encode(signal, file, suffix)
-    return {"samples": signal.length, "bytes_out": os.path.getsize(destination)}, notes
+
+    def write(file: BinaryIO, suffix: str) -> tuple[str, ...]:
+        return _write_wav(signal, file) if suffix == ".wav" else _encode(signal, file, suffix)
+
+    facts, notes = save(destination, write, check_sound_output, ".wav", folder=folder, overwrite=overwrite)
+    return {"samples": signal.length, **facts}, notes
 
 
 def integers(block: np.ndarray, depth: int) -> np.ndarray:
@@ -230,30 +196,26 @@ def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]
     deep = codec == "flac" and (layout.bit_depth > 16 or layout.floating == 1)
     if codec == "flac" and (layout.floating or layout.bit_depth > 24):
         notes.append("written with 24 bits a sample")
-    try:
-        with av.open(file, "w", format=container_name) as container:
-            stream: Any = container.add_stream(codec, rate=rate)
-            stream.layout = "mono" if layout.channels == 1 else "stereo"
-            if each:  # encoders refuse rates that are high for the samples that there are
-                stream.bit_rate = min(each, 3 * rate) * layout.channels
-            wanted = ("s32" if deep else "s16") if codec == "flac" else stream.codec_context.codec.audio_formats[0].name
-            stream.format = wanted
-            if deep:
-                stream.codec_context.options = {"bits_per_raw_sample": "24"}
-            resampler = av.AudioResampler(wanted, stream.layout, rate)
-            time = 0
-            for block in signal.blocks():
-                for at in range(0, len(block), _FRAME):
-                    frame = _frame(av, block[at : at + _FRAME], layout, codec == "flac", deep)
-                    frame.pts, time = time, time + frame.samples
-                    for piece in resampler.resample(frame):
-                        container.mux(stream.encode(piece))
-            for piece in resampler.resample(None):
-                container.mux(stream.encode(piece))
-            container.mux(stream.encode(None))
-    except (av.FFmpegError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise InputError(f"FFmpeg cannot write this sound as {suffix}: {reason}") from None
+    with writing(file, container_name, f"sound as {suffix}") as (container, mux):
+        stream: Any = container.add_stream(codec, rate=rate)
+        stream.layout = "mono" if layout.channels == 1 else "stereo"
+        if each:  # encoders refuse rates that are high for the samples that there are
+            stream.bit_rate = min(each, 3 * rate) * layout.channels
+        wanted = ("s32" if deep else "s16") if codec == "flac" else stream.codec_context.codec.audio_formats[0].name
+        stream.format = wanted
+        if deep:
+            stream.codec_context.options = {"bits_per_raw_sample": "24"}
+        resampler = av.AudioResampler(wanted, stream.layout, rate)
+        time = 0
+        for block in signal.blocks():
+            for at in range(0, len(block), _FRAME):
+                frame = _frame(av, block[at : at + _FRAME], layout, codec == "flac", deep)
+                frame.pts, time = time, time + frame.samples
+                for piece in resampler.resample(frame):
+                    mux(stream.encode(piece))
+        for piece in resampler.resample(None):
+            mux(stream.encode(piece))
+        mux(stream.encode(None))
     return tuple(notes)
 
 

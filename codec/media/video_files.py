@@ -11,9 +11,6 @@ Guarantee: a file is written whole or not at all.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...bitstream import VideoLayout, atomic_write, check_writable
+from ...bitstream import VideoLayout
 from ...errors import InputError
+from .ffmpeg import Source, check_suffix, kept, opened, reason, save, writing
 from .part import Part
 from .signal import Signal
 from .video_signal import VideoFrame, VideoSignal, video_signal
@@ -42,7 +40,6 @@ _FORMATS: dict[str, tuple[str, str, dict[str, str]]] = {
     ".y4m": ("yuv4mpegpipe", "rawvideo", {}),
 }
 """Suffix -> container, codec, and its options."""
-Source = str | os.PathLike[str] | BinaryIO
 
 
 def load_video(source: Source) -> VideoSignal:
@@ -50,46 +47,21 @@ def load_video(source: Source) -> VideoSignal:
 
     Raises InputError for what is no video, or an interlaced one; LimitExceeded; OSError.
     """
-    path: Any = source
-    if not isinstance(source, str | os.PathLike):
-        path = tempfile.TemporaryFile()  # noqa: SIM115 - it goes when the signal does
-        shutil.copyfileobj(source, path)
-        size = path.tell()
-    else:
-        size = os.path.getsize(source)
+    path, size = kept(source)
     layout, notes, turns = _looked_at(path)
     return video_signal(lambda: _frames(path, layout, turns), layout, file_bytes=size, notes=notes)
-
-
-def _opened(path: Any) -> Any:
-    """An open container of PyAV. Raises InputError, OSError."""
-    import av
-
-    if isinstance(path, str | os.PathLike):
-        with open(path, "rb"):  # the system's error, where there is one
-            pass
-    else:
-        path.seek(0)
-    try:
-        container = av.open(os.fspath(path) if isinstance(path, str | os.PathLike) else path)
-    except (av.FFmpegError, ValueError):
-        raise InputError("not a video that FFmpeg can read") from None
-    if not container.streams.video:
-        container.close()
-        raise InputError("it holds no video")
-    return container
 
 
 def _looked_at(path: Any) -> tuple[VideoLayout, tuple[str, ...], int]:
     """Layout (without groups) and notes of a video; by how many quarters its frames are turned, counter-clockwise."""
     import av
 
-    with _opened(path) as container:
+    with opened(path, "video") as container:
         stream, notes = container.streams.video[0], []
         try:
             frame = next(container.decode(stream), None)
         except av.FFmpegError as e:
-            raise InputError(f"not a video that FFmpeg can read ({e.strerror})") from None
+            raise InputError(f"not a video that FFmpeg can read ({reason(e)})") from None
         if frame is None:
             raise InputError("the video has no frames")
         if frame.interlaced_frame:
@@ -141,7 +113,7 @@ def _planes_of(format: Any) -> int:
 
 def _is_uniform(path: Any, base: Fraction, rate: Fraction) -> bool:
     """Whether the frames' times are those of the rate, to within a tick of the file's own clock."""
-    with _opened(path) as container:
+    with opened(path, "video") as container:
         stream = container.streams.video[0]
         times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
     return all(abs((t - times[0]) * base - n / rate) <= base for n, t in enumerate(times))
@@ -154,7 +126,7 @@ def _frames(path: Any, layout: VideoLayout, turns: int) -> Iterator[VideoFrame]:
     clock = Fraction(layout.clock_step, layout.clock)
     waiting: tuple[np.ndarray, Fraction] | None = None
     last = layout.duration or 1
-    with _opened(path) as container:
+    with opened(path, "video") as container:
         stream = container.streams.video[0]
         try:
             for number, frame in enumerate(container.decode(stream)):
@@ -169,7 +141,7 @@ def _frames(path: Any, layout: VideoLayout, turns: int) -> Iterator[VideoFrame]:
                     yield VideoFrame(waiting[0], last)
                 waiting = samples, time
         except av.FFmpegError as e:
-            raise InputError(f"the video cannot be read to its end ({e.strerror})") from None
+            raise InputError(f"the video cannot be read to its end ({reason(e)})") from None
     if waiting is not None:
         yield VideoFrame(waiting[0], last)
 
@@ -187,8 +159,7 @@ def _rgb(frame: Any, layout: VideoLayout) -> np.ndarray:
 
 def check_video_output(destination: Path, part: Part | None = None) -> None:
     """Raise InputError for a suffix in whose format no video is written."""
-    if destination.suffix.lower() not in _FORMATS:
-        raise InputError(f"a video is written as {', '.join(_FORMATS)}, not as {destination.suffix or 'no format'}")
+    check_suffix(destination, tuple(_FORMATS), "video")
 
 
 def write_video_signal(
@@ -201,15 +172,15 @@ def write_video_signal(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What `Medium.write` does for videos; a stream becomes y4m."""
     assert isinstance(signal, VideoSignal)
-    if folder:
-        raise InputError("a video is written to a file, not to a folder")
-    if not isinstance(destination, Path):
-        return {"frames": _write(signal, destination, ".y4m")}, ()
-    check_video_output(destination, part)
-    check_writable(destination, overwrite)
-    with atomic_write(destination, overwrite=overwrite) as file:
-        frames = _write(signal, file, destination.suffix.lower())
-    return {"frames": frames, "bytes_out": os.path.getsize(destination)}, ()
+    written = 0
+
+    def write(file: BinaryIO, suffix: str) -> tuple[str, ...]:
+        nonlocal written
+        written = _write(signal, file, suffix)
+        return ()
+
+    facts, notes = save(destination, write, check_video_output, ".y4m", folder=folder, overwrite=overwrite)
+    return {"frames": written, **facts}, notes
 
 
 def _write(signal: VideoSignal, file: BinaryIO, suffix: str) -> int:
@@ -226,22 +197,19 @@ def _write(signal: VideoSignal, file: BinaryIO, suffix: str) -> int:
     odd = layout.width % 2 and planes != "bgr0", layout.height % 2 and planes == "yuv420p"
     planes = "yuv444p" if any(odd) else planes
     written = time = 0
-    try:
-        with av.open(file, "w", format=name) as container:
-            stream: Any = container.add_stream(codec, rate=1 / each, options=options)
-            stream.width, stream.height, stream.pix_fmt = layout.width, layout.height, planes
-            if suffix != ".y4m":
-                stream.codec_context.time_base = clock
-                stream.time_base = clock
-                _tag(stream.codec_context, layout)
-            for frame in signal.frames():
-                out = _converted(av, frame.samples, layout, planes)
-                out.pts, out.time_base = (written, each) if suffix == ".y4m" else (time, clock)
-                container.mux(stream.encode(out))
-                written, time = written + 1, time + frame.ticks
-            container.mux(stream.encode(None))
-    except av.FFmpegError as e:
-        raise InputError(f"FFmpeg cannot write this video: {e.strerror}") from None
+    with writing(file, name, "video") as (container, mux):
+        stream: Any = container.add_stream(codec, rate=1 / each, options=options)
+        stream.width, stream.height, stream.pix_fmt = layout.width, layout.height, planes
+        if suffix != ".y4m":
+            stream.codec_context.time_base = clock
+            stream.time_base = clock
+            _tag(stream.codec_context, layout)
+        for frame in signal.frames():
+            out = _converted(av, frame.samples, layout, planes)
+            out.pts, out.time_base = (written, each) if suffix == ".y4m" else (time, clock)
+            mux(stream.encode(out))
+            written, time = written + 1, time + frame.ticks
+        mux(stream.encode(None))
     return written
 
 

@@ -15,6 +15,7 @@ import torch
 
 import lecodec
 from lecodec.bitstream import LecFile, SoundLayout, frame, parse
+from lecodec.codec.codec import Target
 from lecodec.codec.media.medium import SOUND, medium_of
 from lecodec.codec.media.part import Frames
 from lecodec.codec.media.sound_files import integers, load_sound, write_sound_signal
@@ -372,3 +373,9 @@ def test_reader_and_package_refuse_the_same_headers():
         assert found == theirs, payload.hex()
         refused += found is not None
     assert refused > 10
+
+
+def test_effort_is_refused(codec):
+    """It was ignored without a word."""
+    with pytest.raises(InputError, match="effort is of pictures"):
+        codec.encode_signals([array_signal(tones(800), 16000)], Target("quality", 50, effort=2))

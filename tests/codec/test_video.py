@@ -392,3 +392,9 @@ def test_groups_come_back_from_their_bytes():
             assert pack_group(group) == chunk.payload
         assert frame_range(layout, Frames()) == (0, layout.frames)
         assert [layout.group_of(n) for n in (0, layout.frames - 1)] == [0, layout.units - 1]
+
+
+def test_effort_is_refused(codec):
+    """It was ignored without a word."""
+    with pytest.raises(InputError, match="effort is of pictures"):
+        codec.encode_signals([clip_signal(clip(2, 8, 8))], Target("quality", 50, effort=2))

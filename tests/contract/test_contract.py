@@ -139,37 +139,32 @@ def test_a_part_is_as_in_the_whole(tried: Tried) -> None:
 
 
 def test_every_flip_and_cut_is_noticed(tried: Tried) -> None:
-    """Any bytes at all decode to what was encoded, or to a CodecError."""
     data = tried.codec.encode_signals([tried.subject.small()], tried.subject.target)[0]
-    original = tried.codec.decode(data)
     damaged = [data[:n] for n in range(len(data))]
     damaged += [data[: n // 8] + bytes([data[n // 8] ^ 1 << n % 8]) + data[n // 8 + 1 :] for n in range(8 * len(data))]
-    harmless = 0
     for bad in damaged:
-        try:
-            assert np.array_equal(tried.codec.decode(bad), original)
-            harmless += 1
-        except CodecError:
-            pass
-    assert harmless <= 64, "no more than what a reader may ignore"
+        with pytest.raises(CodecError):
+            tried.codec.decode(bad)
 
 
 def test_damage_with_a_right_crc_is_noticed(tried: Tried) -> None:
-    """Only what was decoded exactly, and its digest, can say so."""
+    """Only what was decoded exactly, and its digest, can say so. Without loss some bits of deflate and of the coder's
+    last word mean nothing: what is decoded is right then.
+    """
     data = tried.codec.encode_signals([tried.subject.small()], tried.subject.target)[0]
     original, chunks = tried.codec.decode(data), contents_of(data)
     place = next(n for n, (kind, _) in enumerate(chunks) if kind == b"LDAT")
     body, harmless = chunks[place][1], 0
     head = tried.subject.head(body)
     rng = np.random.default_rng(0)
-    for at in head + rng.permutation(len(body) - head)[:40]:
+    for at in head + rng.permutation(len(body) - head)[:60]:
         bad = bytearray(body)
         bad[at] ^= 1 << int(rng.integers(8))
         chunks[place] = b"LDAT", bytes(bad)
         try:
             found = tried.codec.decode(data[:8] + b"".join(frame(*chunk) for chunk in chunks))
-            assert np.array_equal(found, original)
-            harmless += 1
         except (CorruptFile, UnsupportedFile):
-            pass
-    assert harmless <= 8
+            continue
+        assert not tried.subject.lossy and np.array_equal(found, original)
+        harmless += 1
+    assert harmless <= 2

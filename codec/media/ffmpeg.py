@@ -1,0 +1,145 @@
+"""FFmpeg through PyAV: what files of sounds and of videos share in being opened, written and failing.
+
+    path or pipe -> kept -> opened -> streams        packets -> writing -> a file, a pipe
+
+Guarantees: what FFmpeg cannot read or write is an InputError of one sentence; what the system refuses (a full disk, a
+closed pipe) is its OSError, as it is where FFmpeg takes no part.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ...bitstream import atomic_write, check_writable
+from ...errors import InputError
+from .part import Part
+
+__all__ = ["Source", "check_suffix", "kept", "opened", "reason", "save", "writing"]
+
+Source = str | os.PathLike[str] | BinaryIO
+
+
+def kept(source: Source) -> tuple[Any, int]:
+    """What can be read more than once, and its bytes: a path, or a temporary file with what a pipe holds. Raises
+    OSError.
+    """
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source), os.path.getsize(source)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it goes when the signal does
+    shutil.copyfileobj(source, copy)
+    return copy, copy.tell()
+
+
+def opened(path: Any, noun: str) -> Any:
+    """An open container of PyAV with at least one stream of a kind. path: from `kept`; noun: "sound" or "video". Raises
+    InputError, OSError.
+    """
+    import av
+
+    if isinstance(path, str):
+        with open(path, "rb"):  # the system's error, where there is one
+            pass
+    else:
+        path.seek(0)
+    try:
+        container = av.open(path)
+    except (av.FFmpegError, ValueError):
+        raise InputError(f"not a {noun} that FFmpeg can read") from None
+    if not (container.streams.audio if noun == "sound" else container.streams.video):
+        container.close()
+        raise InputError(f"it holds no {noun}")
+    return container
+
+
+@contextmanager
+def writing(file: BinaryIO, form: str, what: str) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+    """A container of PyAV that is written to a file, and what takes its packets. form: FFmpeg's name of the format;
+    what: is written, for messages. Raises InputError where FFmpeg refuses it, OSError where the system does.
+    """
+    import av
+
+    sink = _Sink(file)
+    try:
+        with av.open(sink, "w", format=form) as container:
+
+            def mux(packets: Any) -> None:
+                container.mux(packets)
+                sink.check()
+
+            yield container, mux
+    except (av.FFmpegError, ValueError) as e:
+        sink.check()
+        raise InputError(f"FFmpeg cannot write this {what}: {reason(e)}") from None
+    sink.check()
+
+
+class _Sink:
+    """A file for FFmpeg to write to. FFmpeg's callbacks lose errors, or print them: they are kept here until `check`,
+    and nothing more is written.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._failed = file, None
+        if file.seekable():
+            self.seek, self.tell = self._seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        if self._failed is None:
+            try:
+                self._file.write(data)
+            except OSError as e:
+                self._failed = e
+        return len(data)
+
+    def _seek(self, offset: int, whence: int = 0) -> int:
+        if self._failed is None:
+            try:
+                return self._file.seek(offset, whence)
+            except OSError as e:  # what was buffered is written first
+                self._failed = e
+        return 0
+
+    def check(self) -> None:
+        """Raise the OSError that came of writing, if there was one."""
+        if self._failed is not None:
+            raise self._failed
+
+
+def reason(error: BaseException) -> str:
+    """Why FFmpeg failed."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def check_suffix(destination: Path, written: tuple[str, ...], noun: str) -> None:
+    """Raise InputError for a suffix in whose format nothing of this kind is written."""
+    if destination.suffix.lower() not in written:
+        raise InputError(f"a {noun} is written as {', '.join(written)}, not as {destination.suffix or 'no format'}")
+
+
+def save(
+    destination: Path | BinaryIO,
+    write: Callable[[BinaryIO, str], tuple[str, ...]],
+    check: Callable[[Path, Part | None], None],
+    streamed: str,
+    *,
+    folder: bool,
+    overwrite: bool,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `Medium.write` does for sounds and videos: write(file, suffix) returns notes; a stream gets the format of
+    the suffix `streamed`. Returns the bytes of a file, and the notes. Raises as `Medium.write`.
+    """
+    if folder:
+        raise InputError("it is written to a file, not to a folder")
+    if not isinstance(destination, Path):
+        return {}, write(destination, streamed)
+    check(destination, None)
+    check_writable(destination, overwrite)
+    with atomic_write(destination, overwrite=overwrite) as file:
+        notes = write(file, destination.suffix.lower())
+    return {"bytes_out": os.path.getsize(destination)}, notes

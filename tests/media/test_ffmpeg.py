@@ -1,0 +1,60 @@
+"""What FFmpeg is given to write to may fail: the error is the system's, and says itself."""
+
+from __future__ import annotations
+
+import errno
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lecodec.codec.media import ffmpeg
+from lecodec.codec.media.sound_files import write_sound_signal
+from lecodec.codec.media.sound_signal import array_signal
+from lecodec.codec.media.video_files import write_video_signal
+from lecodec.codec.media.video_signal import clip_signal
+
+
+class Full(io.BytesIO):
+    """A file on a disk with room for so many bytes, which notices at any time."""
+
+    room = 100
+
+    def write(self, data) -> int:
+        if self.tell() + len(data) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def on_it(path: Path, *, overwrite: bool) -> Iterator[Full]:
+        yield Full()
+
+    monkeypatch.setattr(ffmpeg, "atomic_write", on_it)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "y4m", "wav", "flac", "ogg", "opus", "mp3", "m4a"])
+def test_a_full_disk_is_said_to_be_full(suffix: str, full: None, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """It was an error in a callback of PyAV, or a traceback beside the sentence."""
+    noise = np.random.default_rng(0)
+    if suffix in ("mp4", "mov", "mkv", "y4m"):
+        signal, write = clip_signal(noise.integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)), write_video_signal
+    else:
+        signal, write = array_signal(noise.uniform(-1, 1, 44100).astype(np.float32), 44100), write_sound_signal
+    with pytest.raises(OSError) as caught:
+        write(signal, tmp_path / f"x.{suffix}")
+    assert caught.value.errno == errno.ENOSPC
+    assert capfd.readouterr().err == "" and not list(tmp_path.iterdir())
+
+
+def test_what_ffmpeg_refuses_is_not_the_systems_fault() -> None:
+    with (
+        pytest.raises(ffmpeg.InputError, match="FFmpeg cannot write this sound: "),
+        ffmpeg.writing(io.BytesIO(), "no such format", "sound"),
+    ):
+        pass
