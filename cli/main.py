@@ -1,7 +1,7 @@
 """The command line: arguments and exit codes; what they mean is passed on to the modules that do the work.
 
-    cli -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> loaded (codecs)
-    cli -> console (how it looks)           cli -> cli_eval (what measures)
+    main -> values (what options say) -> paths (which files) -> jobs (many of them) -> tasks (one of them) -> codecs
+    main -> console (how it looks)       main -> models (models, train, freeze), evaluate (what measures)
 
     lecodec encode | decode | info | test | models | train | freeze | eval …
 
@@ -18,9 +18,7 @@ only what registers the plug-in is there from the start, because importing the p
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import sys
 import warnings
 from collections import Counter
@@ -34,10 +32,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from ..bitstream import LOSSLESS, MAX_PIXELS, MAX_TILE, NO_DIGEST, TILE_STEP
-from ..codec.codec import EFFORTS, RATES, Conflict, Target
+from ..bitstream import LOSSLESS, NO_DIGEST
+from ..codec.codec import RATES
 from ..codec.media.medium import MEDIA, SET, medium_of
-from ..codec.media.part import Frames, Items, Part, Region
+from ..codec.media.part import Frames, Items, Part
 from ..errors import ModelWarning
 from .codecs import Codecs, ModelUnavailable
 from .console import (
@@ -48,54 +46,34 @@ from .console import (
     escaped,
     escaping,
     leave_stdout,
-    one_sentence,
-    print_table,
     progress,
     reason,
     shown,
-    sized,
     tell,
     tested_line,
 )
 from .evaluate import eval_app
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .options import SETTINGS, Device, FilesFrom, Force, Quiet, SkipExisting
+from .models import freeze_command, models_app, train_command
+from .options import EXAMPLES, SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
+from .values import (
+    bytes_of,
+    check_depth,
+    check_positive,
+    check_quality,
+    check_score,
+    check_suffix,
+    check_tile,
+    frames_of,
+    numbers_of,
+    option_names,
+    region_of,
+    target_of,
+)
 
 __all__ = ["app", "main", "program"]
-
-
-_EXAMPLES = {
-    name: "\b\nExamples:\n" + "\n".join(f"  lecodec {line}" for line in lines)
-    for name, lines in {
-        "encode": (
-            "encode photo.png                        # -> photo.png.lec",
-            "encode *.jpg -q 40 -o small/            # many, at quality 40",
-            "encode -r photos/ -o coded/ -j 0 --skip-existing",
-            "encode photo.png --size 50kB -o x.lec   # as good as fits",
-            "encode scan.png --lossless              # every sample",
-            "encode images.npy                       # a set, always without loss",
-            "encode clip.mp4 -q 40",
-            "encode talk.wav --kbps 8",
-        ),
-        "decode": (
-            "decode photo.png.lec                    # -> photo.png",
-            "decode -r coded/ -o back/ --format webp",
-            "decode big.png.lec --region 0,0,640,480 -o part.png",
-            "decode images.npy.lec --item 3-10 -o some.npy",
-            "decode clip.mp4.lec --from 12 --to 15.5 -o part.mkv",
-        ),
-        "info": ("info photo.png.lec", "info -r coded/ --json"),
-        "test": ("test photo.png.lec", "test -r coded/ -j 0"),
-        "train": (
-            "train image --set name=mine --set train=[photos/] --set minutes=60",
-            "train --fields image                    # what can be set",
-        ),
-        "freeze": ("freeze runs/mine -o mine.safetensors",),
-        "import": ("models import compressai:mbt2018-mean checkpoint.pth.tar -o mean.safetensors",),
-    }.items()
-}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -117,6 +95,7 @@ app = typer.Typer(
     **{**SETTINGS, "add_completion": True},
 )
 app.add_typer(eval_app, name="eval")
+app.add_typer(models_app, name="models")
 
 Inputs = Annotated[
     list[str] | None,
@@ -132,7 +111,6 @@ Output = Annotated[
 ]
 Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
 Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
 KeepGoing = Annotated[
@@ -199,42 +177,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _quality(value: float | None) -> float | None:
-    if value is not None and not 1 <= value <= 100:  # written so that nan is refused too
-        raise typer.BadParameter(f"{value:g} is not in 1 to 100")
-    return value
-
-
-def _positive(value: float | None) -> float | None:
-    if value is not None and not 0 < value < math.inf:
-        raise typer.BadParameter(f"{value:g} is not a number above 0")
-    return value
-
-
-def _score(value: float | None) -> float | None:
-    if value is not None and not 0 < value <= 100:
-        raise typer.BadParameter(f"{value:g} is not above 0 and up to 100")
-    return value
-
-
-def _tile(value: int | None) -> int | None:
-    if value is not None and (value % TILE_STEP or not 0 <= value <= MAX_TILE):
-        raise typer.BadParameter(f"{value} is not a multiple of {TILE_STEP} from 0 to {MAX_TILE}")
-    return value
-
-
-def _form(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"\.?[A-Za-z0-9]{1,5}", value):
-        raise typer.BadParameter(f"{value} is no suffix such as png, jpg, webp or tiff")
-    return None if value is None else value.removeprefix(".").lower()
-
-
-def _depth(value: int | None) -> int | None:
-    if value not in (None, 8, 16):
-        raise typer.BadParameter(f"{value} is neither 8 nor 16")
-    return value
-
-
 @app.callback()
 def _root(
     version: Annotated[
@@ -244,7 +186,7 @@ def _root(
     pass
 
 
-@app.command("encode", epilog=_EXAMPLES["encode"])
+@app.command("encode", epilog=EXAMPLES["encode"])
 def encode_command(
     files: Inputs = None,
     output: Output = None,
@@ -252,22 +194,26 @@ def encode_command(
     quality: Annotated[
         float | None,
         typer.Option(
-            "-q", "--quality", help="1 (small) to 100 (good), fractions allowed; 60 by default.", callback=_quality
+            "-q", "--quality", help="1 (small) to 100 (good), fractions allowed; 60 by default.", callback=check_quality
         ),
     ] = None,
     bpp: Annotated[
-        float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=_positive)
+        float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=check_positive)
     ] = None,
     kbps: Annotated[
         float | None,
-        typer.Option("--kbps", help="Instead of -q: thousand bits a second of a sound to reach.", callback=_positive),
+        typer.Option(
+            "--kbps", help="Instead of -q: thousand bits a second of a sound to reach.", callback=check_positive
+        ),
     ] = None,
     psnr: Annotated[
-        float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=_positive)
+        float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=check_positive)
     ] = None,
     ssimulacra2: Annotated[
         float | None,
-        typer.Option("--ssimulacra2", help="Instead of -q: SSIMULACRA2 score to reach, up to 100.", callback=_score),
+        typer.Option(
+            "--ssimulacra2", help="Instead of -q: SSIMULACRA2 score to reach, up to 100.", callback=check_score
+        ),
     ] = None,
     size: Annotated[
         str | None,
@@ -276,7 +222,9 @@ def encode_command(
     tile: Annotated[
         int | None,
         typer.Option(
-            "--tile", help="Side of the tiles of a picture in pixels, a multiple of 64; 0 for none.", callback=_tile
+            "--tile",
+            help="Side of the tiles of a picture in pixels, a multiple of 64; 0 for none.",
+            callback=check_tile,
         ),
     ] = None,
     effort: Annotated[
@@ -320,9 +268,9 @@ def encode_command(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures, videos, sounds and sets of samples: photo.png -> photo.png.lec, song.flac -> song.flac.lec."""
-    limit = None if size is None else _bytes(size)
+    limit = None if size is None else bytes_of(size)
     wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
-    target = _target(wanted, lossless, effort)
+    target = target_of(wanted, lossless, effort)
     asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
@@ -333,7 +281,7 @@ def encode_command(
     inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
     first = next((shown(i.source) for i in inputs if i.medium is SET), None)
     if first is not None and (asked or tile is not None):
-        options = f"{_options(*RATES, 'tile', 'effort')} do not go with it"
+        options = f"{option_names(*RATES, 'tile', 'effort')} do not go with it"
         raise typer.BadParameter(f"{first} is a set of samples, every one of which is kept: {options}")
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
@@ -343,7 +291,7 @@ def encode_command(
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("decode", epilog=_EXAMPLES["decode"])
+@app.command("decode", epilog=EXAMPLES["decode"])
 def decode_command(
     files: LecFiles = None,
     output: Output = None,
@@ -353,7 +301,7 @@ def decode_command(
         typer.Option("--region", help="Decode this part only.", metavar="X,Y,WIDTH,HEIGHT"),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=_depth)
+        int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=check_depth)
     ] = None,
     item: Annotated[
         list[str] | None,
@@ -371,7 +319,7 @@ def decode_command(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=_form),
+        typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=check_suffix),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
     recursive: Recursive = False,
@@ -391,15 +339,15 @@ def decode_command(
     .ogg, .opus, .mp3 or .m4a. A set becomes .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
     each item.
     """
-    part: Part | None = None if region is None else _region(region)
+    part: Part | None = None if region is None else region_of(region)
     if part is not None and item:
         raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
     if item:
-        part = Items(tuple(_numbers(item)))
+        part = Items(tuple(numbers_of(item)))
     if frames is not None or start is not None or stop is not None:
         if part is not None or (frames is not None and (start is not None or stop is not None)):
             raise typer.BadParameter("--region, --item, --frames and --from or --to exclude each other")
-        part = Frames(start or 0.0, stop, True) if frames is None else _frames(frames)
+        part = Frames(start or 0.0, stop, True) if frames is None else frames_of(frames)
     found = collect(listed(files or (), files_from), LEC, recursive)
     headers = opened(i.source for i in found)
     inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
@@ -412,7 +360,7 @@ def decode_command(
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
-@app.command("info", epilog=_EXAMPLES["info"])
+@app.command("info", epilog=EXAMPLES["info"])
 def info_command(
     files: LecFiles = None, recursive: Recursive = False, files_from: FilesFrom = None, as_json: Json = False
 ) -> None:
@@ -449,7 +397,7 @@ def info_command(
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command("test", epilog=_EXAMPLES["test"])
+@app.command("test", epilog=EXAMPLES["test"])
 def test_command(
     files: LecFiles = None,
     recursive: Recursive = False,
@@ -467,120 +415,8 @@ def test_command(
     _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
 
 
-models_app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
-app.add_typer(models_app, name="models")
-
-
-@models_app.callback(invoke_without_command=True)
-def models_command(context: typer.Context, as_json: Json = False) -> None:
-    """List the models that are found (LECODEC_MODELS adds some), or import one."""
-    if context.invoked_subcommand is not None:
-        return
-    from ..codec.registry import list_models
-
-    with one_sentence("models"):
-        cards = list_models()
-    if as_json:
-        for card in cards:
-            print(json.dumps({"name": card.name, "path": str(card.path), **card.card}))
-        return
-    print_table(
-        [
-            {"name": card.name, "parse": card.parse_digest, "synthesis": card.synthesis_digest, "path": str(card.path)}
-            for card in cards
-        ]
-    )
-
-
-@models_app.command("import", epilog=_EXAMPLES["import"])
-def import_command(
-    network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
-    force: Force = False,
-) -> None:
-    """Make a model file of a checkpoint of CompressAI."""
-    with one_sentence(str(checkpoint)):
-        from ..codec.compressai_import import import_compressai
-
-        import_compressai(network, checkpoint, output, name=name, overwrite=force)
-        _say_model(checkpoint, output)
-
-
-def _print_fields(kind: str | None) -> None:
-    """What `train --fields` prints: a line for each field of a kind's recipes."""
-    if kind is None:
-        return
-    with one_sentence("--fields"):
-        from ..codec.kinds import TRAINED
-        from ..codec.media.named import named
-        from ..train.schema import described
-
-        if kind not in TRAINED:
-            raise typer.BadParameter(f"--fields {kind}: expected one of {', '.join(TRAINED)}")
-        for name, default, text in described(named(TRAINED[kind].recipe)):
-            print(f"{name + (f' = {default}' if default else ''):<36}  {text}".rstrip())
-    raise typer.Exit
-
-
-@app.command("train", epilog=_EXAMPLES["train"])
-def train_command(
-    recipe: Annotated[
-        str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
-    ],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one setting of the recipe, or a part of one: a.b=1.", metavar="KEY=VALUE"),
-    ] = None,
-    fields: Annotated[
-        str | None,
-        typer.Option(
-            "--fields",
-            help="List what recipes of a kind (image, photo, circuit, video, sound) may set, and exit.",
-            callback=_print_fields,
-            is_eager=True,
-            metavar="KIND",
-        ),
-    ] = None,
-) -> None:
-    """Train a model as a recipe says."""
-    with one_sentence(recipe):
-        overrides = dict(_setting(text) for text in settings or [])
-        from ..train.run import train
-
-        train(recipe, resume=resume, overrides=overrides)
-
-
-@app.command("freeze", epilog=_EXAMPLES["freeze"])
-def freeze_command(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
-    calibrate: Annotated[
-        int, typer.Option("--calibrate", help="Training crops to count symbols on; 0 keeps the fitted tables.", min=0)
-    ] = 400,
-    force: Force = False,
-) -> None:
-    """Turn a training run into a model file."""
-    with one_sentence(str(run)):
-        from ..train.freeze import freeze
-
-        def say(text: str) -> None:
-            tell(str(run), shown(text))
-
-        freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
-        _say_model(run, output)
-
-
-def _say_model(source: Path, output: Path) -> None:
-    """What has become of a run or a checkpoint."""
-    from ..codec.model_file import read_card
-
-    card = read_card(output)
-    kind, size = escaped(str(card.card["kind"])), sized(os.path.getsize(output))
-    print(f"{shown(source)} -> {shown(output)}: model {escaped(card.name)} ({kind}, {size})")
+app.command("train", epilog=EXAMPLES["train"])(train_command)
+app.command("freeze", epilog=EXAMPLES["freeze"])(freeze_command)
 
 
 def _run(
@@ -641,73 +477,3 @@ def _name_others(others: Mapping[str, Counter[str]]) -> None:
 def _workers(jobs: int, todo: Sequence[Job]) -> int:
     """How many threads -j means."""
     return min(jobs or cores(), len(todo))
-
-
-def _bytes(text: str) -> int:
-    """A size: 50000, 50kB (a kB is 1000), 50KiB (a KiB is 1024), 1.5MB."""
-    pattern = r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})\s*(?:([kmg])(i?))?b?"
-    found = re.fullmatch(pattern, text.strip(), re.I | re.A)
-    number, prefix, binary = found.groups() if found else ("0", "", "")
-    size = int(float(number) * (1024 if binary else 1000) ** (" kmg".index(prefix.lower()) if prefix else 0))
-    if not size:
-        raise typer.BadParameter(f"--size {text}: expected a size such as 50000, 50kB, 50KiB or 1.5MB")
-    return size
-
-
-def _target(wanted: Mapping[str, float | None], lossless: bool, effort: int | None) -> Target:
-    """The target that the options ask for."""
-    try:
-        return Target.of(wanted, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
-    except Conflict:
-        options = _options(*RATES)
-        if lossless:
-            raise typer.BadParameter(f"--lossless keeps every sample: {options} do not go with it") from None
-        raise typer.BadParameter(f"{options} exclude each other") from None
-
-
-def _options(*names: str) -> str:
-    """`-q, --bpp and --size`"""
-    options = ["-q" if name == "quality" else f"--{name}" for name in names]
-    return f"{', '.join(options[:-1])} and {options[-1]}"
-
-
-def _region(text: str) -> Region:
-    """X,Y,WIDTH,HEIGHT, the last two above 0."""
-    if not re.fullmatch(r"\d{1,9},\d{1,9},0*[1-9]\d{0,8},0*[1-9]\d{0,8}", text, re.A):
-        raise typer.BadParameter(f"--region {text}: expected X,Y,WIDTH,HEIGHT in pixels")
-    return Region(*map(int, text.split(",")))
-
-
-def _numbers(texts: Sequence[str]) -> list[int]:
-    """Numbers of items, single ones and ranges, both ends included: 5, 3-10."""
-    numbers: list[int] = []
-    for text in texts:
-        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", text.strip(), re.A)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if first > last or last - first + len(numbers) >= MAX_PIXELS:
-            raise typer.BadParameter(f"--item {text}: expected a number or a range such as 3-10")
-        numbers += range(first, last + 1)
-    return numbers
-
-
-def _frames(text: str) -> Frames:
-    """Numbers of frames, both ends included: 5, 3-10."""
-    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text.strip(), re.A)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-    if first > last:
-        raise typer.BadParameter(f"--frames {text}: expected a number or a range such as 3-10")
-    return Frames(first, last + 1)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as YAML reads it (so that 1e-4 and true are not text)."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise typer.BadParameter(f"--set {text}: expected KEY=VALUE")
-    from .. import InputError
-    from ..train.schema import parse_value
-
-    try:
-        return key, parse_value(value)
-    except InputError as error:
-        raise typer.BadParameter(f"--set {text}: {error}") from None

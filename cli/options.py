@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["SETTINGS", "Device", "FilesFrom", "Force", "Quiet", "SkipExisting"]
+__all__ = ["EXAMPLES", "SETTINGS", "Device", "FilesFrom", "Force", "Json", "Quiet", "SkipExisting"]
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -32,3 +32,35 @@ SkipExisting = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+EXAMPLES = {
+    name: "\b\nExamples:\n" + "\n".join(f"  lecodec {line}" for line in lines)
+    for name, lines in {
+        "encode": (
+            "encode photo.png                        # -> photo.png.lec",
+            "encode *.jpg -q 40 -o small/            # many, at quality 40",
+            "encode -r photos/ -o coded/ -j 0 --skip-existing",
+            "encode photo.png --size 50kB -o x.lec   # as good as fits",
+            "encode scan.png --lossless              # every sample",
+            "encode images.npy                       # a set, always without loss",
+            "encode clip.mp4 -q 40",
+            "encode talk.wav --kbps 8",
+        ),
+        "decode": (
+            "decode photo.png.lec                    # -> photo.png",
+            "decode -r coded/ -o back/ --format webp",
+            "decode big.png.lec --region 0,0,640,480 -o part.png",
+            "decode images.npy.lec --item 3-10 -o some.npy",
+            "decode clip.mp4.lec --from 12 --to 15.5 -o part.mkv",
+        ),
+        "info": ("info photo.png.lec", "info -r coded/ --json"),
+        "test": ("test photo.png.lec", "test -r coded/ -j 0"),
+        "train": (
+            "train image --set name=mine --set train=[photos/] --set minutes=60",
+            "train --fields image                    # what can be set",
+        ),
+        "freeze": ("freeze runs/mine -o mine.safetensors",),
+        "import": ("models import compressai:mbt2018-mean checkpoint.pth.tar -o mean.safetensors",),
+    }.items()
+}
+"""What `--help` of each command ends with."""
