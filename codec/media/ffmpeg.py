@@ -20,7 +20,7 @@ from ...bitstream import atomic_write, check_writable
 from ...errors import InputError
 from .part import Part
 
-__all__ = ["Source", "check_suffix", "kept", "opened", "reason", "save", "writing"]
+__all__ = ["Source", "announced", "check_suffix", "cut_short", "kept", "opened", "reason", "save", "writing"]
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -55,6 +55,22 @@ def opened(path: Any, noun: str) -> Any:
         container.close()
         raise InputError(f"it holds no {noun}")
     return container
+
+
+def announced(container: Any, stream: Any) -> float:
+    """Seconds that a file says a stream of it takes; 0 where it does not say."""
+    if stream.duration is not None and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def cut_short(seconds: float, announced: float) -> list[str]:
+    """A note on a stream of which the file holds less than it announces: FFmpeg reads what there is, and says nothing.
+    A quarter of a second is left to what encoders add at the ends.
+    """
+    if announced - seconds <= 0.25:
+        return []
+    return [f"it ends after {seconds:.2f} of the {announced:.2f} seconds that it announces"]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import numpy as np
 
 from ...bitstream import SoundLayout
 from ...errors import InputError
-from .ffmpeg import Source, check_suffix, kept, opened, reason, save, writing
+from .ffmpeg import Source, announced, check_suffix, cut_short, kept, opened, reason, save, writing
 from .part import Part
 from .signal import Signal
 from .sound_signal import SoundSignal, sound_signal
@@ -77,11 +77,13 @@ def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...]]:
             notes.append(f"{' and '.join(others)} left out")
         if {*container.metadata, *stream.metadata} - _TECHNICAL:
             notes.append("tags left out")
+        whole = announced(container, stream)
     if channels > 2:
         notes.append(f"{channels} channels mixed to two")
     length = sum(len(block) for block in _blocks(path, min(2, channels)))
     if not length:
         raise InputError("the sound has no samples")
+    notes += cut_short(length / rate, whole)
     layout = SoundLayout(
         sample_rate=rate, channels=min(2, channels), bit_depth=depth, floating=int(floating), samples=length
     )

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...bitstream import VideoLayout
 from ...errors import InputError
-from .ffmpeg import Source, check_suffix, kept, opened, reason, save, writing
+from .ffmpeg import Source, announced, check_suffix, cut_short, kept, opened, reason, save, writing
 from .part import Part
 from .signal import Signal
 from .video_signal import VideoFrame, VideoSignal, video_signal
@@ -80,7 +80,10 @@ def _looked_at(path: Any) -> tuple[VideoLayout, tuple[str, ...], int]:
         context = stream.codec_context
         rate = stream.average_rate or stream.guessed_rate
         base = stream.time_base or Fraction(1, 1000)
-    uniform = rate is not None and _is_uniform(path, base, Fraction(rate))
+        whole = announced(container, stream)
+    times, seconds = _times(path, base)
+    uniform = rate is not None and _are_uniform(times, base, Fraction(rate))
+    notes += cut_short(seconds, whole)
     clock = 1 / Fraction(rate) if uniform and rate is not None else base
     layout = VideoLayout(
         width=width,
@@ -111,11 +114,19 @@ def _planes_of(format: Any) -> int:
     return next((n for digits, n in _SUBSAMPLING.items() if digits in format.name), 2 if "12" in format.name else 0)
 
 
-def _is_uniform(path: Any, base: Fraction, rate: Fraction) -> bool:
-    """Whether the frames' times are those of the rate, to within a tick of the file's own clock."""
+def _times(path: Any, base: Fraction) -> tuple[list[int], float]:
+    """When each frame is shown, in ticks of the file's own clock, in order; from the first to the end of the last, in
+    seconds.
+    """
     with opened(path, "video") as container:
         stream = container.streams.video[0]
-        times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+        shown = sorted((p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+    times = [pts for pts, _ in shown]
+    return times, float(max((pts + lasts - times[0] for pts, lasts in shown), default=0) * base)
+
+
+def _are_uniform(times: list[int], base: Fraction, rate: Fraction) -> bool:
+    """Whether times are those of the rate, to within a tick."""
     return all(abs((t - times[0]) * base - n / rate) <= base for n, t in enumerate(times))
 
 

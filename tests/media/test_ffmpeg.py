@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lecodec.codec.media import ffmpeg
-from lecodec.codec.media.sound_files import write_sound_signal
+from lecodec.codec.media.sound_files import load_sound, write_sound_signal
 from lecodec.codec.media.sound_signal import array_signal
-from lecodec.codec.media.video_files import write_video_signal
+from lecodec.codec.media.video_files import load_video, write_video_signal
 from lecodec.codec.media.video_signal import clip_signal
 
 
@@ -58,3 +58,18 @@ def test_what_ffmpeg_refuses_is_not_the_systems_fault() -> None:
         ffmpeg.writing(io.BytesIO(), "no such format", "sound"),
     ):
         pass
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "mkv"])
+def test_a_file_that_was_cut_says_so(suffix: str, tmp_path: Path) -> None:
+    """FFmpeg reads what is left of it without a word."""
+    noise, path = np.random.default_rng(0), tmp_path / f"x.{suffix}"
+    if suffix == "mkv":
+        write_video_signal(clip_signal(noise.integers(0, 256, (50, 32, 48, 3), dtype=np.uint8)), path)
+        load = load_video
+    else:
+        write_sound_signal(array_signal(noise.uniform(-1, 1, 88200).astype(np.float32), 44100), path)
+        load = load_sound
+    assert not any("ends after" in note for note in load(path).notes)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 8 * 4])
+    assert any("ends after" in note and "2.00 seconds that it announces" in note for note in load(path).notes)
