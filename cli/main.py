@@ -101,7 +101,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         help="Pictures, videos, sounds, or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also "
-        ".gz); - for a picture on standard input.",
+        ".gz); - for a picture, a video or a sound on standard input.",
         metavar="FILE",
     ),
 ]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..bitstream import (
     LecFile,
@@ -30,6 +30,7 @@ from ..bitstream import (
 from ..codec.codec import QUALITY, Codec, Target
 from ..codec.media.medium import MEDIA, PICTURE, SET, SOUND, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
+from ..codec.media.pipe import Pipe, medium_of_start
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job
@@ -79,10 +80,10 @@ class Encoding(_CodecTask):
 
     def read(self, job: Job) -> Signal:
         _check_output(job, self.force)
-        signal = job.medium.read(sys.stdin.buffer if job.source == "-" else job.source)
+        signal = self._signal(job)
         if self.strip:
             signal = replace(signal, metadata=_stripped(signal.metadata))
-        unit = self.units.get(job.medium.name)
+        unit = self.units.get(signal.layout.name)
         if isinstance(signal.layout, VideoLayout):
             from ..codec.media.video_signal import in_groups
 
@@ -92,6 +93,14 @@ class Encoding(_CodecTask):
         from ..codec.media.signal import cut_into
 
         return cut_into(signal, unit)
+
+    def _signal(self, job: Job) -> Signal:
+        """What a file holds, or standard input, whose medium its first bytes say."""
+        if job.source != "-":
+            return job.medium.read(job.source)
+        pipe = Pipe(sys.stdin.buffer)
+        medium = medium_of_start(pipe.start()) if job.medium is PICTURE else job.medium
+        return medium.read(cast(BinaryIO, pipe))
 
     def prepare(self, inputs: Sequence[Signal]) -> None:
         self.codecs.prepare(inputs[0], self._target(inputs[0]))

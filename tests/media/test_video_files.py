@@ -199,6 +199,14 @@ def test_pipes_carry_videos(tmp_path, models):
     assert layout.facts(1)["frames"] == 3
 
 
+def test_a_video_on_standard_input_is_known_by_its_first_bytes(tmp_path, models, monkeypatch):
+    """It was taken for a picture."""
+    source = written(tmp_path / "clip.mkv", clip(3, 16, 24))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
+    assert run("encode", "-", "-o", tmp_path / "a.lec", "--model", MODEL) == 0
+    assert LecFile.open(tmp_path / "a.lec").layout.facts(1)["frames"] == 3
+
+
 def test_signals_of_videos_hold_no_samples():
     signal = in_groups(clip_signal(clip(2, 8, 8)), 1, False)
     assert isinstance(signal, VideoSignal) and not signal.samples.size and signal.group == 1
