@@ -8,7 +8,7 @@ space that its reconstructions fill. All other weights that touch them are zero.
 the table that codes nothing, so that rate and picture are the old ones there; above, the scales that the crops have.
 
 A quality index stands for lambda. What depends on it is copied at equal lambda, exactly where the knots of the new
-range lie on those of the old one (see `matching_range`). Beyond the old range the gains on y follow the step size that
+range lie on those of the old one (see `matching_range`). The new range may be a part of the old one. Beyond the old range the gains on y follow the step size that
 is optimal at high rates, 5.1 / sqrt(lambda), and all else stays as it was.
 """
 
@@ -44,12 +44,12 @@ def grow(
     """Fill `new` with what `old` has learned. The ranges: lambda at the lowest and highest quality index of each;
     crops: [N, 3, H, W] float32 in [0, 1], H and W multiples of 64, with more blocks of 16 x 16 than 768.
 
-    Raises InputError when `new` is not `old` with linear paths and no fewer channels, tables, range of means and rates.
+    Raises InputError when `new` is not `old` with linear paths and no fewer channels, tables and range of means.
     """
     m, wide = old.config.transform.latent, new.config.transform.latent
     smaller = old.config.hyper.tables > new.config.hyper.tables or old.config.hyper.reach > new.config.hyper.reach
-    if not new.config.transform.linear or wide < m or smaller or old_range[0] < new_range[0] * (1 - 1e-9):
-        raise InputError("a network grows into one with linear paths and no fewer channels, tables and rates")
+    if not new.config.transform.linear or wide < m or smaller:
+        raise InputError("a network grows into one with linear paths and no fewer channels and tables")
     theirs, ours = dict(old.named_parameters()), dict(new.named_parameters())
     tables = {f"{name}.value": part for name, part in new.named_modules() if isinstance(part, IndexTable)}
     for name, source in theirs.items():

@@ -169,7 +169,11 @@ class ImageExperiment(Experiment[Recipe]):
             origin = Recipe(**state["recipe"])
             old = ImageNetwork(origin.network())
             load_weights(old, state["ema"], origin.name)
-        before, after = ((r.lambda_low, r.lambda_high) for r in (origin, self.recipe))
+        before = origin.lambda_low, origin.lambda_high
+        after = self.recipe.lambda_low, self.recipe.lambda_high
+        if (part := self.recipe.grow_range) is not None:
+            low, high = quality_lambda(torch.tensor(part), *before).tolist()
+            after = low, high
         grow(old, self.network, before, after, crops)
 
     # -- state on disk
@@ -300,7 +304,11 @@ def _validate(objective: _Objective, x: Tensor) -> dict[str, float]:
         loss, bpp, distortion, features = objective(x, torch.full((len(x),), q, device=x.device))
         total += float(loss) / len(VALIDATION_INDICES)
         row[f"bpp@{q}"] = float(bpp.mean())
-        row[f"dB@{q}"] = -10 * math.log10(float(distortion.mean()))
+        mean = float(distortion.mean())
+        if objective.recipe.distortion == "mse":
+            row[f"dB@{q}"] = -10 * math.log10(mean)
+        else:
+            row[f"D@{q}"] = mean
         if objective.features is not None:
             row[f"F@{q}"] = float(features.mean())
     return {"validation": total, **row}

@@ -18,6 +18,7 @@ from ..entropy.context_coding import GROUPS
 from ..entropy.envelope import EnvelopeConfig
 from ..entropy.hyperprior import HyperConfig
 from ..entropy.interpolation_layers import InterpolationConfig
+from ..entropy.rate import QUALITY_LEVELS
 from ..entropy.spatiotemporal import SpatiotemporalConfig
 from ..errors import InputError
 from .circuit_em import Smoothing
@@ -97,6 +98,9 @@ class Recipe(Strict):
     """A checkpoint whose weights (not whose optimiser) the run starts with."""
     grow_from: Path | None = None
     """A checkpoint of a narrower model that the run's network grows from (see train/grow.py)."""
+    grow_range: tuple[float, float] | None = None
+    """The quality indices of that model which the lowest and highest of this one begin as; none: at equal lambda. For a
+    distortion that is another one than the model's, whose lambda means something else."""
     train_only: list[str] = []
     """Prefixes of the parameters to train, the others frozen; empty: all."""
 
@@ -114,8 +118,9 @@ class Recipe(Strict):
     reuse: int = Field(4, ge=1)
     """objective rate: in how many steps, on average, a crop's latent is used. Latents are kept in memory only: after
     `--resume` they are collected anew, from new crops, before the first step."""
-    distortion: Literal["mse", "ms-ssim"] = "mse"
-    """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM."""
+    distortion: Literal["mse", "ms-ssim", "ssimulacra2"] = "mse"
+    """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM; ssimulacra2: the error behind this score,
+    with some plain error (see codec/perception.py)."""
     features: FeatureTerm | None = None
     """What is added to the distortion for the sake of machines that look at the pictures."""
     lambda_low: float = Field(20.0, gt=0)
@@ -159,6 +164,13 @@ class Recipe(Strict):
             raise ValueError("the fractions of the phases must sum to 1")
         if self.distortion == "ms-ssim" and min(p.crop for p in self.phases) < 192:
             raise ValueError("ms-ssim needs crops of at least 192 pixels")
+        if self.distortion == "ssimulacra2" and min(p.crop for p in self.phases) < 128:
+            raise ValueError("ssimulacra2 needs crops of at least 128 pixels")
+        if self.grow_range is not None:
+            if self.grow_from is None:
+                raise ValueError("grow_range says which rates of the model in grow_from are gone on with")
+            if not 0 <= self.grow_range[0] < self.grow_range[1] <= QUALITY_LEVELS - 1:
+                raise ValueError(f"grow_range is two quality indices in 0 to {QUALITY_LEVELS - 1}, the lower one first")
         if self.objective == "rate" and self.train_only != ["hyperprior"]:
             raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
         if self.grow_from is not None and self.start_from is not None:
