@@ -55,7 +55,8 @@ from .media.part import Items, Part, Region
 from .media.samples import check_region, join, psnr_of, split, to_numpy
 from .media.signal import Signal, picture_signal
 from .model_file import check_digest
-from .refine import multiplier, refined, steps_of
+from .objective import objective_of
+from .refine import refined, steps_of
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import Box, boxes_of, latent_size, layout_of, meet, paste, reach
 from .transforms import DOWN
@@ -137,8 +138,8 @@ class ImageCodec(LatentCoding, Codec):
         tile: side of the tiles in pixels, a multiple of 64; 0: none; None: none up to 4 megapixels, else 1024.
         Where something is drawn (see `drawn`), the whole or tiles of it are coded without loss if that takes fewer
         bytes. psnr and ssimulacra2 are floors then, bpp and size ceilings.
-        effort: 1 to 9; above 1 encoding takes longer and the file is smaller for its PSNR (see `refine`). Only models
-        trained for squared error alone have it.
+        effort: 1 to 9; above 1 encoding takes longer and the file is smaller for what it shows, by the measure that the
+        model was trained for (see `refine`); models whose card does not say which have no effort.
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
         """
         wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
@@ -359,7 +360,7 @@ class ImageCodec(LatentCoding, Codec):
         """Check a signal, and do what does not depend on the quality."""
         steps = steps_of(effort)
         if steps:
-            multiplier(self.card, 0)  # is there one?
+            objective_of(self.card)  # is there one?
         colour, alpha = split(signal.samples)
         header = Header(
             layout=signal.layout, quality=0, parse_digest=self.parse_digest, synthesis_digest=self.synthesis_digest

@@ -1,13 +1,14 @@
 """How much of a picture's change an eye sees: an error with a gradient, for training and for `--effort`.
 
     x, x_hat -> linear RGB at 5 scales -> XYB -> structure, ringing, blur -> means and fourth powers -> S
-    D = S + 40 |x - x_hat|, the root of the mean square
+    D = S + 10 and 20 times the mean of structure in Y at the two finest scales + 40 |x - x_hat|
 
 S is the sum that the score of SSIMULACRA2 is a function of (Sneyers, Cloudinary, 2022): 100 where S = 0, 90 at about
-0.5, 70 at 2.6, 50 at 5.9, 30 at 10. `WEIGHTS` are the published ones without those below 0.01, which are together worth
-less than 0.02: three quarters of the maps need not be made. Nearly all of what is left looks at brightness (Y) and at
-coarse colour: fine colour and small shifts are free. The second term asks for them; at 0.2 to 0.3 of D it is a
-safeguard, and both grow with the amplitude of the error, so that their ratio is about the same at all rates.
+0.45, 70 at 2.6, 50 at 5.9, 30 at 10. `WEIGHTS` are the published ones without those below 0.01, which are together
+worth less than 0.02: three quarters of the maps need not be made. Nearly all of what is left looks at brightness (Y)
+and at coarse colour, and at the finest scales at the worst places alone: fine colour, small shifts and fine structure
+elsewhere are free. The other terms ask for them. The last one, the root of the mean square, is a tenth of D at 0.1 bits
+a pixel and a third at 3; like S it grows with the amplitude of the error, or it would matter at one rate alone.
 
 The maps are those of the score. At a border the window of the blur ends, as if nothing were beyond (the package counts
 zeros there). All is float32, under autocast too. A picture with a side below 128 pixels has fewer scales.
@@ -15,6 +16,7 @@ zeros there). All is float32, under autocast too. A picture with a side below 12
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -41,6 +43,8 @@ WEIGHTS: dict[tuple[int, str], tuple[_Maps, _Maps]] = {
 }
 """Scale, channel -> weights of structure, ringing, blur: of their means, and of the fourth roots of the means of their
 fourth powers."""
+FINE: dict[int, float] = {0: 10.0, 1: 20.0}
+"""Scale -> weight of the mean of structure in Y in D."""
 _FACTOR = 0.9562382616834844
 _SCALES = 5
 _MIN_SIDE = 8
@@ -64,11 +68,15 @@ def perceptual_error(x: Tensor, x_hat: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x, x_hat = x.float(), x_hat.float()
         plain = ((x_hat - x).square().mean((1, 2, 3)) + _FLOOR).sqrt()
-        return ssimulacra2_sum(x, x_hat) + PLAIN * plain
+        return _sum(x, x_hat, FINE) + PLAIN * plain
 
 
 def ssimulacra2_sum(x: Tensor, x_hat: Tensor) -> Tensor:
     """S [B] of pictures [B, 3, H, W], float32 or float64 as these are, see the module's text; the gradient goes to x_hat."""
+    return _sum(x, x_hat, {})
+
+
+def _sum(x: Tensor, x_hat: Tensor, fine: Mapping[int, float]) -> Tensor:
     with torch.no_grad():
         a = _linear(x)
     b = _linear(x_hat)
@@ -84,14 +92,15 @@ def ssimulacra2_sum(x: Tensor, x_hat: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = _xyb(a, channels)
         maps = _maps(wanted, _xyb(b, channels))  # each [B, C, h, w]
-        means = torch.tensor([WEIGHTS[scale, c][0] for c in channels], dtype=x_hat.dtype, device=x.device)
-        roots = torch.tensor([WEIGHTS[scale, c][1] for c in channels], dtype=x_hat.dtype, device=x.device)
         for n, found in enumerate(maps):
-            if any(WEIGHTS[scale, c][0][n] for c in channels):
-                total = total + found.mean((2, 3)) @ means[:, n]
-            if any(WEIGHTS[scale, c][1][n] for c in channels):
-                fourth = found.square().square().mean((2, 3)) + _FLOOR
-                total = total + fourth.sqrt().sqrt() @ roots[:, n]
+            mean, fourth = ([WEIGHTS[scale, c][norm][n] for c in channels] for norm in (0, 1))
+            if n == 0 and scale in fine:
+                mean[channels.index("Y")] += fine[scale]
+            if any(mean):
+                total = total + found.mean((2, 3)) @ x_hat.new_tensor(mean)
+            if any(fourth):
+                root = (found.square().square().mean((2, 3)) + _FLOOR).sqrt().sqrt()
+                total = total + root @ x_hat.new_tensor(fourth)
     return _FACTOR * total
 
 

@@ -3,7 +3,7 @@
     y --traverse--> y_hat, bits --g_s--> x_hat --> dD/dy_hat --> y moves --> again, `steps` times --> y_hat
 
 The analysis transform was trained on all pictures; here the latent of one picture is improved by itself, on what a
-file costs: J = bits + lambda D, D the squared error of the samples that will be shown, lambda that of the training. y
+file costs: J = bits + lambda D, D the error of the samples that will be shown, lambda that of the training. y
 is the number that a latent is rounded from. Each step rounds y as coding does (the entropy model runs exactly, so that
 mu and t are those of the file), takes the gradient g of lambda D at y_hat through the float synthesis, and moves
 
@@ -18,25 +18,28 @@ saves, since errors that point the same way add up: it grows from none with the 
 After Yang, Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020), in a few steps, not
 thousands: their annealed noise needs many.
 
+D is what the model was trained for (see `objective`). Where that is no sum over pixels, it is taken of each window, as
+it was of each crop in training, and counts by the window's area. h is the same: at the optimum of rate and distortion
+the bits that a step size saves are what its errors cost, whatever measures them (12 / ln 2 again).
+
 Guarantees. J of a picture, as this machine computes it, is never above that without effort. Memory is bounded: g is
 taken by windows of the picture. The hyper-latent z stays as it was.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream import QUALITY_MAX, Header
+from ..bitstream import Header
 from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
-from ..errors import InputError
 from .codec import EFFORTS
+from .objective import Objective, objective_of
 from .tiles import latent_size, layout_of, paste
 from .transforms.transform import centred, cut, pixels
 from .transforms.windows import Window, windows
@@ -44,7 +47,7 @@ from .transforms.windows import Window, windows
 if TYPE_CHECKING:
     from .latent_coding import LatentCoding, Tiles
 
-__all__ = ["multiplier", "refined", "steps_of"]
+__all__ = ["refined", "steps_of"]
 
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
@@ -66,25 +69,6 @@ KEPT = 2**12
 def steps_of(effort: int) -> int:
     """How many steps an effort of `codec.EFFORTS` takes."""
     return int(effort) - EFFORTS[0]
-
-
-def multiplier(card: Mapping[str, Any], q: int) -> float:
-    """lambda at the fixed-point index q, of a model that was trained for bits + lambda * squared error.
-
-    Raises InputError for a model that was trained for something else, or whose card does not say for what.
-    """
-    try:
-        recipe = card["training"]["recipe"]
-        squared = recipe["distortion"] == "mse" and not recipe.get("features")
-        low, high = float(recipe["lambda_low"]), float(recipe["lambda_high"])
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        squared, low, high = False, 0.0, 0.0
-    if not squared or not 0 < low <= high < math.inf:
-        raise InputError(
-            f"effort lowers the squared error, and {card.get('name')} was not trained for that alone: leave the effort "
-            f"at {EFFORTS[0]}"
-        )
-    return low * (high / low) ** (q / QUALITY_MAX)
 
 
 @dataclass(frozen=True)
@@ -114,7 +98,8 @@ def refined(
     """y: [B, M, h, w] float32 of pictures of one shape, at one quality -> y of which plain rounding gives the latents
     that were found; overwritten.
     """
-    lam = EMPHASIS * multiplier(coding.card, q)
+    objective = objective_of(coding.card)
+    lam = EMPHASIS * objective.multiplier(q)
     curvature, schedule = EMPHASIS * CURVATURE, _Schedule(steps)
     original, cost, y_hat = y.clone(), [], np.empty(0, np.int32)
     kept = [{} if y[:, 0].numel() <= KEPT else None for _ in tiles]
@@ -122,14 +107,16 @@ def refined(
         deadzone = deadzone_of(coding.entropy.y_tables, curvature, schedule.deadzone(k)) if k else None
         bits, y_hat = _rounded(coding, y, tiles, q, [Choice(deadzone, found) for found in kept])
         error, step = np.zeros(len(y)), schedule.step(k)
-        for some, window, part, x, weight in _windows(coding, y_hat, headers[0], colours):
+        for view in _views(coding, y_hat, headers[0], colours, objective.shrink):
             if k == steps:
-                error[some] += _errors(coding, part, x, weight, window, q)
+                shown = coding.transform.shown(view.y_hat, [q] * len(view.y_hat), view.x.shape[3])
+                error[view.some] += _error(objective, view, shown, coding.transform.down).cpu().numpy()
                 continue
-            gradient, found = _gradient(coding, part, x, weight, window, q, lam)
-            own = y[some, :, *window.core]
-            own += step * (part - y[some, :, *window.take] - gradient / curvature)[:, :, *window.keep]
-            error[some] += found
+            gradient, found = _gradient(coding, objective, view, q, lam)
+            own = y[view.some, :, *view.window.core]
+            move = view.y_hat - y[view.some, :, *view.window.take] - gradient / curvature
+            own += step * move[:, :, *view.window.keep]
+            error[view.some] += found
         cost.append(bits + lam * error)
     for b, better in enumerate(cost[-1] < cost[0]):
         y[b] = torch.from_numpy(y_hat[b]).to(y.device) * 2.0**-MEAN_BITS if better else original[b]
@@ -151,51 +138,63 @@ def _rounded(
     return bits, y_hat
 
 
-def _windows(
-    coding: LatentCoding, y_hat: np.ndarray, header: Header, colours: list[np.ndarray]
-) -> Iterator[tuple[slice, Window, Tensor, Tensor, Tensor]]:
-    """Parts of pictures that fit into memory: which pictures; the window; its y_hat [b, M, h, w] float32; the samples
-    - 1/2 [b, 16 h, 16 w, C] that it should show; their weights in D [16 h, 16 w, 1], 0 where they do not count.
+@dataclass(frozen=True)
+class _View:
+    """A part of pictures that fits into memory. some: which pictures; y_hat: [b, M, h, w] float32 of the window; x: the
+    samples - 1/2 [b, 16 h, 16 w, C] that it should show, of which `size` rows and columns are of the picture.
     """
+
+    some: slice
+    window: Window
+    y_hat: Tensor
+    x: Tensor
+    size: tuple[int, int]
+
+
+def _views(
+    coding: LatentCoding, y_hat: np.ndarray, header: Header, colours: list[np.ndarray], shrink: int
+) -> Iterator[_View]:
     layout, transform = layout_of(header), coding.transform
     height, width = latent_size(header)
-    most = WINDOW.get(transform.device.type, WINDOW["cpu"])
+    most = WINDOW.get(transform.device.type, WINDOW["cpu"]) // shrink
     group = max(1, most // (height * width))
     for begin in range(0, len(y_hat), group):
         some = slice(begin, min(begin + group, len(y_hat)))
         x = np.stack([colour.reshape(*colour.shape[:2], -1) for colour in colours[some]])
         for window in windows(height, width, MARGIN, most):
             part = torch.from_numpy(y_hat[some, :, *window.take]).to(transform.device).float().mul_(2.0**-MEAN_BITS)
-            shown = cut(x, window.take, transform.down)
+            wanted = centred(torch.from_numpy(cut(x, window.take, transform.down)).to(transform.device))
             rows, columns = pixels(window.take, transform.down)
-            weight = torch.zeros(*shown.shape[1:3], 1, dtype=torch.float32, device=transform.device)
-            weight[: layout.height - rows.start, : layout.width - columns.start] = 1 / layout.channels
-            yield some, window, part, centred(torch.from_numpy(shown).to(transform.device)), weight
+            size = layout.height - rows.start, layout.width - columns.start
+            yield _View(some, window, part, wanted, size)
 
 
-def _squared(coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, q: int) -> Tensor:
-    """Weighted squared errors of what a window shows: [b, 16 h, 16 w, C]."""
-    shown = coding.transform.shown(part, [q] * len(part), x.shape[3])
-    return (shown.clamp(-0.5, 0.5) - x).square() * weight
-
-
-def _total(coding: LatentCoding, error: Tensor, window: Window, around: int = 0) -> Tensor:
-    """The sum [b] of errors at the core of a window, and `around` positions of y further."""
-    seen = [slice(max(s.start - around, 0), s.stop + around) for s in window.keep]
-    return error[:, *pixels(seen, coding.transform.down)].sum((1, 2, 3))
-
-
-def _errors(coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, window: Window, q: int) -> np.ndarray:
-    """D [b] of the pixels at the core of a window."""
-    return _total(coding, _squared(coding, part, x, weight, q), window).cpu().numpy()
+def _error(
+    objective: Objective, view: _View, shown: Tensor, down: tuple[int, ...], around: int = 0
+) -> Tensor:
+    """D [b], times samples of a colour, of what a window shows [b, 16 h, 16 w, C] at its core and `around` positions of
+    y further. What lies beyond the picture's edge does not count.
+    """
+    seen = [slice(max(s.start - around, 0), s.stop + around) for s in view.window.keep]
+    shown = shown.clamp(-0.5, 0.5)
+    if objective.squared:
+        weight = torch.zeros(*shown.shape[1:3], 1, dtype=torch.float32, device=shown.device)
+        weight[: view.size[0], : view.size[1]] = 1 / shown.shape[3]
+        return ((shown - view.x).square() * weight)[:, *pixels(seen, down)].sum((1, 2, 3))
+    rows, columns = (slice(s.start, min(s.stop, most)) for s, most in zip(pixels(seen, down), view.size, strict=True))
+    x, x_hat = (a[:, rows, columns].movedim(3, 1).expand(-1, 3, -1, -1) + 0.5 for a in (view.x, shown))
+    return objective.error(x, x_hat) * (x.shape[2] * x.shape[3])
 
 
 def _gradient(
-    coding: LatentCoding, part: Tensor, x: Tensor, weight: Tensor, window: Window, q: int, lam: float
+    coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float
 ) -> tuple[Tensor, np.ndarray]:
     """lambda dD/dy_hat [b, M, h, w] of a window, right at its core; D [b] of the pixels there."""
+    down = coding.transform.down
     with torch.inference_mode(False), torch.enable_grad():
-        part, x, weight = part.clone().requires_grad_(), x.clone(), weight.clone()  # no tensors of inference mode
-        error = _squared(coding, part, x, weight, q)
-        (gradient,) = torch.autograd.grad(lam * _total(coding, error, window, SEEN).sum(), part)
-        return gradient, _total(coding, error.detach(), window).cpu().numpy()
+        view = replace(view, y_hat=view.y_hat.clone().requires_grad_(), x=view.x.clone())  # none of inference mode
+        shown = coding.transform.shown(view.y_hat, [q] * len(view.y_hat), view.x.shape[3])
+        error = _error(objective, view, shown, down, SEEN)
+        (gradient,) = torch.autograd.grad(lam * error.sum(), view.y_hat)
+    with torch.inference_mode():
+        return gradient, _error(objective, view, shown, down).cpu().numpy()

@@ -27,7 +27,7 @@ from ..codec.transforms.network import ImageNetwork, decoding_macs, start_from_s
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures
-from .features import FeatureDistance
+from .features import distance_of
 from .grow import grow
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .recipe import Recipe
@@ -62,7 +62,7 @@ class _Objective(nn.Module):
     def __init__(self, network: ImageNetwork, recipe: Recipe):
         super().__init__()
         self.network, self.recipe = network, recipe
-        self.features = FeatureDistance(recipe.features) if recipe.features else None
+        self.features = distance_of(recipe.features) if recipe.features else None
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x: pictures, or in training with objective rate latents -> the loss, and for each picture bits a pixel,

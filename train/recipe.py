@@ -51,7 +51,7 @@ class Phase(Strict):
 
 
 class FeatureTerm(Strict):
-    """A frozen network whose features of picture and reconstruction shall agree (see train/features.py)."""
+    """A frozen network whose features of picture and reconstruction shall agree (see codec/feature_distance.py)."""
 
     network: str
     """`mobilenetv2` or `efficientnet-lite0` with the weights of `eval task`, or MODULE:CALLABLE that makes any

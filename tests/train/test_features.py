@@ -10,7 +10,7 @@ import torch
 from lecodec.codec.transforms.network import ImageNetwork
 from lecodec.errors import InputError
 from lecodec.train.checkpoint import load_checkpoint
-from lecodec.train.features import FeatureDistance
+from lecodec.train.features import distance_of
 from lecodec.train.recipe import FeatureTerm, load_recipe
 from lecodec.train.run import train
 
@@ -29,7 +29,7 @@ def two_pictures() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_distance_is_the_relative_squared_difference_of_the_features() -> None:
-    distance, (x, x_hat) = FeatureDistance(term()), two_pictures()
+    distance, (x, x_hat) = distance_of(term()), two_pictures()
     mean, std = torch.tensor(term().mean)[:, None, None], torch.tensor(term().std)[:, None, None]
     with torch.no_grad():
         a, b = (distance.network((p - mean) / std).flatten(1) for p in (x, x_hat))
@@ -40,21 +40,21 @@ def test_distance_is_the_relative_squared_difference_of_the_features() -> None:
 
 def test_layers_are_means_over_their_distances() -> None:
     with pytest.raises(InputError, match="has no layer 'nowhere'"):
-        FeatureDistance(term(layers=["nowhere"]))
+        distance_of(term(layers=["nowhere"]))
     x, x_hat = two_pictures()
-    both = FeatureDistance(
+    both = distance_of(
         term(network="torchvision.models:mobilenet_v2", arguments={}, layers=["features.1", "features.3"])
     )
     parts = []
     for name in ("features.1", "features.3"):
-        single = FeatureDistance(term(network="torchvision.models:mobilenet_v2", arguments={}, layers=[name]))
+        single = distance_of(term(network="torchvision.models:mobilenet_v2", arguments={}, layers=[name]))
         single.network.load_state_dict(both.network.state_dict())
         parts.append(single(x, x_hat))
     assert torch.allclose(both(x, x_hat), sum(parts) / 2, rtol=1e-5)
 
 
 def test_only_the_reconstruction_gets_a_gradient_and_the_network_stays_as_it_is() -> None:
-    distance = FeatureDistance(term(network="torchvision.models:mobilenet_v2", arguments={}, layers=["features.1"]))
+    distance = distance_of(term(network="torchvision.models:mobilenet_v2", arguments={}, layers=["features.1"]))
     before = {name: value.clone() for name, value in distance.network.state_dict().items()}
     distance.train()  # as the training loop does with everything
     x, x_hat = two_pictures()
@@ -81,7 +81,7 @@ def test_what_cannot_be_is_one_sentence(changes, sentence, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     Path("text.pth").write_text("no weights")
     with pytest.raises(InputError, match=sentence) as caught:
-        FeatureDistance(term(**changes))
+        distance_of(term(**changes))
     assert "\n" not in str(caught.value)
 
 
@@ -123,7 +123,7 @@ def test_a_run_with_a_feature_term_lowers_it(tmp_path: Path) -> None:
         network = ImageNetwork(load_recipe(RECIPE / "tiny.yaml", **small, name=name, features=features).network())
         network.load_state_dict(state["ema"])
         torch.manual_seed(0)
-        distance = FeatureDistance(term())
+        distance = distance_of(term())
         x = torch.stack([wave, wave.T, 255 - wave])[None, :, :64, :64].float() / 255
         with torch.no_grad():
             distances[name] = float(distance(x, network.eval()(x, torch.tensor([20]))[0]))

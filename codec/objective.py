@@ -1,0 +1,116 @@
+"""What a model was trained for, as its card says it: bits + lambda D, and the D of a picture.
+
+    card -> training recipe -> lambda at a quality, D(x, x_hat) -> `--effort` (see `refine`)
+
+D is the mean squared error, or the error behind SSIMULACRA2 (see `perception`), either with the distance of a frozen
+network's features added. These two are means over the whole of what they are given, a crop in training and a window of
+the picture here, which count by their area.
+
+A card is data: a network is taken from it only by a name that this package knows, never as code to import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..bitstream import QUALITY_MAX
+from ..errors import InputError
+from .codec import EFFORTS
+from .feature_distance import FeatureDistance
+from .media.named import named
+from .perception import perceptual_error
+
+__all__ = ["Objective", "objective_of"]
+
+_ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": lambda x, x_hat: (x_hat - x).square().mean((1, 2, 3)),
+    "ssimulacra2": perceptual_error,
+}
+_NETWORKS = "eval.quality.networks:load_module"
+_turn = Lock()
+"""A network's features go through its hooks: one picture at a time."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """distortion: as recipes call it; low, high: lambda at the lowest and highest quality; network, layers, weight: of
+    the feature term, if there is one.
+    """
+
+    distortion: str
+    low: float
+    high: float
+    network: str | None = None
+    layers: tuple[str, ...] = ()
+    weight: float = 0.0
+
+    @property
+    def squared(self) -> bool:
+        """Whether D is the mean squared error alone: of parts, it is the sum."""
+        return self.distortion == "mse" and self.network is None
+
+    @property
+    def shrink(self) -> int:
+        """By how much a window is smaller than one for the squared error, for the memory that a gradient takes."""
+        return 1 if self.squared else 2 if self.network is None else 8
+
+    def multiplier(self, q: int) -> float:
+        """lambda at the fixed-point index q."""
+        return self.low * (self.high / self.low) ** (q / QUALITY_MAX)
+
+    def error(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """D [B] of pictures [B, 3, H, W] float32 in [0, 1]; the gradient goes to x_hat. Raises InputError when the
+        package that holds the network is missing.
+        """
+        found = _ERRORS[self.distortion](x, x_hat)
+        if self._features is not None:
+            with _turn:
+                found = found + self.weight * self._features(x, x_hat)
+        return found
+
+    @cached_property
+    def _features(self) -> FeatureDistance | None:
+        return None if self.network is None else _distance(self.network, self.layers)
+
+
+@lru_cache(4)
+def _distance(network: str, layers: tuple[str, ...]) -> FeatureDistance:
+    with torch.inference_mode(False):
+        module, mean, std = named(_NETWORKS)(network)
+        return FeatureDistance(module, mean, std, layers, network)
+
+
+def objective_of(card: Mapping[str, Any]) -> Objective:
+    """Raises InputError for a model whose card does not say what it was trained for, or says something else."""
+    try:
+        recipe = card["training"]["recipe"]
+        term = recipe.get("features") or {}
+        found = Objective(
+            str(recipe["distortion"]),
+            float(recipe["lambda_low"]),
+            float(recipe["lambda_high"]),
+            str(term["network"]) if term else None,
+            tuple(map(str, term.get("layers", ()))),
+            float(term.get("weight", 0)),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        found = None
+    if found is None or not 0 < found.low <= found.high < math.inf or not 0 <= found.weight < math.inf:
+        raise InputError(
+            f"effort follows what a model was trained for, which the card of {card.get('name')} does not say: leave "
+            f"the effort at {EFFORTS[0]}"
+        )
+    what = found.distortion if found.distortion not in _ERRORS else found.network
+    if what is not None and (what != found.network or ":" in what):
+        raise InputError(
+            f"{card.get('name')} was trained for {what}, which effort cannot follow: leave the effort at {EFFORTS[0]}"
+        )
+    return found
