@@ -72,7 +72,9 @@ def perceptual_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def ssimulacra2_sum(x: Tensor, x_hat: Tensor) -> Tensor:
-    """S [B] of pictures [B, 3, H, W], float32 or float64 as these are, see the module's text; the gradient goes to x_hat."""
+    """S [B] of pictures [B, 3, H, W], float32 or float64 as these are (see the module's text); the gradient goes to
+    x_hat.
+    """
     return _sum(x, x_hat, {})
 
 

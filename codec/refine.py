@@ -114,7 +114,7 @@ def refined(
                 continue
             gradient, found = _gradient(coding, objective, view, q, lam)
             own = y[view.some, :, *view.window.core]
-            move = view.y_hat - y[view.some, :, *view.window.take] - gradient / curvature
+            move = view.y_hat - y[view.some, :, *view.window.take] - gradient / (curvature * objective.stiffness)
             own += step * move[:, :, *view.window.keep]
             error[view.some] += found
         cost.append(bits + lam * error)
@@ -169,9 +169,7 @@ def _views(
             yield _View(some, window, part, wanted, size)
 
 
-def _error(
-    objective: Objective, view: _View, shown: Tensor, down: tuple[int, ...], around: int = 0
-) -> Tensor:
+def _error(objective: Objective, view: _View, shown: Tensor, down: tuple[int, ...], around: int = 0) -> Tensor:
     """D [b], times samples of a colour, of what a window shows [b, 16 h, 16 w, C] at its core and `around` positions of
     y further. What lies beyond the picture's edge does not count.
     """
@@ -186,9 +184,7 @@ def _error(
     return objective.error(x, x_hat) * (x.shape[2] * x.shape[3])
 
 
-def _gradient(
-    coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float
-) -> tuple[Tensor, np.ndarray]:
+def _gradient(coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float) -> tuple[Tensor, np.ndarray]:
     """lambda dD/dy_hat [b, M, h, w] of a window, right at its core; D [b] of the pixels there."""
     down = coding.transform.down
     with torch.inference_mode(False), torch.enable_grad():

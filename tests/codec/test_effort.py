@@ -44,7 +44,9 @@ def cost(codec: ImageCodec, samples: np.ndarray, data: bytes) -> float:
     """J of a file, in bits."""
     peak = 255 if samples.dtype == np.uint8 else 65535
     error = ((codec.decode(data) / peak - samples / peak) ** 2).mean() * samples.shape[0] * samples.shape[1]
-    return 8 * len(data) + refine.EMPHASIS * objective_of(codec.card).multiplier(read_header(data).quality) * float(error)
+    return 8 * len(data) + refine.EMPHASIS * objective_of(codec.card).multiplier(read_header(data).quality) * float(
+        error
+    )
 
 
 def test_the_default_is_no_effort(codec, photo):
