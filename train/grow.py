@@ -8,8 +8,8 @@ space that its reconstructions fill. All other weights that touch them are zero.
 the table that codes nothing, so that rate and picture are the old ones there; above, the scales that the crops have.
 
 A quality index stands for lambda. What depends on it is copied at equal lambda, exactly where the knots of the new
-range lie on those of the old one (see `matching_range`). The new range may be a part of the old one. Beyond the old range the gains on y follow the step size that
-is optimal at high rates, 5.1 / sqrt(lambda), and all else stays as it was.
+range lie on those of the old one (see `matching_range`). The new range may be a part of the old one. Beyond that the
+gains on y follow the step size that is optimal at high rates, 5.1 / sqrt(lambda), and all else stays as it was.
 """
 
 from __future__ import annotations
