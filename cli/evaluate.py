@@ -36,7 +36,7 @@ def rd_command(
     low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
     high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM, which are always measured: ssimulacra2.")
+        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, psnr_y, d_mobilenetv2, …")
     ] = "",
     limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
     quiet: Quiet = False,

@@ -21,7 +21,7 @@ from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import Codec
 from lecodec.eval.codecs.peers import LecodecCodec, codec_by_name
-from lecodec.eval.measure.coding import coded
+from lecodec.eval.measure.coding import Original, coded
 from lecodec.eval.quality.metrics import ms_ssim, psnr
 from lecodec.eval.tasks.pictures import bundled, read_rgb
 
@@ -52,7 +52,7 @@ class Result:
 
 def measure(codec: Codec, setting: float, samples: np.ndarray) -> Result:
     """Encode and decode samples, uint8 [H, W, 3], once."""
-    found = coded(codec.name, samples, lambda: codec.encode(samples, setting), codec.decode)
+    found = coded(codec, Original(samples), setting)
     quality = psnr(samples, found.decoded), ms_ssim(samples, found.decoded)
     return Result(codec.name, setting, found.data, found.decoded, *quality, found.encode_s, found.decode_s)
 

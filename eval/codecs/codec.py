@@ -5,12 +5,16 @@ samples --encode(setting)--> real file bytes --decode--> samples
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["IDENTITY", "Codec", "suffix_of", "unique_name"]
+from ...errors import InputError
+
+__all__ = ["IDENTITY", "Codec", "estimate_of", "own_model", "shown_name", "suffix_of", "unique_name"]
 
 IDENTITY = "identity"
 """The codec that changes nothing: a PNG file (of sounds, a WAV file), in every table."""
@@ -20,8 +24,12 @@ class Codec(Protocol):
     """What the evaluator needs of a codec; any object with these serves.
 
     name: short, goes into tables; ladder: its settings, from small files to large; description: library, version and
-    fixed options, one line, no paths. A further `suffix`, what the names of its files end in (".jpg"), is optional: see
-    `suffix_of`.
+    fixed options, one line, no paths. Samples are those of the medium that it is measured on: of a picture uint8
+    [H, W, 3]; of a sound float32 [T] in [-1, 1]; of a video a `tasks.clips.Clip`; without loss also what
+    `codecs.lossless` says.
+
+    Optional are `suffix`, what the names of its files end in, and `estimate(samples, setting)`, the bytes that its
+    model expects, container excluded: see `suffix_of` and `estimate_of`.
     """
 
     @property
@@ -33,22 +41,42 @@ class Codec(Protocol):
     @property
     def description(self) -> str: ...
 
-    def encode(self, rgb: np.ndarray, setting: float, /) -> bytes:
-        """A whole file for rgb: uint8 [H, W, 3]. Raises `CodecError`."""
+    def encode(self, samples: Any, setting: float, /) -> bytes:
+        """A whole file. Raises `CodecError`."""
         ...
 
     def decode(self, data: bytes, /) -> np.ndarray:
-        """The picture, uint8 [H, W, 3], from nothing but the bytes. Raises `CodecError`."""
-        ...
-
-    def estimate(self, rgb: np.ndarray, setting: float, /) -> float:
-        """Bytes that the codec's model expects, container excluded; `nan` where there is no such model."""
+        """The samples, from nothing but the bytes. Raises `CodecError`."""
         ...
 
 
 def suffix_of(codec: Codec) -> str:
     """What the names of a codec's files end in, ".bin" where it does not say."""
     return getattr(codec, "suffix", ".bin")
+
+
+def estimate_of(codec: Codec, samples: Any, setting: float) -> float:
+    """Bytes that a codec's model expects, container excluded; `nan` where it has no `estimate`. Raises `CodecError`."""
+    return codec.estimate(samples, setting) if hasattr(codec, "estimate") else math.nan  # pyright: ignore
+
+
+def own_model(spec: str) -> tuple[bool, str | Path | None]:
+    """Whether a spec names a codec of this package, and which model: `lecodec` (None: the shipped one), `lecodec:NAME`,
+    `lecodec@PATH`. Raises InputError where the model is missing.
+    """
+    name, separator, model = spec[: len("lecodec")], spec[len("lecodec") :][:1], spec[len("lecodec@") :]
+    if name != "lecodec" or separator not in ("", "@", ":"):
+        return False, None
+    if separator and not model:
+        raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
+    return True, Path(model) if separator == "@" else model or None
+
+
+def shown_name(model: str | Path | None) -> str:
+    """The name of this package's codec with a model: of a file, without its folder. Results are published, paths are
+    not.
+    """
+    return f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
 
 
 def unique_name(name: str, taken: Container[str]) -> str:

@@ -23,7 +23,6 @@ autoregressive networks take minutes a picture. It promises nothing where encode
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,10 +99,6 @@ class CompressaiCodec:
         self._seconds += perf_counter() - started
         return samples
 
-    def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: an estimate under random weights says nothing."""
-        return math.nan
-
     def _timed(self, coder: Callable[..., Any]) -> Callable[..., Any]:
         """The coder's function with a clock around it; what a GPU still has to compute before is not counted."""
         import torch
@@ -166,10 +161,6 @@ class TrainedCodec:
             return self._codings[data[0]].decode(data[1:])
         except (ValueError, RuntimeError, IndexError) as error:
             raise CodecError(f"{self.name} could not decode its own file: {error}") from error
-
-    def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: what the networks expect is not asked; the strings are real."""
-        return math.nan
 
 
 def compressai_codec(spec: str, device: str = "cpu") -> Codec:

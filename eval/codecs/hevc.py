@@ -15,7 +15,6 @@ there the last row and column are repeated up to 16, and the parameter sets say 
 from __future__ import annotations
 
 import io
-import math
 from fractions import Fraction
 from typing import Any
 
@@ -109,10 +108,6 @@ class HevcCodec:
         ]
         rgb = (np.stack(planes, -1) - _CENTRE) @ _TO_RGB.T
         return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
-
-    def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: x265 reports no estimate."""
-        return math.nan
 
 
 def _cropped(data: bytes, rows: int, columns: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Lossless codecs under test, behind one small interface.
+"""Lossless codecs under test, behind the interface of `codecs.codec`.
 
-    array --encode--> real file bytes --decode--> array
+    samples --encode--> real file bytes --decode--> the same samples
 
 | codec     | what it is                                                                                  |
 |-----------|---------------------------------------------------------------------------------------------|
@@ -32,72 +32,69 @@ from ...bitstream import read_header
 from ...codec.codec import Target
 from ...codec.media.picture import read_picture
 from ...codec.media.picture_write import write_picture
-from ...codec.media.signal import Signal, picture_signal
+from ...codec.media.signal import Signal
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
+from .codec import Codec, own_model, shown_name
 
-__all__ = ["PEERS", "LosslessPeer", "lossless_codec_by_name"]
+__all__ = ["PEERS", "Lossless", "lossless_codec_by_name", "model_bytes_of"]
+
+_JXL_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 
-class LosslessPeer(Protocol):
-    """What the comparison needs of a codec; any object with these serves.
+class Lossless(Codec, Protocol):
+    """A `Codec` with one setting that gives back what it was given.
 
-    description: library, version and options, one line, no paths. any_medium: whether it takes signals of every medium
-    as they are, or only pictures [H, W] and [H, W, 3]. Samples are uint8 or uint16. Failures are `CodecError`s.
+    takes: "signals" of every medium; "bytes", uint8 [N]: any samples, little-endian; "pictures", uint8 or uint16,
+    [H, W] and [H, W, 3]; or "colour": pictures of three channels only.
     """
 
     @property
-    def description(self) -> str: ...
+    def takes(self) -> str: ...
 
-    @property
-    def any_medium(self) -> bool: ...
 
-    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
-        """A whole file. signal: whose samples the array is; None where it is samples of another medium as a picture."""
-        ...
-
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The array; shape and dtype are given for formats that do not hold them."""
-        ...
-
-    def model_bytes(self, data: bytes) -> int:
-        """What a decoder of this file needs besides, once for all files."""
-        ...
+def model_bytes_of(codec: Codec, data: bytes) -> int:
+    """What a decoder of this file needs besides the program, once for all files. Raises CodecError."""
+    return codec.model_bytes(data) if isinstance(codec, _Lecodec) else 0
 
 
 @dataclass(frozen=True)
 class _Peer:
+    name: str
     description: str
     write: Callable[[np.ndarray], bytes]
-    read: Callable[[bytes, tuple[int, ...], np.dtype], np.ndarray]
-    any_medium: bool = False
+    read: Callable[[bytes], np.ndarray]
+    takes: str = "pictures"
+    ladder: tuple[float, ...] = (0,)
 
-    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
-        return self.write(array)
+    def encode(self, samples: np.ndarray, setting: float, /) -> bytes:
+        return self.write(samples)
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return self.read(data, shape, dtype)
-
-    def model_bytes(self, data: bytes) -> int:
-        return 0
+    def decode(self, data: bytes, /) -> np.ndarray:
+        try:
+            return self.read(data)
+        except (ValueError, SyntaxError, lzma.LZMAError) as error:
+            raise CodecError(f"{self.name} could not decode its own file: {error}") from error
 
 
 class _Lecodec:
     """This package, through what its command line calls."""
 
-    any_medium = True
+    takes = "signals"
+    ladder: tuple[float, ...] = (0,)
 
     def __init__(self, model: str | Path | None, device: str) -> None:
         self._model, self._device = model, device
+        self.name = shown_name(model)
         self.description = f"lecodec on {device}, without the verification that the command line adds"
 
-    def encode(self, array: np.ndarray, signal: Signal | None) -> bytes:
+    def encode(self, samples: Signal, setting: float, /) -> bytes:
         from ...codec.choice import codec_for
 
-        signal, target = signal or picture_signal(array), Target("lossless")
-        return codec_for(signal, target, self._device, model=self._model).encode_signals([signal], target)[0]
+        target = Target("lossless")
+        return codec_for(samples, target, self._device, model=self._model).encode_signals([samples], target)[0]
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def decode(self, data: bytes, /) -> np.ndarray:
         from ...codec.registry import load_for
 
         return load_for(read_header(data), self._device, model=self._model).decode(data)
@@ -112,14 +109,11 @@ class _Lecodec:
         return card.path.stat().st_size
 
 
-def lossless_codec_by_name(spec: str, device: str = "cpu") -> LosslessPeer:
+def lossless_codec_by_name(spec: str, device: str = "cpu") -> Lossless:
     """The codec that a spec (see the table above) names. Raises InputError for an unknown one, or a missing library."""
-    if spec == "lecodec":
-        return _Lecodec(None, device)
-    for separator in ("@", ":"):
-        name, _, model = spec.partition(separator)
-        if name == "lecodec" and model:
-            return _Lecodec(Path(model) if separator == "@" else model, device)
+    ours, model = own_model(spec)
+    if ours:
+        return _Lecodec(model, device)
     if spec not in PEERS:
         raise InputError(f"unknown codec {spec!r}; there are lecodec, lecodec:NAME, lecodec@PATH, {', '.join(PEERS)}")
     return PEERS[spec]()
@@ -139,9 +133,9 @@ def _pillow(kind: str, options: dict[str, Any]) -> Callable[[np.ndarray], bytes]
     return write
 
 
-def _from_pillow(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _from_pillow(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("L" if len(shape) == 2 else "RGB"))
+        return np.asarray(image)
 
 
 def _png() -> _Peer:
@@ -163,17 +157,18 @@ def _png() -> _Peer:
         plane.update(padded.tobytes())
         return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
-    def read(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return read_picture(io.BytesIO(data))
-
     description = "Pillow PNG, optimize; of 16 bits FFmpeg, mixed filters, level 9"
-    return _Peer(description, lambda a: deep(a) if a.dtype == np.uint16 else shallow(a), read)
+    write, read = (
+        (lambda a: deep(a) if a.dtype == np.uint16 else shallow(a)),
+        (lambda data: read_picture(io.BytesIO(data))),
+    )
+    return _Peer("png", description, write, read)
 
 
 def _webp() -> _Peer:
     options = {"lossless": True, "quality": 100, "method": 6, "exact": True}
     description = f"libwebp {features.version('webp')}, lossless, quality 100, method 6"
-    return _Peer(description, _pillow("WEBP", options), _from_pillow)
+    return _Peer("webp", description, _pillow("WEBP", options), _from_pillow, "colour")
 
 
 def _jxl() -> _Peer:
@@ -182,14 +177,14 @@ def _jxl() -> _Peer:
     extra("pillow_jxl", "pillow-jxl-plugin")  # importing it registers the format with Pillow
     shallow = _pillow("JXL", {"lossless": True, "effort": 7})
 
-    def read(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return _from_pillow(data, shape, dtype) if dtype == np.uint8 else _with_djxl(data)
+    def read(data: bytes) -> np.ndarray:  # of 16 bits libjxl writes a container, for its level 10
+        return _with_djxl(data) if data.startswith(_JXL_CONTAINER) else _from_pillow(data)
 
     description = f"pillow-jxl-plugin {version('pillow-jxl-plugin')} (libjxl), lossless, effort 7"
     if shutil.which("cjxl"):
         told = subprocess.run(["cjxl", "--version"], capture_output=True, text=True, check=False).stdout.split()
         description += f"; of 16 bits cjxl {told[1] if len(told) > 1 else ''}"
-    return _Peer(description, lambda a: _with_cjxl(a) if a.dtype == np.uint16 else shallow(a), read)
+    return _Peer("jxl", description, lambda a: _with_cjxl(a) if a.dtype == np.uint16 else shallow(a), read)
 
 
 def _with_cjxl(array: np.ndarray) -> bytes:
@@ -217,28 +212,23 @@ def _run(program: str, *arguments: str | Path) -> None:
         raise CodecError(f"{program} failed: {error.stderr.decode(errors='replace').strip()[-200:]}") from None
 
 
-def _bare(pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes], description: str) -> _Peer:
-    def write(array: np.ndarray) -> bytes:
-        return pack(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+def _bare(name: str, pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes], description: str) -> _Peer:
+    def read(data: bytes) -> np.ndarray:
+        return np.frombuffer(unpack(data), np.uint8)
 
-    def read(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return np.frombuffer(unpack(data), dtype.newbyteorder("<")).reshape(shape).astype(dtype)
-
-    return _Peer(description, write, read, any_medium=True)
+    return _Peer(name, f"{description}, on bare samples", lambda array: pack(array.tobytes()), read, "bytes")
 
 
 def _xz() -> _Peer:
     preset = 9 | lzma.PRESET_EXTREME
-    return _bare(
-        lambda b: lzma.compress(b, preset=preset), lzma.decompress, "liblzma, preset 9 extreme, on bare samples"
-    )
+    return _bare("xz", lambda b: lzma.compress(b, preset=preset), lzma.decompress, "liblzma, preset 9 extreme")
 
 
 def _zstd() -> _Peer:
     zstandard = extra("zstandard")
     pack, unpack = zstandard.ZstdCompressor(level=19), zstandard.ZstdDecompressor()
     version = ".".join(map(str, zstandard.ZSTD_VERSION))
-    return _bare(pack.compress, unpack.decompress, f"zstd {version}, level 19, on bare samples")
+    return _bare("zstd", pack.compress, unpack.decompress, f"zstd {version}, level 19")
 
 
 PEERS: dict[str, Callable[[], _Peer]] = {"png": _png, "webp": _webp, "jxl": _jxl, "xz": _xz, "zstd": _zstd}

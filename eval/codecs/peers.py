@@ -34,7 +34,6 @@ Every failure of a codec is a `CodecError`.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +45,7 @@ from PIL import Image, features
 from ...bitstream import read_header
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
-from .codec import IDENTITY, Codec
+from .codec import IDENTITY, Codec, own_model, shown_name
 
 __all__ = ["LecodecCodec", "PillowCodec", "codec_by_name"]
 
@@ -87,10 +86,6 @@ class PillowCodec:
         except (OSError, ValueError, RuntimeError) as error:
             raise CodecError(f"{self.name} could not decode its own file: {error}") from error
 
-    def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        """`nan`: these formats report no estimate."""
-        return math.nan
-
 
 class LecodecCodec:
     """The codec of this package, through its public API, with the shipped model or any other."""
@@ -104,13 +99,7 @@ class LecodecCodec:
 
         Raises `UnknownModel`, `ModelError` or `InputError` (device, effort) as `lecodec.load` and `encode` do.
         """
-        if isinstance(model, Path):
-            # Only the file's own name is shown: results are published, paths are not.
-            self.name = f"lecodec@{model.name}"
-        else:
-            self.name = "lecodec" if model is None else f"lecodec:{model}"
-        if effort is not None:
-            self.name += f":effort={effort}"
+        self.name = shown_name(model) + ("" if effort is None else f":effort={effort}")
         self._effort = 1 if effort is None else effort
         from ...codec.image import ImageCodec
         from ...codec.registry import load
@@ -172,15 +161,10 @@ def codec_by_name(spec: str, device: str = "cpu", *, allow_untrained: bool = Fal
 def _lecodec_codec(spec: str, device: str) -> LecodecCodec | None:
     """The codec of this package that a spec names, if it names one. Raises as `codec_by_name`."""
     which, found, effort = spec.partition(":effort=")
-    name, separator = which[: len("lecodec")], which[len("lecodec") :][:1]
-    if name != "lecodec" or separator not in ("", "@", ":"):
-        return None
-    if found and not (effort.isascii() and effort.isdecimal()):
+    ours, model = own_model(which)
+    if ours and found and not (effort.isascii() and effort.isdecimal()):
         raise InputError(f"{spec!r}: effort is a whole number from 1 to 9")
-    model = which[len("lecodec@") :]
-    if separator and not model:
-        raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
-    return LecodecCodec(Path(model) if separator == "@" else model or None, device, int(effort) if found else None)
+    return LecodecCodec(model, device, int(effort) if found else None) if ours else None
 
 
 def _jpeg() -> PillowCodec:

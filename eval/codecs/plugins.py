@@ -86,7 +86,7 @@ def plugin_codec(spec: str, sample_rate: int = 0) -> PluginCodec:
 
 
 class PluginCodec:
-    """A plug-in with every call guarded: a `Codec` (see `codecs`), or of sounds a `SoundCodec` (see `sound_peers`)."""
+    """A plug-in with every call guarded: a `Codec`."""
 
     def __init__(self, codec: Any, shown: str, origin: str = "", sample_rate: int = 0) -> None:
         """codec: the user's object; shown: what to call it in errors; origin: ends the description; sample_rate: of

@@ -31,16 +31,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from ...codec.media.ffmpeg import reason
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
-from .codec import IDENTITY, Codec
+from .codec import IDENTITY, Codec, own_model, shown_name
 from .plugins import is_plugin, plugin_codec
 
-__all__ = ["SoundCodec", "sound_codec_by_name"]
+__all__ = ["sound_codec_by_name"]
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 MP3_LADDERS: dict[tuple[int, ...], tuple[float, ...]] = {
@@ -51,13 +52,6 @@ MP3_LADDERS: dict[tuple[int, ...], tuple[float, ...]] = {
 """Constant bit rates (kbit/s) of MPEG-1, MPEG-2 and MPEG-2.5 layer III by sample rate (Hz)."""
 MP3_MIN = 64
 """Samples: decoders do not leave out more than one frame before the sound, so below 47 it would come back longer."""
-
-
-class SoundCodec(Codec, Protocol):
-    """A `Codec` whose samples are a sound: float32 [T] in [-1, 1], at the sample rate (Hz) that it was made for."""
-
-    @property
-    def sample_rate(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class _AvCodec:
         try:
             data = _write(samples, self.rate, self.container, self.encoder, round(1000 * setting), self.tags)
         except _errors() as error:
-            raise CodecError(f"{self.name} could not encode at {setting:g} kbit/s: {_told(error)}") from error
+            raise CodecError(f"{self.name} could not encode at {setting:g} kbit/s: {reason(error)}") from error
         return _with_length(data, len(samples)) if self.container == "mp3" else data
 
     def decode(self, data: bytes, /) -> np.ndarray:
@@ -95,14 +89,10 @@ class _AvCodec:
         try:
             samples, rate = _read(data, self.container, self.decoder)
         except _errors() as error:
-            raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
+            raise CodecError(f"{self.name} could not decode its own file: {reason(error)}") from error
         # Resampling to the higher rate rounded the length up, by less than one sample of the lower rate.
         length = len(samples) * self.sample_rate // rate
         return np.clip(_resampled(samples, rate, self.sample_rate)[:length], -1, 1)
-
-    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
-        """`nan`: these codecs report no estimate."""
-        return math.nan
 
 
 @dataclass(frozen=True)
@@ -128,11 +118,7 @@ class _Wav:
         try:
             return _read(data, "wav", "")[0]
         except _errors() as error:
-            raise CodecError(f"{self.name} could not decode its own file: {_told(error)}") from error
-
-    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
-        """`nan`: there is no model."""
-        return math.nan
+            raise CodecError(f"{self.name} could not decode its own file: {reason(error)}") from error
 
 
 class LecodecSound:
@@ -146,11 +132,11 @@ class LecodecSound:
 
     def __init__(self, sample_rate: int, model: str | Path | None = None) -> None:
         from ...codec.registry import load
-        from ...codec.sound import SoundCodec as Own
+        from ...codec.sound import SoundCodec
 
         self.sample_rate = sample_rate
-        self.name = f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
-        self._codec = load("sound", model=model, of=Own)
+        self.name = shown_name(model)
+        self._codec = load("sound", model=model, of=SoundCodec)
         digests = f"parse digest {self._codec.parse_digest.hex()}, synthesis {self._codec.synthesis_digest.hex()}"
         self.description = f"lecodec sound codec, {digests}"
 
@@ -163,15 +149,11 @@ class LecodecSound:
         """The sound, float32 [T]. Raises `CodecError`."""
         return self._codec.decode(data)[:, 0]
 
-    def estimate(self, sound: np.ndarray, setting: float, /) -> float:
-        """`nan`: real files are as quick."""
-        return math.nan
-
 
 _BITEXACT = {"fflags": "+bitexact"}  # no name of the muxer, no serial number drawn at random
 
 
-def sound_codec_by_name(spec: str, sample_rate: int) -> SoundCodec:
+def sound_codec_by_name(spec: str, sample_rate: int) -> Codec:
     """The codec that a spec (see the table above) names, for sounds at a sample rate in Hz.
 
     Raises InputError for an unknown spec, a library that is missing, a sample rate that the codec does not have or a
@@ -181,11 +163,9 @@ def sound_codec_by_name(spec: str, sample_rate: int) -> SoundCodec:
         raise InputError(f"a sample rate must be above 0 Hz, found {sample_rate}")
     if spec in _PEERS:
         return _PEERS[spec](sample_rate)
-    if spec == "lecodec" or spec.startswith(("lecodec:", "lecodec@")):
-        which, model = spec[len("lecodec") :][:1], spec[len("lecodec@") :]
-        if which and not model:
-            raise InputError(f"{spec!r} names no model: lecodec@PATH or lecodec:NAME")
-        return LecodecSound(sample_rate, Path(model) if which == "@" else model or None)
+    ours, model = own_model(spec)
+    if ours:
+        return LecodecSound(sample_rate, model)
     if is_plugin(spec):
         return plugin_codec(spec, sample_rate)
     raise InputError(
@@ -193,7 +173,7 @@ def sound_codec_by_name(spec: str, sample_rate: int) -> SoundCodec:
     )
 
 
-def _opus(sample_rate: int) -> SoundCodec:
+def _opus(sample_rate: int) -> Codec:
     library = _library("libopus")
     if sample_rate > OPUS_RATES[-1]:
         raise InputError(f"Opus has sample rates up to {OPUS_RATES[-1]} Hz, not {sample_rate}: resample the sounds")
@@ -204,7 +184,7 @@ def _opus(sample_rate: int) -> SoundCodec:
     return _AvCodec("opus", sample_rate, rate, ladder, description, ".opus", "ogg", "libopus", "libopus", _BITEXACT)
 
 
-def _mp3(sample_rate: int) -> SoundCodec:
+def _mp3(sample_rate: int) -> Codec:
     library = _library("libmp3lame")
     ladder = next((ladder for rates, ladder in MP3_LADDERS.items() if sample_rate in rates), None)
     if ladder is None:
@@ -217,11 +197,11 @@ def _mp3(sample_rate: int) -> SoundCodec:
     )
 
 
-def _identity(sample_rate: int) -> SoundCodec:
+def _identity(sample_rate: int) -> Codec:
     return _Wav(sample_rate, "WAV, 16-bit integers where the samples are such, else 32-bit floats: the original")
 
 
-_PEERS: dict[str, Callable[[int], SoundCodec]] = {"opus": _opus, "mp3": _mp3, IDENTITY: _identity}
+_PEERS: dict[str, Callable[[int], Codec]] = {"opus": _opus, "mp3": _mp3, IDENTITY: _identity}
 
 
 def _library(codec: str) -> str:
@@ -236,10 +216,6 @@ def _errors() -> tuple[type[Exception], ...]:
     import av
 
     return av.FFmpegError, OSError, ValueError
-
-
-def _told(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _check(sound: np.ndarray) -> None:

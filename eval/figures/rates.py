@@ -1,8 +1,8 @@
-"""From single files to figures: means over pictures, mean curves, comparisons with an anchor.
+"""From single files to figures: means over items, mean curves, comparisons with an anchor.
 
-    items (one file each) -> points (means at a setting) -> curves -> comparisons (BD-rates)
+    rows (one file each) -> means at a setting -> curves -> comparisons (BD-rates)
 
-Guarantees: rates and qualities of a curve are means over the same pictures. A figure that cannot be computed is `nan`
+Guarantees: rates and qualities of a curve are means over the same items. A figure that cannot be computed is `nan`
 with a note that says why; nothing is extrapolated.
 """
 
@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...errors import InputError
-from ..quality import metrics
+from ..quality.metrics import capped, ms_ssim_db
+from ..tasks.task import ItemRow
 from .bd import Curve, bd_rate
 
-__all__ = ["RANGES", "RateComparison", "CodedPicture", "MeanPoint", "compare", "curve_of", "points_of"]
+__all__ = ["RANGES", "RateComparison", "compare", "curve_of", "grouped", "mean", "psnr_of_mse", "quality"]
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
 # quality (50) to such as cannot be told from the original by flipping between the two (90).
@@ -25,50 +26,6 @@ RANGES = {"ms_ssim_db": (10.0, 20.0), "ssimulacra2": (50.0, 90.0)}
 
 # Below this a picture's BD-rate speaks of a corner of the range, and would weigh as much as a whole one in the mean.
 _MIN_COVERAGE = 0.5
-
-
-@dataclass(frozen=True)
-class CodedPicture:
-    """One picture through one codec at one setting. ms_ssim is 0..1, or `nan` for pictures below 161 pixels.
-
-    estimate: bytes that the entropy model expects, container excluded; `nan` for codecs without one. ssimulacra2:
-    `nan` where it was not asked for, and for pictures below 8 pixels.
-    """
-
-    item: str
-    codec: str
-    setting: float
-    bytes: int
-    width: int
-    height: int
-    bpp: float
-    psnr: float
-    ms_ssim: float
-    encode_s: float
-    decode_s: float
-    estimate: float = math.nan
-    ssimulacra2: float = math.nan
-
-
-@dataclass(frozen=True)
-class MeanPoint:
-    """Means over all pictures of one codec at one setting; ms_ssim and ssimulacra2 over those that have it, ms_ssim_db
-    of that mean. In the mean psnr a picture counts as 60 dB at most, and so does ms_ssim_db (see `metrics.MOST_DB`);
-    psnr_of_mse is that of the mean squared error, `inf` if all pictures come back exactly; exact: how many do.
-    """
-
-    codec: str
-    setting: float
-    pictures: int
-    bpp: float
-    psnr: float
-    ms_ssim: float
-    ms_ssim_db: float
-    encode_s: float
-    decode_s: float
-    ssimulacra2: float = math.nan
-    psnr_of_mse: float = math.nan
-    exact: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,56 +51,45 @@ class RateComparison:
     note: str
 
 
-def points_of(items: Iterable[CodedPicture]) -> list[MeanPoint]:
-    """The means of each codec and setting, in the order in which those first appear."""
-    groups: dict[tuple[str, float], list[CodedPicture]] = {}
-    for item in items:
-        groups.setdefault((item.codec, item.setting), []).append(item)
-    return [_mean(group) for group in groups.values()]
+def grouped(rows: Iterable[ItemRow]) -> dict[tuple[str, float], list[ItemRow]]:
+    """The rows of each codec and setting, in the order in which those first appear."""
+    groups: dict[tuple[str, float], list[ItemRow]] = {}
+    for row in rows:
+        groups.setdefault((row.codec, row.setting), []).append(row)
+    return groups
 
 
-def _mean(group: list[CodedPicture]) -> MeanPoint:
-    def mean(values: list[float]) -> float:
-        return sum(values) / len(values) if values else math.nan
-
-    similarity = mean(_known(item.ms_ssim for item in group))
-    return MeanPoint(
-        codec=group[0].codec,
-        setting=group[0].setting,
-        pictures=len(group),
-        bpp=mean([item.bpp for item in group]),
-        psnr=mean([metrics.capped("psnr", item.psnr) for item in group]),
-        ms_ssim=similarity,
-        ms_ssim_db=metrics.capped("ms_ssim_db", metrics.ms_ssim_db(similarity)),
-        encode_s=mean([item.encode_s for item in group]),
-        decode_s=mean([item.decode_s for item in group]),
-        ssimulacra2=mean(_known(item.ssimulacra2 for item in group)),
-        psnr_of_mse=_decibels(mean([10 ** (-item.psnr / 10) for item in group])),
-        exact=sum(item.psnr == math.inf for item in group),
-    )
+def mean(values: Iterable[float]) -> float:
+    """The mean of those that are numbers, `nan` without any."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
-def _decibels(error: float) -> float:
-    """error: mean squared, of samples in 0..1."""
+def quality(rows: Iterable[ItemRow], metric: str) -> float:
+    """The mean of a metric over the rows that have it, each value counted as `metrics.capped` says; `ms_ssim_db`: of
+    the mean MS-SSIM.
+    """
+    if metric == "ms_ssim_db":
+        return capped(metric, ms_ssim_db(quality(rows, "ms_ssim")))
+    return mean(capped(metric, row.metrics[metric]) for row in rows)
+
+
+def psnr_of_mse(rows: Iterable[ItemRow]) -> float:
+    """PSNR in dB of the mean squared error; `inf` if all pictures come back exactly."""
+    error = mean(10 ** (-row.metrics["psnr"] / 10) for row in rows)
     return -10 * math.log10(error) if error else math.inf
 
 
-def _known(values: Iterable[float]) -> list[float]:
-    return [value for value in values if not math.isnan(value)]
-
-
-def curve_of(items: Iterable[CodedPicture], codec: str, metric: str) -> Curve:
-    """The mean curve of a codec (of one picture, if the items are those of one); metric: `psnr`, `ms_ssim_db` or
-    `ssimulacra2`.
-    """
-    # Rates and qualities must be means over the same pictures: those without a metric give no rate to its curve either.
+def curve_of(rows: Iterable[ItemRow], codec: str, metric: str) -> Curve:
+    """The mean curve of a codec (of one item, if the rows are those of one) in a metric of `quality`."""
+    # Rates and qualities must be means over the same items: those without a metric give no rate to its curve either.
     name = metric.removesuffix("_db")
-    counted = [item for item in items if item.codec == codec and not math.isnan(getattr(item, name))]
-    return Curve.of([(point.bpp, getattr(point, metric)) for point in points_of(counted)])
+    counted = [row for row in rows if row.codec == codec and not math.isnan(row.metrics[name])]
+    return Curve.of([(mean(r.rate for r in own), quality(own, metric)) for own in grouped(counted).values()])
 
 
 def compare(
-    items: Iterable[CodedPicture],
+    rows: Iterable[ItemRow],
     codec: str,
     anchor: str,
     metric: str,
@@ -153,21 +99,21 @@ def compare(
 ) -> RateComparison:
     """BD-rates of `codec` against `anchor` in a metric (as for `curve_of`) over low..high. Raises nothing.
 
-    published: the anchor's mean curves by metric, when it has no items.
+    published: the anchor's mean curves by metric, when it has no rows.
     """
-    items = list(items)
+    rows = list(rows)
     notes = []
     try:
-        reference = published[metric] if published else curve_of(items, anchor, metric)
-        mean = bd_rate(reference, curve_of(items, codec, metric), low, high)
-        overall, low_used, high_used = mean.percent, mean.low_used, mean.high_used
+        reference = published[metric] if published else curve_of(rows, anchor, metric)
+        found = bd_rate(reference, curve_of(rows, codec, metric), low, high)
+        overall, low_used, high_used = found.percent, found.low_used, found.high_used
     except InputError as error:
         overall = low_used = high_used = math.nan
         notes.append(str(error))
 
-    pictures: dict[str, list[CodedPicture]] = {}
-    for item in items:
-        pictures.setdefault(item.item, []).append(item)
+    pictures: dict[str, list[ItemRow]] = {}
+    for row in rows:
+        pictures.setdefault(row.item, []).append(row)
     singles = []
     for of_picture in () if published else pictures.values():
         try:
@@ -188,7 +134,7 @@ def compare(
         low_used=low_used,
         high_used=high_used,
         bd_rate=overall,
-        bd_rate_pictures=sum(singles) / len(singles) if singles else math.nan,
+        bd_rate_pictures=mean(singles),
         pictures=len(singles),
         pictures_of=len(pictures),
         note="; ".join(notes),

@@ -15,7 +15,7 @@ run tries again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from ..tasks.task import ItemRow, Task
 from .cache import Cache
 from .items import write_items
 from .run_state import RunState
+from .runner import Progress, first_of
 from .tsv import environment
 from .worker import RunSpec, Worker
 from .workers import measured
@@ -33,8 +34,6 @@ from .workers import measured
 __all__ = ["ITEMS", "RUN", "TaskRun", "run_tasks"]
 
 ITEMS, RUN = "items.tsv", "run.json"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,13 @@ def run_tasks(
     out.mkdir(parents=True, exist_ok=True)
     specs = tuple(dict.fromkeys([IDENTITY, *codecs]))
     chosen = {name: tuple(map(float, values)) for name, values in (settings or {}).items()}
-    unknown = [name for name in chosen if name not in specs]
-    if unknown:
-        raise InputError(f"settings are given for {unknown[0]!r}, which is not among the codecs")
     names = None if metrics is None else tuple(metrics)
     worker = Worker(RunSpec(tuple(tasks), specs, out, data, names, weights, device, chosen))
     tick = progress or (lambda done, total: None)
     with Cache(out / "cache.sqlite") as cache:
         state = RunState(worker, cache, limit)
         if not state.entries:
-            raise InputError(f"no item could be read ({_first(state.skipped)})")
+            raise InputError(f"no item could be read ({first_of(state.rows()[1])})")
         _first_answers(worker, state)
         todo = state.missing()
         total = len(state.entries)
@@ -102,11 +98,13 @@ def run_tasks(
             tick(done, total)
     rows, skipped = state.rows()
     if not rows:
-        raise InputError(f"nothing could be measured ({_first(skipped)})")
+        raise InputError(f"nothing could be measured ({first_of(skipped)})")
     comments = _comments(worker, skipped)
     write_items(out / ITEMS, comments, rows)
     with atomic_write(out / RUN, overwrite=True) as file:
-        file.write(json.dumps({"codecs": worker.specs}, indent=1).encode())
+        file.write(
+            json.dumps({"codecs": {name: codec.spec for name, codec in worker.codecs.items()}}, indent=1).encode()
+        )
     counts = {name: getattr(task, "classes", None) for name, task in worker.tasks.items()}
     classes = {name: count for name, count in counts.items() if isinstance(count, int)}
     return TaskRun(tuple(rows), tuple(skipped), tuple(comments), len(todo), classes)
@@ -119,16 +117,12 @@ def _first_answers(worker: Worker, state: RunState) -> None:
         if all(name in entry.answers for entry in entries):
             continue
         source, item, _ = entries[0].place
-        original = worker.original(source, item)
+        asked, original = worker.original(source, item)
         try:
             prediction = original.of(f"task {name}", task.predict)
-            task.answer(prediction, prediction, original.item.truth)
+            task.answer(prediction, prediction, asked.truth)
         except CodecError as error:
             raise InputError(f"the task {name} fails on the uncompressed {item}: {error}") from None
-
-
-def _first(skipped: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
 
 
 def _comments(worker: Worker, skipped: Sequence[tuple[str, str]]) -> list[str]:
@@ -137,6 +131,6 @@ def _comments(worker: Worker, skipped: Sequence[tuple[str, str]]) -> list[str]:
         *environment(),
         *(f"source {source.name}: {source.description}" for source in worker.sources.values()),
         *(f"task {name}: {task.measure}; {task.description}" for name, task in worker.tasks.items()),
-        *(f"codec {name}: {codec.description}" for name, codec in worker.codecs.items()),
+        *(f"codec {name}: {found.codec.description}" for name, found in worker.codecs.items()),
         *(f"left out {name}: {why}" for name, why in skipped),
     ]

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ...errors import CodecError
-from ..codecs.codec import IDENTITY
 from ..tasks.task import Answer, ItemRow
 from .cache import Cache, key_of
+from .runner import Failure, left_out, pixels_of
 from .worker import Measurement, Unit, Worker, WorkItem
 
 __all__ = ["Entry", "RunState"]
@@ -41,7 +41,7 @@ class Entry:
 
 
 class RunState:
-    """entries: in the order of the table; skipped: (source/item, why) of the items that cannot be read.
+    """entries: in the order of the table.
 
     limit: only the first items of each source. Raises InputError (from sources, and a cache that cannot be used).
     """
@@ -49,9 +49,8 @@ class RunState:
     def __init__(self, worker: Worker, cache: Cache, limit: int | None = None):
         self.worker = worker
         self.entries: list[Entry] = []
-        self.skipped: list[tuple[str, str]] = []
         self._units: dict[tuple[str, str], float] = {}
-        self._failures: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._failures: list[Failure] = []
         for source in worker.sources.values():
             for name in list(source.names())[:limit]:
                 self._add(source.name, name)
@@ -63,14 +62,15 @@ class RunState:
         try:
             item = source.item(name)
         except CodecError as error:
-            self.skipped.append((f"{source_name}/{name}", str(error).removeprefix(f"{name}: ")))
+            reason = str(error).removeprefix(f"{name}: ")
+            self._failures.append(Failure(f"{source_name}/{name}", "", reason))
             return
-        shape, rate = item.samples.shape, source.sample_rate
-        self._units[source_name, name] = shape[0] / rate if rate else float(shape[0] * shape[1])
+        rate = source.sample_rate
+        self._units[source_name, name] = len(item.samples) / rate if rate else pixels_of(item.samples)
         digest = item.digest()
-        for codec_name, codec in self.worker.codecs.items():
-            for setting in self.worker.ladder(codec_name):
-                key = key_of(_FORMAT, "coded", digest, codec_name, codec.description, setting)
+        for codec_name, contestant in self.worker.codecs.items():
+            for setting in contestant.ladder:
+                key = key_of(_FORMAT, "coded", digest, codec_name, contestant.codec.description, setting)
                 self.entries.append(Entry((source_name, name, codec_name), setting, key))
 
     def _recall(self, cache: Cache) -> None:
@@ -134,29 +134,15 @@ class RunState:
 
     def failed(self, unit: Unit, reason: str) -> None:
         """Enter that a codec, metric or task failed on an item."""
-        self._failures.setdefault((unit.source, unit.item), []).append((unit.codec, reason))
+        self._failures.append(Failure(f"{unit.source}/{unit.item}", unit.codec, reason))
 
     def rows(self) -> tuple[list[ItemRow], list[tuple[str, str]]]:
-        """The rows of items that every codec managed; (source/item or codec, why) of what is left out, items that
-        cannot be read first. A codec that failed on every item is left out itself.
-        """
-        skipped = list(self.skipped)
-        hopeless = set()
-        for codec in dict.fromkeys(codec for found in self._failures.values() for codec, _ in found):
-            reasons = [reason for found in self._failures.values() for name, reason in found if name == codec]
-            if codec != IDENTITY and len(reasons) == len(self._units):
-                hopeless.add(codec)
-                skipped.append((codec, f"failed on every item ({reasons[0]})"))
-        bad: dict[tuple[str, str], str] = {}
-        for place, found in self._failures.items():
-            for codec, reason in found:
-                if codec not in hopeless:
-                    bad.setdefault(place, f"{codec}: {reason}")
-        skipped += [("/".join(place), reason) for place, reason in bad.items()]
+        """The rows of items that every codec managed; (source/item or codec, why) of what is left out: `left_out`."""
+        hopeless, bad, skipped = left_out(self._failures, len(self._units))
         rows = []
         for entry in self.entries:
             source, item, codec = entry.place
-            if codec in hopeless or (source, item) in bad or entry.coded is None:
+            if codec in hopeless or f"{source}/{item}" in bad or entry.coded is None:
                 continue
             size, units = entry.coded["bytes"], self._units[source, item]
             # In the run's order, wherever the values came from: the same run writes the same table.

@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import CodecError, InputError
 from ..codecs.codec import Codec, unique_name
 from ..codecs.peers import codec_by_name
-from .coding import coded
+from .coding import Original, coded
 
 __all__ = ["TARGET_BPP", "Contest", "Entrant", "Times", "area"]
 
@@ -138,7 +138,7 @@ class Contest:
 
     def _code(self, entrant: Entrant, rgb: np.ndarray) -> tuple[int, float, float]:
         codec, setting = entrant.codec, entrant.setting
-        found = coded(entrant.name, rgb, lambda: codec.encode(rgb, setting), codec.decode, self._clock)
+        found = coded(codec, Original(rgb), setting, name=entrant.name, clock=self._clock)
         return len(found.data), found.encode_s, found.decode_s
 
     def _clock(self) -> float:

@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...bitstream import atomic_write
+from ...bitstream import atomic_write, check_writable
 
-__all__ = ["environment", "write_tsv"]
+__all__ = ["environment", "rounded", "writable", "write_tsv"]
 
 _PACKAGES = (
     "torch",
@@ -57,11 +57,27 @@ def environment() -> list[str]:
     ]
 
 
-def write_tsv(path: Path, comments: Iterable[str], rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def writable(folder: Path, names: Iterable[str]) -> None:
+    """Make a folder where there is none; raise OSError unless files of these names can be written there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        check_writable(folder / name, overwrite=True)
+
+
+def rounded(row: Mapping[str, Any], digits: int, **others: int) -> dict[str, Any]:
+    """A row for printing, its floats with so many digits after the point. others: of some columns."""
+    return {key: round(x, others.get(key, digits)) if isinstance(x, float) else x for key, x in row.items()}
+
+
+def write_tsv(
+    path: Path, comments: Iterable[str], rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None
+) -> None:
     """Write `# comment` lines, a line of column names and a line for each row, replacing an older file.
 
-    Floats have 7 significant digits; tabs and line breaks inside a value become spaces. Raises `OSError`.
+    columns: by default those of the first row. Floats have 7 significant digits; tabs and line breaks inside a value
+    become spaces. Raises `OSError`.
     """
+    columns = list(rows[0] if columns is None else columns)
     lines = [f"# {_cell(comment)}" for comment in comments]
     lines.append("\t".join(columns))
     lines.extend("\t".join(_cell(row[column]) for column in columns) for row in rows)

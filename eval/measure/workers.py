@@ -8,7 +8,6 @@ flight end and keeps their results.
 
 from __future__ import annotations
 
-import errno
 import os
 import pickle
 import threading
@@ -17,11 +16,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from ...errors import InputError
+from .runner import FAILURES, reason_of
 from .worker import Measurement, RunSpec, Unit, Worker
 
 __all__ = ["measured"]
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Outcome = tuple[list[Measurement], str | None]
 
 
@@ -67,10 +66,8 @@ def measured(worker: Worker, todo: list[Unit], workers: int) -> Iterator[tuple[U
 def _attempt(worker: Worker, unit: Unit) -> Outcome:
     try:
         return worker.measure(unit), None
-    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch's; CodecError is an OSError
-        if isinstance(error, OSError) and error.errno in _DISK:
-            raise  # no item's fault: all others would fail too
-        return [], " ".join(str(error).split()) or type(error).__name__
+    except FAILURES as error:
+        return [], reason_of(error)
 
 
 _own: Worker | None = None

@@ -112,10 +112,11 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class ItemRow:
-    """One item as one file: a row of items.tsv.
+    """One item as one file: what every measurement gives, and a row of items.tsv.
 
     setting: of the codec's ladder; bytes: of the file; units: pixels, or seconds of sound; metrics: by name, e.g. psnr,
-    psnr_y (dB), ms_ssim (0..1), distances of features; answers: by task.
+    psnr_y (dB), ms_ssim (0..1), distances of features; answers: by task. shape: of the samples; encode_s, decode_s:
+    seconds of wall time, `nan` where nobody held a clock.
     """
 
     source: str
@@ -126,6 +127,9 @@ class ItemRow:
     units: float
     metrics: dict[str, float] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+    encode_s: float = math.nan
+    decode_s: float = math.nan
 
     @property
     def rate(self) -> float:

@@ -56,9 +56,6 @@ class Fragile:
     def decode(self, data: bytes) -> np.ndarray:
         return codec_by_name("jpeg").decode(data)
 
-    def estimate(self, rgb: np.ndarray, setting: float) -> float:
-        return math.nan
-
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     lines = path.read_text(encoding="utf-8").splitlines()

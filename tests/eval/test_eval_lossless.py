@@ -16,6 +16,7 @@ from lecodec.errors import CodecError, InputError
 from lecodec.eval import lossless
 from lecodec.eval.codecs import lossless as lossless_peers
 from lecodec.eval.lossless import run_lossless
+from lecodec.eval.tasks.subjects import pictures_of
 
 
 @pytest.fixture
@@ -34,14 +35,14 @@ def sources(tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 
 def test_every_size_is_a_file_size_and_every_codec_is_checked(sources, tmp_path, picture):
     result = run_lossless(sources, ["lecodec", "png", "webp", "xz", "zstd"], tmp_path / "out.tsv")
-    found = {(row.subject.name, row.codec): row for row in result.rows}
+    found = {(row["data"], row["codec"]): row for row in result.rows}
     assert len(found) == 3 * 5 - 1 and result.skipped[0][0] == "webp on deep"
     codec = LosslessCodec()
-    assert found["pictures", "lecodec"].bytes == len(codec.encode(picture)) + len(codec.encode(picture[:30, :20, 1]))
+    assert found["pictures", "lecodec"]["bytes"] == len(codec.encode(picture)) + len(codec.encode(picture[:30, :20, 1]))
     items = np.load(tmp_path / "few.npy")
-    assert found["few", "lecodec"].bytes == len(codec.encode_set(items)) and found["few", "lecodec"].form == "set"
-    assert found["few", "png"].form in ("rows", "mosaic", "column", "each")
-    assert found["deep", "png"].bytes < picture.size * 2
+    assert found["few", "lecodec"]["bytes"] == len(codec.encode_set(items)) and found["few", "lecodec"]["form"] == "set"
+    assert found["few", "png"]["form"] in ("rows", "mosaic", "column", "each")
+    assert found["deep", "png"]["bytes"] < picture.size * 2
     lines = (tmp_path / "out.tsv").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")][0].split("\t") == list(lossless.COLUMNS)
     assert any("left out: webp on deep" in line for line in lines)
@@ -50,11 +51,13 @@ def test_every_size_is_a_file_size_and_every_codec_is_checked(sources, tmp_path,
 
 def test_a_codec_that_changes_samples_is_left_out(sources, tmp_path, monkeypatch):
     def lies() -> lossless_peers._Peer:
-        return lossless_peers._Peer("liar", lambda a: b"x", lambda data, shape, dtype: np.zeros(shape, dtype), True)
+        return lossless_peers._Peer(
+            "liar", "lies", lambda a: a.tobytes(), lambda data: np.zeros(len(data), np.uint8), "bytes"
+        )
 
     monkeypatch.setitem(lossless_peers.PEERS, "liar", lies)
     result = run_lossless(sources[:1], ["liar", "xz"], tmp_path / "out.tsv")
-    assert [row.codec for row in result.rows] == ["xz"]
+    assert [row["codec"] for row in result.rows] == ["xz"]
     assert "as it was" in result.skipped[0][1]
     with pytest.raises(InputError, match="nothing could be measured"):
         run_lossless(sources[:1], ["liar"], tmp_path / "out.tsv")
@@ -62,12 +65,12 @@ def test_a_codec_that_changes_samples_is_left_out(sources, tmp_path, monkeypatch
 
 def test_forms_hold_every_sample():
     items = np.random.default_rng(1).integers(0, 256, (7, 4, 5, 3)).astype(np.uint8)
-    forms = lossless._forms(items)
+    forms = pictures_of(items)
     assert set(forms) == {"rows", "mosaic", "column", "each"}
     mosaic = forms["mosaic"][0]
     assert mosaic.shape == (12, 15, 3) and np.array_equal(mosaic[4:8, 5:10], items[4])
     assert np.array_equal(forms["column"][0][8:12], items[2])
-    assert set(lossless._forms(items.reshape(7, -1))) == {"rows"}
+    assert set(pictures_of(items.reshape(7, -1))) == {"rows"}
 
 
 def test_unknown_codecs_and_missing_programs_get_a_sentence(tmp_path, monkeypatch):
