@@ -1,4 +1,5 @@
-"""The commands that measure: `lecodec eval rd | lossless | bench | video | sound | task | report`. Options, exit codes.
+"""The commands that measure: `lecodec eval rd | lossless | bench | video | sound | task | report | vote`. Options, exit
+codes.
 
 Each prints its tables, says on stderr what was left out and why, and ends with exit code 1 if anything was.
 """
@@ -267,6 +268,43 @@ def report_command(
             page = report_of(results, output, pictures=pictures, anchor=anchor, resamples=resamples, progress=tick)
         if not quiet:
             print(shown(page))
+
+
+@eval_app.command("vote")
+def vote_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
+    codecs: Annotated[
+        str, typer.Option("--codecs", help="Names, with commas: the first against each of the others.")
+    ] = "lecodec,avif,jxl,webp",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.html).")] = Path("vote.html"),
+    rates: Annotated[str, typer.Option("--bpp", help="Bits a pixel, with commas; pictures take turns.")] = "0.25,0.5",
+    side: Annotated[int, typer.Option("--side", help="Of the crops, pixels.", min=64)] = 288,
+    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    overwrite: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the page.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """One HTML page in which to vote, without names, for one of two crops of equal bytes, and to see the sum."""
+    try:
+        wanted = [float(rate) for rate in _names(rates)]
+    except ValueError:
+        raise typer.BadParameter(f"--bpp {rates}: expected numbers with commas") from None
+    with one_sentence(str(folder)):
+        from ..eval.vote import run_vote
+
+        with counting("coding", quiet) as tick:
+            page = run_vote(
+                folder,
+                _names(codecs),
+                output,
+                rates=wanted,
+                side=side,
+                limit=limit,
+                overwrite=overwrite,
+                progress=tick,
+            )
+        if not quiet:
+            print(shown(page.path))
+        _finish(page.skipped)
 
 
 def _finish(skipped: Sequence[tuple[str, str]]) -> NoReturn:

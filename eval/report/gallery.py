@@ -26,7 +26,7 @@ from ..measure.worker import file_of
 from ..quality.metrics import SOUND_METRICS
 from ..tasks.task import ItemRow
 
-__all__ = ["Picture", "are_sounds", "choose", "embed"]
+__all__ = ["Picture", "are_sounds", "choose", "embed", "webp_uri"]
 
 Decode = Callable[[str, bytes], np.ndarray]
 """(codec's name, whole file) -> uint8 [H, W, 3]; raises CodecError."""
@@ -72,14 +72,14 @@ def embed(results: Path, rows: Sequence[ItemRow], decode: Decode, tick: Callable
     tick()
     height, width = samples.shape[:2]
     codecs: dict[str, list[dict[str, Any]]] = {}
-    images: dict[str, Any] = {"original": _webp(samples, lossless=width * height <= _LOSSLESS_PIXELS)}
+    images: dict[str, Any] = {"original": webp_uri(samples, lossless=width * height <= _LOSSLESS_PIXELS)}
     left_out: dict[str, str] = {}
     for row in sorted((row for row in rows if row.codec != IDENTITY), key=lambda row: row.bytes):
         try:
             data, decoded = _decoded(results, row, decode)
             if decoded.shape != samples.shape:
                 raise CodecError(f"{row.item}: {row.codec} decodes to another size than the original's")
-            uri = _native(data) or _webp(decoded)
+            uri = _native(data) or webp_uri(decoded)
         except (CodecError, OSError) as error:
             left_out[row.codec] = str(error)
             continue
@@ -143,7 +143,8 @@ def _native(data: bytes) -> str | None:
     return _uri("avif", data) if data[4:12] == b"ftypavif" else None
 
 
-def _webp(samples: np.ndarray, lossless: bool = False) -> str:
+def webp_uri(samples: np.ndarray, lossless: bool = False) -> str:
+    """uint8 [H, W, 3] -> a data: URI of a WebP file, exact or of quality 90."""
     file = io.BytesIO()
     Image.fromarray(samples).save(file, "WEBP", lossless=lossless, quality=_QUALITY, method=4)
     return _uri("webp", file.getvalue())

@@ -10,12 +10,8 @@ escaped, in the text by jinja2, in the data by JSON without `<`, `>` and `&`. Wh
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...bitstream import atomic_write
 from ...errors import CodecError
@@ -30,6 +26,7 @@ from .cells import BITS_A_PIXEL, KBITS_A_SECOND, escaped, markdown
 from .gallery import Decode, Picture
 from .plots import COLOURS, plot_metrics, plot_task
 from .sections import Provenance, Section, metric_sections, task_sections, told_by
+from .self_contained import json_in_html, part, policy_of, template_of
 
 __all__ = ["write_report"]
 
@@ -71,7 +68,7 @@ def write_report(
         plot_metrics(out / "plots" / f"{section.id}.png", section.title, section.points, unit)
     shown, missing = ([], []) if sounds else _pictures(results, rows, decode, pictures, progress)
     _write(out / "tables.md", _markdown(summary, sections, metrics, told))
-    script = f'"use strict";\n(() => {{\n{_part("page.js")}\n{_part("slider.js")}}})();\n'
+    script = f'"use strict";\n(() => {{\n{part("page.js")}\n{part("slider.js")}}})();\n'
     codecs = list(dict.fromkeys(row.codec for row in rows if row.codec != IDENTITY))
     data = {
         "unit": {"label": unit.label, "short": unit.short, "scale": unit.scale},
@@ -80,15 +77,13 @@ def write_report(
         "figures": [figure for section in (*sections, *metrics) for figure in section.figures],
         "pictures": [picture.facts for picture in shown],
     }
-    jinja = extra("jinja2")
-    template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     safe = extra("markupsafe").Markup
-    page = template.from_string(_part("page.html")).render(
-        policy=_policy(script),
-        style=safe(_part("page.css")),
+    page = template_of("page.html").render(
+        policy=policy_of(script),
+        style=safe(part("page.css")),
         script=safe(script),
-        data=safe(_json(data)),
-        images=[safe(_json(picture.images)) for picture in shown],
+        data=safe(json_in_html(data)),
+        images=[safe(json_in_html(picture.images)) for picture in shown],
         title=f"What compression costs networks: {', '.join(dict.fromkeys(row.source for row in rows)) or 'no items'}",
         noun="sounds" if sounds else "pictures",
         sounds=sounds,
@@ -156,21 +151,6 @@ def _markdown(summary: Summary, sections: Sequence[Section], metrics: Sequence[S
         parts += [markdown(table) for table in (*section.tables, *section.folded)]
     parts += [markdown(tables.correlations(summary.correlations, within), 2) for within in (False, True)]
     return "\n".join(parts)
-
-
-def _json(value: Any) -> str:
-    """JSON that no HTML parser takes for anything else. Raises ValueError for what is not a number."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-
-
-def _part(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,63 @@
+"""The judge that is a program: asked where it is installed, a sentence where it is not."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import stat
+
+import numpy as np
+import pytest
+
+from lecodec.errors import CodecError, InputError
+from lecodec.eval.quality import butteraugli as judge
+from lecodec.eval.quality.butteraugli import butteraugli, describe
+
+
+@pytest.fixture
+def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture, one with a little noise, one with much."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:40, :56]
+    picture = np.stack([128 + 60 * np.sin(x / 5), 4 * y, 3 * x], -1).clip(0, 255).astype(np.uint8)
+    noisy = [(picture + rng.normal(0, size, picture.shape)).clip(0, 255).astype(np.uint8) for size in (3, 20)]
+    return picture, *noisy
+
+
+@pytest.mark.skipif(shutil.which("butteraugli_main") is None, reason="butteraugli_main is not installed")
+def test_the_worse_picture_is_further_away(pictures):
+    picture, little, much = pictures
+    assert butteraugli(picture, picture) == 0
+    assert butteraugli(picture, much) < butteraugli(picture, little) < -0.1
+    assert math.isnan(butteraugli(picture[:7], little[:7]))
+    assert "3-norm" in describe() and "/" not in describe()
+
+
+def _stand_in(tmp_path, monkeypatch, script: str) -> None:
+    program = tmp_path / "butteraugli_main"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+
+def test_what_the_program_is_asked_and_what_it_says(pictures, tmp_path, monkeypatch):
+    """A stand-in that keeps what it was given: both files as they are, the originals first."""
+    _stand_in(tmp_path, monkeypatch, f'cp "$1" "$2" {tmp_path}; echo 7.25; echo "3-norm: 1.5"; echo "$@" >&2')
+    assert butteraugli(pictures[0], pictures[1]) == -1.5
+    for name, samples in (("a.ppm", pictures[0]), ("b.ppm", pictures[1])):
+        assert (tmp_path / name).read_bytes() == b"P6\n56 40\n255\n" + samples.tobytes()
+
+
+@pytest.mark.parametrize("script", ["echo no >&2; exit 3", "echo 3.5", "echo '3-norm: x'"])
+def test_a_program_that_fails_is_one_sentence(pictures, tmp_path, monkeypatch, script):
+    _stand_in(tmp_path, monkeypatch, script)
+    with pytest.raises(CodecError, match="butteraugli_main ended with code"):
+        butteraugli(pictures[0], pictures[1])
+
+
+def test_a_missing_program_is_one_sentence(pictures, monkeypatch):
+    monkeypatch.setattr(judge.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="needs the program butteraugli_main of libjxl .*libjxl-devtools"):
+        butteraugli(pictures[0], pictures[1])
+    with pytest.raises(InputError, match="uint8"):
+        butteraugli(pictures[0] / 255, pictures[1])
