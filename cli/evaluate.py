@@ -37,12 +37,17 @@ def rd_command(
     low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
     high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, psnr_y, d_mobilenetv2, …")
+        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, butteraugli, psnr_y, …")
     ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Rate-distortion curves and BD-rates from real files: TSV tables and a plot."""
+    ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(folder)):
         from ..eval.rd import run_rd
 
@@ -57,6 +62,7 @@ def rd_command(
                 high=high,
                 limit=limit,
                 more=_names(metrics),
+                settings=ladders,
                 progress=tick,
             )
         print_table(result.summary_table())

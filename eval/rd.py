@@ -8,7 +8,8 @@ Conventions, so that figures can be compared:
 - PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
 - A picture that comes back exactly has infinite PSNR: in means, curves and BD-rates it counts as 60 dB, as all above
   does. The PSNR of the mean squared error stands beside the mean of PSNR.
-- SSIMULACRA2 is measured where it is asked for, as in `metrics`; its BD-rates are over scores of 50 to 90.
+- SSIMULACRA2 and butteraugli are measured where they are asked for, as in `metrics`; their BD-rates are over scores of
+  50 to 90, and 3-norms of 3 to 1, which stand with a minus: more is better everywhere.
 - Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM, of SSIMULACRA2.
 - BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
   (only pictures whose curves cover at least half of the range asked for; how many is stated). Against published curves
@@ -23,7 +24,7 @@ Files are written at the end, each whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -49,7 +50,12 @@ from .tasks.task import ItemRow
 __all__ = ["OUTPUTS", "RDResult", "run_rd"]
 
 OUTPUTS = ("rd-items.tsv", "rd.tsv", "bd.tsv", "rd.png")
-LABELS = {"psnr": "PSNR (dB, RGB)", "ms_ssim_db": "MS-SSIM (dB)", "ssimulacra2": "SSIMULACRA2"}
+LABELS = {
+    "psnr": "PSNR (dB, RGB)",
+    "ms_ssim_db": "MS-SSIM (dB)",
+    "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "- butteraugli (3-norm)",
+}
 """What BD-rates are taken over, with the labels of the axes."""
 _NEEDED = (("pytorch_msssim", "pytorch-msssim"), ("scipy.interpolate", "scipy"), ("matplotlib.figure", "matplotlib"))
 """Looked for at the start: a long run must not find out at its end that it cannot draw its plot."""
@@ -84,6 +90,7 @@ def run_rd(
     high: float = 36,
     limit: int | None = None,
     more: Sequence[str] = (),
+    settings: Mapping[str, Sequence[float]] | None = None,
     progress: Progress | None = None,
 ) -> RDResult:
     """Measure codecs on the pictures of a directory (not of its subdirectories) and write the four files of `OUTPUTS`.
@@ -91,8 +98,9 @@ def run_rd(
     codecs: specs as in `peers`, or objects with the `Codec` interface; anchors: the codecs that BD-rates refer to, by
     default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
     pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics besides
-    PSNR and MS-SSIM, of `measure.metrics`; progress(done, total) is called after every file written, and what is left
-    out counts as done. Older results in `out` are replaced.
+    PSNR and MS-SSIM, of `measure.metrics`; settings: of a codec, by its spec, instead of its own ladder;
+    progress(done, total) is called after every file written, and what is left out counts as done. Older results in
+    `out` are replaced.
 
     Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
     packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
@@ -107,7 +115,7 @@ def run_rd(
     for module, package in _NEEDED:
         extra(module, package)
     metrics = metrics_by_name("image", ("psnr", "ms_ssim", *more))
-    named = contestants(codecs, codec_by_name)
+    named = contestants(codecs, codec_by_name, settings)
     published = {} if curves is None else read_curves(curves)
     if clash := sorted(published.keys() & named.keys()):
         raise InputError(f"{curves}: {clash[0]} is also the name of a codec that is measured")
@@ -136,6 +144,7 @@ def run_rd(
         f"psnr: mean of pictures, each counted as {MOST_DB['psnr']:g} dB at most; psnr_of_mse: of the mean "
         "squared error; exact: pictures that come back exactly",
         *environment(),
+        *(metrics[name].identity for name in asked),
         *(f"{name}: {contestant.codec.description}" for name, contestant in named.items()),
         *([f"{', '.join(published)}: published curves"] if published else []),
         *(f"skipped {name}: {reason}" for name, reason in skipped),

@@ -20,8 +20,9 @@ from .bd import Curve, bd_rate
 __all__ = ["RANGES", "RateComparison", "compare", "curve_of", "grouped", "mean", "psnr_of_mse", "quality"]
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
-# quality (50) to such as cannot be told from the original by flipping between the two (90).
-RANGES = {"ms_ssim_db": (10.0, 20.0), "ssimulacra2": (50.0, 90.0)}
+# quality (50) to such as cannot be told from the original by flipping between the two (90); butteraugli, minus its
+# 3-norm, over about the same rates.
+RANGES = {"ms_ssim_db": (10.0, 20.0), "ssimulacra2": (50.0, 90.0), "butteraugli": (-3.0, -1.0)}
 """The ends between which BD-rates are taken, by metric; those of PSNR are the user's."""
 
 # Below this a picture's BD-rate speaks of a corner of the range, and would weigh as much as a whole one in the mean.

@@ -5,7 +5,7 @@
 | medium  | measured by default             | where they are asked for, or installed                                   |
 |---------|---------------------------------|--------------------------------------------------------------------------|
 | `image` | psnr, psnr_y, ms_ssim           | d_mobilenetv2, d_efficientnet_lite0, ssimulacra2, lpips, lpips-vgg,      |
-|         |                                 | dists                                                                    |
+|         |                                 | dists, butteraugli (a program, see the module of that name)              |
 | `audio` | snr, si_sdr                     | log_stft, log_mel, pesq, stoi                                            |
 | `video` | psnr_y, worst_psnr_y, psnr_rgb  |                                                                          |
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from ...codec.ssimulacra2 import installed_version
 from ...errors import InputError
-from ..quality import clips, metrics
+from ..quality import butteraugli, clips, metrics
 from ..quality._extras import extra
 from ..quality.networks import CROP, ImageNetwork, distance
 from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
@@ -57,13 +57,17 @@ def metrics_by_name(
             extra(name)
             identity = f"{name} of the package {name} {installed_version()}"
             made[name] = _of_arrays(identity, metrics.SLOW_METRICS[name])
+        elif media == "image" and name == "butteraugli":
+            made[name] = _of_arrays(butteraugli.describe(), butteraugli.butteraugli)
         elif media == "image" and name in DISTANCES:
             made[name] = _distance(name)
         elif media == "image" and name in PERCEPTUAL:
             metric = perceptual_metrics([name], weights)[name]
             made[name] = _of_arrays(metric.description, metric)
         else:
-            more = {"image": (*metrics.SLOW_METRICS, *DISTANCES, *PERCEPTUAL), "audio": _SOUND}.get(media, ())
+            more = {"image": (*metrics.SLOW_METRICS, "butteraugli", *DISTANCES, *PERCEPTUAL), "audio": _SOUND}.get(
+                media, ()
+            )
             raise InputError(f"unknown metric {name!r}; there are {', '.join([*plain, *more])}")
     return made
 

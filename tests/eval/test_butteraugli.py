@@ -8,10 +8,13 @@ import stat
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lecodec.errors import CodecError, InputError
+from lecodec.eval.codecs.peers import codec_by_name
 from lecodec.eval.quality import butteraugli as judge
 from lecodec.eval.quality.butteraugli import butteraugli, describe
+from lecodec.eval.rd import run_rd
 
 
 @pytest.fixture
@@ -61,3 +64,26 @@ def test_a_missing_program_is_one_sentence(pictures, monkeypatch):
         butteraugli(pictures[0], pictures[1])
     with pytest.raises(InputError, match="uint8"):
         butteraugli(pictures[0] / 255, pictures[1])
+
+
+def test_curves_and_rates_by_it(tmp_path, monkeypatch):
+    """With a stand-in that counts the bytes that differ."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    y, x = np.mgrid[:64, :64]
+    samples = np.stack([4 * x, 4 * y, 2 * (x + y)], -1).astype(np.uint8)
+    Image.fromarray(samples).save(folder / "a.png")
+    _stand_in(tmp_path, monkeypatch, 'n=$(cmp -l "$1" "$2" | wc -l); echo "3-norm: $n"')
+    result = run_rd(
+        folder, ["jpeg", "webp"], tmp_path / "rd", more=["butteraugli"], settings={"jpeg": [20, 50, 90], "webp": [5]}
+    )
+    assert [(row.codec, row.setting) for row in result.items] == [("jpeg", 20), ("jpeg", 50), ("jpeg", 90), ("webp", 5)]
+    for row in result.items:
+        decoded = codec_by_name(row.codec).decode(codec_by_name(row.codec).encode(samples, row.setting))
+        assert row.metrics["butteraugli"] == -np.count_nonzero(decoded != samples)
+    (of_webp,) = [row for row in result.comparisons if row.metric == "butteraugli"]
+    assert (of_webp.low, of_webp.high) == (-3, -1)
+    table = (tmp_path / "rd" / "rd.tsv").read_text()
+    assert "# butteraugli of libjxl, minus its 3-norm" in table
+    with pytest.raises(InputError, match="not among the codecs"):
+        run_rd(folder, ["jpeg"], tmp_path / "rd", settings={"webp": [5]})
