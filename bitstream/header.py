@@ -47,7 +47,7 @@ QUALITY_MAX: Final = 63 * QUALITY_ONE
 HYPERPRIOR, LOSSLESS = 0, 1
 """Values of the codec field."""
 CODECS: Final = {HYPERPRIOR: "latents of a model", LOSSLESS: "lossless blocks"}
-METHODS: Final = {0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma"}
+METHODS: Final = {0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma", 6: "flac"}
 """How a block without loss may be coded: values of the first byte behind its digest."""
 NO_DIGEST: Final = bytes(DIGEST_BYTES)
 """The digest of a model that is not there, or not needed."""
@@ -74,7 +74,8 @@ class Header:
     def __post_init__(self) -> None:
         object.__setattr__(self, "media", self.layout.media)
         check_values(_checked(type(self.layout)), vars(self))
-        for _, wrong in _contradictions(type(self.layout), self._values):
+        layout, values = type(self.layout), self._values
+        for _, wrong in chain(_contradictions(layout, values), layout.contradictions(values)):
             raise InputError(f"header: {wrong}")
 
     @property
@@ -124,6 +125,7 @@ class Header:
             raise CorruptFile(f"byte {offset + at}: {wrong}")
         identity = {name: value for name, value in values.items() if name in _IDENTITY and name != "media"}
         rest = {name: value for name, value in values.items() if name not in _IDENTITY}
+        rest |= {"codec": values["codec"]} if version > VERSION else {}
         found = b"", 0
         if layout.chunk is not None:
             assert more is not None, f"{layout.chunk.decode()} is needed"

@@ -114,18 +114,20 @@ class Layout(Protocol):
     def unpack(cls, values: Mapping[str, Any], payload: bytes, offset: int) -> Self:
         """The layout that a file's header describes.
 
-        values: of its fields in LHDR (version 1). payload: of its chunk, at `offset` in the file. Raises CorruptFile,
-        UnsupportedFile, LimitExceeded.
+        values: of its fields in LHDR (version 1), or the header's `codec` (version 2). payload: of its chunk, at
+        `offset` in the file. Raises CorruptFile, UnsupportedFile, LimitExceeded.
         """
         assert cls.chunk is not None
         fields = declared(cls)
         found = unpack_values(fields, payload, offset, cls.chunk.decode())
-        for name, wrong in cls.contradictions(found):
+        for name, wrong in cls.contradictions({**values, **found}):
             at = next(field.offset for field in fields if field.name == name)
             raise CorruptFile(f"byte {offset + at}: {wrong}")
         return cls(**found)
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """What fields, each allowed by itself, may not say together: the name of one of them, and a clause."""
+        """What fields, each allowed by itself, may not say together, nor with the header's `codec`: the name of one of
+        them, and a clause.
+        """
         return iter(())

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_HEADER",
     "MAX_PIXELS",
     "MAX_SEGMENT",
+    "MAX_SEGMENT_SAMPLES",
     "MAX_SIDE",
     "MAX_TILE",
     "TILE_STEP",
@@ -73,6 +74,9 @@ MAX_GROUP_PIXELS = 2**29
 
 MAX_SEGMENT = 3000
 """Frames of 20 ms in a segment of a sound: a minute."""
+
+MAX_SEGMENT_SAMPLES = 2**26
+"""Samples of all channels of a segment: they are in memory at once."""
 
 TILE_STEP = 64
 """Sides of tiles are multiples of this many pixels, so that latents and hyper-latents of tiles fit together; tiles are

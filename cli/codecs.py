@@ -51,7 +51,7 @@ class Codecs:
             self._limit_threads(codec)
             return codec
         if target.lossless:
-            return self._users(("lossless", 8 * signal.samples.itemsize), load)
+            return self._users((signal.layout.name, "lossless", 8 * signal.samples.itemsize), load)
         return self._users((signal.layout.name, "lossy"), load)
 
     def prepare(self, signal: Signal, target: Target) -> None:

@@ -112,9 +112,10 @@ class Encoding(_CodecTask):
     def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
-        if self.verify and isinstance(file.layout, VideoLayout | SoundLayout):
-            self.codecs.for_file(file.header).test(file)
-        elif self.verify or (self.verify is None and file.header.lossless):
+        streamed = isinstance(file.layout, VideoLayout | SoundLayout)
+        if streamed and (self.verify or (self.verify is None and file.header.lossless)):
+            self.codecs.for_file(file.header).test(file)  # samples too where nothing may be lost
+        elif not streamed and (self.verify or (self.verify is None and file.header.lossless)):
             facts["psnr"] = _verified(self.codecs.for_file(file.header), input.samples, file)
         if job.destination is None:
             sys.stdout.buffer.write(result)
@@ -136,7 +137,10 @@ class Encoding(_CodecTask):
         return (f"quality {target.value:g} changes nothing: {codec.card.get('name', 'the model')} has one rate",)
 
     def _lost(self, input: Signal, file: LecFile) -> tuple[str, ...]:
-        """A note where models were tried on a set and none made a block smaller."""
+        """Notes where channels of a sound were mixed, or models tried on a set and none made a block smaller."""
+        if isinstance(input.layout, SoundLayout) and isinstance(file.layout, SoundLayout):
+            mixed = input.layout.channels > file.layout.channels
+            return (f"{input.layout.channels} channels mixed to two",) if mixed else ()
         if not isinstance(input.layout, SetLayout) or not (names := self.codecs.tried(input)):
             return ()
         if "model" in (methods := file.methods() or {}):

@@ -27,6 +27,7 @@ from .media.webp_rows import webp_samples
 
 __all__ = [
     "DEFLATED",
+    "FLAC",
     "LZMA",
     "MODEL",
     "STORED",
@@ -38,7 +39,7 @@ __all__ = [
     "samples_digest",
 ]
 
-STORED, DEFLATED, MODEL, WEBP, LZMA = 0, 1, 2, 4, 5
+STORED, DEFLATED, MODEL, WEBP, LZMA, FLAC = 0, 1, 2, 4, 5, 6
 """Values of the method byte; `METHODS` has their names."""
 
 
@@ -99,6 +100,8 @@ def decode_plain(chunk: DataChunk, shape: tuple[int, ...], dtype: np.dtype) -> n
         return webp_samples(bytes(body), shape, f"{where}: a block")
     if method == LZMA:
         return lzma_samples(bytes(body), shape, dtype, f"{where}: a block")
+    if method == FLAC:
+        raise CorruptFile(f"{where}: a block as FLAC, which sounds have")
     known = ", ".join(f"{n} ({name})" for n, name in METHODS.items())
     raise UnsupportedFile(f"{where}: coding method {method}, expected {known}: a newer version of lecodec may know it")
 

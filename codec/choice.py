@@ -3,7 +3,7 @@
     a picture and a target with loss -> ALIASES["image"] -> ImageCodec
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
     a video -> ALIASES["video"] -> VideoCodec
-    a sound -> ALIASES["sound"] -> SoundCodec
+    a sound -> ALIASES["sound"] -> SoundCodec, or without loss LosslessSoundCodec
     a set -> the circuits found for items of its shape -> each codes a few items -> the best LosslessCodec
 
 Without a model that fits, blocks are stored or deflated: nothing fails for want of one, and no torch is imported.
@@ -40,6 +40,12 @@ def codec_for(
         from .video import VideoCodec
 
         return load("video", device, model=model, of=VideoCodec)
+    if isinstance(signal.layout, SoundLayout) and target.lossless:
+        from .sound_lossless import LosslessSoundCodec
+
+        if model is not None:
+            raise LosslessSoundCodec.refusal(find_model(model).card)
+        return LosslessSoundCodec(device)
     if isinstance(signal.layout, SoundLayout):
         from .sound import SoundCodec
 

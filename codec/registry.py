@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from ..bitstream import LOSSLESS, NO_DIGEST, Header
+from ..bitstream import LOSSLESS, NO_DIGEST, Header, SoundLayout
 from ..entropy.guard import guarded
 from ..errors import InputError, ModelError, ModelWarning, UnknownModel
 from .codec import Codec
@@ -149,6 +149,10 @@ def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[st
     given, or else of the model found that has the file's digests. Raises as `load`.
     """
     if header.codec == LOSSLESS and header.parse_digest == NO_DIGEST:
+        if isinstance(header.layout, SoundLayout):
+            from .sound_lossless import LosslessSoundCodec
+
+            return LosslessSoundCodec(device)
         from .lossless import LosslessCodec
 
         return LosslessCodec(device=device)

@@ -32,8 +32,9 @@ from .image import fixed_quality
 from .latent_model import checked_digests, device_of
 from .media.part import Frames, Part
 from .media.signal import Signal
-from .media.sound_signal import SoundSignal, array_signal, sound_signal
+from .media.sound_signal import SoundSignal, array_signal, in_stereo, sound_signal
 from .model_file import check_digest, parse_tensors
+from .sound_range import SHORT, sample_range
 from .sound_transform import SoundTransform
 from .targets import encode_to_rate, encode_to_size
 from .transforms.sound import bins_of
@@ -44,8 +45,6 @@ TOGETHER = 2**22
 """Samples of all channels that are worked on at a time."""
 MOST = 16
 """Segments that are."""
-SHORT = 2**22
-"""Samples of all channels of a result that is decoded at once; a longer one is when it is asked for."""
 TRIED = 6
 """Segments whose bits are estimated in the search for a rate."""
 
@@ -101,6 +100,7 @@ class SoundCodec(Codec):
     def _encode(self, signal: Signal, target: Target) -> bytes:
         if not isinstance(signal, SoundSignal):
             raise InputError(f"{self.card.get('name')} codes sounds, and this is none")
+        signal = in_stereo(signal)
         layout = signal.sound_layout
         if target.effort != EFFORTS[0]:
             raise InputError("effort is of pictures: sounds are coded without")
@@ -174,7 +174,13 @@ class SoundCodec(Codec):
             file.load()  # what is wrong behind the data is noticed too
         first, stop = sample_range(layout, part or Frames())
         short = (stop - first) * layout.channels <= SHORT
-        return sound_signal(lambda: self.samples(file, first, stop), layout, stop - first, in_memory=short)
+        return sound_signal(
+            lambda: self.samples(file, first, stop),
+            layout,
+            stop - first,
+            in_memory=short,
+            metadata=file.metadata,
+        )
 
     @guarded
     def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
@@ -325,18 +331,3 @@ def _batches(segments: Iterator[np.ndarray], layout: SoundLayout) -> Iterator[li
         batch.append(segment)
     if batch:
         yield batch
-
-
-def sample_range(layout: SoundLayout, part: Frames) -> tuple[int, int]:
-    """The number of the first sample of a part and of the one after its last. Raises InputError for a part that the
-    sound does not have.
-    """
-    first, stop = part.first, layout.samples if part.stop is None else part.stop
-    if part.in_seconds:
-        first = round(part.first * layout.sample_rate)
-        stop = layout.samples if part.stop is None else min(layout.samples, round(part.stop * layout.sample_rate))
-    if not 0 <= first < stop <= layout.samples:
-        raise InputError(
-            f"{part.asked('samples')}: the sound has {layout.samples} samples, {float(layout.seconds):.3f} seconds"
-        )
-    return int(first), int(stop)

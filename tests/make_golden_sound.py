@@ -1,11 +1,13 @@
 """Writes the golden files of sounds: `python -m tests.make_golden_sound` from the repository's root, once.
 
-Each `.lec` file of golden/sound has a line in expected.json, the SHA-256 of the latents of all its segments, and a
+Each `.lec` file of golden/sound-lossless has a `.npy`, its samples, and in expected.json the methods of its segments.
+Each of golden/sound has a line in expected.json, the SHA-256 of the latents of all its segments, and a
 `.npy`, what it decoded to as int16 [n, channels].
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -13,11 +15,16 @@ from pathlib import Path
 import numpy as np
 
 import lecodec
+from lecodec.bitstream import parse
+from lecodec.codec.codec import Target
+from lecodec.codec.media.sound_signal import array_signal, sound_signal
 from lecodec.codec.sound import SoundCodec
+from lecodec.codec.sound_lossless import LosslessSoundCodec
 
-__all__ = ["FOLDER", "latents_digest", "model"]
+__all__ = ["FOLDER", "LOSSLESS_FOLDER", "latents_digest", "model"]
 
 FOLDER = Path(__file__).parent / "golden" / "sound"
+LOSSLESS_FOLDER = FOLDER.parent / "sound-lossless"
 
 
 def model() -> SoundCodec:
@@ -49,7 +56,46 @@ def examples() -> dict[str, bytes]:
     }
 
 
+def lossless_examples() -> dict[str, tuple[np.ndarray, bytes]]:
+    """Samples and files: every method, one to nine channels, integers of 8, 16, 24 and 32 bits, floats."""
+    rng, codec = np.random.default_rng(11), LosslessSoundCodec()
+    t = np.arange(400)[:, None]
+    x = 0.4 * np.sin(t / 9 + np.arange(9)) + 0.01 * rng.normal(size=(400, 9))
+    deep = np.rint(x * 2**31).astype(np.int32)
+    found = {
+        "mono": ((deep[:, :1] >> 16).astype(np.int16), 16000, 0.02),
+        "small": (((deep[:, :2] >> 24) + 128).astype(np.uint8), 44100, None),
+        "deep": (deep[:200, :2], 48000, None),
+        "many": ((deep[:100] >> 16).astype(np.int16), 8000, None),
+        "floats": (((deep[:, :2] >> 16) / 2**15).astype(np.float32), 22051, None),
+        "doubles": (x[:60, :1], 1000, None),
+        "silence": (np.zeros((500, 2), np.int16), 12000, None),
+        "ramp": (np.repeat(np.arange(250), 4)[:, None].astype(np.int32), 8000, None),
+        "noise": (rng.integers(-(2**31), 2**31, (50, 1)).astype(np.int32), 8000, None),
+    }
+    files = {name: (samples, codec.encode(samples, rate, segment=cut)) for name, (samples, rate, cut) in found.items()}
+    three = deep[:300, :2] >> 8 << 8
+    layout = dataclasses.replace(array_signal(three, 44100).sound_layout, bit_depth=24)
+    signal = sound_signal(lambda: iter(()), layout, exact=lambda: iter((three,)))
+    files["three-bytes"] = three, codec.encode_signals([signal], Target("lossless"))[0]
+    return files
+
+
+def write_lossless() -> None:
+    LOSSLESS_FOLDER.mkdir(exist_ok=True)
+    place = LOSSLESS_FOLDER / "expected.json"
+    expected = json.loads(place.read_text()) if place.exists() else {}
+    for name, (samples, data) in lossless_examples().items():
+        if name in expected:
+            continue
+        (LOSSLESS_FOLDER / f"{name}.lec").write_bytes(data)
+        np.save(LOSSLESS_FOLDER / f"{name}.npy", samples)
+        expected[name] = [chunk.payload[0] for chunk in parse(data).data]
+    place.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+
+
 def main() -> None:
+    write_lossless()
     FOLDER.mkdir(exist_ok=True)
     codec, place = model(), FOLDER / "expected.json"
     expected = json.loads(place.read_text()) if place.exists() else {}

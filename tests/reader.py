@@ -169,11 +169,16 @@ def read_sound(file: LecFile, payload: bytes) -> None:
     demand(len(payload) == 13, "length of LSND")
     names = "sample_rate channels bit_depth floating segment samples".split()
     h = dict(zip(names, struct.unpack("<I3BHI", payload), strict=True))
-    known = h["channels"] in (1, 2) and h["bit_depth"] in (8, 16, 24, 32) and h["floating"] in (0, 1)
+    known = h["bit_depth"] in (8, 16, 24, 32, 64) and h["floating"] in (0, 1)
     demand(known, "a range", "UnsupportedFile")
-    demand(h["sample_rate"] >= 1000 and h["segment"] > 0 and h["samples"] > 0, "a range")
+    demand(h["sample_rate"] >= 1000 and h["segment"] > 0 and h["samples"] > 0 and h["channels"] > 0, "a range")
     demand(h["sample_rate"] <= 192000 and h["segment"] <= 3000, "a range", "LimitExceeded")
+    codec = file.header["codec"]
+    demand(codec == 1 or h["channels"] < 3, "channels")
+    demand(h["floating"] == 1 or h["bit_depth"] < 64, "bit_depth")
+    demand(codec == 0 or h["floating"] == 0 or h["bit_depth"] >= 32, "bit_depth")
     step = (2 * h["sample_rate"] + 50) // 100 * h["segment"]
+    demand(step * h["channels"] <= 2**26, "size of a segment", "LimitExceeded")
     file.boxes = [(at, 0, min(step, h["samples"] - at), 1) for at in range(0, h["samples"], step)]
     file.header |= h
 
@@ -222,6 +227,9 @@ def read_file(data: bytes) -> LecFile:
         elif not complete and h["media"] == 3:
             hop = (2 * h["sample_rate"] + 50) // 100
             limits[b"LDAT"] = min(2**31 - 1, 4096 + 8 * h["channels"] * (file.boxes[turn][2] + hop))
+            if h["codec"] == 1:
+                raw = file.boxes[turn][2] * h["channels"] * h["bit_depth"] // 8
+                limits[b"LDAT"] = 4096 + raw + raw // 8
         elif not complete:
             _, _, width, height = file.boxes[turn]
             row = 1 + width * h["bit_depth"] // 8
@@ -308,8 +316,16 @@ def exact_tile(file: LecFile, number: int) -> np.ndarray:
     """Section 5, LEXT and LDAT of codec 1: [height, width, channels] of a tile or block."""
     h, (_, _, width, height), (digest, payload) = file.header, file.boxes[number], file.data[number]
     dtype = np.dtype(np.uint8 if h["bit_depth"] == 8 else "<u2")
+    body = plain_block(h, payload, width, height, dtype)
+    demand(blake(body) == digest, "digest of samples")
+    return np.frombuffer(body, dtype).reshape(height, width, -1)
+
+
+def plain_block(h: dict, payload: bytes, width: int, height: int, dtype: np.dtype) -> bytes:
+    """The samples of a block that needs no model."""
     method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
-    demand(method in (0, 1, 2, 4, 5), "method", "UnsupportedFile")
+    demand(method in (0, 1, 2, 4, 5, 6), "method", "UnsupportedFile")
+    demand(method != 6, "FLAC of something else than a sound")
     if method == 0:
         demand(len(body) == height * length, "stored samples")
     elif method == 1:
@@ -325,8 +341,7 @@ def exact_tile(file: LecFile, number: int) -> np.ndarray:
         body = lzma2(body, height * length)
     else:
         raise Refused("CorruptFile", "a model that the header does not name")
-    demand(blake(body) == digest, "digest of samples")
-    return np.frombuffer(body, dtype).reshape(height, width, -1)
+    return body
 
 
 def webp_pixels(body: bytes, width: int, height: int) -> np.ndarray:

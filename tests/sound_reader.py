@@ -1,14 +1,19 @@
-"""FORMAT.md, sections 26 to 28, read by themselves: latents of sounds. As independent as `reader`."""
+"""FORMAT.md, sections 26 to 29, read by themselves: latents of sounds, samples without loss. As independent as
+`reader`.
+"""
 
 from __future__ import annotations
 
 import json
+import struct
+from io import BytesIO
 
+import av
 import numpy as np
 
-from .reader import LecFile, Model, RangeDecoder, blake, demand, read_group
+from .reader import LecFile, Model, RangeDecoder, blake, demand, plain_block, read_group
 
-__all__ = ["sound_digest", "sound_latents"]
+__all__ = ["sound_digest", "sound_latents", "sound_samples"]
 
 EDGES = [0, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 240, 320, 384, 480, 600, 800, 960]
 GROUPS = [0, 40, 80, 160, 320, 480, 960]
@@ -116,3 +121,52 @@ def sound_latents(model: Model, file: LecFile, number: int) -> tuple[np.ndarray,
     demand(blake(found_z.astype("<i4").tobytes() + found_y.astype("<i4").tobytes()) == digest, "digest of latents")
     demand(not coder.words, "data left over")
     return found_z, found_y
+
+
+def sound_samples(file: LecFile) -> np.ndarray:
+    """Section 29: the samples of a sound without loss, [n, channels]; those of 24 bits as int32."""
+    h = file.header
+    demand(h["codec"] == 1, "with loss")
+    demand(h["parse_digest"] == bytes(8), "models are not read here", "UnknownModel")
+    each, channels = h["bit_depth"] // 8, h["channels"]
+    parts = []
+    for (_, _, n, _), (digest, payload) in zip(file.boxes, file.data, strict=True):
+        if payload[0] == 6:
+            whole, depth = flac(payload[1:], n, channels)
+            if h["floating"]:
+                samples = (whole.astype(np.float64) / 2.0 ** (depth - 1)).astype(f"<f{each}")
+            else:
+                shift = h["bit_depth"] - depth
+                samples = (whole << shift if shift >= 0 else whole >> -shift).astype("<i8") + 128 * (each == 1)
+            planes = samples.reshape(n, channels, 1).view(np.uint8)[:, :, :each]
+            rows = planes.transpose(1, 2, 0).tobytes()
+        else:
+            demand(payload[0] not in (2, 4), "a method that sounds do not have")
+            rows = plain_block({"channels": 1, "bit_depth": 8}, payload, n, channels * each, np.dtype(np.uint8))
+        demand(blake(rows) == digest, "digest of samples")
+        parts.append(np.frombuffer(rows, np.uint8).reshape(channels, each, n).transpose(2, 0, 1))
+    whole = np.ascontiguousarray(np.concatenate(parts))
+    if each == 3:
+        wide = np.concatenate([np.zeros_like(whole[:, :, :1]), whole], 2)
+        return np.ascontiguousarray(wide).view("<i4")[:, :, 0] >> 8
+    return whole.view({1: "u1", 2: "<i2"}.get(each, f"<{'f' if h['floating'] else 'i'}{each}"))[:, :, 0]
+
+
+def flac(body: bytes, n: int, channels: int) -> tuple[np.ndarray, int]:
+    """The body of method 6 as integers [n, channels], and their bits; RFC 9639 is left to FFmpeg, which gets the head
+    of a stream before the frames.
+    """
+    depth, at, parts = body[0], 1, []
+    demand(depth in (16, 24, 32), "bits")
+    for first in range(0, channels, 8):
+        count = min(8, channels - first)
+        (size,) = struct.unpack("<I", body[at : at + 4])
+        fields = 44100 << 44 | (count - 1) << 41 | (depth - 1) << 36 | n
+        info = struct.pack(">HH6xQ16x", 16, 65535, fields)
+        stream = BytesIO(b"fLaC\x80\0\0\x22" + info + body[at + 4 : at + 4 + size])
+        at += 4 + size
+        with av.open(stream, format="flac") as container:
+            found = [f.to_ndarray().reshape(-1, count) for f in container.decode(audio=0)]
+        parts.append(np.concatenate(found).astype(np.int64) >> (32 - depth if depth > 16 else 0))
+    demand(at == len(body) and all(len(part) == n for part in parts), "FLAC")
+    return np.concatenate(parts, 1), depth

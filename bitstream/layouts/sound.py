@@ -7,7 +7,7 @@ Only version 2 of the format has it: LHDR has the identity alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Final
@@ -15,11 +15,13 @@ from typing import Any, ClassVar, Final
 from ...errors import LimitExceeded
 from ..fields import check_values, declare, declared
 from ..layout import Layout
-from ..limits import MAX_CHUNK, MAX_SEGMENT
+from ..limits import MAX_CHUNK, MAX_SEGMENT, MAX_SEGMENT_SAMPLES, max_lossless_bytes
 
 __all__ = ["SoundLayout"]
 
-_DEPTHS: Final = {8: "8", 16: "16", 24: "24", 32: "32"}
+_DEPTHS: Final = {8: "8", 16: "16", 24: "24", 32: "32", 64: "64"}
+MIXED: Final = 2
+"""Channels at most of a sound with loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class SoundLayout(Layout):
     chunk: ClassVar[bytes | None] = b"LSND"
 
     sample_rate: int = declare("u32", "Samples a second.", low=1000, high=192000, too_high=LimitExceeded)
-    channels: int = declare("u8", "Channels: mono, or left and right.", names={1: "mono", 2: "stereo"})
+    channels: int = declare("u8", "Channels: mono, left and right, or more without loss.", low=1, high=255)
     bit_depth: int = declare("u8", "Bits of the source's samples.", names=_DEPTHS, default=16)
     floating: int = declare("u8", "Whether they were floats.", names={0: "integers", 1: "floats"}, default=0)
     segment: int = declare(
@@ -42,6 +44,21 @@ class SoundLayout(Layout):
 
     def __post_init__(self) -> None:
         check_values(declared(type(self)), vars(self))
+        if self.step * self.channels > MAX_SEGMENT_SAMPLES:
+            raise LimitExceeded(
+                f"a segment of {self.step} samples of {self.channels} channels: the limit is {MAX_SEGMENT_SAMPLES}, "
+                "segments may have fewer frames"
+            )
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        depth, floating = values["bit_depth"], values["floating"]
+        if not values["codec"] and values["channels"] > MIXED:
+            yield "channels", f"channels is {values['channels']} with loss, expected 1 or {MIXED}"
+        if depth == 64 and not floating:
+            yield "bit_depth", "bit_depth is 64 of integers, expected at most 32"
+        if values["codec"] and floating and depth < 32:
+            yield "bit_depth", f"bit_depth is {depth} of floats without loss, expected 32 or 64"
 
     @property
     def hop(self) -> int:
@@ -73,6 +90,8 @@ class SoundLayout(Layout):
 
     def limit(self, number: int, part: bytes, lossless: bool) -> int:
         (where,) = self.unit(number)
+        if lossless:
+            return max_lossless_bytes((where.stop - where.start) * self.channels * self.bit_depth // 8)
         return min(MAX_CHUNK, 4096 + 8 * self.channels * (where.stop - where.start + self.hop))
 
     def facts(self, size: int) -> dict[str, Any]:
@@ -99,7 +118,7 @@ class SoundLayout(Layout):
     @classmethod
     def extent_text(cls, facts: Mapping[str, Any]) -> str:
         """`12.34 s of 44100 Hz, stereo`"""
-        channels = "stereo" if facts["channels"] == 2 else "mono"
+        channels = {1: "mono", 2: "stereo"}.get(facts["channels"], f"{facts['channels']} channels")
         return f"{facts['samples'] / facts['sample_rate']:.2f} s of {facts['sample_rate']} Hz, {channels}"
 
     @classmethod

@@ -161,8 +161,8 @@ SOUND = Medium(
     _sound_back,
     functions={
         "read": "codec.media.sound_files:load_sound",
-        "check": "codec.media.sound_files:check_sound_output",
-        "write": "codec.media.sound_files:write_sound_signal",
+        "check": "codec.media.sound_write:check_sound_output",
+        "write": "codec.media.sound_write:write_sound_signal",
     },
 )
 MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO, SOUND)}

@@ -18,8 +18,9 @@ from lecodec.bitstream import LecFile, SoundLayout, frame, parse
 from lecodec.codec.codec import Target
 from lecodec.codec.media.medium import SOUND, medium_of
 from lecodec.codec.media.part import Frames
-from lecodec.codec.media.sound_files import integers, load_sound, write_sound_signal
+from lecodec.codec.media.sound_files import load_sound
 from lecodec.codec.media.sound_signal import array_signal, sound_signal
+from lecodec.codec.media.sound_write import integers, write_sound_signal
 from lecodec.codec.sound import SoundCodec
 from lecodec.codec.transforms.sound import Mdct, hop_of, noise
 from lecodec.entropy.run_numpy import NumpyRuntime

@@ -17,6 +17,7 @@ from lecodec.codec.media.part import Frames, Items, Part, Region
 from lecodec.codec.media.signal import Signal, picture_signal, set_signal
 from lecodec.codec.media.sound_signal import array_signal
 from lecodec.codec.media.video_signal import VideoSignal, clip_signal, in_groups
+from lecodec.codec.sound_lossless import LosslessSoundCodec
 
 __all__ = ["GOLDEN", "SUBJECTS", "Subject", "same_layout", "samples_of"]
 
@@ -77,12 +78,31 @@ def seconds_of(signal: Signal) -> list[tuple[Part, np.ndarray]]:
     return [(Frames(a, b), signal.samples[a:b]) for a, b in ((0, n), (n // 3, n // 3 + 1), (n // 2, n))]
 
 
+def exact_sounds() -> list[Signal]:
+    """Of all depths, one to nine channels, cut into segments; floats that integers are behind, and others."""
+    rng, t = np.random.default_rng(3), np.arange(1501)[:, None] / 8000
+    x = 0.3 * np.sin(1300 * t + np.arange(9)) + 0.01 * rng.normal(size=(1501, 9))
+    deep = np.rint(x * 2**31).astype(np.int32)
+    return [
+        array_signal((deep >> 16).astype(np.int16)[:, :2], 8000, 0.04),
+        array_signal(((deep >> 24) + 128).astype(np.uint8)[:700], 44100),
+        array_signal(deep[:, :1], 1000),
+        array_signal(np.zeros((900, 1), np.int16), 16000),
+        array_signal((deep[:800, :3] >> 16).astype(np.float32) / 2**15, 48000),
+        array_signal(np.concatenate([x[:300, :1], [[np.inf], [-0.0]]]), 96000),
+    ]
+
+
+def small_exact_sound() -> Signal:
+    return array_signal((900 * np.sin(np.arange(120) / 6) + np.arange(120) % 3).astype(np.int16), 8000)
+
+
 @dataclass(frozen=True)
 class Subject:
     """A codec with what it is tried on. model: of tests/golden, or "" for none. lossy: whether samples come back close
     and not as they were; latents are compared then. small: a signal whose every bit can be damaged. latents: digests of
     what is decoded exactly; without loss the samples say it all. head: bytes at the beginning of a unit's chunk that
-    say how it is coded, as the file's header does for all units.
+    say how it is coded, as the file's header does for all units. modelless: the codec without a model.
     """
 
     name: str
@@ -93,13 +113,14 @@ class Subject:
     lossy: bool = False
     latents: Callable[[Any, bytes], list[bytes]] = lambda codec, data: []
     head: Callable[[bytes], int] = lambda chunk: 0
+    modelless: Callable[[], Codec] = LosslessCodec
 
     @property
     def path(self) -> Path:
         return GOLDEN / f"{self.model}.safetensors"
 
     def codec(self) -> Codec:
-        return lecodec.load(model=self.path) if self.model else LosslessCodec()
+        return lecodec.load(model=self.path) if self.model else self.modelless()
 
     @property
     def target(self) -> Target:
@@ -174,6 +195,7 @@ SUBJECTS = [
     Subject("no model", "", pictures, regions, lambda: picture_signal(picture(6, 5, 4))),
     Subject("photo", "tiny-photo", pictures, regions, lambda: picture_signal(picture(8, 8))),
     Subject("sound", "tiny-sound", sounds, seconds_of, lambda: sound(90, 1, 2000), True, of_tiles),
+    Subject("sound, no model", "", exact_sounds, seconds_of, small_exact_sound, modelless=LosslessSoundCodec),
     Subject("circuit", "tiny-circuit", lambda: sets(blobs()), items_of, lambda: set_signal(blobs()[:3])),
     Subject(
         "video", "tiny-video", clips, frames_of, lambda: clip_signal(clip(2, 8, 8)), True, of_frames, head_of_group

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lecodec.codec.media import ffmpeg
-from lecodec.codec.media.sound_files import load_sound, write_sound_signal
+from lecodec.codec.media.sound_files import load_sound
 from lecodec.codec.media.sound_signal import array_signal
+from lecodec.codec.media.sound_write import write_sound_signal
 from lecodec.codec.media.video_files import load_video, write_video_signal
 from lecodec.codec.media.video_signal import clip_signal
 
