@@ -148,7 +148,7 @@ def _decode(stream: bytes, depth: int, out: np.ndarray, where: str) -> None:
     head = b"fLaC" + struct.pack(">I", 0x80000000 | len(info)) + info
     form, at = "s16" if depth == 16 else "s32", 0
     try:
-        with av.open(io.BytesIO(head + stream), format="flac", options=STRICT) as container:
+        with av.open(io.BytesIO(head + stream), "r", format="flac", options=STRICT) as container:
             for frame in container.decode(container.streams.audio[0]):
                 if frame.format.name != form or frame.layout.nb_channels != channels or at + frame.samples > n:
                     raise CorruptFile(f"{where} is FLAC of other samples than {n} of {channels} channels")

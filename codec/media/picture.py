@@ -265,10 +265,14 @@ def _buffered(stream: BinaryIO) -> BinaryIO:
         head += piece
     if head and not any(_accepts(name, head) for name in READABLE):
         raise InputError(f"not a picture of a kind that can be read ({', '.join(READABLE)})")
-    data = head + stream.read(MAX_STREAM_BYTES + 1 - len(head))
-    if len(data) > MAX_STREAM_BYTES:
+    data = io.BytesIO()
+    data.write(head)
+    while data.tell() <= MAX_STREAM_BYTES and (piece := stream.read(MAX_STREAM_BYTES + 1 - data.tell())):
+        data.write(piece)  # a pipe may give less than it is asked for
+    if data.tell() > MAX_STREAM_BYTES:
         raise InputError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
-    return io.BytesIO(data)
+    data.seek(0)
+    return data
 
 
 @contextmanager

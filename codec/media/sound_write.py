@@ -195,7 +195,7 @@ def _encode_flac(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
     form = "s16" if depth == 16 else "s32"
     with writing(file, "flac", "sound as .flac") as (container, mux):
         stream: Any = container.add_stream("flac", rate=layout.sample_rate)
-        stream.layout = LAYOUTS[layout.channels - 1]
+        stream.layout = kind = LAYOUTS[layout.channels - 1]
         stream.format = form
         stream.codec_context.options = {"bits_per_raw_sample": str(depth), "strict": "experimental"}
         time = 0
@@ -203,7 +203,7 @@ def _encode_flac(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
             whole = integers(block, 24) << 8 if rounded else _full(block)
             whole = (whole >> 16).astype(np.int16) if depth == 16 else whole
             for at in range(0, len(whole), _FRAME):
-                frame = _frame(whole[at : at + _FRAME], form, stream.layout.name, layout.sample_rate, time)
+                frame = _frame(whole[at : at + _FRAME], form, kind, layout.sample_rate, time)
                 time += frame.samples
                 mux(stream.encode(frame))
         mux(stream.encode(None))
