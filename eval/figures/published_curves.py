@@ -2,8 +2,9 @@
 
     TSV: codec, bpp, psnr, ms_ssim (a row for each point; `#` comments say where they are from) -> curves by codec
 
-They are used only as anchors of BD-rates and in the plot. Means are all that is known of
-them: no single pictures, no times, and their bytes are what their authors counted.
+They are used only as anchors of BD-rates and in the plot. Means are all that is known of them: no single pictures, no
+times, and their bytes are what their authors counted. An rd.tsv of another run on the same pictures is such a table
+too, with its further columns.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from .bd import Curve
 __all__ = ["Curves", "read_curves"]
 
 Curves = Mapping[str, Mapping[str, Curve]]
-"""By codec and by metric: `psnr`, and `ms_ssim_db` where it is known."""
+"""By codec and by metric: `psnr`; `ms_ssim_db` and those of `_MORE` where they are known."""
 
 _COLUMNS = {"codec", "bpp", "psnr"}
+_MORE = ("ssimulacra2", "butteraugli")
 
 
 def read_curves(path: Path) -> Curves:
-    """The curves of a table: bpp above 0, psnr in dB, ms_ssim (may be absent or empty) below 1.
+    """The curves of a table: bpp above 0, psnr in dB, ms_ssim below 1, ssimulacra2, butteraugli with its minus (these
+    three may be absent or empty).
 
     Raises `InputError` when it cannot be read, lacks a column, or holds something else than numbers.
     """
@@ -41,12 +44,16 @@ def read_curves(path: Path) -> Curves:
     for number, row in enumerate(rows, 1):
         try:
             bpp, psnr, similarity = float(row["bpp"]), float(row["psnr"]), float(row.get("ms_ssim") or "nan")
+            more = {name: float(row.get(name) or "nan") for name in _MORE}
             if not 0 < bpp < math.inf or not math.isfinite(psnr) or not (math.isnan(similarity) or similarity < 1):
                 raise ValueError
         except (TypeError, ValueError):
             raise InputError(f"{path}: point {number} ({row['codec']}) is not made of bpp, dB and MS-SSIM") from None
-        of_codec = points.setdefault(row["codec"], {"psnr": [], "ms_ssim_db": []})
+        of_codec = points.setdefault(row["codec"], {name: [] for name in ("psnr", "ms_ssim_db", *_MORE)})
         of_codec["psnr"].append((bpp, psnr))
         if not math.isnan(similarity):
             of_codec["ms_ssim_db"].append((bpp, metrics.ms_ssim_db(similarity)))
+        for name, value in more.items():
+            if not math.isnan(value):
+                of_codec[name].append((bpp, value))
     return {codec: {m: Curve.of(p) for m, p in known.items() if p} for codec, known in points.items()}

@@ -67,23 +67,29 @@ def test_a_missing_program_is_one_sentence(pictures, monkeypatch):
 
 
 def test_curves_and_rates_by_it(tmp_path, monkeypatch):
-    """With a stand-in that counts the bytes that differ."""
+    """With a stand-in that counts the bytes that differ, by the four thousand; curves of one run are anchors of another."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     y, x = np.mgrid[:64, :64]
     samples = np.stack([4 * x, 4 * y, 2 * (x + y)], -1).astype(np.uint8)
     Image.fromarray(samples).save(folder / "a.png")
-    _stand_in(tmp_path, monkeypatch, 'n=$(cmp -l "$1" "$2" | wc -l); echo "3-norm: $n"')
-    result = run_rd(
-        folder, ["jpeg", "webp"], tmp_path / "rd", more=["butteraugli"], settings={"jpeg": [20, 50, 90], "webp": [5]}
-    )
-    assert [(row.codec, row.setting) for row in result.items] == [("jpeg", 20), ("jpeg", 50), ("jpeg", 90), ("webp", 5)]
-    for row in result.items:
+    count = """awk "BEGIN {print $(cmp -l "$1" "$2" | wc -l) / 4000}" """
+    _stand_in(tmp_path, monkeypatch, f'echo "3-norm: $({count})"')
+    ladders = {"jpeg": [5, 20, 50, 90], "webp": [5, 50, 90]}
+    both = run_rd(folder, list(ladders), tmp_path / "both", more=["butteraugli"], settings=ladders)
+    assert [(row.codec, row.setting) for row in both.items] == [(name, s) for name in ladders for s in ladders[name]]
+    for row in both.items:
         decoded = codec_by_name(row.codec).decode(codec_by_name(row.codec).encode(samples, row.setting))
-        assert row.metrics["butteraugli"] == -np.count_nonzero(decoded != samples)
-    (of_webp,) = [row for row in result.comparisons if row.metric == "butteraugli"]
-    assert (of_webp.low, of_webp.high) == (-3, -1)
-    table = (tmp_path / "rd" / "rd.tsv").read_text()
-    assert "# butteraugli of libjxl, minus its 3-norm" in table
+        assert row.metrics["butteraugli"] == pytest.approx(-np.count_nonzero(decoded != samples) / 4000, rel=1e-4)
+    (found,) = [row for row in both.comparisons if row.metric == "butteraugli"]
+    assert (found.codec, found.anchor, found.low, found.high) == ("webp", "jpeg", -3, -1)
+    assert math.isfinite(found.bd_rate)
+    assert "# butteraugli of libjxl, minus its 3-norm" in (tmp_path / "both" / "rd.tsv").read_text()
+    one, more = {"jpeg": ladders["jpeg"]}, ["butteraugli"]
+    run_rd(folder, ["jpeg"], tmp_path / "one", more=more, settings=one)
+    curves = tmp_path / "one" / "rd.tsv"
+    two = run_rd(folder, ["webp"], tmp_path / "two", more=more, settings={"webp": ladders["webp"]}, curves=curves)
+    again = {row.metric: row.bd_rate for row in two.comparisons if row.anchor == "jpeg"}
+    assert again["butteraugli"] == pytest.approx(found.bd_rate, rel=1e-4)
     with pytest.raises(InputError, match="not among the codecs"):
         run_rd(folder, ["jpeg"], tmp_path / "rd", settings={"webp": [5]})

@@ -77,6 +77,19 @@ def test_at_the_old_rates_nothing_changes(networks, crops, lam):
 
 
 @torch.no_grad()
+def test_a_range_may_be_a_part_of_the_old_one(networks, crops):
+    """Half of the range on the same number of knots, every other of them on an old one: the same network there."""
+    _, wide = networks
+    part, half = ImageNetwork(NEW), (NEW_RANGE[0], math.sqrt(NEW_RANGE[0] * NEW_RANGE[1]))
+    grow(wide, part, NEW_RANGE, half, crops)
+    for index in (0.0, 31.5, 63.0):
+        shown = [
+            network.g_a(crops[:2], torch.full((2,), i)) for network, i in ((wide, index / 2), (part.eval(), index))
+        ]
+        assert torch.allclose(*shown, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_above_them_the_new_channels_code_what_was_left(networks, crops):
     _, new = networks
     index = torch.full((4,), 63.0)
