@@ -35,66 +35,34 @@ import numpy as np
 
 from ..bitstream import check_writable
 from ..errors import CodecError, InputError
+from .figures.speed import UNKNOWN, Speed, Timed, speeds
 from .measure.probe import BARE_TORCH, Probe, probe
-from .measure.timing import TARGET_BPP, Contest, Entrant, Times, area
+from .measure.runner import Contestant, Progress, first_of, measured, pixels_of
+from .measure.timing import TARGET_BPP, clock_of, entrants, is_learned, takes, with_settings
 from .measure.tsv import environment, write_tsv
-from .rd import Progress
 from .tasks.pictures import picture_paths, read_rgb
 
-__all__ = ["BenchResult", "Row", "run_bench"]
+__all__ = ["BenchResult", "run_bench"]
 
 REFERENCE = "compressai:mbt2018-mean"
 LARGE = (2_000_000, 24_000_000)
 """Pixels of the large pictures, about."""
 ONE_PASS = 10_000_000
-_UNKNOWN = Probe(math.nan, math.nan, math.nan)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One codec on one set of pictures.
-
-    width, height: of the set's largest picture; bpp: of whole files, over all pixels; mpx_s: 10^6 pixels a second;
-    ratios: time over that of the reference, `nan` where that was not measured; startup_s, loaded_mb, peak_mb as in
-    `Probe`; beyond_torch: startup_s and peak_mb less those of `import torch` (`nan` for codecs without torch).
-    """
-
-    codec: str
-    pictures: int
-    width: int
-    height: int
-    setting: float
-    bpp: float
-    encode_mpx_s: float
-    decode_mpx_s: float
-    encode_time_ratio: float
-    decode_time_ratio: float
-    startup_s: float
-    beyond_torch_s: float
-    loaded_mb: float
-    peak_mb: float
-    beyond_torch_mb: float
 
 
 @dataclass(frozen=True)
 class BenchResult:
     """skipped: (picture or codec, why) of everything that was left out."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Speed, ...]
     skipped: tuple[tuple[str, str], ...]
     comments: tuple[str, ...]
 
     def table(self) -> list[dict[str, Any]]:
         """The rows for printing: three digits of each figure, no ratios, no memory before the picture."""
         hidden = ("encode_time_ratio", "decode_time_ratio", "loaded_mb")
-        return [
-            {
-                key: float(f"{value:.3g}") if isinstance(value, float) else value
-                for key, value in asdict(row).items()
-                if key not in hidden
-            }
-            for row in self.rows
-        ]
+        shown = [{key: value for key, value in asdict(row).items() if key not in hidden} for row in self.rows]
+        return [{k: float(f"{x:.3g}") if isinstance(x, float) else x for k, x in row.items()} for row in shown]
 
 
 def run_bench(
@@ -123,18 +91,23 @@ def run_bench(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     check_writable(out, overwrite=True)
-    contest = Contest(codecs, device, skipped)
+    made = entrants(codecs, device, skipped)
     sets = [pictures, *([_large(pictures, pixels)] for pixels in LARGE)]
-    total = sum(_passes(s, repeats) * len(s) + 1 for s in sets for entrant in contest.entrants if entrant.takes(s))
-    step = _counter(total, progress)
-    contest.choose_settings(pictures)
-    measured, torch = _measure(contest, sets, repeats, step)
-    if not measured:
-        raise InputError(f"no codec could be measured ({_three(skipped)})")
+    total = sum(_passes(s, repeats) * len(s) + 1 for s in sets for entrant in made if takes(entrant, s))
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    timed, torch = _timed(with_settings(made, pictures, skipped), sets, repeats, device, skipped, step)
+    if not timed:
+        raise InputError(f"no codec could be measured ({first_of(skipped)})")
     if progress:
         progress(total, total)  # what a failed codec left undone will not come
-    names = [entrant.name for entrant in contest.entrants]
-    reference = REFERENCE if REFERENCE in names else names[0]
+    reference = REFERENCE if any(entrant.name == REFERENCE for entrant in made) else made[0].name
     title = Path(folder).resolve().name if folder else "photographs of scikit-image"
     comments = (
         f"{title}: {len(pictures)} pictures; large pictures: copies of the largest side by side, mirrored",
@@ -143,81 +116,53 @@ def run_bench(
         f"median of {repeats} passes (1 above {ONE_PASS / 1e6:g} megapixels), codecs in turns; "
         f"settings nearest to {TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
         f"import torch alone: {torch.startup_s:.2f} s, {torch.peak_mb:.0f} MB",
-        *(f"{e.name}: {e.codec.description}{_share(e)}" for e in contest.entrants),
+        *(f"{entrant.name}: {entrant.codec.description}{_share(entrant)}" for entrant in made),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
     )
-    rows = _rows(measured, torch, reference)
-    write_tsv(out, comments, [asdict(row) for row in rows], [column.name for column in fields(Row)])
+    rows = speeds(timed, torch, reference)
+    write_tsv(out, comments, [asdict(row) for row in rows], [column.name for column in fields(Speed)])
     return BenchResult(tuple(rows), tuple(skipped), comments)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """One codec on one set, `number` counting the sets."""
-
-    number: int
-    pictures: list[np.ndarray]
-    entrant: Entrant
-    times: Times
-    probe: Probe
-
-
-def _measure(
-    contest: Contest, sets: list[list[np.ndarray]], repeats: int, step: Callable[[], None]
-) -> tuple[list[_Measured], Probe]:
+def _timed(
+    active: list[Contestant],
+    sets: list[list[np.ndarray]],
+    repeats: int,
+    device: str,
+    skipped: list[tuple[str, str]],
+    step: Callable[[], None],
+) -> tuple[list[Timed], Probe]:
     """Everything but the settings, and the start-up and memory of torch alone."""
-    measured: list[_Measured] = []
+    timed: list[Timed] = []
     bare: list[Probe] = []
     with tempfile.TemporaryDirectory() as folder:
         for number, pictures in enumerate(sets):
-            times = contest.run(pictures, _passes(pictures, repeats), step)
+            items = {str(n): lambda rgb=rgb: rgb for n, rgb in enumerate(pictures)}
+            running = [entrant for entrant in active if takes(entrant, pictures)]
+            options = {"passes": _passes(pictures, repeats), "clock": clock_of(device)}
+            run = measured(items, running, {}, progress=lambda done, total: step(), **options)
+            failed = {failure.codec: failure.reason for failure in reversed(run.failures)}
+            skipped += failed.items()
+            active = [entrant for entrant in active if entrant.name not in failed]
             largest = Path(folder) / "largest.npy"
-            np.save(largest, max(pictures, key=area))
-            for entrant, found in times:
+            np.save(largest, max(pictures, key=pixels_of))
+            finished = [entrant for entrant in running if entrant.name not in failed]
+            for entrant in finished:
                 try:
-                    process = probe(entrant.spec, entrant.setting, largest, contest.device)
+                    process = probe(entrant.spec or "", entrant.ladder[0], largest, device)
                 except CodecError as error:
-                    contest.skipped.append((entrant.name, str(error)))
-                    process = _UNKNOWN
-                measured.append(_Measured(number, pictures, entrant, found, process))
+                    skipped.append((entrant.name, str(error)))
+                    process = UNKNOWN
+                rows = [row for row in run.rows if row.codec == entrant.name]
+                timed.append(Timed(number, rows, process, is_learned(entrant)))
                 step()
-            if any(entrant.learned for entrant, _ in times):
+            if any(map(is_learned, finished)):
                 bare.append(probe(BARE_TORCH))
-    return measured, Probe(median(p.startup_s for p in bare), *bare[-1][1:]) if bare else _UNKNOWN
+    return timed, Probe(median(p.startup_s for p in bare), *bare[-1][1:]) if bare else UNKNOWN
 
 
 def _passes(pictures: Sequence[np.ndarray], repeats: int) -> int:
-    return repeats if max(map(area, pictures)) <= ONE_PASS else 1
-
-
-def _rows(measured: list[_Measured], torch: Probe, reference: str) -> list[Row]:
-    rows = []
-    for m in measured:
-        against = next((o.times for o in measured if (o.number, o.entrant.name) == (m.number, reference)), None)
-        startups = [o.probe.startup_s for o in measured if o.entrant is m.entrant and o.probe is not _UNKNOWN]
-        startup = median(startups) if startups else math.nan
-        bare = torch if m.entrant.learned else _UNKNOWN
-        pixels, largest = sum(map(area, m.pictures)), max(m.pictures, key=area)
-        rows.append(
-            Row(
-                codec=m.entrant.name,
-                pictures=len(m.pictures),
-                width=largest.shape[1],
-                height=largest.shape[0],
-                setting=m.entrant.setting,
-                bpp=8 * m.times.size / pixels,
-                encode_mpx_s=pixels / 1e6 / m.times.encode_s,
-                decode_mpx_s=pixels / 1e6 / m.times.decode_s,
-                encode_time_ratio=m.times.encode_s / against.encode_s if against else math.nan,
-                decode_time_ratio=m.times.decode_s / against.decode_s if against else math.nan,
-                startup_s=startup,
-                beyond_torch_s=startup - bare.startup_s,
-                loaded_mb=m.probe.loaded_mb,
-                peak_mb=m.probe.peak_mb,
-                beyond_torch_mb=m.probe.peak_mb - bare.peak_mb,
-            )
-        )
-    return rows
+    return repeats if max(map(pixels_of, pictures)) <= ONE_PASS else 1
 
 
 def _read(paths: Sequence[Path], skipped: list[tuple[str, str]]) -> list[np.ndarray]:
@@ -229,37 +174,20 @@ def _read(paths: Sequence[Path], skipped: list[tuple[str, str]]) -> list[np.ndar
         except CodecError as error:
             skipped.append((path.name, str(error)))
     if not pictures:
-        raise InputError(f"no picture could be read ({_three(skipped)})")
+        raise InputError(f"no picture could be read ({first_of(skipped)})")
     return pictures
 
 
 def _large(pictures: Sequence[np.ndarray], pixels: int) -> np.ndarray:
     """About so many pixels, in the proportions of the largest picture: mirrored copies of it, cut at the border."""
-    source = max(pictures, key=area)
-    scale = math.sqrt(pixels / area(source))
+    source = max(pictures, key=pixels_of)
+    scale = math.sqrt(pixels / pixels_of(source))
     height, width = (max(1, round(scale * side)) for side in source.shape[:2])
     more = max(0, height - source.shape[0]), max(0, width - source.shape[1])
     return np.ascontiguousarray(np.pad(source, ((0, more[0]), (0, more[1]), (0, 0)), "symmetric")[:height, :width])
 
 
-def _counter(total: int, progress: Progress | None) -> Callable[[], None]:
-    """A function that reports one step more of `total` each time it is called."""
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, total)
-
-    return step
-
-
-def _three(skipped: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
-
-
-def _share(entrant: Entrant) -> str:
+def _share(entrant: Contestant) -> str:
     """How much of the time depends on the symbols, where random weights change those."""
     share = getattr(entrant.codec, "coding_share", None)
     return "" if share is None else f"; {100 * share:.0f}% of its time was entropy coding"

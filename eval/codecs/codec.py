@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import InputError
+from ..quality._extras import extra
 
-__all__ = ["IDENTITY", "Codec", "estimate_of", "own_model", "shown_name", "suffix_of", "unique_name"]
+__all__ = ["IDENTITY", "Codec", "estimate_of", "own_model", "pyav_with", "shown_name", "suffix_of", "unique_name"]
 
 IDENTITY = "identity"
 """The codec that changes nothing: a PNG file (of sounds, a WAV file), in every table."""
@@ -25,7 +26,7 @@ class Codec(Protocol):
 
     name: short, goes into tables; ladder: its settings, from small files to large; description: library, version and
     fixed options, one line, no paths. Samples are those of the medium that it is measured on: of a picture uint8
-    [H, W, 3]; of a sound float32 [T] in [-1, 1]; of a video a `tasks.clips.Clip`; without loss also what
+    [H, W, 3]; of a sound float32 [T] in [-1, 1]; of a video a `codecs.video.Clip`; without loss also what
     `codecs.lossless` says.
 
     Optional are `suffix`, what the names of its files end in, and `estimate(samples, setting)`, the bytes that its
@@ -77,6 +78,14 @@ def shown_name(model: str | Path | None) -> str:
     not.
     """
     return f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
+
+
+def pyav_with(encoder: str) -> str:
+    """PyAV with its version, for descriptions. Raises InputError when it is missing or lacks an encoder."""
+    av = extra("av")
+    if encoder not in av.codecs_available:
+        raise InputError(f"this PyAV was built without {encoder}; the wheels of PyAV 14 and later have it")
+    return f"PyAV {av.__version__} (libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))})"
 
 
 def unique_name(name: str, taken: Container[str]) -> str:

@@ -38,7 +38,7 @@ import numpy as np
 from ...codec.media.ffmpeg import reason
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
-from .codec import IDENTITY, Codec, own_model, shown_name
+from .codec import IDENTITY, Codec, own_model, pyav_with, shown_name
 from .plugins import is_plugin, plugin_codec
 
 __all__ = ["sound_codec_by_name"]
@@ -174,7 +174,7 @@ def sound_codec_by_name(spec: str, sample_rate: int) -> Codec:
 
 
 def _opus(sample_rate: int) -> Codec:
-    library = _library("libopus")
+    library = pyav_with("libopus")
     if sample_rate > OPUS_RATES[-1]:
         raise InputError(f"Opus has sample rates up to {OPUS_RATES[-1]} Hz, not {sample_rate}: resample the sounds")
     rate = sample_rate if sample_rate in OPUS_RATES else 48000
@@ -185,7 +185,7 @@ def _opus(sample_rate: int) -> Codec:
 
 
 def _mp3(sample_rate: int) -> Codec:
-    library = _library("libmp3lame")
+    library = pyav_with("libmp3lame")
     ladder = next((ladder for rates, ladder in MP3_LADDERS.items() if sample_rate in rates), None)
     if ladder is None:
         rates = ", ".join(str(rate) for rate in sorted(rate for rates in MP3_LADDERS for rate in rates))
@@ -202,14 +202,6 @@ def _identity(sample_rate: int) -> Codec:
 
 
 _PEERS: dict[str, Callable[[int], Codec]] = {"opus": _opus, "mp3": _mp3, IDENTITY: _identity}
-
-
-def _library(codec: str) -> str:
-    """PyAV with its version. Raises InputError when it is missing or lacks the codec."""
-    av = extra("av")
-    if codec not in av.codecs_available:
-        raise InputError(f"this PyAV was built without {codec}; the wheels of PyAV 14 and later have it")
-    return f"PyAV {av.__version__} (libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))})"
 
 
 def _errors() -> tuple[type[Exception], ...]:

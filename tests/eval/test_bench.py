@@ -16,10 +16,13 @@ from lecodec.errors import CodecError, InputError, UnknownModel
 from lecodec.eval import bench
 from lecodec.eval.codecs import peers
 from lecodec.eval.codecs.peers import codec_by_name
+from lecodec.eval.figures.speed import UNKNOWN, Timed
 from lecodec.eval.measure import timing
 from lecodec.eval.measure.probe import BARE_TORCH, probe
-from lecodec.eval.measure.timing import Contest, Times
+from lecodec.eval.measure.runner import Contestant, measured
+from lecodec.eval.measure.timing import entrants, with_settings
 from lecodec.eval.tasks.pictures import BUNDLED, picture_paths, read_rgb
+from lecodec.eval.tasks.task import ItemRow
 
 needs_compressai = pytest.mark.skipif(find_spec("compressai") is None, reason="CompressAI is not installed")
 
@@ -161,8 +164,13 @@ def test_what_makes_no_sense_is_refused_at_once(folder, tmp_path, tiny_model):
 
 
 def test_the_median_of_the_passes_counts():
-    times = Times(0, [(1.0, 9.0), (5.0, 8.0), (2.0, 1.0)])
-    assert (times.encode_s, times.decode_s) == (2.0, 8.0)
+    rows = [
+        ItemRow("", item, "jpeg", 1.0, 10, 1.0, encode_s=encode / 2, decode_s=decode / 2)
+        for encode, decode in ((1.0, 9.0), (5.0, 8.0), (2.0, 1.0))
+        for item in "ab"
+    ]
+    timed = Timed(0, rows, UNKNOWN, learned=False)
+    assert (timed.seconds("encode_s"), timed.seconds("decode_s"), len(timed.pictures)) == (2.0, 8.0, 2)
 
 
 def test_a_large_picture_is_mirrored_copies():
@@ -180,18 +188,16 @@ def test_a_codec_that_returns_another_picture_is_out(monkeypatch):
             return super().decode(data)[1:]
 
     monkeypatch.setitem(peers._PEERS, "wrong", Wrong)
-    skipped: list[tuple[str, str]] = []
-    contest = Contest(["wrong", "jpeg"], "cpu", skipped)
-    contest.choose_settings([photo(32, 32)])
-    assert [entrant.spec for entrant, _ in contest.run([photo(32, 32)], 1, lambda: None)] == ["jpeg"]
-    assert "decodes to uint8 [31, 32, 3], not to uint8 [32, 32, 3]" in skipped[0][1]
+    named = with_settings(entrants(["wrong", "jpeg"], "cpu", []), [photo(32, 32)], [])
+    run = measured({"a": lambda: photo(32, 32)}, named, {}, passes=2)
+    assert [row.codec for row in run.rows] == ["jpeg", "jpeg"] and len(run.failures) == 1
+    assert "decodes to uint8 [31, 32, 3], not to uint8 [32, 32, 3]" in run.failures[0].reason
 
 
 def test_without_the_device_only_learned_codecs_are_left_out(tiny_model):
     skipped: list[tuple[str, str]] = []
-    contest = Contest([f"lecodec@{tiny_model}", "jpeg"], "no-such-device", skipped)
-    contest.choose_settings([photo(32, 32)])
-    assert [entrant.spec for entrant, _ in contest.run([photo(32, 32)], 1, lambda: None)] == ["jpeg"]
+    named = entrants([f"lecodec@{tiny_model}", "jpeg"], "no-such-device", skipped)
+    assert [entrant.spec for entrant in with_settings(named, [photo(32, 32)], skipped)] == ["jpeg"]
     assert len(skipped) == 1 and "not available" in skipped[0][1]
     assert bench._gpu("cpu") == []
 
@@ -263,6 +269,6 @@ def test_compressai_codes_real_files(network):
 
 
 def test_compressai_does_not_get_the_largest_pictures():
-    entrant = timing.Entrant("compressai:mbt2018-mean", "x", Fragile())
-    assert entrant.takes([np.zeros((1000, 2000, 3), np.uint8)])
-    assert not entrant.takes([np.zeros((1, 1, 3), np.uint8), np.zeros((4000, 6000, 3), np.uint8)])
+    entrant = Contestant("x", Fragile(), (1,), "compressai:mbt2018-mean")
+    assert timing.takes(entrant, [np.zeros((1000, 2000, 3), np.uint8)])
+    assert not timing.takes(entrant, [np.zeros((1, 1, 3), np.uint8), np.zeros((4000, 6000, 3), np.uint8)])

@@ -13,7 +13,6 @@ from lecodec.codec.registry import load
 from lecodec.codec.video import VideoCodec
 from lecodec.entropy.spatiotemporal import Spatiotemporal
 from lecodec.errors import InputError, UnknownModel
-from lecodec.eval import video as eval_video
 from lecodec.eval.video import run_video
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.clips import moving, read_frames, video_files
@@ -117,19 +116,23 @@ def test_clips_are_found_and_read(recipe, tmp_path):
         load_as(VideoRecipe, recipe, {"clips": [], "pictures": []})
 
 
-def test_videos_are_measured(recipe, tmp_path, monkeypatch):
-    codec = load(GOLDEN / "tiny-video.safetensors", of=VideoCodec)
-    monkeypatch.setattr(eval_video, "_codec", lambda: codec)
+def test_videos_are_measured(recipe, tmp_path):
+    ours = f"lecodec@{GOLDEN / 'tiny-video.safetensors'}"
     clips = [recipe.parent / "clips" / "a.mkv"]
-    settings = {"lecodec": (10, 50, 90), "x264": (45, 30, 15)}
-    result = run_video(clips, ["lecodec", "x264"], tmp_path, frames=4, width=64, settings=settings)
-    assert len(result.points) == 6
+    settings = {ours: (10, 50, 90), "x264": (45, 30, 15)}
+    result = run_video(clips, [ours, "x264"], tmp_path, frames=4, width=64, settings=settings)
+    assert len(result.points) == 6 and {row["codec"] for row in result.points} == {
+        "lecodec@tiny-video.safetensors",
+        "x264",
+    }
     for row in result.points:
         assert row["bpp"] == pytest.approx(8 * row["bytes"] / (row["width"] * row["height"] * 4), abs=1e-4)
         assert row["worst_psnr_y"] <= row["psnr_y"] < 60
     qualities = [row["psnr_y"] for row in result.points if row["codec"] == "x264"]
     assert qualities == sorted(qualities) and qualities[-1] > 35
-    header = (tmp_path / "points.tsv").read_text().splitlines()[0].split("\t")
+    lines = (tmp_path / "points.tsv").read_text().splitlines()
+    header = next(line for line in lines if not line.startswith("#")).split("\t")
     assert header[:3] == ["clip", "width", "height"] and (tmp_path / "bd.tsv").exists()
+    assert any(line.startswith("# x264: libx264 of PyAV") for line in lines)
     with pytest.raises(InputError, match="no video codec 'av2'"):
         run_video(clips, ["av2"], tmp_path)
