@@ -142,7 +142,8 @@ def _blurred(x: Tensor) -> Tensor:
 @lru_cache(16)
 def _window(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """[side, side]: row n holds the window around sample n."""
-    place = torch.arange(side, dtype=dtype, device=device)
-    distance = (place[:, None] - place).abs()
-    window = torch.where(distance <= _RADIUS, torch.exp(distance.square() / (-2 * _SIGMA**2)), 0.0)
-    return window / window.sum(1, keepdim=True)
+    with torch.inference_mode(False):  # it is kept, and may be asked for a gradient next
+        place = torch.arange(side, dtype=dtype, device=device)
+        distance = (place[:, None] - place).abs()
+        window = torch.where(distance <= _RADIUS, torch.exp(distance.square() / (-2 * _SIGMA**2)), 0.0)
+        return window / window.sum(1, keepdim=True)

@@ -232,6 +232,12 @@ def test_effort_follows_the_error_for_the_eye(codec, photo, monkeypatch):
     _costs_less(codec, photo)
     for kind in ("grey", "one pixel", "16 bits"):
         codec.test(codec.encode(np.ascontiguousarray(KINDS[kind](photo[:40, :40])), 60, effort=2))
+    whole = codec.encode(photo, 60, effort=9)
+    monkeypatch.setitem(refine.WINDOW, "cpu", 1)
+    monkeypatch.setattr(refine, "MARGIN", 2)  # windows of 8 x 8 positions, with an error each
+    monkeypatch.setattr(refine, "SEEN", 1)
+    assert codec.encode(photo, 60, effort=9) != whole
+    _costs_less(codec, photo)
 
 
 def _costs_less(codec: ImageCodec, samples: np.ndarray) -> None:

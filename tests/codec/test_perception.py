@@ -86,6 +86,16 @@ def test_nothing_is_lost_where_nothing_differs():
     assert x.grad is not None and bool(torch.isfinite(x.grad).all())
 
 
+def test_a_gradient_follows_after_inference():
+    perception._window.cache_clear()
+    x = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        perceptual_error(x, x * 0.9)
+    shown = (x * 0.9).requires_grad_()
+    perceptual_error(x, shown).sum().backward()
+    assert shown.grad is not None and bool(shown.grad.abs().sum() > 0)
+
+
 def test_autocast_changes_nothing():
     x = _tensor(np.asarray(_picture(3, 128)))
     plain = perceptual_error(x, x * 0.97)
