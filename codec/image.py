@@ -99,6 +99,8 @@ class ImageCodec(LatentCoding, Codec):
         self.one_rate = model.one_rate
         self._without_model = LosslessCodec(device=str(self.device))
         """Of drawn pictures that take fewer bytes so."""
+        self.base: ImageCodec | None = None
+        """Of a model that changes another one: that, which codes the pictures that are smaller with it."""
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -166,6 +168,8 @@ class ImageCodec(LatentCoding, Codec):
             if beside is not None:
                 others = beside.whole, self._encode_mixed(beside, q, target.effort)
                 files[n] = min((files[n], *filter(None, others)), key=len)
+        if self.base is not None:
+            files = [min(both, key=len) for both in zip(files, self.base.encode_signals(signals, target), strict=True)]
         return files
 
     @torch.inference_mode()
@@ -398,11 +402,9 @@ class ImageCodec(LatentCoding, Codec):
     @guarded
     def decode_files(self, files: Sequence[LecFile], part: Part | None = None) -> list[Signal]:
         """Files -> their pictures, neighbours of one kind together, or a region of each; see `Codec.decode_files`."""
-        if any(_modelless(file.header) for file in files):
-            return [
-                (self._without_model if _modelless(file.header) else self).decode_files([file], part)[0]
-                for file in files
-            ]
+        others = [self._other(file.header) for file in files]
+        if any(others):
+            return [(other or self).decode_files([f], part)[0] for f, other in zip(files, others, strict=True)]
         if isinstance(part, Region):
             return [self._decode_region(file, part) for file in files]
         if isinstance(part, Items):
@@ -424,8 +426,8 @@ class ImageCodec(LatentCoding, Codec):
         memory. Same errors as `decode`.
         """
         data = LecFile.open(data)
-        if _modelless(data.header):
-            return self._without_model.decode_tensor(data)
+        if other := self._other(data.header):
+            return other.decode_tensor(data)
         file = self._parse(data)
         layout, (out,) = layout_of(file.header), self._colour([file])
         alpha = alpha_of(layout, dict(enumerate(file.alpha)))
@@ -510,8 +512,8 @@ class ImageCodec(LatentCoding, Codec):
         CodecError.
         """
         data = LecFile.open(data)
-        if _modelless(data.header):
-            return self._without_model.test(data)
+        if other := self._other(data.header):
+            return other.test(data)
         file = self._parse(data)
         chunks = dict(enumerate(file.data))
         for _ in self._read([file.header], [chunks]):
@@ -530,6 +532,14 @@ class ImageCodec(LatentCoding, Codec):
             raise InputError(f"tile {tile} is exact: it has no latents")
         ((_, latents),) = self._read([file.header], [{tile: file.data[tile]}])
         return latents
+
+    def _other(self, header: Header) -> Codec | None:
+        """What decodes a file that this codec may have written without its own model."""
+        if _modelless(header):
+            return self._without_model
+        if self.base is not None and header.parse_digest == self.base.parse_digest:
+            return self.base
+        return None
 
     def _parse(self, data: bytes | LecFile) -> Parsed:
         file = LecFile.open(data).load()

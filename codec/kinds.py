@@ -19,10 +19,12 @@ __all__ = ["DEFAULT", "KINDS", "TRAINED", "Kind", "kind_of"]
 class Kind:
     """Each "module:name", or "" for what a kind does not have: imported models are not trained here."""
 
-    load: str
+    load: str = ""
     """(tensors, card, device) -> the `codec.latent_model.LatentModel` of a model file, or of a kind with a domain its
     block coder. Of models whose card names a `base`: (tensors, card, device, codec of that) -> the codec.
     """
+    change: str = ""
+    """(tensors, card, tensors of the base, card of that) -> those of a whole model, of a kind that changes another."""
     domain: str = ""
     """card -> `codec.domain.Domain`, what is coded without loss; "": a kind that codes pictures with loss."""
     recipe: str = ""
@@ -70,6 +72,12 @@ KINDS: dict[str, Kind] = {
         recipe="train.recipe:SoundRecipe",
         train="train.sound:SoundExperiment",
         freeze="train.sound_freeze:freeze_sound",
+    ),
+    "adapted": Kind(
+        change="codec.adapted:changed",
+        recipe="train.adapt_recipe:AdaptRecipe",
+        train="train.adapt:AdaptExperiment",
+        freeze="train.adapt_freeze:freeze_adapted",
     ),
     "compressai": Kind(load="codec.compressai_transform:compressai_model"),
 }

@@ -172,12 +172,14 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     kind = kind_of(card)
     if kind is None:
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
+    if kind.change:
+        return _adapted(tensors, card, device, folder, kind.change)
     if not kind.domain:
         from ..entropy.runtime import load_torch
 
         load_torch()  # before a module imports it otherwise
     if "base" in card:
-        return named(kind.load)(tensors, card, device, _base_of(card, device, folder))
+        return named(kind.load)(tensors, card, device, load(model=_base_of(card, folder), device=device))
     made = named(kind.load)(tensors, card, device)
     if kind.whole:
         return made
@@ -190,8 +192,23 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     return LosslessCodec(made, card, device)
 
 
-def _base_of(card: dict[str, Any], device: str, folder: Path) -> Codec:
-    """The codec of the model that another one is built on, which the card names by its digests: one at hand, or one in
+def _adapted(tensors: dict[str, Any], card: dict[str, Any], device: str, folder: Path, change: str) -> Codec:
+    """The codec of a model that changes another one, which knows that one too."""
+    from .image import ImageCodec
+
+    path = _base_of(card, folder)
+    base = load(model=path, device=device)
+    if not isinstance(base, ImageCodec) or base.base is not None:
+        raise ModelError("it changes a model of another kind than image")
+    whole = named(change)(tensors, card, load_tensors(path), base.card)
+    codec = _codec_of(*whole, device, folder)
+    assert isinstance(codec, ImageCodec)
+    codec.base = base
+    return codec
+
+
+def _base_of(card: dict[str, Any], folder: Path) -> Path:
+    """The file of the model that another one is built on, which the card names by its digests: one at hand, or one in
     the same folder. Raises UnknownModel, ModelError.
     """
     try:
@@ -203,5 +220,8 @@ def _base_of(card: dict[str, Any], device: str, folder: Path) -> Codec:
         with suppress(OSError):
             found = read_card(path)
             if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
-                return load(model=found.path, device=device)
-    raise UnknownModel(f"it is built on {name}, parse digest {parse} and synthesis digest {synthesis}: not at hand")
+                return found.path
+    raise UnknownModel(
+        f"it is built on {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
+        "files into one folder, or name the folder of that one in LECODEC_MODELS"
+    )

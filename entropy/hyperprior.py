@@ -258,7 +258,7 @@ class Hyperprior(nn.Module):
             out |= layer_tensors(f"h_s.{n}", layer.freeze())  # pyright: ignore[reportCallIssue]
         for n, gain in enumerate(self.h_s.gains):
             out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
-        out["offset"] = (_at_all_indices(self.h_s.offset).double() * 2**MEAN_BITS).round().numpy().astype(np.int32)
+        out["offset"] = offset_table(self.h_s.offset)
         return out
 
     def code(self, y: Tensor, mu: Tensor, t: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
@@ -282,6 +282,11 @@ def _at_all_indices(values: IndexTable) -> Tensor:
 def gain_table(log_gain: IndexTable) -> np.ndarray:
     """[QUALITY_LEVELS, C] int16: the gains of all indices as integers."""
     return integer_gain(_at_all_indices(log_gain).exp()).numpy().astype(np.int16)
+
+
+def offset_table(offset: IndexTable) -> np.ndarray:
+    """[QUALITY_LEVELS, C] int32: the offsets of all indices in units of 2^-MEAN_BITS."""
+    return (_at_all_indices(offset).double() * 2**MEAN_BITS).round().numpy().astype(np.int32)
 
 
 LEAST_SCALE = 18.0

@@ -31,7 +31,7 @@ from .checkpoint import load_checkpoint
 from .data import CropStream, load_pictures
 from .recipe import Recipe
 
-__all__ = ["amend_card", "freeze", "freeze_image", "freeze_network"]
+__all__ = ["amend_card", "calibrated", "freeze", "freeze_image", "freeze_network", "with_digests"]
 
 _PLACES: dict[str, Any] = {
     **dict.fromkeys(("train", "validation", "start_from", "grow_from", "workers", "devices", "compile"), True),
@@ -124,13 +124,19 @@ def freeze_network(
         **(card or {}),
     }
     if crops is not None:
-        tensors |= _calibrated(tensors, card, crops, say)
+        tensors |= calibrated(tensors, card, crops, say)
     _write(tensors, card, out, overwrite)
     return out
 
 
-def _calibrated(tensors: dict[str, np.ndarray], card: dict[str, Any], crops: Iterable[np.ndarray], say) -> dict:
-    codec = ImageCodec(image_model(tensors, _with_digests(tensors, card)))
+def calibrated(
+    tensors: dict[str, np.ndarray],
+    card: dict[str, Any],
+    crops: Iterable[np.ndarray],
+    say: Callable[[str], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """The tables of an image model counted anew on crops, uint8 [H, W, 3]: the tensors that hold them."""
+    codec = ImageCodec(image_model(tensors, with_digests(tensors, card)))
     entropy = codec.entropy
     assert isinstance(entropy, HyperpriorCoding)
     z, y = calibrated_tables(codec.record_latents, (entropy.z_tables, entropy.y_tables), crops, say=say)
@@ -143,12 +149,13 @@ def amend_card(path: Path, entries: dict[str, Any]) -> None:
 
 
 def _write(tensors: dict[str, np.ndarray], card: dict[str, Any], out: Path, overwrite: bool) -> None:
-    card = _with_digests(tensors, card)
+    card = with_digests(tensors, card)
     image_model(tensors, card)  # raises ModelError rather than let a model out that cannot code
     save_model(tensors, card, out, overwrite)
 
 
-def _with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
+def with_digests(tensors: dict[str, np.ndarray], card: dict[str, Any]) -> dict[str, Any]:
+    """The card of an image model with the digests of its tensors."""
     parse = entropy_model_of(card)(parse_tensors(tensors))
     synthesis = synthesis_digest(tensors, card["transform"])
     return {**card, "parse_digest": parse.digest().hex(), "synthesis_digest": synthesis.hex()}

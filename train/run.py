@@ -3,8 +3,9 @@
     recipe -> Experiment (data, network, step) -> Run: clock -> steps -> log -> validation, checkpoint -> runs/NAME
 
 A `Run` knows how far a run is, when a line, a validation and a checkpoint are due, and what is on disk; an `Experiment`
-(image.py, photo.py, circuit.py, video.py, sound.py) knows what is trained, on what, and by which step. Every run is one
-command that can be stopped at any time: it writes a checkpoint every few minutes, from which `--resume` goes on.
+(image.py, photo.py, circuit.py, video.py, sound.py, adapt.py) knows what is trained, on what, and by which step. Every
+run is one command that can be stopped at any time: it writes a checkpoint every few minutes, from which `--resume` goes
+on.
 
 runs/NAME holds checkpoint.pt, metrics.csv (step, seconds, name, value) and the same figures for TensorBoard. Guarantee:
 a checkpoint is whole or the last one; what is not one ends in one sentence.
@@ -25,13 +26,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 from ..codec.kinds import TRAINED
 from ..codec.media.named import named
 from ..errors import InputError
+from .adapt_recipe import AdaptRecipe
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe, SoundRecipe, VideoRecipe
 from .schema import find_recipe, load_as, recipe_kind
 
 __all__ = ["Experiment", "Place", "Run", "print_line", "train"]
 
-_R = TypeVar("_R", Recipe, CircuitRecipe, PhotoRecipe, VideoRecipe, SoundRecipe)
+_R = TypeVar("_R", Recipe, CircuitRecipe, PhotoRecipe, VideoRecipe, SoundRecipe, AdaptRecipe)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""From the checkpoint of an adaptation to a file of changes, and what it gains on pictures that were held out.
+
+averaged changes -> low.*, add.* -> whole model -> tables counted on training crops: set.* -> NAME.safetensors
+held-out pictures -> files of both models at a few qualities -> bytes at equal PSNR
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..bitstream import check_writable
+from ..codec.adapted import changed
+from ..codec.image import ImageCodec
+from ..codec.image_transform import image_model
+from ..codec.media.samples import psnr_of
+from ..codec.model_file import load_tensors, read_card, save_model
+from ..codec.registry import load
+from ..codec.transforms.network import ImageNetwork
+from ..entropy.hyperprior import IndexTable, gain_table, offset_table
+from ..errors import InputError
+from .adapt import Changes, base_of, split_pictures
+from .adapt_recipe import AdaptRecipe
+from .checkpoint import load_checkpoint
+from .data import CropStream
+from .freeze import amend_card, calibrated, with_digests
+from .run import print_line, train
+from .thaw import origins, thawed
+
+__all__ = ["LEAST_GAIN", "adapt", "freeze_adapted", "gain_of"]
+
+LEAST_GAIN = 0.01
+"""Share of the bytes that a model has to save on held-out pictures."""
+QUALITIES = (15, 40, 65, 90)
+MEASURED = 12
+"""Held-out pictures that are measured, at most, and pixels a side of what is taken of them."""
+SIDE = 1024
+
+
+def adapt(
+    folder: Path | str,
+    out: Path | str,
+    *,
+    base: str = "image",
+    minutes: float = 10.0,
+    name: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    runs: Path | str = "runs",
+    settings: dict[str, object] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Adapt a model to a folder of pictures and write the file of changes `out`, if it gains.
+
+    base: the model to change, by name or path; minutes: of training; name: of the model and of the run's folder in
+    `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; say:
+    progress. Returns what the card says of the held-out pictures: `pictures` and `gain`, the share of bytes saved at
+    equal PSNR.
+
+    Raises InputError: too few pictures, a base that cannot be adapted, a gain below LEAST_GAIN (nothing is written
+    then, the run stays); OutputExists, UnknownModel, ModelError.
+    """
+    out, say = Path(out), say or print_line
+    check_writable(out, overwrite)
+    name = name or out.stem
+    wanted = {"name": name, "pictures": [str(folder)], "base": base, "minutes": minutes, **(settings or {})}
+    run = train("adapt", resume, wanted, runs=runs, progress=say)
+    state = load_checkpoint(run / "checkpoint.pt")
+    part = out.with_name(f".{out.stem}.{os.getpid()}.safetensors")
+    try:
+        freeze_adapted(state, part, name, origin=str(run), say=say)
+        recipe = AdaptRecipe(**state["recipe"])
+        held_out = split_pictures(recipe)[1][:MEASURED]
+        say(f"measuring on {len(held_out)} held-out pictures")
+        base, base_card, _ = base_of(recipe)
+        codec = ImageCodec(image_model(*changed(load_tensors(part), read_card(part).card, base, base_card)))
+        gain = gain_of(codec, load(model=recipe.base, of=ImageCodec), held_out)
+        found = {"pictures": len(held_out), "gain": round(gain, 4)}
+        if gain < LEAST_GAIN:
+            raise InputError(
+                f"{folder}: held-out pictures take {1 - gain:.1%} of the bytes that {recipe.base} takes: too little is "
+                f"gained, so no model is written ({run} is kept)"
+            )
+        amend_card(part, {"adaptation": {**read_card(part).card["adaptation"], "held_out": found}})
+        check_writable(out, overwrite)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    return found
+
+
+def freeze_adapted(
+    state: dict[str, Any],
+    out: Path,
+    name: str,
+    *,
+    overwrite: bool = False,
+    origin: str = "it",
+    calibrate: int = 400,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the changes of a checkpoint as the model file `out`. state: what the checkpoint holds; origin: its name;
+    calibrate: crops to count symbols on (0: keep the base's tables).
+
+    Raises InputError (not the checkpoint of an adaptation, another base, no pictures), ModelError, OutputExists.
+    """
+    try:
+        recipe = AdaptRecipe(**state["recipe"])
+        base, base_card, _ = base_of(recipe)
+        network = thawed(base, base_card)
+        changes = Changes(network, origins(network), recipe.rank)
+        changes.load_state_dict({n: p.float() for n, p in state["ema"].items()})
+        if any(state["base"][key] != base_card[key] for key in ("parse_digest", "synthesis_digest")):
+            raise InputError(f"{origin} changes another model than {recipe.base} is now")
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as e:
+        raise InputError(f"{origin} is not a checkpoint of an adapted model: {e}") from None
+    tensors = _tensors(network, changes)
+    adaptation = {
+        "recipe": recipe.model_dump(mode="json", exclude={"pictures", "base"}),
+        "steps": state["step"],
+        "minutes": round(state["seconds"] / 60, 1),
+        "calibration_crops": calibrate,
+    }
+    card = {
+        "name": name,
+        "kind": "adapted",
+        "base": {"name": base_card["name"], **state["base"]},
+        "adaptation": adaptation,
+        "training_data": [path.name for path in recipe.pictures],
+    }
+    whole, whole_card = changed(tensors, card, base, base_card)
+    if calibrate:
+        crops = CropStream(split_pictures(recipe)[0], (1.0, 1.0), recipe.seed - 1).take(calibrate, 256)
+        tables = calibrated(whole, whole_card, crops, say)
+        tensors |= {f"set.{key}": table for key, table in tables.items()}
+        whole, whole_card = changed(tensors, card, base, base_card)
+    whole_card = with_digests(whole, whole_card)
+    image_model(whole, whole_card)  # raises ModelError rather than let a model out that cannot code
+    card |= {key: whole_card[key] for key in ("parse_digest", "synthesis_digest")}
+    return save_model(tensors, card, out, overwrite)
+
+
+@torch.no_grad()
+def _tensors(network: ImageNetwork, changes: Changes) -> dict[str, np.ndarray]:
+    """The tensors of a file of changes, tables of symbols aside."""
+    out: dict[str, np.ndarray] = {}
+    for name, origin in origins(network).items():
+        key = name.replace(".", "/")
+        if key in changes.u:
+            u, v = changes.u[key].double() * origin.unit, changes.v[key].double()
+            even = (u.abs().amax(1, keepdim=True) / v.abs().amax(1, keepdim=True).clamp_min(1e-9)).sqrt()
+            even = torch.where(even > 0, even, 1.0)
+            out[f"low.{origin.name}.u"] = (u / even).half().numpy()
+            out[f"low.{origin.name}.v"] = (v * even).half().numpy()
+        elif origin.table:
+            table = network.get_submodule(name.rpartition(".")[0])
+            assert isinstance(table, IndexTable)
+            rows = gain_table if "gain" in origin.name else offset_table
+            before = rows(table).astype(np.int32)
+            table.value += changes.add[key]
+            difference = rows(table) - before
+            out[f"add.{origin.name}"] = difference.clip(-(2**15), 2**15 - 1).astype(np.int16)
+        elif origin.name.startswith("parse."):
+            out[f"add.{origin.name}"] = (changes.add[key].double() * origin.unit).round().numpy().astype(np.int32)
+        else:
+            out[f"add.{origin.name}"] = changes.add[key].half().numpy()
+    return out
+
+
+def gain_of(codec: ImageCodec, base: ImageCodec, pictures: Sequence[np.ndarray]) -> float:
+    """The share of bytes that `codec` saves against `base` at equal PSNR: mean of pictures uint8 [H, W, 3], of which
+    the middle is taken where they are larger than SIDE. Whole files, logarithms of bytes on lines between QUALITIES.
+    """
+    logs = []
+    for picture in pictures:
+        top, left = (max(0, (n - SIDE) // 2) for n in picture.shape[:2])
+        part = picture[top : top + SIDE, left : left + SIDE]
+        ours, theirs = _curve(codec, part), _curve(base, part)
+        low, high = max(ours[0, 0], theirs[0, 0]), min(ours[0, -1], theirs[0, -1])
+        at = np.linspace(low, high, 32) if high > low else np.array([(low + high) / 2])
+        logs.append(np.mean(np.interp(at, *ours) - np.interp(at, *theirs)))
+    return 1 - math.exp(np.mean(logs))
+
+
+def _curve(codec: ImageCodec, picture: np.ndarray) -> np.ndarray:
+    """[2, n]: PSNR, rising, and the logarithm of the bytes at each of QUALITIES."""
+    files = [ImageCodec.encode(codec, picture, quality) for quality in QUALITIES]
+    points = sorted((min(99.0, psnr_of(picture, codec.decode(data))), math.log(len(data))) for data in files)
+    return np.array(points).T
