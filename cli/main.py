@@ -54,7 +54,7 @@ from .console import (
 )
 from .evaluate import eval_app
 from .jobs import Job, Task, cores, promptly_interrupted, run
-from .models import freeze_command, models_app, train_command
+from .models import adapt_command, freeze_command, models_app, train_command
 from .options import EXAMPLES, SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
@@ -417,6 +417,7 @@ def test_command(
 
 app.command("train", epilog=EXAMPLES["train"])(train_command)
 app.command("freeze", epilog=EXAMPLES["freeze"])(freeze_command)
+app.command("adapt", epilog=EXAMPLES["adapt"])(adapt_command)
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""The commands about models: `lecodec models`, `models import`, `train`, `freeze`. Arguments and exit codes only."""
+"""The commands about models: `lecodec models`, `models import`, `train`, `freeze`, `adapt`. Arguments and exit codes only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from .console import escaped, one_sentence, print_table, shown, sized, tell
 from .options import EXAMPLES, SETTINGS, Force, Json
 
-__all__ = ["freeze_command", "models_app", "train_command"]
+__all__ = ["adapt_command", "freeze_command", "models_app", "train_command"]
 
 models_app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
 
@@ -83,7 +83,7 @@ def train_command(
         str | None,
         typer.Option(
             "--fields",
-            help="List what recipes of a kind (image, photo, circuit, video, sound) may set, and exit.",
+            help="List what recipes of a kind (image, photo, circuit, video, sound, adapted) may set, and exit.",
             callback=_print_fields,
             is_eager=True,
             metavar="KIND",
@@ -116,6 +116,43 @@ def freeze_command(
 
         freeze(run, output, name=name, overwrite=force, calibrate=calibrate, say=say)
         _say_model(run, output)
+
+
+def adapt_command(
+    folder: Annotated[Path, typer.Argument(help="Pictures of one kind, at least 25, searched recursively.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    model: Annotated[
+        str, typer.Option("--model", help="The image model to adapt: a name or a file.", metavar="MODEL")
+    ] = "image",
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to train.", min=0.1)] = 10.0,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting (lecodec train --fields adapted).", metavar="KEY=VALUE"),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Adapt an image model to your own pictures.
+
+    The result is a small file of changes to that model. Whoever decodes needs both; encode --model takes it. A fifth of
+    the pictures is not trained on but measured with, and nothing is written where too little is gained.
+    """
+    with one_sentence(str(folder)):
+        from ..train.adapt_freeze import adapt
+
+        found = adapt(
+            folder,
+            output,
+            base=model,
+            minutes=minutes,
+            name=name,
+            resume=resume,
+            overwrite=force,
+            settings=dict(_setting(text) for text in settings or []),
+        )
+        _say_model(folder, output)
+        print(f"{found['gain']:.1%} fewer bytes at equal PSNR on {found['pictures']} held-out pictures")
 
 
 def _say_model(source: Path, output: Path) -> None:

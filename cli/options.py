@@ -60,6 +60,11 @@ EXAMPLES = {
             "train --fields image                    # what can be set",
         ),
         "freeze": ("freeze runs/mine -o mine.safetensors",),
+        "adapt": (
+            "adapt scans/ -o scans.safetensors",
+            "encode new/*.png --model scans.safetensors -o coded/",
+            "decode coded/*.lec --model scans.safetensors -o back/",
+        ),
         "import": ("models import compressai:mbt2018-mean checkpoint.pth.tar -o mean.safetensors",),
     }.items()
 }
