@@ -1,4 +1,4 @@
-"""The commands about models: `lecodec models`, `models import`, `train`, `freeze`, `adapt`. Arguments and exit codes only."""
+"""The commands about models: `models`, `models import`, `train`, `freeze`, `adapt`. Arguments and exit codes only."""
 
 from __future__ import annotations
 

@@ -38,41 +38,37 @@ def changed(
     """The tensors and the card of the whole model. tensors, card: of the file of changes; base, base_card: of the model
     that it changes. Raises ModelError for changes that do not fit it.
     """
-    out = dict(base)
-    ranks = {name.rpartition(".")[0].removeprefix("low.") for name in tensors if name.startswith("low.")}
-    known = {f"low.{name}.{part}" for name in ranks for part in "uv"}
-    for full in tensors:
-        how, _, name = full.partition(".")
-        if full not in known and (how not in ("add", "set") or name not in base):
-            raise ModelError(f"the changes have {full}, of which the model that they change has nothing")
-    for name in sorted(ranks):
-        out[name] = _fitted(_with_ranks(name, tensors, base), base[name])
+    out, found = dict(base), set()
     for full, change in tensors.items():
         how, _, name = full.partition(".")
-        if how == "add":
+        name = name.removesuffix(".u") if how == "low" else name
+        if how == "low" and full.endswith(".v") and f"{full[:-2]}.u" in tensors:
+            continue
+        if how not in ("low", "add", "set") or name not in base or name in found:
+            raise ModelError(f"the changes have {full}, which is no change of a tensor of the model, or a second one")
+        found.add(name)
+        if how == "low":
+            out[name] = _fitted(_with_products(name, tensors, base[name]), base[name])
+        elif how == "add":
             if change.shape != base[name].shape:
                 raise ModelError(f"the change of {name} is {change.shape}, not {base[name].shape}")
-            out[name] = _fitted(out[name].astype(np.float64) + _finite(full, change), base[name])
-        elif how == "set":
+            out[name] = _fitted(base[name].astype(np.float64) + _finite(full, change), base[name])
+        else:
             if change.dtype != base[name].dtype or change.ndim != base[name].ndim:
                 raise ModelError(f"what stands for {name} is not of its type")
             out[name] = change
     return out, {**base_card, **{key: value for key, value in card.items() if key not in _OF_THE_FILE}}
 
 
-def _with_ranks(name: str, tensors: Mapping[str, np.ndarray], base: Mapping[str, np.ndarray]) -> np.ndarray:
+def _with_products(name: str, tensors: Mapping[str, np.ndarray], whole: np.ndarray) -> np.ndarray:
     """The base's tensor with the products of low rank added, float64."""
-    try:
-        whole, u, v = base[name], tensors[f"low.{name}.u"], tensors[f"low.{name}.v"]
-    except KeyError as e:
-        raise ModelError(f"the changes need {e.args[0]}, which is not there") from None
-    if whole.ndim < 2 or u.ndim != 2 or v.ndim != 2 or len(u) != len(v) or not 1 <= len(u) <= MAX_RANK:
+    u, v = tensors[f"low.{name}.u"], tensors.get(f"low.{name}.v")
+    if v is None or whole.ndim < 2 or u.ndim != 2 or v.ndim != 2 or len(u) != len(v) or not 1 <= len(u) <= MAX_RANK:
         raise ModelError(f"the change of {name} is no sum of 1 to {MAX_RANK} products")
     rows = whole.astype(np.float64).reshape(len(whole), -1)
     if (u.shape[1], v.shape[1]) != rows.shape:
         raise ModelError(f"the change of {name} is {u.shape[1]} x {v.shape[1]}, not {rows.shape[0]} x {rows.shape[1]}")
-    u, v = _finite(f"low.{name}.u", u), _finite(f"low.{name}.v", v)
-    for u_r, v_r in zip(u, v, strict=True):
+    for u_r, v_r in zip(_finite(f"low.{name}.u", u), _finite(f"low.{name}.v", v), strict=True):
         rows += np.multiply.outer(u_r, v_r)
     return rows.reshape(whole.shape)
 

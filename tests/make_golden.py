@@ -129,6 +129,18 @@ def good_wide(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def tiny_adapted() -> None:
+    """The model `tiny-adapted`: changes to `tiny-context`, learned from waves and letters."""
+    from lecodec.train.adapt_freeze import adapt
+
+    with TemporaryDirectory() as folder:
+        for n in range(25):
+            Image.fromarray(collage(70 + n, 160 + n, 3)).save(Path(folder, f"{n}.png"))
+        settings: dict[str, object] = {"steps": 60, "crop": 64, "rank": 2, "learning_rate": 5e-3}
+        base, out = FOLDER / "tiny-context.safetensors", FOLDER / "tiny-adapted.safetensors"
+        adapt(folder, out, base=str(base), runs=Path(folder, "runs"), settings=settings)
+
+
 def released() -> list[tuple[lecodec.ImageCodec, str, bytes]]:
     """codec, name, file: of each shipped image model, part of a photograph in two tiles."""
     photo = np.asarray(Image.open(bundled("coffee.png")).convert("RGB"))[180:260, 300:420]
@@ -540,7 +552,11 @@ def main() -> None:
     )
     record = FOLDER / "expected.json"
     expected = json.loads(record.read_text())
+    if not (FOLDER / "tiny-adapted.safetensors").exists():
+        tiny_adapted()
+    adapted = load(FOLDER / "tiny-adapted.safetensors", of=lecodec.ImageCodec)
     made = [(codec, *pair) for pair in good(codec).items()]
+    made += [(adapted, "model-adapted", adapted.encode(pattern(75, 52, 3), 62.5))]
     made += [(context, *pair) for pair in good_with_context(context).items()]
     made += [(wide, *pair) for pair in good_wide(wide).items()]
     made += [(codec, *pair) for pair in good_with_exact_tiles(codec).items()]
@@ -556,7 +572,7 @@ def main() -> None:
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
             expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
-            if codec in (context, wide):
+            if codec in (context, wide, adapted):
                 expected["good"][file]["model"] = codec.card["name"]
     if not (FOLDER / "tiny-circuit.safetensors").exists():
         tiny_circuit()

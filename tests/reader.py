@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import math
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -471,19 +472,51 @@ def read_group(coder: RangeDecoder, tables: list[tuple[int, list[int]]], numbers
 # -- model and latents
 
 
-class Model:
-    """Section 13: the integers of a model file, a safetensors file read by hand."""
+def tensors_of(path: Path) -> dict[str, np.ndarray]:
+    """A safetensors file read by hand."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    found = {}
+    for name, entry in json.loads(data[8 : 8 + size]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            kind = {"I16": "<i2", "I32": "<i4", "F16": "<f2", "F32": "<f4"}.get(entry["dtype"], "u1")
+            found[name] = np.frombuffer(data[8 + size + begin : 8 + size + end], kind)
+            found[name] = found[name].reshape(entry["shape"]) if kind != "u1" else found[name]
+    return found
 
-    def __init__(self, path: Path):
-        data = path.read_bytes()
-        (size,) = struct.unpack("<Q", data[:8])
-        self.tensors: dict[str, np.ndarray] = {}
-        for name, entry in json.loads(data[8 : 8 + size]).items():
-            if name.startswith("parse."):
-                begin, end = entry["data_offsets"]
-                kind = {"I16": "<i2", "I32": "<i4"}[entry["dtype"]]
-                raw = data[8 + size + begin : 8 + size + end]
-                self.tensors[name[6:]] = np.frombuffer(raw, kind).reshape(entry["shape"])
+
+def with_changes(base: dict[str, np.ndarray], changes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Section 30, for the integers: the tensors of a model with those of a file of changes."""
+    out = dict(base)
+    for name, old in base.items():
+        if not name.startswith("parse."):
+            continue
+        if f"set.{name}" in changes:
+            out[name] = changes[f"set.{name}"]
+        elif f"add.{name}" in changes or f"low.{name}.u" in changes:
+            new = [float(x) for x in old.ravel().tolist()]
+            if f"low.{name}.u" in changes:
+                u, v = changes[f"low.{name}.u"].tolist(), changes[f"low.{name}.v"].tolist()
+                width = len(v[0])
+                for u_r, v_r in zip(u, v, strict=True):
+                    new = [x + u_r[n // width] * v_r[n % width] for n, x in enumerate(new)]
+            elif f"add.{name}" in changes:
+                new = [x + y for x, y in zip(new, changes[f"add.{name}"].ravel().tolist(), strict=True)]
+            top = 2 ** (8 * old.dtype.itemsize - 1) - 1
+            whole = [min(max(math.floor(x + 0.5), -top - 1), top) for x in new]
+            out[name] = np.array(whole, old.dtype).reshape(old.shape)
+    return out
+
+
+class Model:
+    """Section 13: the integers of a model file. changes: a file of changes to it."""
+
+    def __init__(self, path: Path, changes: Path | None = None):
+        found = tensors_of(path)
+        if changes is not None:
+            found = with_changes(found, tensors_of(changes))
+        self.tensors = {name[6:]: array for name, array in found.items() if name.startswith("parse.")}
 
     def tables(self, name: str) -> list[tuple[int, list[int]]]:
         t = self.tensors

@@ -54,13 +54,14 @@ def adapt(
     overwrite: bool = False,
     runs: Path | str = "runs",
     settings: dict[str, object] | None = None,
+    calibrate: int = 400,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Adapt a model to a folder of pictures and write the file of changes `out`, if it gains.
 
     base: the model to change, by name or path; minutes: of training; name: of the model and of the run's folder in
-    `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; say:
-    progress. Returns what the card says of the held-out pictures: `pictures` and `gain`, the share of bytes saved at
+    `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; calibrate: as
+    of `freeze_adapted`; say: progress. Returns what the card says of the held-out pictures: `pictures` and `gain`, the share of bytes saved at
     equal PSNR.
 
     Raises InputError: too few pictures, a base that cannot be adapted, a gain below LEAST_GAIN (nothing is written
@@ -74,7 +75,7 @@ def adapt(
     state = load_checkpoint(run / "checkpoint.pt")
     part = out.with_name(f".{out.stem}.{os.getpid()}.safetensors")
     try:
-        freeze_adapted(state, part, name, origin=str(run), say=say)
+        freeze_adapted(state, part, name, origin=str(run), calibrate=calibrate, say=say)
         recipe = AdaptRecipe(**state["recipe"])
         held_out = split_pictures(recipe)[1][:MEASURED]
         say(f"measuring on {len(held_out)} held-out pictures")

@@ -189,6 +189,7 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
+    lossy("adapted", "tiny-adapted"),
     lossy("compressai mean", "compressai/mean"),
     lossy("compressai hyperprior", "compressai/hyperprior"),
     lossy("compressai factorized", "compressai/factorized"),
