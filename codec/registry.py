@@ -200,8 +200,8 @@ def _adapted(tensors: dict[str, Any], card: dict[str, Any], device: str, folder:
     base = load(model=path, device=device)
     if not isinstance(base, ImageCodec) or base.base is not None:
         raise ModelError("it changes a model of another kind than image")
-    whole = named(change)(tensors, card, load_tensors(path), base.card)
-    codec = _codec_of(*whole, device, folder)
+    whole, its_card = named(change)(tensors, card, load_tensors(path), base.card)
+    codec = _codec_of(whole, its_card, device, folder)
     assert isinstance(codec, ImageCodec)
     codec.base = base
     return codec

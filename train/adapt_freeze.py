@@ -60,9 +60,9 @@ def adapt(
     """Adapt a model to a folder of pictures and write the file of changes `out`, if it gains.
 
     base: the model to change, by name or path; minutes: of training; name: of the model and of the run's folder in
-    `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; calibrate: as
-    of `freeze_adapted`; say: progress. Returns what the card says of the held-out pictures: `pictures` and `gain`, the share of bytes saved at
-    equal PSNR.
+    `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; calibrate:
+    as of `freeze_adapted`; say: progress. Returns what the card says of the held-out pictures: `pictures` and `gain`,
+    the share of bytes saved at equal PSNR.
 
     Raises InputError: too few pictures, a base that cannot be adapted, a gain below LEAST_GAIN (nothing is written
     then, the run stays); OutputExists, UnknownModel, ModelError.
@@ -79,8 +79,8 @@ def adapt(
         recipe = AdaptRecipe(**state["recipe"])
         held_out = split_pictures(recipe)[1][:MEASURED]
         say(f"measuring on {len(held_out)} held-out pictures")
-        base, base_card, _ = base_of(recipe)
-        codec = ImageCodec(image_model(*changed(load_tensors(part), read_card(part).card, base, base_card)))
+        whole = changed(load_tensors(part), read_card(part).card, *base_of(recipe)[:2])
+        codec = ImageCodec(image_model(*whole))
         gain = gain_of(codec, load(model=recipe.base, of=ImageCodec), held_out)
         found = {"pictures": len(held_out), "gain": round(gain, 4)}
         if gain < LEAST_GAIN:

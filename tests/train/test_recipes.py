@@ -33,7 +33,7 @@ def test_shipped_recipes_are_found_by_name(recipe):
     assert find_recipe("image").name == "image.yaml"
     Path("photo").write_text(TEXT)
     assert find_recipe("photo") == Path("photo")
-    with pytest.raises(InputError, match=r"imgae: no recipe of this name; there are ablation, best, "):
+    with pytest.raises(InputError, match=r"imgae: no recipe of this name; there are ablation, adapt, best, "):
         find_recipe("imgae")
 
 
@@ -102,7 +102,7 @@ def test_every_field_is_described(kind):
     found = {name: default for name, default, _ in rows}
     assert found["kind"] == kind and found["name"] == "" and found["seed"] == "1"
     some = {"image": "transform.width8", "circuit": "phases.N.narrow", "photo": "sources.N.hold_out"}
-    some |= {"video": "temporal.width", "sound": "coding.context"}
+    some |= {"video": "temporal.width", "sound": "coding.context", "adapted": "rank"}
     assert some[kind] in found
 
 
