@@ -5,6 +5,7 @@
     file = signature LHDR [the layout's chunk] {ancillary} data {data} {ancillary} [iNDX] LEND
     data = LDAT [LALP]                    one for each unit; LALP is there if the layout says that there is alpha
                                           LEXT for LDAT where a tile of a picture with loss is exact
+         | LGRP {sPKT} LDAT               of a video whose groups announce themselves: see `announced`
 
 A unit (see `layout`) is a tile of a picture or a block of items of a set. `chunks` frames, this module orders,
 `lecfile` reads whole files and `random_access` single units. FORMAT.md is the specification.
@@ -41,7 +42,7 @@ from .chunks import (
 )
 from .fields import DIGEST_BYTES
 from .header import LOSSLESS, Header
-from .layout import ALPHA, DATA, EXACT, Layout
+from .layout import ALPHA, DATA, EXACT, GROUP, Layout
 from .layouts import LAYOUTS
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS, MAX_CHUNK, MAX_HEADER
 from .metadata import METADATA_TYPES, Metadata
@@ -51,11 +52,14 @@ __all__ = [
     "data_chunk",
     "data_chunks",
     "pack",
+    "pack_front",
     "read_ancillary",
     "read_data",
     "read_data_head",
     "read_first",
     "read_from_data",
+    "read_tail",
+    "refuse",
 ]
 
 HEADER: Final = b"LHDR"
@@ -102,20 +106,7 @@ def pack(
     for name, given in (("data", data), ("alpha", alpha)):
         if len(given) != expected[name]:
             raise InputError(f"{len(given)} {name} chunks, expected {expected[name]} ({layout.units} {layout.noun}s)")
-    parts = [SIGNATURE, frame(HEADER, dataclasses.replace(header, version=layout.versions[-1]).pack())]
-    if layout.chunk is not None:
-        parts.append(frame(layout.chunk, layout.pack()))
-    if metadata is not None:
-        primaries, transfer = layout.code_points
-        if (metadata.primaries, metadata.transfer) != (primaries, transfer):
-            raise InputError(
-                f"code points {metadata.primaries}/{metadata.transfer} in the metadata, "
-                f"{primaries}/{transfer} in the header, expected the same"
-            )
-        ancillary = metadata.chunks()
-        if (total := sum(len(payload) for _, payload in ancillary)) > MAX_ANCILLARY:
-            raise LimitExceeded(f"metadata of {total} bytes: the limit is {MAX_ANCILLARY}")
-        parts += [frame(type, payload) for type, payload in ancillary]
+    parts = [pack_front(header, metadata)]
     ordered = [chunk for unit in zip(data, alpha, strict=True) for chunk in unit] if alpha else data
     for number, (digest, payload) in enumerate(ordered):
         unit, part = divmod(number, len(layout.parts))
@@ -135,6 +126,26 @@ def pack(
         lengths = (DIGEST_BYTES + len(payload) for _, payload in ordered)
         parts.append(frame(INDEX, struct.pack(f"<{len(ordered)}I", *lengths)))
     parts.append(frame(END, b""))
+    return b"".join(parts)
+
+
+def pack_front(header: Header, metadata: Metadata | None = None) -> bytes:
+    """The beginning of a file of the newest version, up to its data. Raises as `pack`."""
+    layout = header.layout
+    parts = [SIGNATURE, frame(HEADER, dataclasses.replace(header, version=layout.versions[-1]).pack())]
+    if layout.chunk is not None:
+        parts.append(frame(layout.chunk, layout.pack()))
+    if metadata is not None:
+        primaries, transfer = layout.code_points
+        if (metadata.primaries, metadata.transfer) != (primaries, transfer):
+            raise InputError(
+                f"code points {metadata.primaries}/{metadata.transfer} in the metadata, "
+                f"{primaries}/{transfer} in the header, expected the same"
+            )
+        ancillary = metadata.chunks()
+        if (total := sum(len(payload) for _, payload in ancillary)) > MAX_ANCILLARY:
+            raise LimitExceeded(f"metadata of {total} bytes: the limit is {MAX_ANCILLARY}")
+        parts += [frame(type, payload) for type, payload in ancillary]
     return b"".join(parts)
 
 
@@ -173,7 +184,7 @@ def read_first(reader: Reader) -> Header:
     def more(type: bytes, limit: int) -> tuple[bytes, int]:
         head = read_head(reader)
         if head.type != type:
-            _refuse(reader, head, type.decode())
+            refuse(reader, head, type.decode())
         check_length(head, limit)
         return read_rest(reader, head).payload, head.offset + 8
 
@@ -196,13 +207,22 @@ def read_from_data(reader: Reader, header: Header, bytes_left: int, chunks_left:
         chunk = read_data(reader, header, number)
         lengths.append(len(chunk.payload))
         yield chunk
+    yield from read_tail(reader, bytes_left, chunks_left, lengths)
+
+
+def read_tail(
+    reader: Reader, bytes_left: int, chunks_left: int, lengths: Sequence[int] | None = None
+) -> Iterator[Chunk]:
+    """The chunks behind the data, up to the end of the source. lengths: of the data chunks' payloads, which an index
+    names; None: there is no index.
+    """
     yield from read_ancillary(reader, bytes_left, chunks_left, before_data=False)
     head = read_head(reader)
-    if head.type == INDEX:
+    if head.type == INDEX and lengths is not None:
         yield read_index(reader, head, lengths)
         head = read_head(reader)
     if head.type != END:
-        _refuse(reader, head, "LEND")
+        refuse(reader, head, "LEND")
     if head.length:
         raise CorruptFile(f"byte {head.offset}: LEND of {head.length} bytes, expected 0")
     yield read_rest(reader, head)
@@ -244,7 +264,7 @@ def read_data_head(reader: Reader, header: Header, number: int) -> Head:
     if head.type not in rules:
         layout = header.layout
         unit = f"{layout.noun} {number // len(layout.parts)} of {layout.units}"
-        _refuse(reader, head, f"{next(iter(rules)).decode()} of {unit}")
+        refuse(reader, head, f"{next(iter(rules)).decode()} of {unit}")
     least, limit = rules[head.type]
     if head.length < least:
         raise CorruptFile(f"byte {head.offset}: {head.type.decode()} of {head.length} bytes, expected at least {least}")
@@ -268,13 +288,14 @@ def read_index(reader: Reader, head: Head, lengths: Sequence[int]) -> Chunk:
     return chunk
 
 
-def _refuse(reader: Reader, head: Head, expected: str) -> NoReturn:
+def refuse(reader: Reader, head: Head, expected: str) -> NoReturn:
     """Raise for a chunk that may not stand where it does: CorruptFile, or UnsupportedFile if it is of a newer version.
 
     Only a right CRC tells an unknown type from a damaged one; the payload is of no use, so it is not kept.
     """
     name = head.type.decode()
-    known = head.type in (HEADER, DATA, EXACT, ALPHA, INDEX, END, *(layout.chunk for layout in LAYOUTS.values()))
+    layouts = (layout.chunk for layout in LAYOUTS.values())
+    known = head.type in (HEADER, DATA, EXACT, ALPHA, GROUP, INDEX, END, *layouts)
     if known or (head.ancillary and not head.reserved):
         raise CorruptFile(f"byte {head.offset}: {name}, expected {expected}")
     check_length(head, MAX_CHUNK)

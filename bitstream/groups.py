@@ -119,9 +119,9 @@ def pack_group(group: Group) -> bytes:
     """The payload of a group's data chunk, its digest left out."""
     flags = CLOSED * group.closed | CHAIN * group.chain
     out = [struct.pack(f"<BHB{len(group.rates)}H", flags, group.quality, len(group.rates), *group.rates)]
-    out += [_number(ticks) for ticks in group.durations]
+    out += [pack_number(ticks) for ticks in group.durations]
     for frame in group.frames:
-        out += [_number(len(frame.payload) << 2 | frame.mode), frame.digest, frame.payload]
+        out += [pack_number(len(frame.payload) << 2 | frame.mode), frame.digest, frame.payload]
     return b"".join(out)
 
 
@@ -144,11 +144,11 @@ def unpack_group(payload: bytes, offset: int, frames: int, durations: bool, last
         raise CorruptFile(f"{where} of {levels_of(order)} levels with {count} rates")
     ticks: list[int] = []
     for _ in range(frames if durations else 0):
-        value, at = _read_number(payload, at, offset)
+        value, at = unpack_number(payload, at, offset)
         ticks.append(value)
     coded = []
     for step in order:
-        head, at = _read_number(payload, at, offset)
+        head, at = unpack_number(payload, at, offset)
         mode, length = head & 3, head >> 2
         end = at + FRAME_DIGEST + length
         if mode not in MODES or (step.left is None and mode != ALONE):
@@ -162,7 +162,7 @@ def unpack_group(payload: bytes, offset: int, frames: int, durations: bool, last
     return Group(quality, rates, tuple(coded), closed, chain, tuple(ticks))
 
 
-def _number(value: int) -> bytes:
+def pack_number(value: int) -> bytes:
     """Seven bits a byte, the lowest first; the highest bit says that more follow."""
     out = bytearray()
     while value >= 128:
@@ -172,7 +172,7 @@ def _number(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_number(payload: bytes, at: int, offset: int) -> tuple[int, int]:
+def unpack_number(payload: bytes, at: int, offset: int) -> tuple[int, int]:
     """The number that begins at `at`, of at most five bytes, and where it ends."""
     value = 0
     for shift in range(0, 35, 7):

@@ -18,12 +18,14 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from ..errors import CorruptFile, InputError
 from .fields import declared, pack_values, unpack_values
 
-__all__ = ["ALPHA", "DATA", "EXACT", "UNSPECIFIED", "Layout"]
+__all__ = ["ALPHA", "DATA", "EXACT", "GROUP", "UNSPECIFIED", "Layout"]
 
 DATA: Final = b"LDAT"
 EXACT: Final = b"LEXT"
 """Stands in the place of DATA where a unit of a file with loss is coded without."""
 ALPHA: Final = b"LALP"
+GROUP: Final = b"LGRP"
+"""Stands before the data of a group of a video that announces itself."""
 UNSPECIFIED: Final = 2
 """The CICP code point of what is not known to be a colour."""
 

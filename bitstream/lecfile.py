@@ -13,11 +13,12 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from ..errors import CorruptFile, InputError
-from .chunks import Reader
+from .announced import PACKETS, Announced, GroupChunks, group_of, read_announced, said_by
+from .chunks import Chunk, Reader
 from .container import (
     END,
     INDEX,
@@ -26,10 +27,12 @@ from .container import (
     read_ancillary,
     read_first,
     read_from_data,
+    read_tail,
 )
 from .fields import DIGEST_BYTES
 from .header import METHODS, Header
-from .layout import ALPHA, DATA, EXACT, Layout
+from .layout import ALPHA, DATA, EXACT, GROUP, Layout
+from .layouts.video import VideoLayout
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
 from .metadata import METADATA_TYPES, Metadata
 from .random_access import UnitReader
@@ -44,6 +47,7 @@ class Parsed:
     """A whole file. data: one for each unit; alpha: one for each unit, or none. size: bytes of the file.
 
     ancillary: (type, payload) of the ancillary chunks that this version does not know, in the order of the file.
+    packets: of a video whose groups announce themselves, the payloads of each group's chunks of packets.
     """
 
     header: Header
@@ -52,6 +56,7 @@ class Parsed:
     metadata: Metadata
     ancillary: tuple[tuple[bytes, bytes], ...]
     size: int
+    packets: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class _Front:
 
 
 class LecFile:
-    """Made by `open`. header: as read. Everything else raises TruncatedFile, CorruptFile, UnsupportedFile,
+    """Made by `open`. header: as read; of a video whose groups announce themselves, which comes through a pipe, its
+    layout knows the groups when all have been read. Everything else raises TruncatedFile, CorruptFile, UnsupportedFile,
     LimitExceeded, and InputError for what has gone by on a pipe. Not for several threads at once.
     """
 
@@ -87,12 +93,19 @@ class LecFile:
         self._after = reader.offset
         self._front_read: _Front | None = None
         self._units: UnitReader | None = None
+        self._begun = False
         self._whole: Parsed | None = None
         self._checked: tuple[int, Counter[int]] | None = None
+        self._announced: Announced | None = None
+        if isinstance(self.header.layout, VideoLayout) and self.header.layout.announced and self.seeks:
+            front = self._front
+            with self._open() as again:
+                self._announced = Announced(again, self.header.layout, front.end)
+            self._know(self._announced.groups)
 
     @classmethod
     def open(cls, source: Source | LecFile) -> LecFile:
-        """Read the header, and no more.
+        """Read the header, and of a video in a source that seeks what its groups say of themselves, and no more.
 
         source: the bytes; a path; a binary stream at its present place, a file that seeks or a pipe, which stays open
         and must not be read by others; an opened file is given back. A file at a path is not held open. Raises
@@ -173,11 +186,43 @@ class LecFile:
                 self.layout.check_number(number)
             alpha = self._whole.alpha or (None,) * self.layout.units
             return [(self._whole.data[number], alpha[number]) for number in numbers]
+        if isinstance(self.layout, VideoLayout) and self.layout.announced:
+            return [(self.group(number).data, None) for number in numbers]
         front = self._front
         if self._units is None:
             self._units = UnitReader(self.header, front.end)
         with self._open() as reader:
             return self._units.read(reader, numbers)
+
+    def group(self, number: int) -> GroupChunks:
+        """A group of a video, of a source that seeks or has been loaded. Raises InputError for another number."""
+        layout = self.layout
+        assert isinstance(layout, VideoLayout)
+        layout.check_number(number)
+        if self._announced is not None and self._whole is None:
+            with self._open() as reader:
+                return self._announced.read(reader, number)
+        ((data, _),) = self.read([number])
+        packets = self._whole.packets[number] if self._whole is not None and self._whole.packets else ()
+        return GroupChunks(*layout.groups[number], data, packets)
+
+    def groups(self) -> Iterator[GroupChunks]:
+        """All groups of a video in order, one at a time, each checked; at the end all of the file has been. A pipe is
+        read no further than each group needs.
+        """
+        layout = self.layout
+        assert isinstance(layout, VideoLayout)
+        if self._whole is not None:
+            yield from (self.group(number) for number in range(layout.units))
+            return
+        group: list[Chunk] = []
+        number = 0
+        for chunk in self._walk():
+            if chunk.type in (GROUP, PACKETS, DATA):
+                group.append(chunk)
+            if chunk.type == DATA:
+                yield group_of(group) if layout.announced else GroupChunks(*layout.groups[number], data_chunk(chunk))
+                group, number = [], number + 1
 
     @property
     def _front(self) -> _Front:
@@ -199,27 +244,65 @@ class LecFile:
         """Check everything behind the front. keep: the data; without it the result has none."""
         front = self._front
         kept: dict[bytes, list[DataChunk]] = {part: [] for part in self.layout.parts}
-        unknown, methods, size, lossless = list(front.unknown), Counter[int](), 0, self.header.lossless
-        gone = self._checked or (self._units is not None and self._units.passed)
+        unknown, packets = list(front.unknown), list[tuple[bytes, ...]]()
+        of_group: list[bytes] = []
+        for chunk in self._walk():
+            part = DATA if chunk.type == EXACT else chunk.type
+            if chunk.type == PACKETS:
+                of_group += [chunk.payload] * keep
+            elif part in kept:
+                if keep:
+                    kept[part].append(data_chunk(chunk))
+                    packets.append(tuple(of_group))
+                    of_group = []
+            elif chunk.type not in (INDEX, END, GROUP):
+                unknown.append((chunk.type, chunk.payload))
+        assert self._checked is not None
+        data, alpha = tuple(kept[DATA]), tuple(kept.get(ALPHA, ()))
+        sides = tuple(packets) if any(packets) else ()
+        return Parsed(self.header, data, alpha, front.metadata, tuple(unknown), self._checked[0], sides)
+
+    def _walk(self) -> Iterator[Chunk]:
+        """Everything behind the front, chunk by chunk and checked, to the end of the source. What is learned of the
+        whole file on the way is kept.
+        """
+        front, layout = self._front, self.layout
+        methods, lossless = Counter[int](), self.header.lossless
+        gone = self._checked or self._begun or (self._units is not None and self._units.passed)
         if gone and self._reader is not None and not self._reader.seekable():
             raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
+        self._begun, size, groups = True, 0, list[tuple[int, int]]()
         with self._open(front.end) as reader:
-            for chunk in read_from_data(reader, self.header, front.bytes_left, front.chunks_left):
-                part = DATA if chunk.type == EXACT else chunk.type
-                if part in kept:
-                    if chunk.type == EXACT or (lossless and part == DATA):
-                        methods[chunk.payload[DIGEST_BYTES]] += 1
-                    if keep:
-                        kept[part].append(data_chunk(chunk))
+            for chunk in self._chunks(reader, front):
+                if chunk.type == EXACT or (lossless and chunk.type == DATA):
+                    methods[chunk.payload[DIGEST_BYTES]] += 1
+                elif chunk.type == GROUP:
+                    groups.append(said_by(chunk))
                 elif chunk.type == END:
                     size = chunk.offset + 12
-                elif chunk.type != INDEX:
-                    unknown.append((chunk.type, chunk.payload))
+                yield chunk
         self._checked = size, methods
+        if isinstance(layout, VideoLayout) and layout.announced:
+            self._know(tuple(groups))
         if self._pipe is not None:
             self._pipe.close()
-        data, alpha = tuple(kept[DATA]), tuple(kept.get(ALPHA, ()))
-        return Parsed(self.header, data, alpha, front.metadata, tuple(unknown), size)
+
+    def _chunks(self, reader: Reader, front: _Front) -> Iterator[Chunk]:
+        layout = self.layout
+        if not (isinstance(layout, VideoLayout) and layout.announced):
+            yield from read_from_data(reader, self.header, front.bytes_left, front.chunks_left)
+            return
+        number = 0
+        while chunks := list(read_announced(reader, layout, number)):
+            yield from chunks
+            number += 1
+        yield from read_tail(reader, front.bytes_left, front.chunks_left)
+
+    def _know(self, groups: tuple[tuple[int, int], ...]) -> None:
+        """Complete the layout of a video by its groups."""
+        layout = self.layout
+        assert isinstance(layout, VideoLayout)
+        self.header = replace(self.header, layout=replace(layout, groups=groups))
 
     @contextmanager
     def _open(self, offset: int | None = None) -> Iterator[Reader]:

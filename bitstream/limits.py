@@ -23,6 +23,8 @@ __all__ = [
     "MAX_GROUP",
     "MAX_GROUPS",
     "MAX_HEADER",
+    "MAX_PACKETS",
+    "MAX_PACKET_CHUNKS",
     "MAX_PIXELS",
     "MAX_SEGMENT",
     "MAX_SEGMENT_SAMPLES",
@@ -71,6 +73,12 @@ MAX_GROUPS = 2**20
 
 MAX_GROUP_PIXELS = 2**29
 """Pixels of all frames of a group and of one more: the latents of one are kept while it is decoded, 3 bytes a pixel."""
+
+MAX_PACKETS = 2**24
+"""Bytes in the payload of a chunk of packets of sound and subtitles."""
+
+MAX_PACKET_CHUNKS = 1024
+"""Such chunks of a group."""
 
 MAX_SEGMENT = 3000
 """Frames of 20 ms in a segment of a sound: a minute."""

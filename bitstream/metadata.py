@@ -1,9 +1,9 @@
-"""What goes with the samples: colour profile, EXIF, XMP, and the code points of the colour space.
+"""What goes with the samples: colour profile, EXIF, XMP, sound's description, and the code points of the colour space.
 
     picture file -> Metadata -> header fields and ancillary chunks -> .lec -> Metadata -> picture file
 
-ICC, EXIF and XMP are carried as they are, deflated (zlib, RFC 1950), in ancillary chunks before the data; the colour
-space as CICP code points (ITU-T H.273) in the header.
+ICC, EXIF, XMP and the description of a video's other streams are carried as they are, deflated (zlib, RFC 1950), in
+ancillary chunks before the data; the colour space as CICP code points (ITU-T H.273) in the header.
 
 Guarantee: a small chunk that inflates to more than its limit is refused before the memory is taken.
 """
@@ -21,7 +21,7 @@ from .limits import MAX_ANCILLARY
 
 __all__ = ["METADATA_TYPES", "Metadata"]
 
-METADATA_TYPES: Final = {"icc": b"iCCP", "exif": b"eXIf", "xmp": b"xMPd"}
+METADATA_TYPES: Final = {"icc": b"iCCP", "exif": b"eXIf", "xmp": b"xMPd", "streams": b"sTRM"}
 """Field of `Metadata` -> the type of the chunk that carries it. By its fourth letter a colour profile belongs to the
 samples; the others may be copied into a file with other ones."""
 
@@ -30,6 +30,8 @@ samples; the others may be copied into a file with other ones."""
 class Metadata:
     """icc: an ICC profile; exif: a TIFF structure without the "Exif" prefix; xmp: a UTF-8 packet; empty where there is
     none. primaries, transfer: CICP code points, 0 to 255; 1 and 13 are sRGB, 2 is "unspecified: see the ICC profile".
+    streams: of a video, what goes with its pictures: a Matroska file without packets, whose tracks are the sound and
+    the subtitles, with chapters and tags.
     """
 
     icc: bytes = field(default=b"", repr=False)
@@ -37,6 +39,7 @@ class Metadata:
     xmp: bytes = field(default=b"", repr=False)
     primaries: int = 1
     transfer: int = 13
+    streams: bytes = field(default=b"", repr=False)
 
     def chunks(self) -> list[tuple[bytes, bytes]]:
         """The ancillary chunks, (type, payload) each; none for what is empty. Raises LimitExceeded."""

@@ -97,6 +97,7 @@ app = typer.Typer(
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
 
+NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound and subtitles of videos out.")]
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -252,6 +253,7 @@ def encode_command(
     low_delay: Annotated[
         bool, typer.Option("--low-delay", help="Code each frame of a video from the one before alone: larger files.")
     ] = False,
+    no_audio: NoAudio = False,
     verify: Annotated[
         bool | None,
         typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
@@ -287,7 +289,8 @@ def encode_command(
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     units = {"image": tile, "set": block, "video": group}
-    task = Encoding(Codecs(model, device, _workers(jobs, todo)), target, units, strip, verify, force, low_delay)
+    codecs = Codecs(model, device, _workers(jobs, todo))
+    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio)
     _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 
@@ -319,9 +322,14 @@ def decode_command(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="Suffix of outputs without a name: png by default.", callback=check_suffix),
+        typer.Option(
+            "--format",
+            help="Suffix of outputs without a name: png by default; of a video on a pipe y4m, mkv, webm, yuv or rgb.",
+            callback=check_suffix,
+        ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
+    no_audio: NoAudio = False,
     recursive: Recursive = False,
     files_from: FilesFrom = None,
     jobs: Jobs = 1,
@@ -356,7 +364,9 @@ def decode_command(
     else:
         back = partial(decoded_name, form=form or "")
         todo = plan(inputs, output, stdout, back, recursive, partial(back, whole=True))
-    task = Decoding(Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers)
+    task = Decoding(
+        Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers, form or "", no_audio
+    )
     _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..bitstream import (
+    Header,
     LecFile,
     Metadata,
     SetLayout,
@@ -28,6 +29,7 @@ from ..bitstream import (
     check_writable,
 )
 from ..codec.codec import QUALITY, Codec, Target
+from ..codec.media.ffmpeg import kept
 from ..codec.media.medium import MEDIA, PICTURE, SET, SOUND, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
 from ..codec.media.pipe import Pipe, medium_of_start
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..codec.media.signal import Signal
+    from ..codec.media.video_signal import VideoSignal
+    from ..codec.video import EncodedVideo, VideoCodec
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
 
@@ -63,7 +67,7 @@ class Encoding(_CodecTask):
     """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
     of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
     decode before the output appears; None: only what is coded without loss. force: overwrite. low_delay: each frame of
-    a video from the one before alone.
+    a video from the one before alone. silent: leave its sound and subtitles out.
     """
 
     target: Target
@@ -72,6 +76,7 @@ class Encoding(_CodecTask):
     verify: bool | None = None
     force: bool = False
     low_delay: bool = False
+    silent: bool = False
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
@@ -87,6 +92,7 @@ class Encoding(_CodecTask):
         if isinstance(signal.layout, VideoLayout):
             from ..codec.media.video_signal import in_groups
 
+            signal = _silent(signal) if self.silent else signal
             return in_groups(signal, unit or 0, self.low_delay)
         if unit is None:
             return signal
@@ -100,16 +106,23 @@ class Encoding(_CodecTask):
             return job.medium.read(job.source)
         pipe = Pipe(sys.stdin.buffer)
         medium = medium_of_start(pipe.start()) if job.medium is PICTURE else job.medium
+        if medium is VIDEO and self.target.kind != "quality":  # its frames are needed more than once
+            return medium.read(kept(cast(BinaryIO, pipe))[0])
         return medium.read(cast(BinaryIO, pipe))
 
     def prepare(self, inputs: Sequence[Signal]) -> None:
         self.codecs.prepare(inputs[0], self._target(inputs[0]))
 
-    def code(self, inputs: Sequence[Signal]) -> list[bytes]:
+    def code(self, inputs: Sequence[Signal]) -> list[bytes] | list[EncodedVideo]:
         target = self._target(inputs[0])
-        return self.codecs.to_encode(inputs[0], target).encode_signals(inputs, target)  # `finish` verifies
+        codec = self.codecs.to_encode(inputs[0], target)
+        if isinstance(inputs[0].layout, VideoLayout) and not self.verify:
+            return [cast("VideoCodec", codec).encoded_pieces(signal, target) for signal in inputs]
+        return list(codec.encode_signals(inputs, target))  # `finish` verifies
 
-    def finish(self, job: Job, input: Signal, result: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def finish(self, job: Job, input: Signal, result: bytes | EncodedVideo) -> tuple[dict[str, Any], tuple[str, ...]]:
+        if not isinstance(result, bytes):
+            return self._finish_pieces(job, input, result)
         file = LecFile.open(result)
         facts = {"bytes_in": input.file_bytes, "bytes_out": len(result), **_facts(file)}
         streamed = isinstance(file.layout, VideoLayout | SoundLayout)
@@ -117,14 +130,32 @@ class Encoding(_CodecTask):
             self.codecs.for_file(file.header).test(file)  # samples too where nothing may be lost
         elif not streamed and (self.verify or (self.verify is None and file.header.lossless)):
             facts["psnr"] = _verified(self.codecs.for_file(file.header), input.samples, file)
-        if job.destination is None:
-            sys.stdout.buffer.write(result)
-            sys.stdout.buffer.flush()
-        else:
-            _make_folder(job)
-            with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
-                output.write(result)
+        with self._output(job) as output:
+            output.write(result)
         return facts, (*input.notes, *self._lost(input, file), *self._in_vain(input))
+
+    @contextmanager
+    def _output(self, job: Job) -> Iterator[BinaryIO]:
+        """What the result is written to: whole or not at all, if it is a file."""
+        if job.destination is None:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        _make_folder(job)
+        with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
+            yield output
+
+    def _finish_pieces(self, job: Job, input: Signal, result: EncodedVideo) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A video is written while it is coded."""
+        video, size = cast("VideoSignal", input), 0
+        with self._output(job) as output:
+            for piece in result:
+                output.write(piece)
+                size += len(piece)
+                if job.destination is None:
+                    output.flush()
+        facts = {"bytes_in": video.bytes_read(), "bytes_out": size, **_facts_of(result.header, size)}
+        return facts, (*input.notes, *self._in_vain(input))
 
     def _in_vain(self, input: Signal) -> tuple[str, ...]:
         """A note where a quality was asked of a model that has only one."""
@@ -158,7 +189,8 @@ class Encoding(_CodecTask):
 class Decoding(_CodecTask):
     """part: of each file; None is all. depth: 8 or 16 bits a sample of a picture; None is the file's. strip: do not
     write the file's EXIF, XMP and ICC. force: overwrite. opened: files whose headers are read already, by source; they
-    are taken out of it.
+    are taken out of it. form: suffix of what goes through a pipe, without a dot; empty: the medium's own. silent: do
+    not write a video's sound and subtitles.
     """
 
     part: Part | None = None
@@ -166,6 +198,8 @@ class Decoding(_CodecTask):
     strip: bool = False
     force: bool = False
     opened: dict[str, LecFile] = field(default_factory=dict)
+    form: str = ""
+    silent: bool = False
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         file = self.opened.get(job.source)
@@ -178,8 +212,9 @@ class Decoding(_CodecTask):
         if job.source != "-":
             self._check_suffix(job, job.medium)
         file = self.opened.pop(job.source, None) or open_lec(job.source)
-        if self.part is None or not os.path.isfile(job.source):  # what is read from a pipe does not come again
-            file.load()
+        of_pipe = not os.path.isfile(job.source)
+        if not isinstance(file.layout, VideoLayout) and (self.part is None or of_pipe):
+            file.load()  # what is read from a pipe does not come again
         medium = MEDIA[file.layout.name]
         what = _NOUNS[medium.name]
         if medium is not SET and isinstance(self.part, Items):
@@ -206,11 +241,13 @@ class Decoding(_CodecTask):
             result = replace(result, samples=fit_depth(result.samples, self.depth))
         if self.strip:
             result = replace(result, metadata=_stripped(result.metadata))
+        if self.silent and isinstance(result.layout, VideoLayout):
+            result = _silent(result)
         _make_folder(job)
         destination = sys.stdout.buffer if job.destination is None else job.destination
         with attributes_of(job.source):
             written, notes = MEDIA[input.layout.name].write(
-                result, destination, self.part, folder=job.folder, overwrite=self.force
+                result, destination, self.part, folder=job.folder, overwrite=self.force, form=self.form
             )
         if job.destination is None:
             sys.stdout.buffer.flush()
@@ -231,7 +268,8 @@ class Testing(_CodecTask):
 
     def read(self, job: Job) -> LecFile:
         file = open_lec(job.source)
-        file.load()
+        if not isinstance(file.layout, VideoLayout):  # which is read group by group
+            file.load()
         return file
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
@@ -264,11 +302,23 @@ def opened(sources: Iterable[str]) -> dict[str, LecFile]:
 
 
 def _facts(file: LecFile) -> dict[str, Any]:
-    """What `--json` says of a `.lec` file. medium: the name of its layout; quality: the index, as `info` has it."""
+    """What `--json` says of a `.lec` file."""
+    return _facts_of(file.header, file.size)
+
+
+def _facts_of(header: Header, size: int) -> dict[str, Any]:
+    """The same of its header and its bytes. medium: the name of its layout; quality: the index, as `info` has it."""
     names = ("width", "height", "channels", "bit_depth", "sample_rate", "alpha", "quality")
-    fields = file.header.as_dict()
+    fields = header.as_dict()
     of_header = {name: fields[name] for name in names if name in fields}
-    return {"medium": file.layout.name, **of_header, **file.header.facts(file.size)}
+    return {"medium": header.layout.name, **of_header, **header.facts(size)}
+
+
+def _silent(signal: Signal) -> Signal:
+    """A video without its sound and subtitles."""
+    from ..codec.media.video_streams import silent
+
+    return silent(cast("VideoSignal", signal))
 
 
 def _stripped(metadata: Metadata) -> Metadata:

@@ -22,8 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bitstream import Header, LecFile, VideoLayout, pack
-from ..bitstream.groups import Group, Step, pack_group, unpack_group
+from ..bitstream import Header, LecFile, VideoLayout
+from ..bitstream.announced import PACKED_END, pack_announced
+from ..bitstream.container import pack_front
+from ..bitstream.groups import Step, pack_group
+from ..bitstream.packets import pack_packets, unpack_packets
 from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
@@ -36,10 +39,36 @@ from .media.signal import Signal
 from .media.video_signal import VideoFrame, VideoSignal, clip_signal, video_signal
 from .model_file import check_digest, parse_tensors
 from .video_coding import Decoded, FrameCoding
-from .video_encoder import Encoder, group_digest
+from .video_encoder import CodedGroup, Encoder, group_digest
 from .video_frames import FrameTransform
+from .video_groups_read import GroupSource, Place, ReadGroup
+from .video_parts import Wanted, check_part
 
-__all__ = ["VideoCodec"]
+__all__ = ["EncodedVideo", "VideoCodec"]
+
+
+class EncodedVideo:
+    """A file in pieces, given out once, each as soon as it is there."""
+
+    def __init__(self, header: Header, pieces: Iterator[tuple[tuple[tuple[int, int], ...], bytes]]) -> None:
+        self._header, self._pieces = header, pieces
+        self._groups: list[tuple[int, int]] = []
+
+    @classmethod
+    def of(cls, data: bytes) -> EncodedVideo:
+        """A whole file in one piece."""
+        return cls(LecFile.open(data).header, iter([((), data)]))
+
+    @property
+    def header(self) -> Header:
+        """The header, which knows the groups that were given out."""
+        layout = _layout_of(self._header)
+        return replace(self._header, layout=replace(layout, groups=tuple(self._groups) or layout.groups))
+
+    def __iter__(self) -> Iterator[bytes]:
+        for groups, piece in self._pieces:
+            self._groups += groups
+            yield piece
 
 
 class VideoCodec(Codec):
@@ -94,12 +123,18 @@ class VideoCodec(Codec):
         return [self._encode(signal, target) for signal in signals]
 
     def _encode(self, signal: Signal, target: Target) -> bytes:
+        return b"".join(self.encoded_pieces(signal, target))
+
+    def encoded_pieces(self, signal: Signal, target: Target) -> EncodedVideo:
+        """The file of a video in pieces: as each group is coded, if a quality is asked for. The frames are asked for
+        once then, otherwise several times. Raises as `encode`, at any piece.
+        """
         if not isinstance(signal, VideoSignal):
             raise InputError(f"{self.card.get('name')} codes videos, and this is none")
         if target.effort != EFFORTS[0]:
             raise InputError("effort is of pictures: videos are coded without")
         if target.kind == "quality":
-            return self._encode_at(signal, fixed_quality(target.value))
+            return self._pieces(signal, fixed_quality(target.value))
         if target.kind not in ("bpp", "size"):
             raise InputError(f"videos are coded to a quality, bpp or size: {target.kind} is no target of theirs")
         at = cache(partial(self._encode_at, signal))
@@ -108,29 +143,48 @@ class VideoCodec(Codec):
             return len(at(q))
 
         if target.kind == "size":
-            return targets.encode_to_size(size, at, target.value)
+            return EncodedVideo.of(targets.encode_to_size(size, at, target.value))
         layout = LecFile.open(at(targets.START)).layout
         assert isinstance(layout, VideoLayout)
-        return targets.encode_to_rate(size, at, target.value, layout.pixels / 8, 4 * layout.frames, "bpp")
+        grain = 4 * layout.frames
+        return EncodedVideo.of(targets.encode_to_rate(size, at, target.value, layout.pixels / 8, grain, "bpp"))
 
     def _encode_at(self, signal: VideoSignal, quality: int) -> bytes:
         """The file at a fixed-point index."""
-        layout = signal.video_layout
-        encoder = Encoder(self.coding, self._transform(layout), signal, quality)
-        coded = list(encoder.groups())
-        groups = tuple((len(each.group.frames), each.ticks) for each in coded)
-        every = {ticks for each in coded for ticks in each.group.durations}
-        duration = every.pop() if len(every) == 1 else 0
+        return b"".join(self._pieces(signal, quality))
+
+    def _pieces(self, signal: VideoSignal, quality: int) -> EncodedVideo:
+        """The same as each group is coded."""
+        layout = replace(signal.video_layout, groups=(), announced=True)
         header = Header(
             version=2,
-            layout=replace(layout, groups=groups, duration=duration),
+            layout=layout,
             quality=quality,
             parse_digest=self.parse_digest,
             synthesis_digest=self.synthesis_digest,
         )
-        plain = [replace(each.group, durations=() if duration else each.group.durations) for each in coded]
-        data = [(each.digest, pack_group(group)) for each, group in zip(coded, plain, strict=True)]
-        return pack(header, data, (), signal.metadata)
+        return EncodedVideo(header, self._groups(header, signal))
+
+    def _groups(self, header: Header, signal: VideoSignal) -> Iterator[tuple[tuple[tuple[int, int], ...], bytes]]:
+        """Pieces of a file, and the frames and ticks of the groups in each: what stands before the data comes with the
+        first group.
+        """
+        layout, front = _layout_of(header), pack_front(header, signal.metadata)
+        groups = Encoder(self.coding, self._transform(layout), signal, header.quality).groups()
+        while (coded := self._next(groups)) is not None:
+            group = coded.group
+            if layout.duration:
+                if set(group.durations) != {layout.duration}:
+                    raise InputError("its frames do not all last as long as its header says")
+                group = replace(group, durations=())
+            said, packets = (len(group.frames), coded.ticks), pack_packets(coded.packets)
+            yield (said,), front + pack_announced(layout, said, coded.digest, pack_group(group), packets)
+            front = b""
+        yield (), PACKED_END
+
+    @guarded
+    def _next(self, groups: Iterator[CodedGroup]) -> CodedGroup | None:
+        return next(groups, None)
 
     def _transform(self, layout: VideoLayout) -> FrameTransform:
         return FrameTransform(self.base.transform, self.temporal, layout.width, layout.height)
@@ -147,8 +201,9 @@ class VideoCodec(Codec):
         layout = _layout_of(file)
         if part is not None and not isinstance(part, Frames):
             raise InputError("a video: regions and items are not decoded from it, frames are")
-        first, stop = frame_range(layout, part or Frames())
-        return video_signal(lambda: self.frames(file, first, stop), layout)
+        if layout.groups:
+            check_part(part, layout)
+        return video_signal(lambda: self.frames(file, part), layout, metadata=file.metadata)
 
     @guarded
     def decode_batch(self, batch: Sequence[bytes | LecFile]) -> list[np.ndarray]:
@@ -163,20 +218,28 @@ class VideoCodec(Codec):
         """A whole clip, uint8 [N, 3, H, W]."""
         return torch.from_numpy(self.decode(data)).permute(0, 3, 1, 2)
 
-    def frames(self, file: LecFile, first: int = 0, stop: int | None = None) -> Iterator[VideoFrame]:
-        """The frames from `first` to the one before `stop`, in the order in which they are shown. Only the groups that
-        they need are read, if the source can seek, and of these only the frames are decoded that they depend on.
+    def frames(self, file: LecFile, part: Frames | None = None) -> Iterator[VideoFrame]:
+        """The frames of a part, or all of them, in the order in which they are shown, with the packets of sound and
+        subtitles of their time, which begin at the first frame of the part.
 
-        Raises InputError for numbers outside, otherwise a CodecError.
+        Of a part only the groups that it needs are read, if the source can seek, and of these only the frames are
+        decoded that they depend on. A pipe is read no further than each frame needs. Raises InputError for a part that
+        the video does not have, otherwise a CodecError.
         """
         layout = _layout_of(file)
-        transform = self._transform(layout)
-        for number, group, decoded, wanted in self._decoded(file, first, layout.frames if stop is None else stop):
-            ticks = group.durations or (layout.duration,) * layout.groups[number][0]
+        transform, began, given = self._transform(layout), None, -1
+        for place, decoded, wanted in self._decoded(file, part):
+            times = place.times(layout)
+            if began is None:
+                began = 0 if part is None else times[wanted.start]
+            packets = () if place.number == given else place.packets(times, wanted, began, part is not None)
+            given = place.number if part is None else -1
             for frame in wanted:
                 found = decoded[frame]
-                samples = self._synthesised(transform, found, group.quality)
-                yield VideoFrame(samples, ticks[frame])
+                samples = self._synthesised(transform, found, place.read.group.quality)
+                ticks, tick = place.read.durations[frame], place.tick + sum(place.read.durations[:frame])
+                yield VideoFrame(samples, ticks, packets, place.start + frame, tick)
+                packets = ()
 
     @guarded
     def _synthesised(self, transform: FrameTransform, found: Decoded, quality: int) -> np.ndarray:
@@ -185,10 +248,10 @@ class VideoCodec(Codec):
     def test(self, data: bytes | LecFile) -> None:
         """Decode latents and compare their digests, without making frames. Raises a CodecError."""
         file = LecFile.open(data)
-        file.load()
         self._check_model(file.header)
-        for _ in self._decoded(file, 0, _layout_of(file).frames):
-            pass
+        for place, _, _ in self._decoded(file):
+            for _ in unpack_packets(place.read.chunks.packets):
+                pass
 
     def latents(self, data: bytes | LecFile) -> Iterator[Decoded]:
         """The latents of all frames, in the order in which they are shown: the part that is the same on every
@@ -196,73 +259,76 @@ class VideoCodec(Codec):
         """
         file = LecFile.open(data)
         self._check_model(file.header)
-        for _, _, decoded, wanted in self._decoded(file, 0, _layout_of(file).frames):
+        for _, decoded, wanted in self._decoded(file):
             yield from (decoded[frame] for frame in wanted)
 
-    def _decoded(self, file: LecFile, first: int, stop: int) -> Iterator[tuple[int, Group, dict[int, Decoded], range]]:
-        """Of each group that shows frames of a range: its number, what it says, the latents of these frames and of
-        those that they depend on, and the numbers in the group of these frames.
+    def _decoded(self, file: LecFile, part: Frames | None = None) -> Iterator[tuple[Place, dict[int, Decoded], range]]:
+        """Of each group that shows frames of a part: where it is, the latents of these frames and of those that they
+        depend on, and the numbers in the group of these frames. The first frame of a group that needs the next one
+        comes by itself, before that is read.
         """
         layout = _layout_of(file)
-        starts, begun = layout.starts, None
-        groups: dict[int, tuple[Group, bytes]] = {}
-
-        def group_at(number: int) -> tuple[Group, bytes]:
-            if number not in groups:
-                ((chunk, _),) = file.read([number])
-                frames, last = layout.groups[number][0], number == layout.units - 1
-                group = unpack_group(chunk.payload, chunk.offset, frames, not layout.duration, last)
-                if group.durations and sum(group.durations) != layout.groups[number][1]:
-                    raise CorruptFile(f"group {number}: its frames do not last as long as it")
-                groups[number] = group, chunk.digest
-            return groups[number]
-
-        if stop > first:
-            for number in range(layout.group_of(first), layout.group_of(stop - 1) + 1):
-                group, digest = group_at(number)
-                count = layout.groups[number][0]
-                wanted = range(max(0, first - starts[number]), min(count, stop - starts[number]))
-                needed = _needed(group.order, wanted)
-                after = group_at(number + 1)[0] if not group.closed and count in needed else None
-                try:
-                    decoded, begun = self._decode_group(layout, group, digest, needed, begun, after)
-                except CorruptFile as error:
-                    raise CorruptFile(f"group {number} of {layout.units}: {error}") from None
-                groups = {n: g for n, g in groups.items() if n > number}
-                yield number, group, decoded, wanted
+        asked, begun, found = Wanted(part, layout), None, False
+        source = GroupSource(file, asked.everything)
+        number, start, tick = asked.begins(layout.groups if file.seeks else ())
+        while not asked.passed(start, tick) and (read := source.get(number)) is not None:
+            group, count = read.group, read.chunks.frames
+            wanted = asked.of_group(start, tick, read.durations)
+            found = found or len(wanted) > 0
+            place = Place(number, start, tick, read)
+            needed, after = _needed(group.order, wanted), None
+            if not group.closed and count in needed:
+                if 0 in wanted:
+                    alone, _ = self._decode_group(layout, place, frozenset({0}), begun, None)
+                    begun, wanted = alone[0], wanted[1:]
+                    yield place, alone, range(1)
+                if (after := source.get(number + 1)) is None:
+                    raise CorruptFile(f"group {number} needs the next one, and is the last")
+            decoded, begun = self._decode_group(layout, place, needed, begun, after)
+            if wanted:
+                yield place, decoded, wanted
+            source.forget(number)
+            number, start, tick = number + 1, start + count, tick + read.chunks.ticks
+        if not found or (not asked.part.in_seconds and asked.part.stop is not None and start < asked.part.stop):
+            has = f"the video has frames 0 to {start - 1}, {float(tick * asked.clock):.3f} seconds"
+            raise InputError(f"{asked.part.asked('frames')}: {has}")
 
     @guarded
     def _decode_group(
         self,
         layout: VideoLayout,
-        group: Group,
-        digest: bytes,
+        place: Place,
         needed: frozenset[int],
         begun: Decoded | None,
-        after: Group | None,
+        after: ReadGroup | None,
     ) -> tuple[dict[int, Decoded], Decoded | None]:
         """begun: its first frame, if it is decoded already; after: the next group, if its first frame is needed
         -> the latents of the frames that are needed, and the next group's first frame.
         """
-        size, count = self._transform(layout).size, len(group.frames)
+        group, size = place.read.group, self._transform(layout).size
+        count = len(group.frames)
         decoded: dict[int, Decoded] = {}
         following = None
-        if after is not None:
-            following = self.coding.decode(after.frames[0], size, after.rates[0], after.order[0], None)
-            decoded[count] = replace(following, number=count)
-        for step, frame in zip(group.order, group.frames, strict=True):
-            if step.frame not in needed:
-                continue
-            if step.left is None or step.right is None:
-                decoded[0] = begun or self.coding.decode(frame, size, group.rates[0], step, None)
-            else:
-                references = decoded[step.left], decoded[step.right]
-                rate = group.rates[step.level]
-                decoded[step.frame] = self.coding.decode(frame, size, rate, step, references)
-        if len(decoded) - (after is not None) == count:
-            found = group_digest([decoded[step.frame].latents.digest() for step in group.order])
-            if found != digest:
-                raise CorruptFile("it does not decode to what was encoded")
+        try:
+            if after is not None:
+                first = after.group
+                following = self.coding.decode(first.frames[0], size, first.rates[0], first.order[0], None)
+                decoded[count] = replace(following, number=count)
+            for step, frame in zip(group.order, group.frames, strict=True):
+                if step.frame not in needed:
+                    continue
+                if step.left is None or step.right is None:
+                    decoded[0] = begun or self.coding.decode(frame, size, group.rates[0], step, None)
+                else:
+                    references = decoded[step.left], decoded[step.right]
+                    rate = group.rates[step.level]
+                    decoded[step.frame] = self.coding.decode(frame, size, rate, step, references)
+            if len(decoded) - (after is not None) == count:
+                found = group_digest([decoded[step.frame].latents.digest() for step in group.order])
+                if found != place.read.chunks.data.digest:
+                    raise CorruptFile("it does not decode to what was encoded")
+        except CorruptFile as error:
+            raise CorruptFile(f"group {place.number}: {error}") from None
         return decoded, following
 
     def _check_model(self, header: Header) -> None:
@@ -271,7 +337,7 @@ class VideoCodec(Codec):
         check_digest(header, self.parse_digest, self.card)
 
 
-def _layout_of(file: LecFile) -> VideoLayout:
+def _layout_of(file: LecFile | Header) -> VideoLayout:
     assert isinstance(file.layout, VideoLayout)
     return file.layout
 
@@ -283,20 +349,3 @@ def _needed(order: Sequence[Step], wanted: range) -> frozenset[int]:
         if step.frame in needed and step.left is not None and step.right is not None:
             needed |= {step.left, step.right}
     return frozenset(needed)
-
-
-def frame_range(layout: VideoLayout, part: Frames) -> tuple[int, int]:
-    """The numbers of the first frame of a part and of the one after its last. Raises InputError for a part that the
-    video does not have, and for seconds where frames do not all last as long.
-    """
-    first, stop = part.first, layout.frames if part.stop is None else part.stop
-    if part.in_seconds:
-        if not layout.duration:
-            raise InputError("its frames do not all last as long: ask for frames by their numbers")
-        each = layout.duration * layout.clock_step / layout.clock
-        first = int(part.first / each + 1e-9)
-        stop = layout.frames if part.stop is None else min(layout.frames, int(-(-(part.stop / each - 1e-9) // 1)))
-    if not 0 <= first < stop <= layout.frames:
-        has = f"the video has frames 0 to {layout.frames - 1}, {float(layout.seconds):.3f} seconds"
-        raise InputError(f"{part.asked('frames')}: {has}")
-    return int(first), int(stop)

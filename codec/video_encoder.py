@@ -16,9 +16,10 @@ import numpy as np
 
 from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of
 from ..bitstream.limits import MAX_GROUP_PIXELS
+from ..bitstream.packets import Packet
 from ..entropy.latents import NEAREST, Choice
 from ..errors import InputError
-from .media.video_signal import VideoSignal
+from .media.video_signal import VideoFrame, VideoSignal, microseconds
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
 from .video_groups import LONGEST, STEPS, difference, group_size, is_cut, thumbnail
@@ -29,16 +30,20 @@ CHAIN_STEPS = (1.0, 1.1)
 """STEPS of a chain."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
+_NONE = np.empty((0, 0, 3), np.uint8)
 LEAST_RATE = 256
 """The coarsest fixed-point index that frames are coded at."""
 
 
 @dataclass(frozen=True)
 class CodedGroup:
-    """group: with the ticks of every frame; digest: of its latents."""
+    """group: with the ticks of every frame; digest: of its latents; packets: that come with its frames, their times
+    from its first frame's.
+    """
 
     group: Group
     digest: bytes
+    packets: tuple[Packet, ...] = ()
 
     @property
     def ticks(self) -> int:
@@ -52,6 +57,7 @@ class _Entry:
 
     y: np.ndarray
     ticks: int
+    packets: tuple[Packet, ...]
     begins: bool
 
 
@@ -83,7 +89,7 @@ class Encoder:
     def groups(self) -> Iterator[CodedGroup]:
         """All groups, in order. Raises InputError for a video without frames, and what its frames raise."""
         entries, ahead, first = self._entries(), [], None
-        ended = False
+        ended, tick = False, 0
         while True:
             while not ended and len(ahead) <= self._longest and not any(e.begins for e in ahead[1:]):
                 entry = next(entries, None)
@@ -95,8 +101,11 @@ class Encoder:
             whole = ended or shot < len(ahead)
             frames, closed = self._cut(ahead[:shot], whole)
             group, first = self._group(ahead[: frames + (not closed)], frames, closed, first)
+            began = microseconds(self._signal.video_layout, tick)
+            packets = (p._replace(time=p.time - began) for entry in ahead[:frames] for p in entry.packets)
+            tick += group.ticks
             del ahead[:frames]
-            yield group
+            yield replace(group, packets=tuple(packets))
 
     def _cut(self, shot: list[_Entry], whole: bool) -> tuple[int, bool]:
         """How many frames the next group shows, and whether it is closed. shot: the frames at hand up to a cut; whole:
@@ -151,7 +160,7 @@ class Encoder:
     def _entries(self) -> Iterator[_Entry]:
         """Latents of the frames, each given out when its successor has been seen: a cut shows there."""
         layout = self._signal.video_layout
-        waiting: tuple[np.ndarray, int, np.ndarray] | None = None
+        waiting: tuple[np.ndarray, VideoFrame, np.ndarray] | None = None
         before: np.ndarray | None = None
         last = 0.0
         for number, frame in enumerate(self._signal.frames()):
@@ -162,13 +171,14 @@ class Encoder:
             y = self._transform.analyse(frame.samples, self._quality)
             if waiting is not None:
                 begins = before is not None and is_cut(before, waiting[2], small, last)
-                yield _Entry(waiting[0], waiting[1], begins)
+                yield _Entry(waiting[0], waiting[1].ticks, waiting[1].packets, begins)
                 last = 0.0 if before is None or begins else difference(before, waiting[2])
                 before = waiting[2]
-            waiting = y, frame.ticks, small
+            waiting = y, frame._replace(samples=_NONE), small
         if waiting is None:
             raise InputError("the video has no frames")
-        yield _Entry(waiting[0], waiting[1], before is not None and is_cut(before, waiting[2], None, last))
+        begins = before is not None and is_cut(before, waiting[2], None, last)
+        yield _Entry(waiting[0], waiting[1].ticks, waiting[1].packets, begins)
 
 
 def _choice(beyond: float, tables: int) -> Choice:

@@ -51,7 +51,8 @@ def blake(data: bytes) -> bytes:
 @dataclass
 class LecFile:
     """header: fields by name. boxes: (x, y, width, height) of each tile or block. data, alpha: (digest, rest) of each.
-    shape, count, block: of a set. groups: of a video, (frames, ticks) each. exact: the numbers of exact tiles.
+    shape, count, block: of a set. groups: of a video, (frames, ticks) each; announced: whether by themselves; packets:
+    payloads of sPKT of each. exact: the numbers of exact tiles.
 
     metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
     """
@@ -68,6 +69,8 @@ class LecFile:
     block: int = 0
     groups: list[tuple[int, int]] = field(default_factory=list)
     exact: set[int] = field(default_factory=set)
+    announced: bool = False
+    packets: list[list[bytes]] = field(default_factory=list)
 
 
 def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
@@ -80,7 +83,7 @@ def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, b
     payload = data[at + 8 : at + 8 + length]
     (crc,) = struct.unpack("<I", data[at + 8 + length : at + 12 + length])
     demand(zlib.crc32(kind + payload) == crc, f"CRC of {kind}")
-    known = kind in (b"LHDR", b"LSET", b"LVID", b"LSND", b"LDAT", b"LEXT", b"LALP", b"LEND")
+    known = kind in (b"LHDR", b"LSET", b"LVID", b"LSND", b"LGRP", b"LDAT", b"LEXT", b"LALP", b"LEND")
     demand((known or bool(kind[0] & 32)) and not kind[2] & 32, f"{kind}", "UnsupportedFile")
     return kind, payload, at + 12 + length
 
@@ -150,19 +153,50 @@ def read_set(file: LecFile, payload: bytes) -> None:
 def read_video(file: LecFile, payload: bytes) -> None:
     """Section 23: LVID."""
     names = ("width height clock clock_step duration colour_primaries transfer matrix full_range subsampling").split()
-    demand(len(payload) >= 30 and (len(payload) - 25) % 5 == 0, "length of LVID")
+    demand(len(payload) >= 25 and (len(payload) - 25) % 5 == 0, "length of LVID")
     h = dict(zip(names, struct.unpack("<5I5B", payload[:25]), strict=True))
     demand(h["full_range"] < 2 and h["subsampling"] < 5, "a range", "UnsupportedFile")
     demand(min(h["width"], h["height"], h["clock"], h["clock_step"]) > 0, "a range")
     demand(max(h["clock"], h["clock_step"], h["duration"]) < 2**31, "a range")
     demand(max(h["width"], h["height"]) <= 2**20 and h["width"] * h["height"] <= 2**28, "size", "LimitExceeded")
     file.groups = [struct.unpack("<BI", payload[at : at + 5]) for at in range(25, len(payload), 5)]
-    for frames, ticks in file.groups:
-        demand(1 <= frames <= 128, "frames of a group")
-        demand(h["duration"] == 0 or ticks == frames * h["duration"], "ticks of a group")
-    most = h["width"] * h["height"] * (1 + max(frames for frames, _ in file.groups))
-    demand(h["width"] * h["height"] <= 2**26 and most <= 2**29, "size of a group", "LimitExceeded")
+    demand(2 * h["width"] * h["height"] <= 2**27, "size of a group", "LimitExceeded")
     file.header |= h
+    file.announced = not file.groups
+    for group in file.groups:
+        check_group(file, *group)
+
+
+def check_group(file: LecFile, frames: int, ticks: int) -> None:
+    """Section 23: what LVID or LGRP says of a group."""
+    h = file.header
+    demand(1 <= frames <= 128, "frames of a group")
+    demand(h["duration"] == 0 or ticks == frames * h["duration"], "ticks of a group")
+    demand(h["width"] * h["height"] * (1 + frames) <= 2**29, "size of a group", "LimitExceeded")
+
+
+def read_announced(file: LecFile, data: bytes, at: int) -> int:
+    """Section 23: groups that announce themselves, to the end of the last one."""
+    width, height = (-(-file.header[side] // 64) * 64 for side in ("width", "height"))
+    while data[at + 4 : at + 8] == b"LGRP" or not file.groups:
+        kind, payload, at = read_chunk(data, at, {})
+        demand(kind == b"LGRP" and len(payload) == 5, "LGRP")
+        group = struct.unpack("<BI", payload)
+        demand(len(file.groups) < 2**20, "groups", "LimitExceeded")
+        check_group(file, *group)
+        file.groups.append(group)
+        packets = []
+        limits = {b"sPKT": 2**24, b"LDAT": min(2**31 - 1, group[0] * (4096 + 64 * width * height))}
+        while True:
+            kind, payload, at = read_chunk(data, at, limits)
+            if kind != b"sPKT":
+                break
+            packets.append(payload)
+            demand(len(packets) <= 1024, "sPKT", "LimitExceeded")
+        demand(kind == b"LDAT" and len(payload) >= 8, "LDAT of a group")
+        file.data.append((payload[:8], payload[8:]))
+        file.packets.append(packets)
+    return at
 
 
 def read_sound(file: LecFile, payload: bytes) -> None:
@@ -220,9 +254,11 @@ def read_file(data: bytes) -> LecFile:
 
     while not finished:
         turn, is_alpha = divmod(len(lengths), 1 + h["alpha"])
-        complete = turn == len(file.groups or file.boxes)
-        limits = {}
-        if not complete and file.groups:
+        complete = bool(file.data) if file.announced else turn == len(file.groups or file.boxes)
+        limits, before = {}, at
+        if file.announced:
+            pass
+        elif not complete and file.groups:
             width, height = (-(-h[side] // 64) * 64 for side in ("width", "height"))
             limits[b"LDAT"] = min(2**31 - 1, file.groups[turn][0] * (4096 + 64 * width * height))
         elif not complete and h["media"] == 3:
@@ -239,8 +275,12 @@ def read_file(data: bytes) -> LecFile:
             limits[b"LDAT" if h["codec"] == 1 else b"LEXT"] = 4096 + raw + raw // 8
             limits[b"LALP"] = 4096 + height * row + height * row // 8
         kind, payload, at = read_chunk(data, at, limits)
-        if kind in (b"LDAT", b"LEXT", b"LALP"):
-            demand(not complete and (kind == b"LALP") == bool(is_alpha), f"{kind} out of order")
+        if kind == b"LGRP":
+            demand(file.announced and not complete, "LGRP out of order")
+            at = read_announced(file, data, before)
+            lengths = [len(digest + rest) for digest, rest in file.data]
+        elif kind in (b"LDAT", b"LEXT", b"LALP"):
+            demand(not complete and not file.announced and (kind == b"LALP") == bool(is_alpha), f"{kind} out of order")
             demand(kind != b"LEXT" or h["codec"] == 0, "an exact tile in a file without loss")
             without_loss = kind == b"LEXT" or (kind == b"LDAT" and h["codec"] == 1)
             demand(len(payload) >= (9 if without_loss else 8), f"length of {kind}")
@@ -249,7 +289,7 @@ def read_file(data: bytes) -> LecFile:
             (file.alpha if is_alpha else file.data).append((payload[:8], payload[8:]))
             lengths.append(len(payload))
         elif kind == b"iNDX":
-            demand(complete and file.index is None, "iNDX out of order")
+            demand(complete and file.index is None and not file.announced, "iNDX out of order")
             demand(len(payload) == 4 * len(lengths), "length of iNDX")
             file.index = list(struct.unpack(f"<{len(lengths)}I", payload))
             demand(file.index == lengths, "iNDX")

@@ -1,8 +1,10 @@
 """The layout of a video: media 2. Its units are groups of frames.
 
     LVID (size, clock, colour, frames and ticks of each group) -> VideoLayout -> groups -> codec
+    LVID (size, clock, colour), LGRP of each group (its frames and ticks) -> the same
 
-What a group holds is in `groups`. Only version 2 of the format has it: LHDR has the identity alone.
+What a group holds is in `groups`. The second way is what is written: nobody has to know at first how long a video is.
+Only version 2 of the format has it: LHDR has the identity alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ _SUBSAMPLING: Final = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0", 3: "RGB", 4: "grey"}
 @dataclass(frozen=True, kw_only=True)
 class VideoLayout(Layout):
     """groups: of each group the frames that it shows, 1 to MAX_GROUP, and the ticks that they last; none: not coded
-    yet. Raises InputError for a value that no file may have, LimitExceeded for one beyond the limits.
+    yet, or not known. announced: LVID has none of them, each announces itself (see `bitstream.announced`). Raises
+    InputError for a value that no file may have, LimitExceeded for one beyond the limits.
     """
 
     media: ClassVar[int] = 2
@@ -53,6 +56,7 @@ class VideoLayout(Layout):
     full_range: int = declare("u8", "Full-range flag of the source.", names={0: "limited", 1: "full"}, default=0)
     subsampling: int = declare("u8", "Planes of the source.", names=_SUBSAMPLING, default=2)
     groups: tuple[tuple[int, int], ...] = ()
+    announced: bool = False
 
     def __post_init__(self) -> None:
         check_values(declared(type(self)), vars(self))
@@ -100,7 +104,11 @@ class VideoLayout(Layout):
         return self.width * self.height * self.frames
 
     def limit(self, number: int, part: bytes, lossless: bool) -> int:
-        return min(MAX_CHUNK, self.groups[number][0] * max_data_bytes(self.width, self.height))
+        return self.group_limit(self.groups[number][0])
+
+    def group_limit(self, frames: int) -> int:
+        """Bytes that the data of a group of so many frames may have."""
+        return min(MAX_CHUNK, frames * max_data_bytes(self.width, self.height))
 
     def facts(self, size: int) -> dict[str, Any]:
         """bpp, bpd: bits a pixel and a sample of a frame; kbps: thousand bits a second; length: seconds. items,
@@ -134,6 +142,8 @@ class VideoLayout(Layout):
         return self.colour_primaries, self.transfer
 
     def pack(self) -> bytes:
+        if self.announced:
+            return pack_values(declared(type(self)), vars(self))
         if not self.groups:
             raise InputError("a video has at least one frame")
         return pack_values(declared(type(self)), vars(self)) + b"".join(_GROUP.pack(*group) for group in self.groups)
@@ -142,7 +152,7 @@ class VideoLayout(Layout):
     def unpack(cls, values: Mapping[str, Any], payload: bytes, offset: int) -> VideoLayout:
         fields = declared(cls)
         fixed = sum(field.size for field in fields)
-        if len(payload) < fixed + _GROUP.size or (len(payload) - fixed) % _GROUP.size:
+        if len(payload) < fixed or (len(payload) - fixed) % _GROUP.size:
             raise CorruptFile(f"byte {offset}: LVID of {len(payload)} bytes, expected {fixed} and 5 for each group")
         found = unpack_values(fields, payload[:fixed], offset, "LVID")
         groups = tuple((frames, ticks) for frames, ticks in _GROUP.iter_unpack(payload[fixed:]))
@@ -152,4 +162,4 @@ class VideoLayout(Layout):
                 raise CorruptFile(f"{at} has {frames} frames, expected 1 to {MAX_GROUP}")
             if found["duration"] and ticks != frames * found["duration"]:
                 raise CorruptFile(f"{at} lasts {ticks} ticks, expected {frames * found['duration']}")
-        return cls(**found, groups=groups)
+        return cls(**found, groups=groups, announced=not groups)

@@ -37,15 +37,15 @@ def kept(source: Source) -> tuple[Any, int]:
 
 
 def opened(path: Any, noun: str) -> Any:
-    """An open container of PyAV with at least one stream of a kind. path: from `kept`; noun: "sound" or "video". Raises
-    InputError, OSError.
+    """An open container of PyAV with at least one stream of a kind. path: from `kept`, or what is read once; noun:
+    "sound" or "video". Raises InputError, OSError.
     """
     import av
 
     if isinstance(path, str):
         with open(path, "rb"):  # the system's error, where there is one
             pass
-    else:
+    elif hasattr(path, "seek"):
         path.seek(0)
     try:
         container = av.open(path)
@@ -76,17 +76,21 @@ def cut_short(seconds: float, announced: float) -> list[str]:
 @contextmanager
 def writing(file: BinaryIO, form: str, what: str) -> Iterator[tuple[Any, Callable[[Any], None]]]:
     """A container of PyAV that is written to a file, and what takes its packets. form: FFmpeg's name of the format;
-    what: is written, for messages. Raises InputError where FFmpeg refuses it, OSError where the system does.
+    what: is written, for messages. A pipe gets everything at once. Raises InputError where FFmpeg refuses it, OSError
+    where the system does.
     """
     import av
 
     sink = _Sink(file)
+    piped = not file.seekable()
     try:
-        with av.open(sink, "w", format=form) as container:
+        with av.open(sink, "w", format=form, options={"flush_packets": "1"} if piped else {}) as container:
 
             def mux(packets: Any) -> None:
                 container.mux(packets)
                 sink.check()
+                if piped:
+                    file.flush()
 
             yield container, mux
     except (av.FFmpegError, ValueError) as e:

@@ -31,13 +31,15 @@ ARRAY = ".npz:"
 @dataclass(frozen=True)
 class Medium:
     """name: that of its layout. suffixes: how the names of its files end, in lower case; within: stands in names of a
-    part of a file, if there are such. back: the name of a `.lec` file without ".lec" -> that of what it is decoded to.
+    part of a file, if there are such; streams: whether a pipe may have one of several formats. back: the name of a
+    `.lec` file without ".lec" -> that of what it is decoded to.
     """
 
     name: str
     suffixes: tuple[str, ...]
     back: Callable[[str], str]
     within: str = ""
+    streams: bool = False
     functions: dict[str, str] = field(default_factory=dict, repr=False, compare=False, hash=False)
 
     def claims(self, name: str) -> bool:
@@ -70,13 +72,17 @@ class Medium:
         *,
         folder: bool = False,
         overwrite: bool = False,
+        form: str = "",
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Write what was decoded, all or a part -> what there is to say of it, and notes on what was left out.
 
-        destination: a path, of a folder if `folder`, whole or not at all; or a stream. Raises InputError, OutputExists,
-        OSError.
+        destination: a path, of a folder if `folder`, whole or not at all; or a stream. form: suffix of what a stream
+        gets, without a dot, if the medium has several such. Raises InputError, OutputExists, OSError.
         """
-        return named(self.functions["write"])(signal, destination, part, folder=folder, overwrite=overwrite)
+        how: dict[str, Any] = {"folder": folder, "overwrite": overwrite}
+        if form and self.streams and not isinstance(destination, Path):
+            how["form"] = form
+        return named(self.functions["write"])(signal, destination, part, **how)
 
 
 def _picture_back(stem: str) -> str:
@@ -118,7 +124,7 @@ SET = Medium(
 )
 VIDEOS = (".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".y4m")
 """Suffixes of videos that can be read, and those of them that are written."""
-WRITTEN_VIDEOS = (".m4v", ".mkv", ".mov", ".mp4", ".y4m")
+WRITTEN_VIDEOS = (".m4v", ".mkv", ".mov", ".mp4", ".webm", ".y4m")
 
 
 def _video_back(stem: str) -> str:
@@ -133,10 +139,11 @@ VIDEO = Medium(
     "video",
     VIDEOS,
     _video_back,
+    streams=True,
     functions={
         "read": "codec.media.video_files:load_video",
-        "check": "codec.media.video_files:check_video_output",
-        "write": "codec.media.video_files:write_video_signal",
+        "check": "codec.media.video_write:check_video_output",
+        "write": "codec.media.video_write:write_video_signal",
     },
 )
 SOUNDS = (

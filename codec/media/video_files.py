@@ -1,103 +1,191 @@
-"""Video files, read and written through PyAV (FFmpeg), one frame at a time.
+"""Video files, read through PyAV (FFmpeg), one frame at a time.
 
-    file or pipe -> FFmpeg -> RGB, upright -> VideoSignal        VideoSignal -> FFmpeg -> .mp4, .mov, .mkv, .y4m
+    file -> FFmpeg -> RGB, upright, and packets of sound and subtitles -> VideoSignal
+    pipe -> Pipe -> the same as it comes, if its format can be read so; otherwise a copy of it is read
 
 What is read is whatever FFmpeg reads. Frames become 8-bit RGB by the matrix that the file says (BT.601 where it says
-none), and are converted back by the same one. mp4 and mov are written as H.264 by x264 at CRF 12, mkv without further
-loss as FFV1, y4m as plain samples. Sound and subtitles are left out, and a note says so.
-
-Guarantee: a file is written whole or not at all.
+none). Sound and subtitles are not decoded: see `video_streams`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, BinaryIO
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
-from ...bitstream import VideoLayout
+from ...bitstream import Metadata, VideoLayout
+from ...bitstream.packets import Packet
 from ...errors import InputError
-from .ffmpeg import Source, announced, check_suffix, cut_short, kept, opened, reason, save, writing
-from .part import Part
-from .signal import Signal
-from .video_signal import VideoFrame, VideoSignal, video_signal
+from .ffmpeg import Source, announced, cut_short, kept, opened, reason
+from .pipe import Pipe
+from .video_signal import VideoFrame, VideoSignal, microseconds, video_signal
+from .video_streams import Arrived, Pulled, Side, described, packet_of, sides_of
 
-__all__ = ["check_video_output", "load_video", "write_video_signal"]
+__all__ = ["MATRICES", "load_video"]
 
 _SUBSAMPLING = {"420": 2, "422": 1, "444": 0}
-_PLANES = {0: "yuv444p", 1: "yuv422p", 2: "yuv420p", 3: "yuv444p", 4: "yuv420p"}
-_MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M"}
+MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M"}
 """CICP matrix coefficients -> FFmpeg's name."""
-_X264 = {"crf": "12", "preset": "medium"}
-_FORMATS: dict[str, tuple[str, str, dict[str, str]]] = {
-    ".mp4": ("mp4", "libx264", _X264),
-    ".m4v": ("mp4", "libx264", _X264),
-    ".mov": ("mov", "libx264", _X264),
-    ".mkv": ("matroska", "ffv1", {"level": "3"}),
-    ".y4m": ("yuv4mpegpipe", "rawvideo", {}),
-}
-"""Suffix -> container, codec, and its options."""
+_STREAMED = (b"YUV4MPEG2 ", b"\x1a\x45\xdf\xa3", b"FLV\1", b"\0\0\1\xba", b"G")
+"""How formats begin that are read as they come: y4m, Matroska and WebM, Flash, MPEG."""
 
 
-def load_video(source: Source) -> VideoSignal:
-    """The video of a file: its first video stream. A pipe is copied to a temporary file first.
+def load_video(source: Source | Pipe) -> VideoSignal:
+    """The video of a file: its first video stream, with the sound and the subtitles beside it. A pipe is read as it
+    comes, and its frames can be asked for once, if its format allows that; otherwise it is copied to a temporary file
+    first.
 
     Raises InputError for what is no video, or an interlaced one; LimitExceeded; OSError.
     """
-    path, size = kept(source)
-    layout, notes, turns = _looked_at(path)
-    return video_signal(lambda: _frames(path, layout, turns), layout, file_bytes=size, notes=notes)
-
-
-def _looked_at(path: Any) -> tuple[VideoLayout, tuple[str, ...], int]:
-    """Layout (without groups) and notes of a video; by how many quarters its frames are turned, counter-clockwise."""
-    import av
-
+    if isinstance(source, Pipe) and source.start().startswith(_STREAMED):
+        return _streamed(source)
+    path, size = kept(source)  # pyright: ignore[reportArgumentType] - a pipe has all that is needed
     with opened(path, "video") as container:
-        stream, notes = container.streams.video[0], []
-        try:
-            frame = next(container.decode(stream), None)
-        except av.FFmpegError as e:
-            raise InputError(f"not a video that FFmpeg can read ({reason(e)})") from None
-        if frame is None:
-            raise InputError("the video has no frames")
-        if frame.interlaced_frame:
-            raise InputError("an interlaced video: deinterlace it first (ffmpeg -vf bwdif)")
-        others = sorted({s.type for s in container.streams if s.index != stream.index})
-        if others:
-            notes.append(f"{' and '.join(others)} left out")
-        if max(c.bits for c in frame.format.components) > 8:
-            notes.append("reduced to 8 bits a sample")
-        if len(frame.format.components) in (2, 4):
-            notes.append("alpha left out")
-        if stream.sample_aspect_ratio not in (None, 0, 1):
-            notes.append("pixels are taken for square")
-        turns = round(frame.rotation / 90) % 4
-        width, height = (frame.width, frame.height) if turns % 2 == 0 else (frame.height, frame.width)
-        context = stream.codec_context
-        rate = stream.average_rate or stream.guessed_rate
-        base = stream.time_base or Fraction(1, 1000)
-        whole = announced(container, stream)
-    times, seconds = _times(path, base)
-    uniform = rate is not None and _are_uniform(times, base, Fraction(rate))
-    notes += cut_short(seconds, whole)
-    clock = 1 / Fraction(rate) if uniform and rate is not None else base
-    layout = VideoLayout(
-        width=width,
-        height=height,
-        clock=min(clock.denominator, 2**31 - 1),
-        clock_step=min(clock.numerator, 2**31 - 1),
-        duration=1 if uniform else 0,
-        colour_primaries=_code(context.color_primaries),
-        transfer=_code(context.color_trc),
-        matrix=_code(context.colorspace),
-        full_range=int(context.color_range == 2 or frame.format.name.startswith("yuvj")),
-        subsampling=_planes_of(frame.format),
+        look = _looked_at(container, next(_decoded(container, [container.streams.video[0]], None), None))
+        whole = announced(container, container.streams.video[0])
+    times, seconds = _times(path, look.base)
+    uniform = look.rate is not None and _are_uniform(times, look.base, look.rate)
+    layout = look.layout(1 / look.rate if uniform and look.rate is not None else look.base, uniform)
+
+    def frames() -> Iterator[VideoFrame]:
+        with opened(path, "video") as container, opened(path, "video") as beside:
+            sides = [beside.streams[number] for number in look.sides]
+            packets = Pulled(_packets(beside, sides, look.began)) if sides else None
+            video = container.streams.video[0]
+            yield from _with_packets(_shown(_decoded(container, [video], None), layout, look), packets, layout)
+
+    return video_signal(
+        frames,
+        layout,
+        metadata=look.metadata,
+        count=len(times),
+        file_bytes=size,
+        notes=(*look.notes, *cut_short(seconds, whole)),
     )
-    return layout, tuple(notes), turns
+
+
+def _streamed(pipe: Pipe) -> VideoSignal:
+    """A video that is read as it comes."""
+    counted = _Counted(pipe)
+    container = opened(counted, "video")
+    video = container.streams.video[0]
+    arrived = Arrived()
+    streams, _ = sides_of(container)
+    numbers = {stream.index: number for number, stream in enumerate(streams)}
+    early: list[tuple[Any, int]] = []
+    began: list[Fraction] = []
+
+    def beside(packet: Any) -> None:
+        number = numbers[packet.stream.index]
+        if not began:
+            early.append((packet, number))
+        elif (found := packet_of(packet, number, began[0])) is not None:
+            arrived.add(found)
+
+    decoded = _decoded(container, [video, *streams], beside)
+    look = _looked_at(container, first := next(decoded, None))
+    began.append(look.began)
+    for packet, number in early:
+        if (found := packet_of(packet, number, look.began)) is not None:
+            arrived.add(found)
+    uniform = container.format.name == "yuv4mpegpipe" and look.rate is not None
+    layout = look.layout(1 / look.rate if uniform and look.rate is not None else look.base, uniform)
+    left = [chain([first], decoded)]
+
+    def frames() -> Iterator[VideoFrame]:
+        if not left:
+            raise InputError("a pipe is read once: only a quality (-q) can be asked for")
+        with container:
+            yield from _with_packets(_shown(left.pop(), layout, look), arrived if streams else None, layout)
+
+    return video_signal(frames, layout, metadata=look.metadata, bytes_read=lambda: counted.count, notes=look.notes)
+
+
+class _Counted:
+    """A pipe for FFmpeg to read from, and how much of it has been read."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe, self.count = pipe, 0
+
+    def read(self, count: int = -1) -> bytes:
+        found = self._pipe.read(count)
+        self.count += len(found)
+        return found
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the first frame and the streams of a file say. turns: by how many quarters its frames are turned,
+    counter-clockwise; base: of its clock; rate: frames a second, None if it says none; began: when its first frame is
+    shown, in seconds; sides: the numbers of its streams that are kept.
+    """
+
+    frame: Any
+    context: Any
+    turns: int
+    base: Fraction
+    rate: Fraction | None
+    began: Fraction
+    sides: tuple[int, ...]
+    metadata: Metadata
+    notes: tuple[str, ...]
+
+    def layout(self, clock: Fraction, uniform: bool) -> VideoLayout:
+        """clock: seconds of a tick; uniform: whether every frame takes one."""
+        frame, context = self.frame, self.context
+        width, height = (frame.width, frame.height) if self.turns % 2 == 0 else (frame.height, frame.width)
+        return VideoLayout(
+            width=width,
+            height=height,
+            clock=min(clock.denominator, 2**31 - 1),
+            clock_step=min(clock.numerator, 2**31 - 1),
+            duration=int(uniform),
+            colour_primaries=_code(context.color_primaries),
+            transfer=_code(context.color_trc),
+            matrix=_code(context.colorspace),
+            full_range=int(context.color_range == 2 or frame.format.name.startswith("yuvj")),
+            subsampling=_planes_of(frame.format),
+        )
+
+
+def _looked_at(container: Any, frame: Any) -> _Look:
+    """frame: the first one. Raises InputError for a video that is not carried."""
+    stream, notes = container.streams.video[0], []
+    if frame is None:
+        raise InputError("the video has no frames")
+    if frame.interlaced_frame:
+        raise InputError("an interlaced video: deinterlace it first (ffmpeg -vf bwdif)")
+    sides, left_out = sides_of(container)
+    notes += left_out
+    if max(c.bits for c in frame.format.components) > 8:
+        notes.append("reduced to 8 bits a sample")
+    if len(frame.format.components) in (2, 4):
+        notes.append("alpha left out")
+    if stream.sample_aspect_ratio not in (None, 0, 1):
+        notes.append("pixels are taken for square")
+    rate = stream.average_rate or stream.guessed_rate
+    base = stream.time_base or Fraction(1, 1000)
+    began = Fraction(0) if frame.pts is None else frame.pts * Fraction(frame.time_base)
+    context = stream.codec_context
+    return _Look(
+        frame,
+        context,
+        turns=round(frame.rotation / 90) % 4,
+        base=Fraction(base),
+        rate=None if rate is None else Fraction(rate),
+        began=began,
+        sides=tuple(side.index for side in sides),
+        metadata=Metadata(
+            primaries=_code(context.color_primaries),
+            transfer=_code(context.color_trc),
+            streams=described(container, sides, began),
+        ),
+        notes=tuple(notes),
+    )
 
 
 def _code(value: Any) -> int:
@@ -130,116 +218,78 @@ def _are_uniform(times: list[int], base: Fraction, rate: Fraction) -> bool:
     return all(abs((t - times[0]) * base - n / rate) <= base for n, t in enumerate(times))
 
 
-def _frames(path: Any, layout: VideoLayout, turns: int) -> Iterator[VideoFrame]:
-    """All frames. Raises InputError where FFmpeg cannot go on."""
+def _decoded(container: Any, streams: list[Any], beside: Callable[[Any], None] | None) -> Iterator[Any]:
+    """The frames of the first of some streams; beside: takes the packets of the others. Raises InputError where FFmpeg
+    cannot go on.
+    """
     import av
 
+    number = 0
+    try:
+        for packet in container.demux(streams):
+            if packet.stream.index != streams[0].index:
+                if beside is not None:
+                    beside(packet)
+                continue
+            for frame in packet.decode():
+                yield frame
+                number += 1
+    except (av.FFmpegError, ValueError) as e:
+        what = "be read to its end" if number else "be read: not a video that FFmpeg can decode"
+        raise InputError(f"the video cannot {what} ({reason(e)})") from None
+
+
+def _packets(container: Any, streams: list[Any], began: Fraction) -> Iterator[Packet]:
+    import av
+
+    numbers = {stream.index: number for number, stream in enumerate(streams)}
+    try:
+        for packet in container.demux(streams):
+            if (found := packet_of(packet, numbers[packet.stream.index], began)) is not None:
+                yield found
+    except av.FFmpegError as e:
+        raise InputError(f"its sound cannot be read to its end ({reason(e)})") from None
+
+
+def _shown(decoded: Iterator[Any], layout: VideoLayout, look: _Look) -> Iterator[VideoFrame]:
+    """Frames with the ticks that they last; the last one as long as the one before it."""
     clock = Fraction(layout.clock_step, layout.clock)
     waiting: tuple[np.ndarray, Fraction] | None = None
     last = layout.duration or 1
-    with opened(path, "video") as container:
-        stream = container.streams.video[0]
-        try:
-            for number, frame in enumerate(container.decode(stream)):
-                samples = _rgb(frame, layout)
-                samples = np.ascontiguousarray(np.rot90(samples, turns)) if turns else samples
-                if layout.duration:
-                    yield VideoFrame(samples, layout.duration)
-                    continue
-                time = number * clock if frame.time is None else Fraction(frame.pts) * frame.time_base
-                if waiting is not None:
-                    last = max(0, round((time - waiting[1]) / clock))
-                    yield VideoFrame(waiting[0], last)
-                waiting = samples, time
-        except av.FFmpegError as e:
-            raise InputError(f"the video cannot be read to its end ({reason(e)})") from None
+    for number, frame in enumerate(decoded):
+        samples = _rgb(frame, layout)
+        samples = np.ascontiguousarray(np.rot90(samples, look.turns)) if look.turns else samples
+        if layout.duration:
+            yield VideoFrame(samples, layout.duration)
+            continue
+        time = number * clock if frame.pts is None else Fraction(frame.pts) * frame.time_base
+        if waiting is not None:
+            last = max(0, round((time - waiting[1]) / clock))
+            yield VideoFrame(waiting[0], last)
+        waiting = samples, time
     if waiting is not None:
         yield VideoFrame(waiting[0], last)
 
 
+def _with_packets(frames: Iterator[VideoFrame], side: Side | None, layout: VideoLayout) -> Iterator[VideoFrame]:
+    """Frames with the packets of their time: the first one has those before it, the last one those behind it."""
+    if side is None:
+        yield from frames
+        return
+    waiting: VideoFrame | None = None
+    tick = 0
+    for frame in frames:
+        if waiting is not None:
+            yield waiting
+        tick += frame.ticks
+        waiting = frame._replace(packets=tuple(side.until(microseconds(layout, tick))))
+    if waiting is not None:
+        yield waiting._replace(packets=(*waiting.packets, *side.until(float("inf"))))
+
+
 def _rgb(frame: Any, layout: VideoLayout) -> np.ndarray:
     """uint8 [H, W, 3]."""
-    how = {"src_colorspace": _MATRICES.get(layout.matrix, "ITU601")} if layout.subsampling < 3 else {}
+    how = {"src_colorspace": MATRICES.get(layout.matrix, "ITU601")} if layout.subsampling < 3 else {}
     if layout.subsampling < 3:
         how |= {"src_color_range": "JPEG" if layout.full_range else "MPEG", "dst_color_range": "JPEG"}
     return frame.reformat(format="rgb24", interpolation="BICUBIC", **how).to_ndarray()
-
-
-# -- writing
-
-
-def check_video_output(destination: Path, part: Part | None = None) -> None:
-    """Raise InputError for a suffix in whose format no video is written."""
-    check_suffix(destination, tuple(_FORMATS), "video")
-
-
-def write_video_signal(
-    signal: Signal,
-    destination: Path | BinaryIO,
-    part: Part | None = None,
-    *,
-    folder: bool = False,
-    overwrite: bool = False,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What `Medium.write` does for videos; a stream becomes y4m."""
-    assert isinstance(signal, VideoSignal)
-    written = 0
-
-    def write(file: BinaryIO, suffix: str) -> tuple[str, ...]:
-        nonlocal written
-        written = _write(signal, file, suffix)
-        return ()
-
-    facts, notes = save(destination, write, check_video_output, ".y4m", folder=folder, overwrite=overwrite)
-    return {"frames": written, **facts}, notes
-
-
-def _write(signal: VideoSignal, file: BinaryIO, suffix: str) -> int:
-    """Returns the number of frames. Raises InputError for what the format cannot hold."""
-    import av
-
-    name, codec, options = _FORMATS[suffix]
-    layout = signal.video_layout
-    if suffix == ".y4m" and not layout.duration:
-        raise InputError("y4m has one duration for all frames, and those of this video differ: write an .mkv")
-    clock = Fraction(layout.clock_step, layout.clock)
-    each = clock * layout.duration or (layout.seconds / layout.frames if layout.frames else 0) or Fraction(1, 25)
-    planes = "bgr0" if suffix == ".mkv" and layout.subsampling == 3 else _PLANES[layout.subsampling]
-    odd = layout.width % 2 and planes != "bgr0", layout.height % 2 and planes == "yuv420p"
-    planes = "yuv444p" if any(odd) else planes
-    written = time = 0
-    with writing(file, name, "video") as (container, mux):
-        stream: Any = container.add_stream(codec, rate=1 / each, options=options)
-        stream.width, stream.height, stream.pix_fmt = layout.width, layout.height, planes
-        if suffix != ".y4m":
-            stream.codec_context.time_base = clock
-            stream.time_base = clock
-            _tag(stream.codec_context, layout)
-        for frame in signal.frames():
-            out = _converted(av, frame.samples, layout, planes)
-            out.pts, out.time_base = (written, each) if suffix == ".y4m" else (time, clock)
-            mux(stream.encode(out))
-            written, time = written + 1, time + frame.ticks
-        mux(stream.encode(None))
-    return written
-
-
-def _tag(context: Any, layout: VideoLayout) -> None:
-    """Say the colours of the samples that are written."""
-    context.color_primaries, context.color_trc = layout.colour_primaries, layout.transfer
-    if layout.subsampling < 3:
-        context.colorspace, context.color_range = layout.matrix, 2 if layout.full_range else 1
-
-
-def _converted(av: Any, samples: np.ndarray, layout: VideoLayout, planes: str) -> Any:
-    """A frame of PyAV in the planes that are written."""
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(samples), "rgb24")
-    how = {}
-    if planes != "bgr0":
-        full = layout.full_range and layout.subsampling < 3
-        how = {
-            "dst_colorspace": _MATRICES.get(layout.matrix, "ITU601"),
-            "src_color_range": "JPEG",
-            "dst_color_range": "JPEG" if full else "MPEG",
-        }
-    return frame.reformat(format=planes, interpolation="BICUBIC", **how)

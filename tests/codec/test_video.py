@@ -23,7 +23,7 @@ from lecodec.codec.codec import Target
 from lecodec.codec.media.part import Frames, Region
 from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
 from lecodec.codec.registry import load
-from lecodec.codec.video import VideoCodec, frame_range
+from lecodec.codec.video import VideoCodec
 from lecodec.codec.video_groups import group_size, is_cut, thumbnail
 from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
@@ -301,7 +301,7 @@ def test_a_damaged_group_is_named_and_costs_no_other(codec):
         with pytest.raises(CorruptFile):
             for each in signal.frames():
                 found.append(each.samples)
-        assert len(found) in (0, 4) and all(map(np.array_equal, found, whole))
+        assert len(found) in (1, 4, 5) and all(map(np.array_equal, found, whole))
         np.testing.assert_array_equal(frames_of(codec, damaged, Frames(8, 11)), whole[8:])
 
 
@@ -390,7 +390,6 @@ def test_groups_come_back_from_their_bytes():
             frames, last = layout.groups[number][0], number == layout.units - 1
             group = unpack_group(chunk.payload, 0, frames, not layout.duration, last)
             assert pack_group(group) == chunk.payload
-        assert frame_range(layout, Frames()) == (0, layout.frames)
         assert [layout.group_of(n) for n in (0, layout.frames - 1)] == [0, layout.units - 1]
 
 
