@@ -29,7 +29,6 @@ from ..bitstream import (
     check_writable,
 )
 from ..codec.codec import QUALITY, Codec, Target
-from ..codec.media.ffmpeg import kept
 from ..codec.media.medium import MEDIA, PICTURE, SET, SOUND, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
 from ..codec.media.pipe import Pipe, medium_of_start
@@ -104,10 +103,8 @@ class Encoding(_CodecTask):
         """What a file holds, or standard input, whose medium its first bytes say."""
         if job.source != "-":
             return job.medium.read(job.source)
-        pipe = Pipe(sys.stdin.buffer)
+        pipe = Pipe(sys.stdin.buffer, again=self.target.kind != "quality")
         medium = medium_of_start(pipe.start()) if job.medium is PICTURE else job.medium
-        if medium is VIDEO and self.target.kind != "quality":  # its frames are needed more than once
-            return medium.read(kept(cast(BinaryIO, pipe))[0])
         return medium.read(cast(BinaryIO, pipe))
 
     def prepare(self, inputs: Sequence[Signal]) -> None:

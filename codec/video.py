@@ -289,6 +289,7 @@ class VideoCodec(Codec):
                 yield place, decoded, wanted
             source.forget(number)
             number, start, tick = number + 1, start + count, tick + read.chunks.ticks
+        source.finish()
         if not found or (not asked.part.in_seconds and asked.part.stop is not None and start < asked.part.stop):
             has = f"the video has frames 0 to {start - 1}, {float(tick * asked.clock):.3f} seconds"
             raise InputError(f"{asked.part.asked('frames')}: {has}")

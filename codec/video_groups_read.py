@@ -79,6 +79,13 @@ class GroupSource:
         """Let go of the groups up to this one."""
         self._held = {n: group for n, group in self._held.items() if n > number}
 
+    def finish(self) -> None:
+        """Read and check what is left of a pipe, and keep nothing of it."""
+        if self._walk is not None:
+            self._held = {}
+            for _ in self._walk:
+                pass
+
     def _random(self, number: int) -> GroupChunks | None:
         return self._file.group(number) if number < self._layout.units else None
 

@@ -380,6 +380,33 @@ def clip(frames: int, height: int, width: int) -> np.ndarray:
     return out
 
 
+def spoken(signal):
+    """A video with a track of sound and one of text: their packets, and their description in Matroska."""
+    import av
+
+    from lecodec.bitstream.packets import Packet
+    from lecodec.codec.media.video_files import load_video
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 16
+        sound, text = container.add_stream("pcm_u8", rate=8000), container.add_stream("subrip")
+        sound.layout, text.metadata["language"] = "mono", "fra"
+        text.codec_context.subtitle_header = b"[Script Info]\n\n[Events]\n"
+        container.metadata["title"] = "Waves"
+        container.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
+        container.mux(stream.encode(None))
+    streams = load_video(io.BytesIO(file.getvalue())).metadata.streams
+
+    def frames():
+        for n, shown in enumerate(signal.frames()):
+            packets = (Packet(0, 40000 * n, 40000, True, bytes([128 + n, 127 - n] * 4)),)
+            yield shown._replace(packets=packets + (Packet(1, 40000 * n + 7, 0, True, b"line"),) * (n % 3 == 2))
+
+    return replace(signal, frames=frames, metadata=replace(signal.metadata, streams=streams))
+
+
 def videos() -> None:
     """The folder golden/video: files of the model `tiny-video.safetensors`."""
     from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
@@ -395,12 +422,15 @@ def videos() -> None:
     ticks = in_groups(clip_signal(odd), 0, False)
     uneven = (7, 300, 0, 1, 2, 100000)
     frames = [VideoFrame(frame, n) for frame, n in zip(odd, uneven, strict=True)]
+    timed = replace(ticks.video_layout, duration=0)
     signals = {
         "groups": in_groups(clip_signal(even), 4, False),
         "closed": in_groups(clip_signal(odd), 0, False),
         "chain": in_groups(clip_signal(odd), 4, True),
         "ticks": replace(ticks, frames=lambda: iter(frames)),
         "frame": clip_signal(odd[:1]),
+        "announced": spoken(in_groups(clip_signal(even), 4, False)),
+        "announced-ticks": spoken(replace(ticks, layout=timed, frames=lambda: iter(frames))),
     }
     for name, signal in signals.items():
         if f"{name}.lec" not in expected:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .reader import LecFile, Model, RangeDecoder, blake, demand, layer, read_group, shuffle
 
-__all__ = ["VideoModel", "group_latents", "video_digest"]
+__all__ = ["VideoModel", "group_latents", "packets_of", "video_digest"]
 
 PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
@@ -71,7 +71,7 @@ def read_group_chunk(file: LecFile, number: int) -> dict:
     demand(len(payload) >= 4, "a group")
     flags, quality, n = struct.unpack("<BHB", payload[:4])
     demand(flags in (0, 1, 3) and 1 <= n <= 8 and len(payload) >= 4 + 2 * n, "a group")
-    demand(flags > 0 or number + 1 < len(file.groups), "the last group")
+    demand(flags > 0 or number + 1 < len(file.groups) or file.announced, "the last group")
     rates, at = struct.unpack(f"<{n}H", payload[4 : 4 + 2 * n]), 4 + 2 * n
     demand(max(quality, *rates) <= 16128, "a rate")
     order = order_of(frames, flags > 0, flags == 3)
@@ -91,6 +91,25 @@ def read_group_chunk(file: LecFile, number: int) -> dict:
         at = end
     demand(at == len(payload), "the end of a group")
     return {"closed": flags > 0, "rates": rates, "order": order, "coded": coded, "quality": quality}
+
+
+def packets_of(file: LecFile, number: int) -> list[tuple[int, int, int, bool, bytes]]:
+    """Section 23: the packets of a group: stream, when it begins and how long it lasts in microseconds, key, bytes."""
+    found = []
+    for payload in file.packets[number]:
+        ends, lasted, at = {}, {}, 0
+        while at < len(payload):
+            head, at = varint(payload, at)
+            stream = head // 4
+            late, at = varint(payload, at)
+            if not head & 2:
+                lasted[stream], at = varint(payload, at)
+            size, at = varint(payload, at)
+            demand(stream < 64 and stream in lasted and at + size <= len(payload), "a packet")
+            begins = ends.get(stream, 0) + (late // 2 if late % 2 == 0 else -(late + 1) // 2)
+            found.append((stream, begins, lasted[stream], head & 1 > 0, payload[at : at + size]))
+            ends[stream], at = begins + lasted[stream], at + size
+    return found
 
 
 def group_latents(model: VideoModel, file: LecFile, number: int) -> list[np.ndarray]:

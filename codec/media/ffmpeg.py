@@ -22,6 +22,8 @@ from .part import Part
 
 __all__ = ["Source", "announced", "check_suffix", "cut_short", "kept", "opened", "reason", "save", "writing"]
 
+_LIVE = {"fpsprobesize": "0", "analyzeduration": "200000"}
+"""FFmpeg looks at seconds of a stream before it gives out anything, unless it is told not to."""
 Source = str | os.PathLike[str] | BinaryIO
 
 
@@ -48,7 +50,7 @@ def opened(path: Any, noun: str) -> Any:
     elif hasattr(path, "seek"):
         path.seek(0)
     try:
-        container = av.open(path)
+        container = av.open(path, options={} if hasattr(path, "seek") or isinstance(path, str) else _LIVE)
     except (av.FFmpegError, ValueError):
         raise InputError(f"not a {noun} that FFmpeg can read") from None
     if not (container.streams.audio if noun == "sound" else container.streams.video):
@@ -93,7 +95,7 @@ def writing(file: BinaryIO, form: str, what: str) -> Iterator[tuple[Any, Callabl
                     file.flush()
 
             yield container, mux
-    except (av.FFmpegError, ValueError) as e:
+    except (av.FFmpegError, ValueError, OverflowError) as e:  # times that it has no numbers for
         sink.check()
         raise InputError(f"FFmpeg cannot write this {what}: {reason(e)}") from None
     sink.check()

@@ -21,10 +21,12 @@ _PACKET = 188
 
 
 class Pipe:
-    """A binary stream that is read once, from front to back; it does not seek, even if its source does."""
+    """A binary stream that is read once, from front to back; it does not seek, even if its source does. again: whether
+    what it brings will be needed more than once, so that somebody has to keep it.
+    """
 
-    def __init__(self, source: BinaryIO) -> None:
-        self._source, self._ahead = source, b""
+    def __init__(self, source: BinaryIO, again: bool = False) -> None:
+        self._source, self._ahead, self.again = source, b"", again
 
     def start(self, count: int = START) -> bytes:
         """The first bytes of what is left, which stay to be read; fewer than asked for only at the end."""
@@ -33,9 +35,10 @@ class Pipe:
         return self._ahead[:count]
 
     def read(self, count: int = -1) -> bytes:
-        """At most `count` bytes (below 0: all that there are); none at the end."""
+        """At most `count` bytes (below 0: all that there are), as many as have come; none at the end."""
         if not self._ahead:
-            return self._source.read(count)
+            now = getattr(self._source, "read1", None)
+            return self._source.read(count) if count < 0 or now is None else now(count)
         if count < 0:
             found, self._ahead = self._ahead + self._source.read(), b""
         else:

@@ -41,7 +41,7 @@ def load_video(source: Source | Pipe) -> VideoSignal:
 
     Raises InputError for what is no video, or an interlaced one; LimitExceeded; OSError.
     """
-    if isinstance(source, Pipe) and source.start().startswith(_STREAMED):
+    if isinstance(source, Pipe) and not source.again and source.start().startswith(_STREAMED):
         return _streamed(source)
     path, size = kept(source)  # pyright: ignore[reportArgumentType] - a pipe has all that is needed
     with opened(path, "video") as container:

@@ -19,6 +19,7 @@ import lecodec
 from lecodec.bitstream import LecFile, VideoLayout, frame, pack, parse
 from lecodec.bitstream.groups import ALONE, GIVEN, coding_order, pack_group, unpack_group
 from lecodec.bitstream.limits import MAX_GROUP
+from lecodec.bitstream.packets import unpack_packets
 from lecodec.codec.codec import Target
 from lecodec.codec.media.part import Frames, Region
 from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
@@ -29,8 +30,9 @@ from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
 from .. import reader
+from ..container_examples import contents_of
 from ..make_golden import clip
-from ..video_reader import VideoModel, group_latents, read_group_chunk, video_digest
+from ..video_reader import VideoModel, group_latents, packets_of, read_group_chunk, video_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = json.loads((GOLDEN / "video" / "expected.json").read_text())
@@ -95,6 +97,50 @@ def test_golden_files_have_every_mode_and_structure():
             modes |= {mode for mode, _, _ in group["coded"]}
             closed.add(group["closed"])
     assert modes >= {ALONE, GIVEN} and closed == {True, False}
+
+
+@pytest.mark.parametrize("name", ["announced", "announced-ticks"])
+def test_an_independent_reader_finds_the_same_packets(name):
+    data = golden(name)
+    file = reader.read_file(data)
+    groups = list(LecFile.open(data).groups())
+    assert [(group.frames, group.ticks) for group in groups] == file.groups == list(LecFile.open(data).layout.groups)
+    found = [packets_of(file, number) for number in range(len(groups))]
+    assert found == [[tuple(p) for p in unpack_packets(group.packets)] for group in groups]
+    assert len({packet[0] for packets in found for packet in packets}) == 2
+    assert file.metadata[b"sTRM"] == LecFile.open(data).metadata.streams
+
+
+def test_bytes_of_announcements_are_judged_alike():
+    """Of LVID, of LGRP, of a description and of what is between groups, with right CRCs: refused by both or by none."""
+    chunks, rng = contents_of(golden("announced")), random.Random(5)
+    start = b"\x8cLEC\r\n\x1a\n"
+    assert [type for type, _ in chunks][:6] == [b"LHDR", b"LVID", b"sTRM", b"LGRP", b"sPKT", b"LDAT"]
+    accepted = 0
+    for _ in range(500):
+        changed = list(chunks)
+        for _ in range(rng.choice((1, 1, 2))):
+            at = rng.randrange(1, len(changed))
+            type, payload = changed[at]
+            kind = rng.randrange(5)
+            if kind == 0:
+                del changed[at]
+            elif kind == 1:
+                changed.insert(at, rng.choice([*chunks, (b"exMp", b"hi"), (b"iNDX", b""), (b"LNEW", b"")]))
+            elif kind == 2 and payload:
+                place = rng.randrange(min(len(payload), 30))
+                value = rng.choice((0, 1, 2, 4, 129, 255))
+                changed[at] = type, payload[:place] + bytes([value]) + payload[place + 1 :]
+            elif kind == 3:
+                changed[at] = type, payload[: rng.randrange(len(payload) + 1)]
+            else:
+                changed[at] = rng.choice((b"LGRP", b"sPKT", b"LDAT", b"exMp", b"sTRM")), payload
+        data = start + b"".join(frame(*chunk) for chunk in changed)
+        found = verdict(parse, data)
+        assert found == verdict(reader.read_file, data), [type for type, _ in changed]
+        assert found == verdict(lambda data: list(LecFile.open(Pipe(data)).groups()), data)
+        accepted += found == "fine"
+    assert 30 < accepted < 400
 
 
 def test_one_byte_at_a_time_is_judged_alike():
@@ -268,7 +314,7 @@ def test_still_scenes_get_long_groups_and_moving_ones_short():
 # -- damage
 
 
-@pytest.mark.parametrize("name", ["groups", "ticks"])
+@pytest.mark.parametrize("name", ["groups", "ticks", "announced"])
 def test_every_flipped_bit_is_noticed(codec, name):
     data = golden(name)
     rng = random.Random(0)

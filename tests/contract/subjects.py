@@ -135,9 +135,9 @@ def samples_of(signal: Signal) -> np.ndarray:
 
 
 def same_layout(wanted: Layout, found: Layout) -> bool:
-    """Groups of a video are chosen by its encoder, which knows how long frames last."""
+    """Groups of a video are chosen by its encoder, and announce themselves."""
     if isinstance(wanted, VideoLayout) and isinstance(found, VideoLayout):
-        return replace(found, groups=(), duration=wanted.duration) == wanted
+        return replace(found, groups=(), announced=False) == wanted
     return found == wanted
 
 

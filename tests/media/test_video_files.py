@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -18,10 +19,13 @@ import pytest
 from lecodec.bitstream import LecFile, VideoLayout
 from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name
+from lecodec.codec.codec import Target
 from lecodec.codec.media.medium import medium_of
 from lecodec.codec.media.video_files import load_video
 from lecodec.codec.media.video_signal import VideoFrame, VideoSignal, clip_signal, in_groups, video_signal
 from lecodec.codec.media.video_write import check_video_output, write_video_signal
+from lecodec.codec.registry import load
+from lecodec.codec.video import VideoCodec
 from lecodec.errors import InputError
 
 from ..make_golden import clip
@@ -272,6 +276,102 @@ def test_a_video_on_standard_input_is_known_by_its_first_bytes(tmp_path, models,
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
     assert run("encode", "-", "-o", tmp_path / "a.lec", "--model", MODEL) == 0
     assert LecFile.open(tmp_path / "a.lec").layout.facts(1)["frames"] == 3
+
+
+class Meter(io.RawIOBase):
+    """A pipe that says how much has been taken from it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.taken = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        piece = self.data[self.taken :][: count if count >= 0 else None]
+        self.taken += len(piece)
+        return piece
+
+
+class Log(io.BytesIO):
+    """Standard output: of everything that is written, how much of a pipe had been taken by then."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self.meter, self.pieces = meter, list[tuple[int, int]]()
+
+    def write(self, data) -> int:
+        self.pieces.append((self.meter.taken, len(data)))
+        return super().write(data)
+
+    def seekable(self) -> bool:
+        return False
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, data: bytes, *arguments: str) -> tuple[bytes, list[tuple[int, int]]]:
+    """Run a command from standard input to standard output."""
+    meter = Meter(data)
+    log = Log(meter)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=meter, isatty=lambda: False))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=log, isatty=lambda: False, flush=lambda: None))
+    with pytest.raises(SystemExit) as exit:
+        main(list(arguments))
+    monkeypatch.undo()
+    assert not exit.value.code
+    return log.getvalue(), log.pieces
+
+
+@pytest.mark.parametrize("form", ["y4m", "mkv"])
+def test_a_pipe_is_coded_as_it_comes(tmp_path, monkeypatch, form):
+    """Each group leaves when its frames, and the few behind it that are looked at, have come; and comes back so."""
+    frames = np.random.default_rng(0).integers(0, 256, (30, 96, 128, 3), np.uint8)
+    write_video_signal(clip_signal(frames, 20), tmp_path / f"a.{form}")
+    source = (tmp_path / f"a.{form}").read_bytes()
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    coded, pieces = piped(monkeypatch, source, "encode", "-", "--model", MODEL, "--group", "4", "-q", "20")
+    each = len(source) / 30
+    assert len(pieces) > 6
+    for number, (taken, _) in enumerate(pieces[:5]):
+        assert taken <= each * (4 * number + 7) + 2**16, number
+    facts = LecFile.open(coded).layout.facts(len(coded))
+    assert (facts["frames"], facts["length"]) == (30, 1.5)
+    groups = [group.data.offset + len(group.data.payload) + 4 for group in LecFile.open(coded).groups()]
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    raw, pieces = piped(monkeypatch, coded, "decode", "-", "--format", "rgb")
+    size = 96 * 128 * 3
+    assert len(raw) == 30 * size and pieces[0][0] <= groups[0]  # the first frame needs its own group alone
+    for number, (taken, _) in enumerate(pieces[1:16]):
+        assert taken <= groups[(number + 1) // 4 + 1]
+    codec = load(MODEL, of=VideoCodec)
+    np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(30, 96, 128, 3), codec.decode(coded))
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    for other, kind in (("y4m", b"YUV4MPEG2"), ("mkv", b"\x1a\x45\xdf\xa3")):
+        if form == "y4m" or other == "mkv":
+            assert piped(monkeypatch, coded, "decode", "-", "--format", other)[0].startswith(kind)
+            monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    cut, _ = piped(monkeypatch, coded, "decode", "-", "--format", "rgb", "--frames", "9-10")
+    assert cut == raw[9 * size : 11 * size]
+
+
+def test_a_target_of_a_pipe_is_met_too(tmp_path, monkeypatch):
+    """Its frames are needed several times: it is copied to a temporary file."""
+    write_video_signal(clip_signal(clip(4, 48, 64)), tmp_path / "a.y4m")
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    source = (tmp_path / "a.y4m").read_bytes()
+    coded, _ = piped(monkeypatch, source, "encode", "-", "--model", MODEL, "--size", "420")
+    assert 330 < len(coded) <= 420
+
+
+def test_a_stream_that_was_cut_gives_what_there_is(tmp_path, monkeypatch, models, capsys):
+    """Its groups come, then it fails; a file is not made from it."""
+    data = load(MODEL, of=VideoCodec).encode_signals([in_groups(clip_signal(clip(12, 32, 48)), 4, False)], Target())[0]
+    for place in (len(data) - 1, len(data) - 30):
+        (tmp_path / "a.lec").write_bytes(data[:place])
+        assert run("decode", tmp_path / "a.lec", "-o", tmp_path / "a.mkv") == 1
+        assert "the file ends" in capsys.readouterr().err and not (tmp_path / "a.mkv").exists()
+        assert run("test", tmp_path / "a.lec") == 1
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Meter(data[:place]), isatty=lambda: False))
+        assert run("decode", "-", "-o", tmp_path / "a.mkv") == 1 and not (tmp_path / "a.mkv").exists()
 
 
 def test_signals_of_videos_hold_no_samples():
