@@ -41,7 +41,7 @@ from .transforms.sound import bins_of
 
 __all__ = ["SoundCodec"]
 
-TOGETHER = 2**22
+TOGETHER = 2**23
 """Samples of all channels that are worked on at a time."""
 MOST = 16
 """Segments that are."""
@@ -233,8 +233,9 @@ class SoundCodec(Codec):
         together = max(1, min(MOST, TOGETHER // (layout.step * layout.channels)))
         for begin in range(numbers.start, numbers.stop, together):
             part = list(range(begin, min(begin + together, numbers.stop)))
-            whole = [n for n in part if n < layout.units - 1]
-            for same in (whole, [n for n in part if n == layout.units - 1]):
+            (last,) = layout.unit(part[-1])
+            cut = len(part) - (last.stop - last.start < layout.step)  # a shorter one is read alone
+            for same in (part[:cut], part[cut:]):
                 if same:
                     yield from zip(same, self._read(file, same), strict=True)
 

@@ -26,6 +26,7 @@ from .tables import TOTAL, TableSet
 __all__ = ["MAX_DISTANCE", "Coder", "Reader", "RowCoder", "Writer"]
 
 _model = stream.model
+_largest = np.maximum.reduce
 _ROWS = _model.Categorical(perfect=False)
 TAIL_BITS = 15
 MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
@@ -60,14 +61,17 @@ class RowCoder(Protocol):
 
 
 class _Models:
-    """constriction models of one TableSet, made when first used. Kept with the coder classes, not with the data."""
+    """constriction models of one TableSet, made when first used, and as plain numbers what its tables hold. Kept with
+    the coder classes, not with the data.
+    """
 
     def __init__(self, tables: TableSet):
         self.tables = tables
-        self._made: dict[int, object] = {}
+        self.escapes: list[int] = (np.diff(tables.start) - 1).tolist()
+        self._made: list[object] = [None] * len(tables)
 
     def __getitem__(self, index: int) -> object:
-        model = self._made.get(index)
+        model = self._made[index]
         if model is None:
             model = self._made[index] = _categorical(self.tables.table(index))
         return model
@@ -87,12 +91,12 @@ def _models(tables: TableSet) -> _Models:
 
 def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """The order in which symbols are coded, and (table, begin, end) for each run of it."""
-    order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    edges = np.flatnonzero(np.diff(ordered)) + 1
-    begins = np.concatenate([[0], edges]).tolist()
-    ends = np.concatenate([edges, [len(ordered)]]).tolist()
-    return order, [(int(ordered[b]), b, e) for b, e in zip(begins, ends, strict=True) if e > b]
+    order, groups, begin = index.argsort(kind="stable"), [], 0
+    for table, count in enumerate(np.bincount(index).tolist()):
+        if count:
+            groups.append((table, begin, begin + count))
+            begin += count
+    return order, groups
 
 
 class Writer:
@@ -113,7 +117,7 @@ class Writer:
         ordered = values[order].astype(np.int32, copy=False)
         for table, begin, end in groups:
             symbols = ordered[begin:end] - tables.low[table]
-            escape = int(tables.start[table + 1] - tables.start[table]) - 1
+            escape = models.escapes[table]
             outside = symbols.view(np.uint32) >= escape  # below the table is far above it as an unsigned number
             if not outside.any():
                 self._encoder.encode(symbols, models[table])
@@ -158,24 +162,26 @@ class Reader:
     def _take(self, model: object, parameter: Any) -> np.ndarray:
         try:
             return self._decoder.decode(model, parameter)
-        except AssertionError:  # constriction's word for bytes that no encoder writes
+        except AssertionError:  # as in `code`
             raise CorruptFile("coded data does not decode") from None
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         if not len(index):
             return np.zeros(0, np.int32)
-        models = _models(tables)
+        models, decode = _models(tables), self._decoder.decode
         order, groups = _groups(index)
-        ordered = np.empty(len(index), np.int32)
-        for table, begin, end in groups:
-            symbols = self._take(models[table], end - begin)
-            escape = int(tables.start[table + 1] - tables.start[table]) - 1
-            outside = symbols == escape
-            if outside.any():
-                symbols[outside] = self._tails(int(outside.sum()), escape)
-            ordered[begin:end] = symbols + tables.low[table]
-        out = np.empty_like(ordered)
-        out[order] = ordered
+        parts, escapes = [], models.escapes
+        try:
+            for table, begin, end in groups:
+                symbols = decode(models[table], end - begin)
+                if _largest(symbols) == escapes[table]:
+                    outside = symbols == escapes[table]
+                    symbols[outside] = self._tails(int(outside.sum()), escapes[table])
+                parts.append(symbols)
+        except AssertionError:  # constriction's word for bytes that no encoder writes
+            raise CorruptFile("coded data does not decode") from None
+        out = np.empty(len(index), np.int32)
+        out[order] = np.concatenate(parts) + tables.low[index[order]]
         return out
 
     def _tails(self, count: int, escape: int) -> np.ndarray:

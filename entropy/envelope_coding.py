@@ -28,6 +28,7 @@ from ..errors import ModelError
 from .bands import BANDS, BINS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
 from .coder import Coder
 from .digest import parse_digest
+from .envelope_steps import ContextSteps, GroupSteps, known_program, split_inputs
 from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES
 from .latents import NEAREST, Choice, Latents, Size, refuse_given
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
@@ -135,6 +136,8 @@ class EnvelopeCoding:
         self._envelope = self._envelope_program()
         self._start = self._start_program()
         self._contexts = [self._context_program(g) for g in range(len(GROUPS) - 1)]
+        steps = [self._context_steps(g) for g in range(len(GROUPS) - 1)]
+        self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, Y_LIMIT)
 
     def of(self, bins: int, channels: int) -> Self:
         """The same model for sounds of so many bins, 1 to BINS, and 1 or 2 channels."""
@@ -273,6 +276,24 @@ class EnvelopeCoding:
         change = self._layer(f"context.{group}.1", ACTIVATION_BITS, TABLE_BITS, WIDE).steps(b, a)
         return b.program(t=self._table(b, b.add(t, change)))
 
+    def _context_steps(self, group: int) -> GroupSteps:
+        """The same network, cut in two: see `envelope_steps`."""
+        name, first = f"context.{group}.0", split_inputs(group)
+        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        known = known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX)
+        b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
+        seen = b.input("seen", first, 0, int(COMPRESSED[-1]))
+        facts = known.facts[known.outputs["sums"]]
+        sums = b.input("sums", len(weight), facts.low, facts.high)
+        start = self._start.facts[self._start.outputs["t"]]
+        t = b.input("t", high - low, start.low, start.high)
+        gain = b.input(f"{name}.gain", len(weight), 0, GAIN_MAX, row=True)
+        offset = b.input(f"{name}.offset", len(weight), -OFFSET_MAX, OFFSET_MAX, row=True)
+        a = b.multiply(b.add(b.matmul(seen, weight[:, :first], bias), sums), gain)
+        a = b.clamp(b.add(b.shift(a, WEIGHT_BITS + GAIN_BITS), offset), 0, ACTIVATION_MAX)
+        change = self._layer(f"context.{group}.1", ACTIVATION_BITS, TABLE_BITS, WIDE).steps(b, a)
+        return GroupSteps(known, b.program(t=self._table(b, b.add(t, change))))
+
     def _rows(self, name: str, rates: Sequence[int]) -> dict[str, np.ndarray]:
         return {
             f"{name}.gain": rows_at(self._rates[name], rates),
@@ -318,6 +339,9 @@ class EnvelopeCoding:
         together. The integers are the same.
         """
         refuse_given(given)
+        if source is None and len(set(rates)) > 1:
+            alone = zip(coders, rates, strict=True)
+            return [self.traverse([coder], size, [rate], device=device)[0] for coder, rate in alone]
         runtime, frames = runtime_of(device), size[0]
         batch, positions = len(coders), -(-frames // 2)
         z = np.zeros((batch, self.channels, self.hyper, positions), np.int32)
@@ -332,7 +356,8 @@ class EnvelopeCoding:
         # What contexts see of |y|, as far as it is known; two empty frames in front.
         seen = np.zeros((batch, self.channels, BINS, frames + 2), np.int16)
         for channel, (envelope, features) in enumerate(found):
-            self._code_y(coders, rates, y, seen, channel, envelope, features, writes, runtime)
+            code = self._write_y if writes else self._read_y
+            code(coders, rates, y, seen, channel, envelope, features, runtime)
         envelope, features = (np.stack([pair[n] for pair in found], 1) for n in (0, 1))
         return [
             SoundLatents(
@@ -368,7 +393,15 @@ class EnvelopeCoding:
                 values = own[b, :, j] - mean[b] if writes else None
                 own[b, :, j] = (coder.code(self.y_tables, t[b], values) + mean[b]).clip(-Z_LIMIT, Z_LIMIT)
 
-    def _code_y(
+    def _start_of(self, rates: Sequence[int], envelope: np.ndarray, runtime: Runtime) -> np.ndarray:
+        """Table numbers of all bins without context, [B, BINS, 1, t]."""
+        steps = np.array([[offset_of(rate)] for rate in rates])
+        return runtime.run(self._start, {"envelope": envelope[:, :, None], "step": steps})["t"]
+
+    def _flag(self, batch: int, channel: int, frames: int) -> np.ndarray:
+        return np.full((batch, 1, frames), bool(channel) << ACTIVATION_BITS, np.int16)
+
+    def _write_y(
         self,
         coders: Sequence[Coder],
         rates: Sequence[int],
@@ -377,51 +410,55 @@ class EnvelopeCoding:
         channel: int,
         envelope: np.ndarray,
         features: np.ndarray,
-        writes: bool,
         runtime: Runtime,
     ) -> None:
-        """Code y [B, channels, bins, t] of a channel, into the array when reading. seen: see `traverse`."""
+        """Code y [B, channels, bins, t] of a channel, all of it known. seen: see `traverse`; it is written to."""
         batch, frames, bins = len(y), y.shape[-1], self.bins
         own = seen[:, channel]
         other = seen[:, 0] if channel else np.zeros_like(own)
-        steps = np.array([[offset_of(rate)] for rate in rates])
+        own[:, :bins, 2:] = COMPRESSED[np.abs(y[:, channel]).clip(max=255)]
+        start, flag = self._start_of(rates, envelope, runtime), self._flag(batch, channel, frames)
         used = [g for g in range(len(GROUPS) - 1) if GROUPS[g] < bins]
-        rows = {g: self._rows(f"context.{g}.0", rates) for g in used}
-        start = runtime.run(self._start, {"envelope": envelope[:, :, None], "step": steps})["t"]
-        flag = np.full((batch, 1, frames), bool(channel) << ACTIVATION_BITS, np.int16)
-
-        def run(g: int, first: int, stop: int) -> np.ndarray:
-            """Table numbers of a group in some frames: [B, bins of the group, frames]."""
+        tables = []
+        for g in used:
             (a, b), (c, d), at = PAST[g], LOWER[g], slice(GROUPS[g], GROUPS[g + 1])
-            here = slice(first + 2, stop + 2)
-            parts = [
-                own[:, a:b, first + 1 : stop + 1],
-                own[:, a:b, first:stop],
-                own[:, c:d, here],
-                other[:, at, here],
-                flag[:, :, first:stop],
-            ]
+            parts = [own[:, a:b, 1:-1], own[:, a:b, :-2], own[:, c:d, 2:], other[:, at, 2:], flag]
             inputs = {
                 "seen": np.concatenate(parts, 1)[:, :, None],
-                "envelope": envelope[:, :, None, first:stop],
-                "features": features[:, :, None, first:stop],
-                "t": start[:, at, :, first:stop],
-                **rows[g],
+                "envelope": envelope[:, :, None],
+                "features": features[:, :, None],
+                "t": start[:, at],
+                **self._rows(f"context.{g}.0", rates),
             }
-            return runtime.run(self._contexts[g], inputs)["t"][:, :, 0]
-
-        if writes:
-            own[:, :bins, 2:] = COMPRESSED[np.abs(y[:, channel]).clip(max=255)]
-            t = [run(g, 0, frames) for g in used]
+            tables.append(runtime.run(self._contexts[g], inputs)["t"][:, :, 0])
         for frame in range(frames):
             for n, g in enumerate(used):
-                stop = min(GROUPS[g + 1], bins)
-                at = slice(GROUPS[g], stop)
-                found = (
-                    t[n][:, : stop - at.start, frame] if writes else run(g, frame, frame + 1)[:, : stop - at.start, 0]
-                )
+                at = slice(GROUPS[g], min(GROUPS[g + 1], bins))
+                found = tables[n][:, : at.stop - at.start, frame]
                 for b, coder in enumerate(coders):
-                    values = y[b, channel, at, frame] if writes else None
-                    y[b, channel, at, frame] = coder.code(self.y_tables, found[b], values).clip(-Y_LIMIT, Y_LIMIT)
-                if not writes:
-                    own[:, at, frame + 2] = COMPRESSED[np.abs(y[:, channel, at, frame]).clip(max=255)]
+                    coder.code(self.y_tables, found[b], y[b, channel, at, frame])
+
+    def _read_y(
+        self,
+        coders: Sequence[Coder],
+        rates: Sequence[int],
+        y: np.ndarray,
+        seen: np.ndarray,
+        channel: int,
+        envelope: np.ndarray,
+        features: np.ndarray,
+        runtime: Runtime,
+    ) -> None:
+        """Read y [B, channels, bins, t] of a channel into the array; rates: all the same."""
+        batch, frames, bins = len(y), y.shape[-1], self.bins
+        other = seen[:, 0, :, 2:] if channel else np.zeros((batch, BINS, frames), np.int16)
+        inputs = {
+            "other": np.concatenate([other, self._flag(batch, channel, frames)], 1)[:, :, None],
+            "envelope": envelope[:, :, None],
+            "features": features[:, :, None],
+        }
+        rows = [self._rows(f"context.{g}.0", rates[:1]) for g in range(len(GROUPS) - 1)]
+        start = self._start_of(rates, envelope, runtime)
+        y[:, channel] = self._steps.read(coders, bins, inputs, rows, start, runtime)
+        if self.channels > 1:
+            seen[:, channel, :bins, 2:] = COMPRESSED[np.abs(y[:, channel]).clip(max=255)]

@@ -8,7 +8,8 @@ operand that nothing needs any more: a pass over fresh memory costs more than th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,36 +24,81 @@ _SHARED = ("input", "constant")
 """What makes registers that are not the walk's own: they are not written to."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A step, ready to be taken. of: the registers that it reads, and whether they are in another carrier; mine: which
+    of these it may write to; done: those that nothing needs any more.
+    """
+
+    register: int
+    operation: Callable[..., Any]
+    of: tuple[tuple[int, bool], ...]
+    mine: list[bool]
+    numbers: tuple[int, ...]
+    constants: tuple[Any, ...]
+    carrier: type
+    done: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A program, ready to be run. inputs: name, register, carrier and numbers; outputs: name, register, type."""
+
+    inputs: list[tuple[str, int, type, tuple[int, ...]]]
+    calls: list[_Call]
+    outputs: list[tuple[str, int, type]]
+
+
 class Interpreter:
     """wide: whether sums are made in float64 only."""
 
     def __init__(self, wide: bool = False):
         self.wide = wide
-        self._ready: WeakKeyDictionary[Program, list[tuple[Any, ...]]] = WeakKeyDictionary()
+        self._ready: WeakKeyDictionary[Program, _Ready] = WeakKeyDictionary()
 
     def run(self, program: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Runtime`."""
         ready = self._ready.get(program)
         if ready is None:
-            carriers = (self._carrier(f.carrier) for f in program.facts)
-            pairs = zip(program.steps, carriers, strict=True)
-            ready = self._ready[program] = [(c, self.constants(step, c)) for step, c in pairs]
+            ready = self._ready[program] = self._prepared(program)
         registers: list[Any] = [None] * len(program.steps)
-        for name, r in program.inputs.items():
-            registers[r] = self.input(inputs[name], ready[r][0], *program.steps[r].numbers)
-        for n, (step, (carrier, constants)) in enumerate(zip(program.steps, ready, strict=True)):
+        for name, r, carrier, numbers in ready.inputs:
+            registers[r] = self.input(inputs[name], carrier, *numbers)
+        for call in ready.calls:
+            carrier = call.carrier
+            of = [self.carried(registers[r], carrier) if other else registers[r] for r, other in call.of]
+            registers[call.register] = call.operation(of, call.mine, call.numbers, call.constants)
+            for r in call.done:
+                registers[r] = None
+        return {name: self.output(registers[r], dtype) for name, r, dtype in ready.outputs}
+
+    def _prepared(self, program: Program) -> _Ready:
+        """All that is known of a run before there are numbers."""
+        carriers = [self._carrier(f.carrier) for f in program.facts]
+        calls, steps = [], program.steps
+        for n, step in enumerate(steps):
             if step.op == "input":
                 continue
-            of, mine = [], []
-            for r in step.of:
-                a = self.carried(registers[r], carrier)
-                of.append(a)
-                mine.append(a is not registers[r] or (program.last[r] == n and program.steps[r].op not in _SHARED))
-            registers[n] = getattr(self, step.op)(of, mine, step.numbers, constants)
-            for r in step.of:
-                if program.last[r] == n:
-                    registers[r] = None
-        return {name: self.output(registers[r], program.dtype(name)) for name, r in program.outputs.items()}
+            ends = [program.last[r] == n for r in step.of]
+            others = [carriers[r] is not carriers[n] for r in step.of]
+            mine = [
+                other or (end and steps[r].op not in _SHARED)
+                for r, end, other in zip(step.of, ends, others, strict=True)
+            ]
+            calls.append(
+                _Call(
+                    n,
+                    getattr(self, step.op),
+                    tuple(zip(step.of, others, strict=True)),
+                    mine,
+                    step.numbers,
+                    self.constants(step, carriers[n]),
+                    carriers[n],
+                    tuple(r for r, end in zip(step.of, ends, strict=True) if end),
+                )
+            )
+        inputs = [(name, r, carriers[r], steps[r].numbers) for name, r in program.inputs.items()]
+        return _Ready(inputs, calls, [(name, r, program.dtype(name)) for name, r in program.outputs.items()])
 
     def _carrier(self, wanted: type) -> type:
         return np.float64 if self.wide else wanted
@@ -78,8 +124,10 @@ def place(of: list, mine: list) -> Any:
     """The operand that may hold the result of an operation place by place, if one has its size: the others have the
     same or are rows.
     """
-    for n, a in enumerate(of):
-        if mine[n] and all(b is a or all(j in (1, i) for i, j in zip(a.shape, b.shape, strict=True)) for b in of):
+    for a, own in zip(of, mine, strict=True):
+        if own and all(
+            b is a or b.shape == a.shape or all(j in (1, i) for i, j in zip(a.shape, b.shape, strict=True)) for b in of
+        ):
             return a
     return None
 

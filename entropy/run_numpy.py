@@ -81,7 +81,9 @@ class NumpyRuntime(Interpreter):
         return np.floor(out, out)
 
     def clamp(self, of: list, mine: list, numbers: tuple, constants: tuple) -> np.ndarray:
-        return np.clip(of[0], *numbers, out=place(of, mine))
+        low, high = numbers  # two passes, which take a third of the time of np.clip on few numbers
+        out = np.maximum(of[0], low, out=place(of, mine))
+        return np.minimum(out, high, out=out)
 
     def table(self, of: list, mine: list, numbers: tuple, constants: tuple) -> np.ndarray:
         return np.take(constants[0], of[0].astype(np.intp))
