@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .codec.image import ImageCodec
     from .codec.lossless import LosslessCodec
     from .codec.registry import load
+    from .codec.stream import LecStream
     from .errors import (
         CodecError,
         CorruptFile,
@@ -64,6 +65,7 @@ __all__ = [
     "ImageCodec",
     "InputError",
     "LecDataset",
+    "LecStream",
     "LimitExceeded",
     "LosslessCodec",
     "ModelError",
@@ -86,6 +88,7 @@ _ELSEWHERE = {
     "LosslessCodec": ".codec.lossless",
     "ImageCodec": ".codec.image",
     "LecDataset": ".codec.dataset",
+    "LecStream": ".codec.stream",
     "RandomCompression": ".codec.dataset",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""

@@ -53,10 +53,11 @@ from .console import (
     tested_line,
 )
 from .evaluate import eval_app
-from .jobs import Job, Task, cores, promptly_interrupted, run
+from .jobs import Job, cores, promptly_interrupted, run
 from .models import adapt_command, freeze_command, models_app, train_command
 from .options import EXAMPLES, SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting
-from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
+from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_shard, listed, plan
+from .shards import ShardTask, run_shard
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 from .values import (
     bytes_of,
@@ -102,7 +103,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         help="Pictures, videos, sounds, or sets of samples (.npy, .npz, .npz:NAME, .idx, -ubyte, the last two also "
-        ".gz); - for a picture, a video or a sound on standard input.",
+        ".gz); shards (.tar), whose members are coded; - for a picture, a video or a sound on standard input.",
         metavar="FILE",
     ),
 ]
@@ -433,7 +434,7 @@ app.command("adapt", epilog=EXAMPLES["adapt"])(adapt_command)
 def _run(
     label: str,
     todo: Sequence[Job],
-    task: Task,
+    task: ShardTask,
     line: Callable[[Mapping[str, Any]], str],
     jobs: int,
     keep_going: bool,
@@ -449,14 +450,20 @@ def _run(
     warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what matters ends as an error or a note
     if not quiet:
         warnings.simplefilter("always", ModelWarning)
-    report = Report(line, len(todo), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
+    left = [job for job in todo if job not in skipped]
+    shards = [job for job in left if is_shard(job.source)]
+    left = [job for job in left if not is_shard(job.source)]
+    if to_stdout and shards:
+        raise typer.BadParameter("a shard is not written to a pipe: give -o a file or a folder")
+    report = Report(line, len(todo) - len(shards), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
     for job in skipped:
         report.skip(job)
-    left = [job for job in todo if job not in skipped]
     with promptly_interrupted(report.summary):
         try:
             with progress(label, len(left), quiet) as tick:
                 run(left, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
+            for job in shards if keep_going or not report.code else ():
+                run_shard(job, task, report, workers=_workers(jobs, todo), keep_going=keep_going)
         except ModelUnavailable as error:
             complain(str(error), error.__cause__ or error)
             raise typer.Exit(1) from None
@@ -487,4 +494,4 @@ def _name_others(others: Mapping[str, Counter[str]]) -> None:
 
 def _workers(jobs: int, todo: Sequence[Job]) -> int:
     """How many threads -j means."""
-    return min(jobs or cores(), len(todo))
+    return jobs or cores() if any(is_shard(job.source) for job in todo) else min(jobs or cores(), len(todo))

@@ -45,6 +45,7 @@ EXAMPLES = {
             "encode images.npy                       # a set, always without loss",
             "encode clip.mp4 -q 40",
             "encode talk.wav --kbps 8",
+            "encode train-*.tar -o coded/ -j 0       # -> coded/train-000.lec.tar, …, member by member",
         ),
         "decode": (
             "decode photo.png.lec                    # -> photo.png",

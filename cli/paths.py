@@ -33,11 +33,14 @@ __all__ = [
     "decoded_name",
     "encoded_name",
     "is_folder",
+    "is_shard",
     "listed",
     "plan",
 ]
 
 LEC = frozenset({".lec"})
+SHARDS = (".tar", ".tar.gz", ".tgz")
+"""How the names of shards end (see `shards`); what is written is never compressed."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,25 @@ class Input:
     medium: Medium = PICTURE
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file with this name is a shard, a tar file of many small ones."""
+    return name.lower().endswith(SHARDS)
+
+
+def _stem(name: str) -> str:
+    """shard.tar.gz -> shard"""
+    return name[: -next(len(suffix) for suffix in SHARDS if name.lower().endswith(suffix))]
+
+
 def is_folder(path: str) -> bool:
     """Whether an output is a folder: one that is there, or that its name says should be."""
     return path.endswith(("/", os.sep)) or os.path.isdir(path)
 
 
 def encoded_name(name: str, medium: Medium = PICTURE) -> str:
-    """photo.png -> photo.png.lec, x.npz:train -> x.npz.train.lec"""
+    """photo.png -> photo.png.lec, x.npz:train -> x.npz.train.lec, shard.tar and shard.tar.gz -> shard.lec.tar"""
+    if is_shard(name):
+        return _stem(name) + ".lec.tar"
     at = name.lower().find(medium.within) if medium.within else -1
     if at >= 0:
         end = at + len(medium.within)
@@ -67,10 +82,13 @@ def encoded_name(name: str, medium: Medium = PICTURE) -> str:
 
 
 def decoded_name(name: str, medium: Medium = PICTURE, whole: bool = False, form: str = "") -> str:
-    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set.
+    """photo.png.lec -> photo.png, photo.jpg.lec -> photo.png, x.lec -> x.png; x.npz.lec -> x.npy if it is a set;
+    shard.lec.tar -> shard.tar.
 
     whole: photo.jpg.lec -> photo.jpg.png, beside a photo.png. form: another suffix, without a dot, as in --format.
     """
+    if is_shard(name):
+        return _stem(name).removesuffix(".lec") + ".tar"
     stem = name[:-4] if name.lower().endswith(".lec") and len(name) > 4 else name
     back = medium.back(stem)
     if not (whole or form):

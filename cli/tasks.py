@@ -208,7 +208,7 @@ class Decoding(_CodecTask):
         _check_output(job, self.force)
         if job.source != "-":
             self._check_suffix(job, job.medium)
-        file = self.opened.pop(job.source, None) or open_lec(job.source)
+        file = self._file(job)
         of_pipe = not os.path.isfile(job.source)
         if not isinstance(file.layout, VideoLayout) and (self.part is None or of_pipe):
             file.load()  # what is read from a pipe does not come again
@@ -225,6 +225,10 @@ class Decoding(_CodecTask):
             self._check_suffix(job, medium)
         return file
 
+    def _file(self, job: Job) -> LecFile:
+        """The file, its header read."""
+        return self.opened.pop(job.source, None) or open_lec(job.source)
+
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.for_file(inputs[0].header)
 
@@ -240,15 +244,20 @@ class Decoding(_CodecTask):
             result = replace(result, metadata=_stripped(result.metadata))
         if self.silent and isinstance(result.layout, VideoLayout):
             result = _silent(result)
+        written, notes = self._write(job, MEDIA[input.layout.name], result)
+        return {"bytes_in": input.size, **_facts(input)} | written, notes
+
+    def _write(self, job: Job, medium: Medium, result: Signal) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Write what was decoded -> facts and notes."""
         _make_folder(job)
         destination = sys.stdout.buffer if job.destination is None else job.destination
         with attributes_of(job.source):
-            written, notes = MEDIA[input.layout.name].write(
+            found = medium.write(
                 result, destination, self.part, folder=job.folder, overwrite=self.force, form=self.form
             )
         if job.destination is None:
             sys.stdout.buffer.flush()
-        return {"bytes_in": input.size, **_facts(input)} | written, notes
+        return found
 
     def _check_suffix(self, job: Job, medium: Medium) -> None:
         """Refuse an output in whose format the medium cannot be written."""
@@ -264,10 +273,14 @@ class Testing(_CodecTask):
         return None  # the codec tests one file at a time
 
     def read(self, job: Job) -> LecFile:
-        file = open_lec(job.source)
+        file = self._file(job)
         if not isinstance(file.layout, VideoLayout):  # which is read group by group
             file.load()
         return file
+
+    def _file(self, job: Job) -> LecFile:
+        """The file, its header read."""
+        return open_lec(job.source)
 
     def prepare(self, inputs: Sequence[LecFile]) -> None:
         self.codecs.for_file(inputs[0].header)

@@ -74,7 +74,7 @@ def load_picture(source: str | os.PathLike[str] | BinaryIO) -> Signal:
         return picture_in(file)
 
 
-def peek_picture(path: str) -> tuple[Hashable, int] | None:
+def peek_picture(path: str | BinaryIO) -> tuple[Hashable, int] | None:
     """What pictures must have in common to be coded together, size and mode, and how many pixels there are; None for
     what cannot be opened. Pixels are not read.
     """
