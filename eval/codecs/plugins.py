@@ -41,7 +41,7 @@ import importlib.util
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,9 +49,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import CodecError, InputError
+from ..quality.packaged import file_digest
 from .codec import IDENTITY
 
-__all__ = ["PluginCodec", "is_plugin", "plugin_codec", "plugin_module"]
+__all__ = ["PluginCodec", "check_parts", "guarded", "is_plugin", "plugin_codec", "plugin_object"]
 
 _WANTED = ("name", "ladder", "description", "encode", "decode")
 _SPEC = re.compile(r"(?P<module>.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -67,22 +68,23 @@ def plugin_codec(spec: str, sample_rate: int = 0) -> PluginCodec:
 
     Raises InputError: no such module or file, no such name in it, it fails, or the object lacks something.
     """
-    match = _SPEC.fullmatch(spec)
-    if match is None:
+    if not is_plugin(spec):
         raise InputError(f"{spec!r} is no plug-in: expected MODULE:NAME or FILE.py:NAME")
-    module, name = plugin_module(match["module"]), match["name"]
-    shown = f"{Path(match['module']).name}:{name}"
-    try:
-        found = getattr(module, name)
-    except AttributeError:
-        raise InputError(f"the plug-in {shown}: there is no {name} in {Path(match['module']).name}") from None
+    found, shown, digest = plugin_object(spec)
     if isinstance(found, type) or (callable(found) and not all(hasattr(found, part) for part in _WANTED)):
-        found = _guarded(
-            InputError, f"the plug-in {shown} could not be made", found, *[sample_rate] * bool(sample_rate)
-        )
-    source = getattr(module, "__file__", None)
-    digest = hashlib.blake2b(Path(source).read_bytes(), digest_size=8).hexdigest() if source else "unknown"
+        given = [sample_rate] * bool(sample_rate)
+        found = guarded(InputError, f"the plug-in {shown} could not be made", found, *given)
     return PluginCodec(found, shown, f"plug-in {shown}, source digest {digest}", sample_rate)
+
+
+def plugin_object(spec: str) -> tuple[Any, str, str]:
+    """What MODULE:NAME or FILE.py:NAME is, what to call it in errors, the digest of its source. Raises InputError."""
+    where, _, name = spec.rpartition(":")
+    module, file = plugin_module(where), Path(where).name
+    if not hasattr(module, name):
+        raise InputError(f"the plug-in {file}:{name}: there is no {name} in {file}")
+    source = getattr(module, "__file__", None)
+    return getattr(module, name), f"{file}:{name}", file_digest(Path(source)) if source else "unknown"
 
 
 class PluginCodec:
@@ -92,16 +94,10 @@ class PluginCodec:
         """codec: the user's object; shown: what to call it in errors; origin: ends the description; sample_rate: of
         sounds in Hz, 0 for pictures. Raises InputError when the object lacks something.
         """
-        missing = _guarded(InputError, f"the plug-in {shown} could not be looked at", _missing, codec)
-        if missing:
-            raise InputError(f"the plug-in {shown} has no {', '.join(missing)}: it needs {', '.join(_WANTED)}")
+        check_parts(codec, _WANTED, f"the plug-in {shown}")
         for part in ("encode", "decode"):
             if not callable(getattr(codec, part)):
                 raise InputError(f"the plug-in {shown}: {part} must be a method")
-        for part in ("name", "description"):
-            text = getattr(codec, part)
-            if not isinstance(text, str) or not text.strip() or not text.isprintable():
-                raise InputError(f"the plug-in {shown}: {part} must be a text of one line, not {text!r}")
         if codec.name == IDENTITY:
             raise InputError(f"the plug-in {shown}: the name {IDENTITY} is that of the originals, choose another")
         self.suffix: str = getattr(codec, "suffix", ".bin")
@@ -147,27 +143,34 @@ class PluginCodec:
             raise CodecError(f"{self.name}: estimate must give a number, not {type(value).__name__}") from None
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        return _guarded(CodecError, f"{self.name}: {method} failed", getattr(self._codec, method), *arguments)
+        return guarded(CodecError, f"{self.name}: {method} failed", getattr(self._codec, method), *arguments)
 
 
-def _missing(codec: Any) -> list[str]:
-    return [part for part in _WANTED if not hasattr(codec, part)]
+def check_parts(thing: Any, wanted: Sequence[str], shown: str) -> None:
+    """Raise InputError unless a user's object has these parts, its name and its description being texts of one line."""
+    found = guarded(InputError, f"{shown} could not be looked at", lambda: [hasattr(thing, part) for part in wanted])
+    if missing := [part for part, there in zip(wanted, found, strict=True) if not there]:
+        raise InputError(f"{shown} has no {', '.join(missing)}: it needs {', '.join(wanted)}")
+    for part in ("name", "description"):
+        text = getattr(thing, part)
+        if not isinstance(text, str) or not text.strip() or not text.isprintable():
+            raise InputError(f"{shown}: {part} must be a text of one line, not {text!r}")
 
 
-def _guarded(kind: type[CodecError], failed: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the user's function gives; what it raises, as an error of this package."""
+def guarded(kind: type[CodecError], failed: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What a user's function gives; what it raises, as an error of this package: one sentence."""
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except (Exception, SystemExit) as error:
         raise kind(f"{failed}: {_told(error)}") from error
 
 
 def _told(error: BaseException) -> str:
     """An error as part of a sentence: its type, unless it is ours, and the first line of what it says."""
-    text, kind = str(error).strip(), type(error).__name__
+    text, kind = str(error).strip().partition("\n")[0], type(error).__name__
     if not text:
         return kind
-    return text.splitlines()[0] if isinstance(error, CodecError) else f"{kind}: {text.splitlines()[0]}"
+    return text if isinstance(error, CodecError) else f"{kind}: {text}"
 
 
 def _ladder(ladder: Any, shown: str) -> tuple[float, ...]:
@@ -203,7 +206,7 @@ def plugin_module(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[known] = module
     try:
-        _guarded(InputError, f"the plug-in {path.name} could not be run", spec.loader.exec_module, module)
+        guarded(InputError, f"the plug-in {path.name} could not be run", spec.loader.exec_module, module)
     except InputError:
         del sys.modules[known]
         raise

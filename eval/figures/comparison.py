@@ -18,7 +18,7 @@ from .bd import MIN_POINTS
 from .curves import BD, Curves, bd_accuracy, bd_rate
 from .grid import Grid, Sampled
 from .rows import AtRate, Comparison, Pair
-from .statistics import interval
+from .statistics import interval, spread
 
 __all__ = ["at_rates", "compare", "curves_of", "pairs", "rates_of"]
 
@@ -52,20 +52,13 @@ def compare(grid: Grid, curves: Mapping[str, Curves], codec: str, anchor: str) -
         elif ends[-1].missing:
             notes.append(f"{name} does not exist in {ends[-1].missing} of {len(figure.values) - 1} resamples")
     return Comparison(
-        source=grid.source,
-        task=grid.task,
+        **grid.head,
         codec=codec,
         anchor=anchor,
-        kind=grid.kind,
-        items=count,
-        bd_points=float(accuracy.values[0]),
-        bd_points_low=ends[0].low,
-        bd_points_high=ends[0].high,
+        **spread("bd_points", accuracy.values[0], ends[0]),
         rate_low=float(accuracy.low[0]),
         rate_high=float(accuracy.high[0]),
-        bd_rate=float(rate.values[0]),
-        bd_rate_low=ends[1].low,
-        bd_rate_high=ends[1].high,
+        **spread("bd_rate", rate.values[0], ends[1]),
         accuracy_low=float(rate.low[0]),
         accuracy_high=float(rate.high[0]),
         note="; ".join(notes),
@@ -104,23 +97,8 @@ def at_rates(
                 note = f"the settings of {codec} reach from {low:.4g} to {high:.4g}"
             elif accuracy.missing:
                 note = f"out of reach in {accuracy.missing} of {len(values) - 1} resamples"
-            rows.append(
-                AtRate(
-                    source=grid.source,
-                    task=grid.task,
-                    codec=codec,
-                    rate=float(rate),
-                    kind=grid.kind,
-                    items=len(grid.items),
-                    accuracy=float(values[0, q]),
-                    accuracy_low=accuracy.low,
-                    accuracy_high=accuracy.high,
-                    drop=float(drops[0]),
-                    drop_low=drop.low,
-                    drop_high=drop.high,
-                    note=note,
-                )
-            )
+            figures = spread("accuracy", values[0, q], accuracy) | spread("drop", drops[0], drop)
+            rows.append(AtRate(**grid.head, codec=codec, rate=float(rate), **figures, note=note))
     return rows
 
 
@@ -134,16 +112,11 @@ def pairs(grid: Grid, at: np.ndarray, accuracies: Mapping[str, np.ndarray]) -> l
         ends = interval(differences, len(grid.items))
         rows.append(
             Pair(
-                source=grid.source,
-                task=grid.task,
+                **grid.head,
                 rate=float(rate),
                 codec=codec,
                 other=other,
-                kind=grid.kind,
-                items=len(grid.items),
-                difference_points=float(differences[0]),
-                difference_points_low=ends.low,
-                difference_points_high=ends.high,
+                **spread("difference_points", differences[0], ends),
                 separated=ends.excludes_zero,
                 smallest_points=(ends.high - ends.low) / 2,
             )

@@ -10,7 +10,7 @@ import numpy as np
 from ..codecs.codec import IDENTITY
 from .grid import Sampled
 from .rows import Correlation
-from .statistics import interval, spearman
+from .statistics import interval, spearman, spread
 
 __all__ = ["correlate", "lower_is_better"]
 
@@ -48,19 +48,6 @@ def correlate(sampled: Sampled, metric: str) -> Correlation:
     note = ""
     if np.isnan(overall[0]):
         note = "fewer than 3 points" if len(columns) < 3 else "metric or accuracy is the same at all points"
-    return Correlation(
-        source=grid.source,
-        task=grid.task,
-        metric=metric,
-        kind=grid.kind,
-        items=items,
-        points=len(columns),
-        over_points=float(overall[0]),
-        over_points_low=ends[0].low,
-        over_points_high=ends[0].high,
-        codecs=len(singles),
-        within_codecs=float(within[0]),
-        within_codecs_low=ends[1].low,
-        within_codecs_high=ends[1].high,
-        note=note,
-    )
+    figures = spread("over_points", overall[0], ends[0]) | spread("within_codecs", within[0], ends[1])
+    head = grid.head | {"items": items}
+    return Correlation(**head, metric=metric, points=len(columns), codecs=len(singles), **figures, note=note)

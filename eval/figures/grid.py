@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class Grid:
     def codecs(self) -> list[str]:
         """All but identity."""
         return [codec for codec in dict.fromkeys(codec for codec, _ in self.points) if codec != IDENTITY]
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What every row of a table says first."""
+        return {"source": self.source, "task": self.task, "kind": self.kind, "items": len(self.items)}
 
     def points_of(self, codec: str) -> list[int]:
         return [index for index, (name, _) in enumerate(self.points) if name == codec]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ __all__ = [
     "mcnemar",
     "resampled_means",
     "spearman",
+    "spread",
 ]
 
 SEED = 2401
@@ -60,6 +62,11 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether the figure differs from 0, rounding apart."""
         return self.low > _ROUNDING or self.high < -_ROUNDING
+
+
+def spread(name: str, value: float, ends: Interval) -> dict[str, Any]:
+    """A figure with its interval, as the cells of a table's row: NAME, NAME_low, NAME_high."""
+    return {name: float(value), f"{name}_low": ends.low, f"{name}_high": ends.high}
 
 
 def resampled_means(values: np.ndarray, resamples: int, seed: int = SEED) -> np.ndarray:

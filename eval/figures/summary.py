@@ -19,7 +19,7 @@ from .comparison import at_rates, compare, curves_of, pairs, rates_of
 from .correlation import correlate
 from .grid import Grid, Sampled, grids_of, sample
 from .rows import Point, Summary
-from .statistics import MIN_ITEMS, holm, interval, label_check, mcnemar
+from .statistics import MIN_ITEMS, holm, interval, label_check, mcnemar, spread
 
 __all__ = ["summarise"]
 
@@ -87,31 +87,21 @@ def _points(sampled: Sampled) -> list[Point]:
         tests = {p: (*test, p_holm) for p, test, p_holm in zip(others, plain, adjusted, strict=True)}
     rows = []
     for p, (codec, setting) in enumerate(grid.points):
-        score = interval(sampled.scores[:, p], count)
         drops = sampled.accuracies[:, grid.identity] - sampled.accuracies[:, p]
-        drop = interval(drops, count)
-        agreement = interval(sampled.agreements[:, p], count)
+        columns = {"score": sampled.scores[:, p], "drop": drops, "agreement": sampled.agreements[:, p]}
+        figures = [spread(name, values[0], interval(values, count)) for name, values in columns.items()]
         lost, gained, p_value, p_holm = tests.get(p, (np.nan,) * 4)
         metrics = {name: float(means[0, p]) for name, (means, _) in sampled.metrics.items()}
         rows.append(
             Point(
-                source=grid.source,
-                task=grid.task,
+                **grid.head,
                 codec=codec,
                 setting=setting,
-                items=count,
                 bytes=float(grid.bytes[:, p].mean()),
                 rate=float(sampled.rates[0, p]),
-                kind=grid.kind,
-                score=float(sampled.scores[0, p]),
-                score_low=score.low,
-                score_high=score.high,
-                drop=float(drops[0]),
-                drop_low=drop.low,
-                drop_high=drop.high,
-                agreement=float(sampled.agreements[0, p]),
-                agreement_low=agreement.low,
-                agreement_high=agreement.high,
+                **figures[0],
+                **figures[1],
+                **figures[2],
                 lost=float(lost),
                 gained=float(gained),
                 p=p_value,

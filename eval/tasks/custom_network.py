@@ -23,8 +23,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import CodecError, InputError
+from ..codecs.plugins import guarded, plugin_object
 from ..quality.packaged import file_digest, load_state, machine_extra
-from .plugin_task import guarded, plugin_object
 from .text import onnx_session
 
 __all__ = ["CustomNetwork", "NetworkSpec", "Preprocess", "Strict"]

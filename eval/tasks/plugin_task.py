@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import CodecError, InputError
-from ..codecs.plugins import plugin_module
-from ..quality.packaged import file_digest
+from ..codecs.plugins import check_parts, guarded, plugin_object
 from .task import Answer, Item, Source
 
-__all__ = ["PluginSource", "PluginTask", "guarded", "plugin_object", "plugin_task"]
+__all__ = ["PluginSource", "PluginTask", "plugin_task"]
 
 _WANTED = ("name", "source", "description", "measure", "predict", "answer")
 _OF_SOURCE = ("name", "media", "sample_rate", "description", "names", "item")
@@ -41,16 +40,6 @@ def plugin_task(spec: str, data: Path | None = None) -> PluginTask:
     return PluginTask(found, shown, f"plug-in {shown}, source digest {digest}")
 
 
-def plugin_object(spec: str) -> tuple[Any, str, str]:
-    """What MODULE:NAME or FILE.py:NAME is, what to call it in errors, the digest of its source. Raises InputError."""
-    where, _, name = spec.rpartition(":")
-    module, file = plugin_module(where), Path(where).name
-    if not hasattr(module, name):
-        raise InputError(f"the plug-in {file}:{name}: there is no {name} in {file}")
-    source = getattr(module, "__file__", None)
-    return getattr(module, name), f"{file}:{name}", file_digest(Path(source)) if source else "unknown"
-
-
 class PluginTask:
     """A plug-in with every call guarded: a `Task`."""
 
@@ -58,7 +47,7 @@ class PluginTask:
         """task: the user's object; shown: what to call it in errors; origin: ends the description. Raises InputError
         when the object, or its source, lacks something.
         """
-        _check(task, _WANTED, f"the plug-in {shown}")
+        check_parts(task, _WANTED, f"the plug-in {shown}")
         if not re.fullmatch(r"[\w-]+", task.name):
             raise InputError(f"the plug-in {shown}: a name has letters, digits, - and _, not {task.name!r}")
         self.name: str = task.name
@@ -89,7 +78,7 @@ class PluginSource:
 
     def __init__(self, source: Any, shown: str) -> None:
         """Raises InputError when the object lacks something."""
-        _check(source, _OF_SOURCE, f"the source of the plug-in {shown}")
+        check_parts(source, _OF_SOURCE, f"the source of the plug-in {shown}")
         if source.media not in ("image", "audio"):
             raise InputError(f"the source of the plug-in {shown}: media are image or audio, not {source.media!r}")
         self.name, self.media, self.description = source.name, source.media, source.description
@@ -129,26 +118,6 @@ class PluginSource:
             wanted = "uint8 [H, W, 3]" if self.media == "image" else "float32 [T]"
             raise CodecError(f"{name}: samples must be {wanted}, not {samples.dtype} {list(samples.shape)}")
         return Item(name, samples, found.truth)
-
-
-def guarded(kind: type[CodecError], failed: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What a user's function gives; what it raises, as an error of this package: one sentence."""
-    try:
-        return function(*arguments, **named)
-    except (Exception, SystemExit) as error:
-        text = str(error).strip().partition("\n")[0]
-        said = text if isinstance(error, CodecError) and text else f"{type(error).__name__}{': ' * bool(text)}{text}"
-        raise kind(f"{failed}: {said}") from error
-
-
-def _check(thing: Any, wanted: Sequence[str], shown: str) -> None:
-    missing = [part for part in wanted if not hasattr(thing, part)]
-    if missing:
-        raise InputError(f"{shown} has no {', '.join(missing)}: it needs {', '.join(wanted)}")
-    for part in ("name", "description"):
-        text = getattr(thing, part)
-        if not isinstance(text, str) or not text.strip() or not text.isprintable():
-            raise InputError(f"{shown}: {part} must be a text of one line, not {text!r}")
 
 
 def _parameters(found: Callable[..., Any]) -> Any:
