@@ -23,31 +23,24 @@ on; the figures of what it did before stay.
 
 from __future__ import annotations
 
-import math
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
-
 from ..bitstream import check_writable
-from ..errors import CodecError, InputError
-from .figures.speed import UNKNOWN, Speed, Timed, speeds
-from .measure.probe import BARE_TORCH, Probe, probe
-from .measure.runner import Contestant, Progress, first_of, measured, pixels_of
-from .measure.timing import TARGET_BPP, clock_of, entrants, is_learned, takes, with_settings
+from ..errors import InputError
+from .figures.speed import Speed, speeds
+from .measure import timing
+from .measure.runner import Contestant, Progress, first_of
 from .measure.tsv import environment, write_tsv
-from .tasks.pictures import picture_paths, read_rgb
+from .tasks.pictures import mirrored, picture_paths, readable
 
 __all__ = ["BenchResult", "run_bench"]
 
 REFERENCE = "compressai:mbt2018-mean"
 LARGE = (2_000_000, 24_000_000)
 """Pixels of the large pictures, about."""
-ONE_PASS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -87,13 +80,13 @@ def run_bench(
     if repeats < 1:
         raise InputError(f"the number of passes must be at least 1, found {repeats}")
     skipped: list[tuple[str, str]] = []
-    pictures = _read(picture_paths(folder, limit), skipped)
+    pictures = readable(picture_paths(folder, limit), skipped)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     check_writable(out, overwrite=True)
-    made = entrants(codecs, device, skipped)
-    sets = [pictures, *([_large(pictures, pixels)] for pixels in LARGE)]
-    total = sum(_passes(s, repeats) * len(s) + 1 for s in sets for entrant in made if takes(entrant, s))
+    made = timing.entrants(codecs, device, skipped)
+    sets = [pictures, *([mirrored(pictures, pixels)] for pixels in LARGE)]
+    total = sum(timing.passes_of(s, repeats) * len(s) + 1 for s in sets for entrant in made if timing.takes(entrant, s))
     done = 0
 
     def step() -> None:
@@ -102,7 +95,7 @@ def run_bench(
         if progress:
             progress(done, total)
 
-    timed, torch = _timed(with_settings(made, pictures, skipped), sets, repeats, device, skipped, step)
+    timed, torch = timing.timed(timing.with_settings(made, pictures, skipped), sets, repeats, device, skipped, step)
     if not timed:
         raise InputError(f"no codec could be measured ({first_of(skipped)})")
     if progress:
@@ -111,10 +104,9 @@ def run_bench(
     title = Path(folder).resolve().name if folder else "photographs of scikit-image"
     comments = (
         f"{title}: {len(pictures)} pictures; large pictures: copies of the largest side by side, mirrored",
-        *environment(),
-        *_gpu(device),
-        f"median of {repeats} passes (1 above {ONE_PASS / 1e6:g} megapixels), codecs in turns; "
-        f"settings nearest to {TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
+        *environment(device),
+        f"median of {repeats} passes (1 above {timing.ONE_PASS / 1e6:g} megapixels), codecs in turns; "
+        f"settings nearest to {timing.TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
         f"import torch alone: {torch.startup_s:.2f} s, {torch.peak_mb:.0f} MB",
         *(f"{entrant.name}: {entrant.codec.description}{_share(entrant)}" for entrant in made),
         *(f"skipped {name}: {reason}" for name, reason in skipped),
@@ -124,80 +116,7 @@ def run_bench(
     return BenchResult(tuple(rows), tuple(skipped), comments)
 
 
-def _timed(
-    active: list[Contestant],
-    sets: list[list[np.ndarray]],
-    repeats: int,
-    device: str,
-    skipped: list[tuple[str, str]],
-    step: Callable[[], None],
-) -> tuple[list[Timed], Probe]:
-    """Everything but the settings, and the start-up and memory of torch alone."""
-    timed: list[Timed] = []
-    bare: list[Probe] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, pictures in enumerate(sets):
-            items = {str(n): lambda rgb=rgb: rgb for n, rgb in enumerate(pictures)}
-            running = [entrant for entrant in active if takes(entrant, pictures)]
-            options = {"passes": _passes(pictures, repeats), "clock": clock_of(device)}
-            run = measured(items, running, {}, progress=lambda done, total: step(), **options)
-            failed = {failure.codec: failure.reason for failure in reversed(run.failures)}
-            skipped += failed.items()
-            active = [entrant for entrant in active if entrant.name not in failed]
-            largest = Path(folder) / "largest.npy"
-            np.save(largest, max(pictures, key=pixels_of))
-            finished = [entrant for entrant in running if entrant.name not in failed]
-            for entrant in finished:
-                try:
-                    process = probe(entrant.spec or "", entrant.ladder[0], largest, device)
-                except CodecError as error:
-                    skipped.append((entrant.name, str(error)))
-                    process = UNKNOWN
-                rows = [row for row in run.rows if row.codec == entrant.name]
-                timed.append(Timed(number, rows, process, is_learned(entrant)))
-                step()
-            if any(map(is_learned, finished)):
-                bare.append(probe(BARE_TORCH))
-    return timed, Probe(median(p.startup_s for p in bare), *bare[-1][1:]) if bare else UNKNOWN
-
-
-def _passes(pictures: Sequence[np.ndarray], repeats: int) -> int:
-    return repeats if max(map(pixels_of, pictures)) <= ONE_PASS else 1
-
-
-def _read(paths: Sequence[Path], skipped: list[tuple[str, str]]) -> list[np.ndarray]:
-    """The pictures that can be measured on, uint8 [H, W, 3]. Raises InputError when there are none."""
-    pictures = []
-    for path in paths:
-        try:
-            pictures.append(read_rgb(path))
-        except CodecError as error:
-            skipped.append((path.name, str(error)))
-    if not pictures:
-        raise InputError(f"no picture could be read ({first_of(skipped)})")
-    return pictures
-
-
-def _large(pictures: Sequence[np.ndarray], pixels: int) -> np.ndarray:
-    """About so many pixels, in the proportions of the largest picture: mirrored copies of it, cut at the border."""
-    source = max(pictures, key=pixels_of)
-    scale = math.sqrt(pixels / pixels_of(source))
-    height, width = (max(1, round(scale * side)) for side in source.shape[:2])
-    more = max(0, height - source.shape[0]), max(0, width - source.shape[1])
-    return np.ascontiguousarray(np.pad(source, ((0, more[0]), (0, more[1]), (0, 0)), "symmetric")[:height, :width])
-
-
 def _share(entrant: Contestant) -> str:
     """How much of the time depends on the symbols, where random weights change those."""
     share = getattr(entrant.codec, "coding_share", None)
     return "" if share is None else f"; {100 * share:.0f}% of its time was entropy coding"
-
-
-def _gpu(device: str) -> list[str]:
-    if device == "cpu":
-        return []
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    return [f"learned codecs on {device}: {torch.cuda.get_device_name(torch.device(device))}"]

@@ -21,8 +21,8 @@ from ..bitstream import check_writable
 from ..errors import CodecError, InputError
 from .codecs.lossless import lossless_codec_by_name, model_bytes_of
 from .measure.coding import Coding, Metric
-from .measure.runner import Contestant, Progress, contestants, measured
-from .measure.tsv import environment, write_tsv
+from .measure.runner import Contestant, Progress, contestants, measured, provenance
+from .measure.tsv import write_tsv
 from .tasks.subjects import Subject, read_subject
 
 __all__ = ["COLUMNS", "LosslessResult", "run_lossless"]
@@ -71,9 +71,7 @@ def run_lossless(
             progress(n + 1, len(subjects) * len(named))
     if not result.rows:
         raise InputError(f"nothing could be measured ({result.skipped[0][1]})")
-    comments = environment() + [f"{name}: {contestant.codec.description}" for name, contestant in named.items()]
-    comments += [f"left out: {what}: {why}" for what, why in result.skipped]
-    write_tsv(output, comments, result.rows, COLUMNS)
+    write_tsv(output, provenance(named, result.skipped), result.rows, COLUMNS)
     return result
 
 

@@ -36,27 +36,20 @@ from ..errors import InputError
 from .codecs.codec import Codec, estimate_of
 from .codecs.peers import codec_by_name
 from .figures.published_curves import read_curves
-from .figures.rates import RANGES, RateComparison, compare, curve_of, grouped, mean, psnr_of_mse, quality
+from .figures.rates import RANGES, RateComparison, compare, grouped, row_of_file, row_of_means
 from .measure.coding import Metric
 from .measure.metrics import metrics_by_name
-from .measure.runner import Contestant, Progress, contestants, first_of, items_of, measured
-from .measure.tsv import environment, rounded, writable, write_tsv
+from .measure.runner import Progress, contestants, first_of, items_of, measured, provenance, references
+from .measure.tsv import rounded, writable, write_tsv
 from .quality._extras import extra
 from .quality.metrics import MOST_DB
-from .report.panels import Panel, plot_curves
+from .report.panels import LABELS, plot_rates
 from .tasks.sources import Photographs
 from .tasks.task import ItemRow
 
 __all__ = ["OUTPUTS", "RDResult", "run_rd"]
 
 OUTPUTS = ("rd-items.tsv", "rd.tsv", "bd.tsv", "rd.png")
-LABELS = {
-    "psnr": "PSNR (dB, RGB)",
-    "ms_ssim_db": "MS-SSIM (dB)",
-    "ssimulacra2": "SSIMULACRA2",
-    "butteraugli": "- butteraugli (3-norm)",
-}
-"""What BD-rates are taken over, with the labels of the axes."""
 _NEEDED = (("pytorch_msssim", "pytorch-msssim"), ("scipy.interpolate", "scipy"), ("matplotlib.figure", "matplotlib"))
 """Looked for at the start: a long run must not find out at its end that it cannot draw its plot."""
 
@@ -119,7 +112,7 @@ def run_rd(
     published = {} if curves is None else read_curves(curves)
     if clash := sorted(published.keys() & named.keys()):
         raise InputError(f"{curves}: {clash[0]} is also the name of a codec that is measured")
-    references = _anchors(named, list(published), anchors)
+    against = references(named, list(published), anchors)
     writable(out, OUTPUTS)
 
     metrics["estimate"] = Metric("estimate", lambda c: estimate_of(c.codec, c.original.samples, c.setting))
@@ -134,69 +127,21 @@ def run_rd(
     over = ["psnr", "ms_ssim_db", *(name for name in asked if name in LABELS)]
     comparisons = [
         compare(rows, name, reference, metric, *ranges[metric], published=published.get(reference))
-        for reference, name, metric in product(references, named, over)
+        for reference, name, metric in product(against, named, over)
         if name != reference and metric in published.get(reference, over)
     ]
-    points = [_point(own, asked) for own in grouped(rows).values()]
+    points = [row_of_means(own, asked) for own in grouped(rows).values()]
     title = f"{directory.resolve().name}: {len({row.item for row in rows})} pictures"
     comments = [
         f"{title}; rates are those of whole files",
         f"psnr: mean of pictures, each counted as {MOST_DB['psnr']:g} dB at most; psnr_of_mse: of the mean "
         "squared error; exact: pictures that come back exactly",
-        *environment(),
         *(metrics[name].identity for name in asked),
-        *(f"{name}: {contestant.codec.description}" for name, contestant in named.items()),
         *([f"{', '.join(published)}: published curves"] if published else []),
-        *(f"skipped {name}: {reason}" for name, reason in skipped),
+        *provenance(named, skipped),
     ]
-    write_tsv(out / OUTPUTS[0], comments, [_item(row, asked) for row in rows])
+    write_tsv(out / OUTPUTS[0], comments, [row_of_file(row, asked) for row in rows])
     write_tsv(out / OUTPUTS[1], comments, points)
     write_tsv(out / OUTPUTS[2], comments, [asdict(row) for row in comparisons], RateComparison.__annotations__)
-    panels = [
-        Panel(
-            LABELS[metric],
-            {name: curve_of(rows, name, metric) for name in named},
-            *ranges[metric],
-            published={name: known[metric] for name, known in published.items() if metric in known},
-        )
-        for metric in over
-    ]
-    plot_curves(out / OUTPUTS[3], title, panels)
+    plot_rates(out / OUTPUTS[3], title, rows, named, {metric: ranges[metric] for metric in over}, published)
     return RDResult(tuple(rows), tuple(points), tuple(comparisons), tuple(skipped))
-
-
-def _anchors(named: dict[str, Contestant], published: list[str], anchors: Sequence[str]) -> list[str]:
-    if not anchors:
-        return ["jpeg" if "jpeg" in named else next(iter(named)), *published]
-    by_spec = {contestant.spec: name for name, contestant in named.items()}
-    names = [by_spec.get(anchor, anchor) for anchor in dict.fromkeys(anchors)]
-    for name in names:
-        if name not in named and name not in published:
-            raise InputError(f"the anchor {name!r} is not among the codecs: {', '.join([*named, *published])}")
-    return names
-
-
-def _item(row: ItemRow, more: Sequence[str]) -> dict[str, Any]:
-    """A row of rd-items.tsv."""
-    height, width = row.shape[:2]
-    facts = {"item": row.item, "codec": row.codec, "setting": row.setting, "bytes": row.bytes}
-    facts |= {"width": width, "height": height, "bpp": row.rate}
-    facts |= {name: row.metrics[name] for name in ("psnr", "ms_ssim")}
-    facts |= {"encode_s": row.encode_s, "decode_s": row.decode_s}
-    return facts | {name: row.metrics[name] for name in ("estimate", *more)}
-
-
-def _point(rows: Sequence[ItemRow], more: Sequence[str]) -> dict[str, Any]:
-    """A row of rd.tsv: means over the pictures of one codec at one setting."""
-    return {
-        "codec": rows[0].codec,
-        "setting": rows[0].setting,
-        "pictures": len(rows),
-        "bpp": mean(row.rate for row in rows),
-        **{name: quality(rows, name) for name in ("psnr", "ms_ssim", "ms_ssim_db")},
-        "encode_s": mean(row.encode_s for row in rows),
-        "decode_s": mean(row.decode_s for row in rows),
-        **{name: quality(rows, name) for name in more},
-        "psnr_of_mse": psnr_of_mse(rows),
-        "exact": sum(row.metrics["psnr"] == np.inf for row in rows),
-    }

@@ -23,8 +23,8 @@ from ..errors import InputError
 from .codecs.sound import sound_codec_by_name
 from .figures.rates import grouped
 from .measure.metrics import metrics_by_name
-from .measure.runner import Progress, contestants, first_of, items_of, measured
-from .measure.tsv import environment, writable, write_tsv
+from .measure.runner import Progress, contestants, first_of, items_of, measured, provenance
+from .measure.tsv import writable, write_tsv
 from .quality.metrics import capped
 from .tasks.sounds import Sounds
 from .tasks.task import ItemRow
@@ -92,9 +92,7 @@ def run_sound(
     means = [_means(own, ["kbps", *metrics]) for own in grouped(rows).values()]
     comments = [
         f"{len({row.item for row in rows})} sounds of one channel at {rate} Hz; rates are those of whole files",
-        *environment(),
-        *(f"{name}: {contestant.codec.description}" for name, contestant in named.items()),
-        *(f"skipped {name}: {why}" for name, why in skipped),
+        *provenance(named, skipped),
     ]
     write_tsv(out / OUTPUTS[0], comments, items)
     write_tsv(out / OUTPUTS[1], comments, means)

@@ -22,8 +22,8 @@ from .codecs.codec import unique_name
 from .codecs.video import Clip, video_codec_by_name
 from .figures.rates import compare
 from .measure.metrics import metrics_by_name
-from .measure.runner import Progress, contestants, first_of, measured
-from .measure.tsv import environment, rounded, writable, write_tsv
+from .measure.runner import Progress, contestants, first_of, measured, provenance
+from .measure.tsv import rounded, writable, write_tsv
 from .tasks.clips import read_clip
 from .tasks.task import ItemRow
 
@@ -101,9 +101,7 @@ def run_video(
                 result.comparisons.append({**row, "psnr_y": f"{found.low_used:.1f}..{found.high_used:.1f}"})
     comments = [
         f"{', '.join(rates)}: {frames} frames at most from number {start} on, {width} pixels a row at most",
-        *environment(),
-        *(f"{name}: {contestant.codec.description}" for name, contestant in named.items()),
-        *(f"skipped {name}: {why}" for name, why in result.skipped),
+        *provenance(named, result.skipped),
     ]
     write_tsv(output / OUTPUTS[0], comments, result.points)
     write_tsv(output / OUTPUTS[1], comments, result.comparisons, ("clip", "anchor", "codec", "bd_rate", "psnr_y"))

@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from lecodec.errors import InputError
-from lecodec.eval.tasks.task import Answer, Item
+from lecodec.eval.quality.networks import ImageNetwork, distance
+from lecodec.eval.tasks.catalogue import tasks_by_name
+from lecodec.eval.tasks.task import Answer, Item, Task
 
 COUNT, SIDE = 24, 32
 MISTAKEN = (5, 11, 17)
@@ -141,3 +143,13 @@ def png_bytes(rgb: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def task_by_name(spec: str, data: Path | None = None) -> Task:
+    """One task; see `tasks_by_name`."""
+    return tasks_by_name([spec], data)[0]
+
+
+def feature_distance(network: ImageNetwork, a: np.ndarray, b: np.ndarray) -> float:
+    """`distance` of the features of two pictures, uint8 [H, W, 3]; `a` is the original."""
+    return distance(network.features(a), network.features(b))

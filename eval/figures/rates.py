@@ -9,15 +9,27 @@ with a note that says why; nothing is extrapolated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import InputError
 from ..quality.metrics import capped, ms_ssim_db
 from ..tasks.task import ItemRow
 from .bd import Curve, bd_rate
 
-__all__ = ["RANGES", "RateComparison", "compare", "curve_of", "grouped", "mean", "psnr_of_mse", "quality"]
+__all__ = [
+    "RANGES",
+    "RateComparison",
+    "compare",
+    "curve_of",
+    "grouped",
+    "mean",
+    "psnr_of_mse",
+    "quality",
+    "row_of_file",
+    "row_of_means",
+]
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
 # quality (50) to such as cannot be told from the original by flipping between the two (90); butteraugli, minus its
@@ -79,6 +91,32 @@ def psnr_of_mse(rows: Iterable[ItemRow]) -> float:
     """PSNR in dB of the mean squared error; `inf` if all pictures come back exactly."""
     error = mean(10 ** (-row.metrics["psnr"] / 10) for row in rows)
     return -10 * math.log10(error) if error else math.inf
+
+
+def row_of_file(row: ItemRow, more: Sequence[str]) -> dict[str, Any]:
+    """A row of rd-items.tsv."""
+    height, width = row.shape[:2]
+    facts = {"item": row.item, "codec": row.codec, "setting": row.setting, "bytes": row.bytes}
+    facts |= {"width": width, "height": height, "bpp": row.rate}
+    facts |= {name: row.metrics[name] for name in ("psnr", "ms_ssim")}
+    facts |= {"encode_s": row.encode_s, "decode_s": row.decode_s}
+    return facts | {name: row.metrics[name] for name in ("estimate", *more)}
+
+
+def row_of_means(rows: Sequence[ItemRow], more: Sequence[str]) -> dict[str, Any]:
+    """A row of rd.tsv: means over the pictures of one codec at one setting."""
+    return {
+        "codec": rows[0].codec,
+        "setting": rows[0].setting,
+        "pictures": len(rows),
+        "bpp": mean(row.rate for row in rows),
+        **{name: quality(rows, name) for name in ("psnr", "ms_ssim", "ms_ssim_db")},
+        "encode_s": mean(row.encode_s for row in rows),
+        "decode_s": mean(row.decode_s for row in rows),
+        **{name: quality(rows, name) for name in more},
+        "psnr_of_mse": psnr_of_mse(rows),
+        "exact": sum(row.metrics["psnr"] == math.inf for row in rows),
+    }
 
 
 def curve_of(rows: Iterable[ItemRow], codec: str, metric: str) -> Curve:

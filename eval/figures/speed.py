@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ..measure.probe import Probe
-from ..tasks.task import ItemRow
+from ..measure.probe import UNKNOWN, Probe
+from ..measure.timing import Timed
 
-__all__ = ["UNKNOWN", "Speed", "Timed", "speeds"]
-
-UNKNOWN = Probe(math.nan, math.nan, math.nan)
+__all__ = ["Speed", "speeds"]
 
 
 @dataclass(frozen=True)
@@ -42,27 +40,6 @@ class Speed:
     loaded_mb: float
     peak_mb: float
     beyond_torch_mb: float
-
-
-@dataclass(frozen=True)
-class Timed:
-    """One codec on one set. number: of the set; rows: of its passes, one after the other; learned: runs on torch."""
-
-    number: int
-    rows: Sequence[ItemRow]
-    probe: Probe
-    learned: bool
-
-    @property
-    def pictures(self) -> Sequence[ItemRow]:
-        """The rows of the first pass."""
-        return self.rows[: len({row.item for row in self.rows})]
-
-    def seconds(self, way: str) -> float:
-        """Seconds for all pictures, `encode_s` or `decode_s`: the median of the passes."""
-        count = len(self.pictures)
-        passes = [self.rows[start : start + count] for start in range(0, len(self.rows), count)]
-        return median(sum(getattr(row, way) for row in rows) for rows in passes)
 
 
 def speeds(timed: Sequence[Timed], torch: Probe, reference: str) -> list[Speed]:

@@ -24,7 +24,7 @@ import numpy as np
 from ...errors import CodecError
 from ..codecs.peers import codec_by_name
 
-__all__ = ["BARE_TORCH", "Probe", "probe"]
+__all__ = ["BARE_TORCH", "UNKNOWN", "Probe", "probe"]
 
 BARE_TORCH = "torch"
 """Instead of a codec: `import torch` and nothing else, to compare learned codecs with."""
@@ -36,6 +36,9 @@ class Probe(NamedTuple):
     startup_s: float
     loaded_mb: float
     peak_mb: float
+
+
+UNKNOWN = Probe(math.nan, math.nan, math.nan)
 
 
 def probe(spec: str, setting: float = 0, picture: Path | None = None, device: str = "cpu") -> Probe:

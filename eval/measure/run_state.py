@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ...errors import CodecError
+from ..tasks.pictures import pixels_of
 from ..tasks.task import Answer, ItemRow
 from .cache import Cache, key_of
-from .runner import Failure, left_out, pixels_of
+from .runner import Failure, left_out
 from .worker import Measurement, Unit, Worker, WorkItem
 
 __all__ = ["Entry", "RunState"]

@@ -10,7 +10,6 @@ item counts for all codecs or for none.
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -18,8 +17,10 @@ from typing import Any, NamedTuple
 
 from ...errors import CodecError, InputError
 from ..codecs.codec import IDENTITY, Codec, unique_name
+from ..tasks.pictures import pixels_of
 from ..tasks.task import ItemRow, Source
 from .coding import Metric, Original, array_of, coded
+from .tsv import environment
 
 __all__ = [
     "FAILURES",
@@ -32,8 +33,9 @@ __all__ = [
     "items_of",
     "left_out",
     "measured",
-    "pixels_of",
+    "provenance",
     "reason_of",
+    "references",
 ]
 
 Progress = Callable[[int, int], None]
@@ -115,18 +117,13 @@ def items_of(source: Source, limit: int | None = None) -> dict[str, Callable[[],
     return {name: lambda name=name: read(name) for name in list(source.names())[:limit]}
 
 
-def pixels_of(samples: Any) -> float:
-    """Pixels of a picture, `units` of a row."""
-    return float(math.prod(array_of(samples).shape[:2]))
-
-
 def measured(
     items: Mapping[str, Callable[[], Any]],
     codecs: Iterable[Contestant],
     metrics: Mapping[str, Metric],
     *,
     source: str = "",
-    units: Callable[[Any], float] = pixels_of,
+    units: Callable[[Any], float] = lambda samples: pixels_of(array_of(samples)),
     passes: int = 1,
     warm_up: Callable[[Any], Any] | None = None,
     clock: Callable[[], float] = perf_counter,
@@ -217,6 +214,26 @@ def left_out(failures: Sequence[Failure], count: int) -> tuple[set[str], set[str
         if failure.codec and failure.codec not in hopeless:
             bad.setdefault(failure.item, f"{failure.codec}: {failure.reason}")
     return {*hopeless}, {*unread, *bad}, [*unread.items(), *hopeless.items(), *bad.items()]
+
+
+def references(named: Mapping[str, Contestant], published: Sequence[str], anchors: Sequence[str]) -> list[str]:
+    """The names of the codecs and published curves that BD-rates refer to. anchors: specs or names; none: jpeg if it
+    takes part, else the first codec, and everything published. Raises InputError.
+    """
+    if not anchors:
+        return ["jpeg" if "jpeg" in named else next(iter(named)), *published]
+    by_spec = {contestant.spec: name for name, contestant in named.items()}
+    names = [by_spec.get(anchor, anchor) for anchor in dict.fromkeys(anchors)]
+    for name in names:
+        if name not in named and name not in published:
+            raise InputError(f"the anchor {name!r} is not among the codecs: {', '.join([*named, *published])}")
+    return names
+
+
+def provenance(named: Mapping[str, Contestant], skipped: Sequence[tuple[str, str]]) -> list[str]:
+    """What the head of a table says of how its figures came to be: versions, codecs, what was left out."""
+    codecs = (f"{name}: {contestant.codec.description}" for name, contestant in named.items())
+    return [*environment(), *codecs, *(f"skipped {name}: {why}" for name, why in skipped)]
 
 
 def first_of(skipped: Sequence[tuple[str, str]]) -> str:

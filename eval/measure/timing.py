@@ -6,24 +6,53 @@ specs -> contestants -> a setting each -> (runner: passes over the pictures)
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import CodecError, InputError
 from ..codecs.codec import unique_name
 from ..codecs.peers import codec_by_name
-from .runner import FAILURES, Contestant, first_of, pixels_of, reason_of
+from ..tasks.pictures import pixels_of
+from ..tasks.task import ItemRow
+from .probe import BARE_TORCH, UNKNOWN, Probe, probe
+from .runner import FAILURES, Contestant, first_of, measured, reason_of
 
-__all__ = ["TARGET_BPP", "clock_of", "entrants", "is_learned", "takes", "with_settings"]
+__all__ = ["ONE_PASS", "TARGET_BPP", "Timed", "entrants", "passes_of", "takes", "timed", "with_settings"]
 
 TARGET_BPP = 0.5
+ONE_PASS = 10_000_000
+"""Pixels above which a picture is coded once."""
 SEARCHED = 4
 """How many pictures the settings are chosen on."""
 COMPRESSAI_PIXELS = 3_000_000
 """CompressAI's networks are not tiled: they get no larger pictures."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One codec on one set. number: of the set; rows: of its passes, one after the other; learned: runs on torch."""
+
+    number: int
+    rows: Sequence[ItemRow]
+    probe: Probe
+    learned: bool
+
+    @property
+    def pictures(self) -> Sequence[ItemRow]:
+        """The rows of the first pass."""
+        return self.rows[: len({row.item for row in self.rows})]
+
+    def seconds(self, way: str) -> float:
+        """Seconds for all pictures, `encode_s` or `decode_s`: the median of the passes."""
+        count = len(self.pictures)
+        passes = [self.rows[start : start + count] for start in range(0, len(self.rows), count)]
+        return median(sum(getattr(row, way) for row in rows) for rows in passes)
 
 
 def is_learned(contestant: Contestant) -> bool:
@@ -90,3 +119,48 @@ def clock_of(device: str) -> Callable[[], float]:
         return perf_counter()
 
     return perf_counter if device == "cpu" else clock
+
+
+def passes_of(pictures: Sequence[np.ndarray], repeats: int) -> int:
+    """How often pictures are coded: the largest ones once, as that takes long enough to be steady."""
+    return repeats if max(map(pixels_of, pictures)) <= ONE_PASS else 1
+
+
+def timed(
+    active: list[Contestant],
+    sets: list[list[np.ndarray]],
+    repeats: int,
+    device: str,
+    skipped: list[tuple[str, str]],
+    step: Callable[[], None],
+) -> tuple[list[Timed], Probe]:
+    """Every codec on every set of pictures that it takes and manages, `repeats` times, and in a process of its own; the
+    process that only imports torch. skipped: (codec, why) is added for one that fails, which takes no further part;
+    step() is called after every file and process.
+    """
+    timed: list[Timed] = []
+    bare: list[Probe] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, pictures in enumerate(sets):
+            items = {str(n): lambda rgb=rgb: rgb for n, rgb in enumerate(pictures)}
+            running = [entrant for entrant in active if takes(entrant, pictures)]
+            options = {"passes": passes_of(pictures, repeats), "clock": clock_of(device)}
+            run = measured(items, running, {}, progress=lambda done, total: step(), **options)
+            failed = {failure.codec: failure.reason for failure in reversed(run.failures)}
+            skipped += failed.items()
+            active = [entrant for entrant in active if entrant.name not in failed]
+            largest = Path(folder) / "largest.npy"
+            np.save(largest, max(pictures, key=pixels_of))
+            finished = [entrant for entrant in running if entrant.name not in failed]
+            for entrant in finished:
+                try:
+                    process = probe(entrant.spec or "", entrant.ladder[0], largest, device)
+                except CodecError as error:
+                    skipped.append((entrant.name, str(error)))
+                    process = UNKNOWN
+                rows = [row for row in run.rows if row.codec == entrant.name]
+                timed.append(Timed(number, rows, process, is_learned(entrant)))
+                step()
+            if any(map(is_learned, finished)):
+                bare.append(probe(BARE_TORCH))
+    return timed, Probe(median(p.startup_s for p in bare), *bare[-1][1:]) if bare else UNKNOWN

@@ -36,8 +36,8 @@ _PACKAGES = (
 )
 
 
-def environment() -> list[str]:
-    """What the figures depend on, one line each: versions, processor, threads."""
+def environment(device: str = "cpu") -> list[str]:
+    """What the figures depend on, one line each: versions, processor, threads, the GPU if the device is one."""
     import os
 
     import torch
@@ -50,10 +50,12 @@ def environment() -> list[str]:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
+    gpu = device != "cpu" and torch.cuda.is_available()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
         f"versions: {', '.join(versions)}",
         f"processor: {_processor()}, {cores} cores, torch threads {torch.get_num_threads()}; {platform.system()}",
+        *([f"learned codecs on {device}: {torch.cuda.get_device_name(torch.device(device))}"] if gpu else []),
     ]
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "MS_SSIM_MIN_SIDE",
     "SLOW_METRICS",
     "SOUND_METRICS",
+    "batch_of",
     "capped",
     "check_pictures",
     "ms_ssim",
@@ -122,12 +123,15 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
         return math.nan
     import torch
 
-    def batch(picture: np.ndarray) -> torch.Tensor:
-        samples = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32))
-        return samples.unsqueeze(0) / 255.0  # [1, 3, H, W] in [0, 1]
-
     with torch.inference_mode():
-        return float(ms_ssim_per_sample(batch(a), batch(b))[0])
+        return float(ms_ssim_per_sample(batch_of(a), batch_of(b))[0])
+
+
+def batch_of(picture: np.ndarray) -> torch.Tensor:
+    """uint8 [H, W, 3] -> float32 [1, 3, H, W] in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32)).unsqueeze(0) / 255.0
 
 
 def ssimulacra2(a: np.ndarray, b: np.ndarray) -> float:

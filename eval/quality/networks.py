@@ -32,7 +32,7 @@ from .packaged import PackagedFile, check_picture, load_state, machine_extra, re
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CROP", "FEATURE_LAYERS", "NETWORKS", "ImageNetwork", "distance", "feature_distance", "load_module"]
+__all__ = ["CROP", "FEATURE_LAYERS", "NETWORKS", "ImageNetwork", "distance", "load_module"]
 
 CROP = 224
 """Side of the square in the middle of the picture that the classifiers look at."""
@@ -122,11 +122,6 @@ def distance(a: list[np.ndarray], b: list[np.ndarray]) -> float:
         length = max(float(np.square(x).sum(dtype=np.float64)), 1e-12)  # a layer may be silent
         total += float(np.square(x - y).sum(dtype=np.float64)) / length
     return total / len(a) if a else math.nan
-
-
-def feature_distance(network: ImageNetwork, a: np.ndarray, b: np.ndarray) -> float:
-    """`distance` of the features of two pictures, uint8 [H, W, 3]; `a` is the original. Raises InputError."""
-    return distance(network.features(a), network.features(b))
 
 
 def load_module(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:

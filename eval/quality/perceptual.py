@@ -37,7 +37,7 @@ import numpy as np
 
 from ...errors import InputError
 from ._extras import extra
-from .metrics import check_pictures
+from .metrics import batch_of, check_pictures
 
 __all__ = ["MIN_SIDE", "PERCEPTUAL", "PerceptualMetric", "perceptual_metrics"]
 
@@ -81,12 +81,8 @@ class PerceptualMetric:
             return math.nan
         import torch
 
-        def batch(picture: np.ndarray) -> torch.Tensor:
-            samples = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32))
-            return samples.unsqueeze(0) / 255.0  # [1, 3, H, W] in [0, 1]
-
         with torch.inference_mode():
-            return max(float(self._distance(batch(a), batch(b))), 0.0)  # DISTS rounds to an ulp below 0
+            return max(float(self._distance(batch_of(a), batch_of(b))), 0.0)  # DISTS rounds to an ulp below 0
 
 
 def perceptual_metrics(names: Sequence[str], weights: Path | None) -> dict[str, PerceptualMetric]:

@@ -1,71 +1,58 @@
 """Curves of quality over rate as a picture, one panel for each metric.
 
-curves -> PNG, written whole or not at all
+rows, published curves -> mean curves of each codec -> PNG, written whole or not at all
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ...bitstream import atomic_write
-from ..figures.bd import Curve
-from ..quality._extras import extra
+from ..figures.published_curves import Curves
+from ..figures.rates import curve_of
+from ..tasks.task import ItemRow
+from .plots import figure_of, over_rates, save
 
-__all__ = ["Panel", "plot_curves"]
+__all__ = ["LABELS", "plot_rates"]
 
-_RATE_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+LABELS = {
+    "psnr": "PSNR (dB, RGB)",
+    "ms_ssim_db": "MS-SSIM (dB)",
+    "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "- butteraugli (3-norm)",
+}
+"""What curves and BD-rates are taken over, with the labels of the axes."""
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One plot: a curve for each codec, and the range of quality (dB, or scores) that its BD-rates ask for, which is
-    shaded. published: curves by others, dashed.
+def plot_rates(
+    path: Path,
+    title: str,
+    rows: Sequence[ItemRow],
+    codecs: Iterable[str],
+    ranges: Mapping[str, tuple[float, float]],
+    published: Curves,
+) -> None:
+    """Draw quality over rate (logarithmic, bits per pixel) of some codecs, one panel for each metric side by side.
+
+    ranges: of LABELS, that over which BD-rates are taken, which is shaded; published: curves by others, dashed. Raises
+    `InputError` when matplotlib is missing, `OSError` when the file cannot be written.
     """
-
-    label: str
-    curves: Mapping[str, Curve]
-    low: float
-    high: float
-    published: Mapping[str, Curve] = field(default_factory=dict)
-
-
-def plot_curves(path: Path, title: str, panels: Sequence[Panel]) -> None:
-    """Draw quality over rate (logarithmic, bits per pixel), one panel each side by side, as a PNG.
-
-    Raises `InputError` when matplotlib is missing, `OSError` when the file cannot be written.
-    """
-    # The Figure class alone, without pyplot: no global state, no display, safe in threads.
-    figure = extra("matplotlib.figure", "matplotlib").Figure(figsize=(6.4 * len(panels), 5.0), layout="constrained")
-    figure.suptitle(title)
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.axhspan(panel.low, panel.high, color="0.95", zorder=0)
-        rates = []
-        for name, curve in {**panel.curves, **panel.published}.items():
+    codecs = list(codecs)
+    figure, panels = figure_of(title, len(ranges))
+    for axes, (metric, span) in zip(panels, ranges.items(), strict=True):
+        axes.axhspan(*span, color="0.95", zorder=0)
+        curves = {name: curve_of(rows, name, metric) for name in codecs}
+        curves |= {name: known[metric] for name, known in published.items() if metric in known}
+        rates: list[float] = []
+        for name, curve in curves.items():
             points = [p for p in zip(curve.rates, curve.qualities, strict=True) if math.isfinite(p[1])]
-            rates.extend(rate for rate, _ in points)
-            axes.plot(
-                [rate for rate, _ in points],
-                [quality for _, quality in points],
-                marker="o",
-                markersize=2.5 if name in panel.published else 3.5,
-                linewidth=1.0 if name in panel.published else 1.4,
-                linestyle="--" if name in panel.published else "-",
-                label=name,
-            )
-        axes.set_xscale("log")
+            rates += [rate for rate, _ in points]
+            style = ("o--", 2.5, 1.0) if name in published else ("o-", 3.5, 1.4)
+            y = [quality for _, quality in points]
+            axes.plot([rate for rate, _ in points], y, style[0], markersize=style[1], linewidth=style[2], label=name)
+        over_rates(axes, rates, "rate (bits per pixel, real files)")
         if rates:
-            low, high = min(rates) / 1.15, max(rates) * 1.15
-            axes.set_xlim(low, high)
-            ticks = [tick for tick in _RATE_TICKS if low <= tick <= high]
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.legend(loc="lower right", frameon=False, fontsize="small")
-        axes.minorticks_off()
-        axes.grid(True, color="0.85", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlabel("rate (bits per pixel, real files)")
-        axes.set_ylabel(panel.label)
-    with atomic_write(path, overwrite=True) as file:
-        figure.savefig(file, format="png", dpi=120)
+        axes.set_ylabel(LABELS[metric])
+    save(figure, path)

@@ -19,7 +19,7 @@ from ..figures.rows import Point
 from ..quality._extras import extra
 from .cells import Unit
 
-__all__ = ["COLOURS", "METRICS", "metric_label", "plot_metrics", "plot_task"]
+__all__ = ["COLOURS", "METRICS", "figure_of", "metric_label", "over_rates", "plot_metrics", "plot_task", "save"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = "os^DvPp"
@@ -52,7 +52,7 @@ def plot_task(path: Path, title: str, measure: str, points: Sequence[Point], uni
     panels: list[tuple[str, Callable[[Point], Triple]]] = [(measure, lambda point: point.accuracy)]
     if points and points[0].kind == "score":
         panels.append(("agreement", lambda p: (p.agreement, p.agreement_low, p.agreement_high)))
-    figure, axes_of = _figure(title, len(panels))
+    figure, axes_of = figure_of(title, len(panels))
     for axes, (label, of) in zip(axes_of, panels, strict=True):
         _curves(axes, points, lambda point, of=of: _scaled(of(point)), unit)
         for point in points:
@@ -62,21 +62,22 @@ def plot_task(path: Path, title: str, measure: str, points: Sequence[Point], uni
                 axes.axhspan(low, high, color="0.35", alpha=0.08, linewidth=0)
         axes.set_ylabel(f"{label}, %")
         axes.legend(loc="lower right", frameon=False, fontsize=9)
-    _write(figure, path)
+    save(figure, path)
 
 
 def plot_metrics(path: Path, title: str, points: Sequence[Point], unit: Unit) -> None:
     """The means of all metrics over rate. points: of one task, whose items stand for the source's."""
     names = list(dict.fromkeys(name for point in points for name in point.metrics)) or ["psnr"]
-    figure, axes_of = _figure(title, len(names))
+    figure, axes_of = figure_of(title, len(names))
     for axes, name in zip(axes_of, names, strict=True):
         _curves(axes, points, lambda p, name=name: (p.metrics.get(name, math.nan), math.nan, math.nan), unit)
         axes.set_ylabel(metric_label(name))
     axes_of[0].legend(loc="lower right", frameon=False, fontsize=9)
-    _write(figure, path)
+    save(figure, path)
 
 
-def _figure(title: str, panels: int) -> tuple[Any, Sequence[Any]]:
+def figure_of(title: str, panels: int) -> tuple[Any, Sequence[Any]]:
+    """A figure and its axes, side by side. Raises InputError when matplotlib is missing."""
     # The Figure class alone, without pyplot: no global state, no display, safe in threads.
     figure = extra("matplotlib.figure", "matplotlib").Figure(figsize=(6.0 * panels, 4.6), layout="constrained")
     figure.suptitle(title.replace("$", r"\$"))
@@ -105,6 +106,11 @@ def _curves(axes: Any, points: Sequence[Point], of: Callable[[Point], Triple], u
             linewidth=1.4,
             label=codec.replace("$", r"\$"),
         )
+    over_rates(axes, rates, f"{unit.label} (real files)")
+
+
+def over_rates(axes: Any, rates: Sequence[float], label: str) -> None:
+    """The logarithmic axis of rates of a plot, and its looks."""
     axes.set_xscale("log")
     if rates:
         low, high = min(rates) / 1.15, max(rates) * 1.15
@@ -114,7 +120,7 @@ def _curves(axes: Any, points: Sequence[Point], of: Callable[[Point], Triple], u
     axes.minorticks_off()
     axes.grid(True, color="0.88", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel(f"{unit.label} (real files)")
+    axes.set_xlabel(label)
 
 
 def _scaled(triple: Triple) -> Triple:
@@ -122,6 +128,7 @@ def _scaled(triple: Triple) -> Triple:
     return value, low, high
 
 
-def _write(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """As a PNG, whole or not at all. Raises OSError."""
     with atomic_write(path, overwrite=True) as file:
         figure.savefig(file, format="png", dpi=120)

@@ -35,7 +35,7 @@ from .sources import Photographs
 from .task import Task
 from .text import ReadText
 
-__all__ = ["TASKS", "Sources", "task_by_name", "tasks_by_name"]
+__all__ = ["TASKS", "Sources", "tasks_by_name"]
 
 _MADE: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "imagenet-mobilenetv2": (Photographs, lambda source: Top1("mobilenetv2", source)),
@@ -90,11 +90,6 @@ def tasks_by_name(specs: Sequence[str | Task], data: Path | None = None) -> list
                 "rename one"
             )
     return tasks
-
-
-def task_by_name(spec: str, data: Path | None = None) -> Task:
-    """One task; see `tasks_by_name`."""
-    return tasks_by_name([spec], data)[0]
 
 
 def _task(spec: str, data: Path | None, sources: Sources) -> Task:

@@ -27,7 +27,7 @@ from typing import Any
 
 from ...errors import InputError
 
-__all__ = ["LabelledFolder", "read_folder"]
+__all__ = ["Labelled", "LabelledFolder", "read_folder"]
 
 _NUMBER = re.compile(r"\d+")
 _IMAGENET = re.compile(r"\d{1,4}_n\d{8}(_|\.)")
@@ -52,6 +52,26 @@ class LabelledFolder:
         if truth is None and needed:
             raise InputError(f"{name}: its name begins with no class number")
         return truth
+
+
+class Labelled:
+    """What the sources of a folder share. _found: of `read_folder`; labels: as given to it."""
+
+    labels: str | Path
+    _found: LabelledFolder
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are when truths are places among them, None when they were written as numbers."""
+        return self._found.classes
+
+    def names(self) -> tuple[str, ...]:
+        """Files, by name."""
+        return self._found.names
+
+    def truth(self, name: str) -> Any:
+        """What is true of an item. Raises InputError for one that should have a class and has none."""
+        return self._found.truth(name, needed=self.labels == "prefix")
 
 
 def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> LabelledFolder:

@@ -8,15 +8,17 @@ are refused with the reason, never changed: 16 bits are not cut to 8, and an alp
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from ...codec.media.picture import read_picture
-from ...errors import InputError
+from ...errors import CodecError, InputError
 
-__all__ = ["BUNDLED", "bundled", "picture_paths", "read_rgb"]
+__all__ = ["BUNDLED", "bundled", "mirrored", "picture_paths", "pixels_of", "read_rgb", "readable"]
 
 BUNDLED = ("astronaut.png", "chelsea.png", "coffee.png")
 """Photographs inside scikit-image's wheel: 512 x 512, 451 x 300 and 600 x 400 pixels; CC0 or in the public domain."""
@@ -57,3 +59,30 @@ def read_rgb(path: Path) -> np.ndarray:
     if samples.ndim == 3 and samples.shape[2] in (2, 4):
         raise InputError("has an alpha channel; codecs are compared on pictures without one")
     return samples if samples.ndim == 3 else np.repeat(samples[:, :, None], 3, axis=2)
+
+
+def pixels_of(samples: np.ndarray) -> float:
+    """Pixels of a picture [H, W, ...]."""
+    return float(math.prod(samples.shape[:2]))
+
+
+def readable(paths: Sequence[Path], skipped: list[tuple[str, str]]) -> list[np.ndarray]:
+    """The pictures that can be measured on, uint8 [H, W, 3]. Raises InputError when there are none."""
+    pictures = []
+    for path in paths:
+        try:
+            pictures.append(read_rgb(path))
+        except CodecError as error:
+            skipped.append((path.name, str(error)))
+    if not pictures:
+        raise InputError(f"no picture could be read ({skipped[0][0]}: {skipped[0][1]})")
+    return pictures
+
+
+def mirrored(pictures: Sequence[np.ndarray], pixels: int) -> np.ndarray:
+    """About so many pixels, in the proportions of the largest picture: mirrored copies of it, cut at the border."""
+    source = max(pictures, key=pixels_of)
+    scale = math.sqrt(pixels / pixels_of(source))
+    height, width = (max(1, round(scale * side)) for side in source.shape[:2])
+    more = max(0, height - source.shape[0]), max(0, width - source.shape[1])
+    return np.ascontiguousarray(np.pad(source, ((0, more[0]), (0, more[1]), (0, 0)), "symmetric")[:height, :width])

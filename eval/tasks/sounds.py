@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from .labels import LabelledFolder, read_folder
+from .labels import Labelled, LabelledFolder, read_folder
 from .task import Item
 
 __all__ = ["Sounds", "read_sound"]
 
 
 @dataclass(frozen=True)
-class Sounds:
+class Sounds(Labelled):
     """The sounds of a folder, by name; a `Source`.
 
     sample_rate: Hz; labels, texts: see labels.py; a truth is a class number, a text, or None.
@@ -48,19 +48,9 @@ class Sounds:
         """How the sounds were made, and where their truths come from."""
         return f"sounds of one channel at {self.sample_rate} Hz, {self._found.where}"
 
-    @property
-    def classes(self) -> int | None:
-        """See `Photographs.classes`."""
-        return self._found.classes
-
-    def names(self) -> tuple[str, ...]:
-        """Files, by name."""
-        return self._found.names
-
     def item(self, name: str) -> Item:
         """A sound, float32 [T], and what is known of it. Raises CodecError for a file that holds none."""
-        truth = self._found.truth(name, needed=self.labels == "prefix")
-        return Item(name, read_sound(self.folder / name, self.sample_rate), truth)
+        return Item(name, read_sound(self.folder / name, self.sample_rate), self.truth(name))
 
 
 def read_sound(path: Path, sample_rate: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import CodecError, InputError
-from .labels import LabelledFolder, read_folder
+from .labels import Labelled, LabelledFolder, read_folder
 from .pictures import read_rgb
 from .task import Item
 
@@ -25,7 +25,7 @@ __all__ = ["Photographs", "shrink"]
 
 
 @dataclass(frozen=True)
-class Photographs:
+class Photographs(Labelled):
     """The pictures of a folder, by name; a `Source`.
 
     short_side: pixels, None: as they are. labels: see labels.py; texts: whether they are texts; a truth is a class
@@ -54,20 +54,11 @@ class Photographs:
         size = f"short side {self.short_side} (Pillow LANCZOS)" if self.short_side else "as they are"
         return f"RGB pictures, {size}, {self._found.where}"
 
-    @property
-    def classes(self) -> int | None:
-        """How many classes there are when truths are places among them, None when they were written as numbers."""
-        return self._found.classes
-
-    def names(self) -> tuple[str, ...]:
-        """Files, by name."""
-        return self._found.names
-
     def item(self, name: str) -> Item:
         """A picture, uint8 [H, W, 3], and its class. Raises CodecError of one sentence for a file that is none, one
         that is too small, and one that should have a class and has none.
         """
-        truth = self._found.truth(name, needed=self.labels == "prefix")
+        truth = self.truth(name)
         try:
             samples = read_rgb(self.folder / name)
             samples = samples if self.short_side is None else shrink(samples, self.short_side)

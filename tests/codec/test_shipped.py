@@ -134,7 +134,9 @@ def test_the_model_for_machines_keeps_more_of_what_a_network_sees(coffee):
     the model that its training went on from.
     """
     from lecodec.errors import InputError
-    from lecodec.eval.quality.networks import ImageNetwork, feature_distance
+    from lecodec.eval.quality.networks import ImageNetwork
+
+    from ..machine_examples import feature_distance
 
     try:
         network = ImageNetwork("efficientnet-lite0")

@@ -16,12 +16,11 @@ from lecodec.errors import CodecError, InputError, UnknownModel
 from lecodec.eval import bench
 from lecodec.eval.codecs import peers
 from lecodec.eval.codecs.peers import codec_by_name
-from lecodec.eval.figures.speed import UNKNOWN, Timed
 from lecodec.eval.measure import timing
-from lecodec.eval.measure.probe import BARE_TORCH, probe
+from lecodec.eval.measure.probe import BARE_TORCH, UNKNOWN, probe
 from lecodec.eval.measure.runner import Contestant, measured
-from lecodec.eval.measure.timing import entrants, with_settings
-from lecodec.eval.tasks.pictures import BUNDLED, picture_paths, read_rgb
+from lecodec.eval.measure.timing import Timed, entrants, with_settings
+from lecodec.eval.tasks.pictures import BUNDLED, mirrored, picture_paths, read_rgb
 from lecodec.eval.tasks.task import ItemRow
 
 needs_compressai = pytest.mark.skipif(find_spec("compressai") is None, reason="CompressAI is not installed")
@@ -76,7 +75,7 @@ def run(folder, tiny_model, tmp_path_factory):
     specs = [f"lecodec@{tiny_model}", "jpeg", "fragile", "gif"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "LARGE", (10_000, 40_000))
-        patch.setattr(bench, "ONE_PASS", 20_000)
+        patch.setattr(timing, "ONE_PASS", 20_000)
         patch.setitem(peers._PEERS, "fragile", Fragile)
         result = bench.run_bench(folder, specs, out, repeats=2, progress=lambda *call: calls.append(call))
     return result, out, calls
@@ -175,11 +174,11 @@ def test_the_median_of_the_passes_counts():
 
 def test_a_large_picture_is_mirrored_copies():
     small = photo(20, 30)
-    large = bench._large([small[:10], small], 20 * 30 * 9)
+    large = mirrored([small[:10], small], 20 * 30 * 9)
     assert large.shape == (60, 90, 3)
     assert (large[:20, :30] == small).all() and (large[20:40, :30] == small[::-1]).all()
     assert (large[:20, 30:60] == small[:, ::-1]).all() and (large[40:, 60:] == small).all()
-    assert bench._large([small], 150).shape == (10, 15, 3)
+    assert mirrored([small], 150).shape == (10, 15, 3)
 
 
 def test_a_codec_that_returns_another_picture_is_out(monkeypatch):
@@ -199,7 +198,6 @@ def test_without_the_device_only_learned_codecs_are_left_out(tiny_model):
     named = entrants([f"lecodec@{tiny_model}", "jpeg"], "no-such-device", skipped)
     assert [entrant.spec for entrant in with_settings(named, [photo(32, 32)], skipped)] == ["jpeg"]
     assert len(skipped) == 1 and "not available" in skipped[0][1]
-    assert bench._gpu("cpu") == []
 
 
 def test_without_a_folder_there_are_three_photographs():

@@ -23,11 +23,10 @@ from lecodec.eval.quality.networks import (
     NETWORKS,
     ImageNetwork,
     distance,
-    feature_distance,
     load_module,
 )
 from lecodec.eval.quality.packaged import PackagedFile, check_picture, file_digest, load_state
-from lecodec.eval.tasks.catalogue import TASKS, task_by_name, tasks_by_name
+from lecodec.eval.tasks.catalogue import TASKS, tasks_by_name
 from lecodec.eval.tasks.classification import Top1, class_answer, softmax
 from lecodec.eval.tasks.embedding import embedding_answer
 from lecodec.eval.tasks.lettering import SIZES, TextOnPhotographs, layout
@@ -35,6 +34,8 @@ from lecodec.eval.tasks.mask import mask_answer
 from lecodec.eval.tasks.pictures import bundled, read_rgb
 from lecodec.eval.tasks.sources import Photographs, shrink
 from lecodec.eval.tasks.text import accuracy, greedy_ctc, word_accuracy
+
+from ..machine_examples import feature_distance, task_by_name
 
 
 def made(make, *arguments):

@@ -13,10 +13,12 @@ import yaml
 from PIL import Image
 
 from lecodec.errors import CodecError, InputError
-from lecodec.eval.tasks.catalogue import task_by_name, tasks_by_name
+from lecodec.eval.tasks.catalogue import tasks_by_name
 from lecodec.eval.tasks.plugin_task import PluginTask
 from lecodec.eval.tasks.sounds import Sounds
 from lecodec.eval.tasks.task import Answer, Item
+
+from ..machine_examples import task_by_name
 
 pytest.importorskip("pydantic")
 torch = pytest.importorskip("torch")
