@@ -8,11 +8,15 @@ these.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 __all__ = [
     "CodecError",
     "CorruptFile",
     "InputError",
     "LimitExceeded",
+    "MissingExtra",
     "ModelError",
     "ModelWarning",
     "NotLecFile",
@@ -20,6 +24,7 @@ __all__ = [
     "TruncatedFile",
     "UnknownModel",
     "UnsupportedFile",
+    "needed",
 ]
 
 
@@ -59,9 +64,25 @@ class InputError(CodecError):
     """The input cannot be encoded: not a picture, an unsupported kind, a wrong shape, an option out of range."""
 
 
+class MissingExtra(InputError):
+    """What was asked for needs a package that is not installed: the message names the extra that brings it."""
+
+
 class OutputExists(CodecError):
     """The output exists and overwriting was not asked for."""
 
 
 class ModelWarning(UserWarning):
     """A model file that was found cannot be used and is passed over: no error, since another may do."""
+
+
+def needed(module: str, extra: str, what: str) -> Any:
+    """A module of a package that only an extra of this one brings, imported. what: needs it, for the message.
+
+    Raises MissingExtra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtra(f"{what} needs {package}: pip install 'lecodec[{extra}]' ({error})") from None

@@ -6,7 +6,7 @@
     a sound -> ALIASES["sound"] -> SoundCodec, or without loss LosslessSoundCodec
     a set -> the circuits found for items of its shape -> each codes a few items -> the best LosslessCodec
 
-Without a model that fits, blocks are stored or deflated: nothing fails for want of one, and no torch is imported.
+Without a model that fits, blocks are stored or deflated: nothing fails for want of one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import numpy as np
 
 from ..bitstream import PictureLayout, SetLayout, SoundLayout, VideoLayout
-from ..entropy.runtime import load_torch
 from ..errors import ModelError, UnknownModel
 from .codec import Codec, Target
 from .domain import domain_of
@@ -34,8 +33,6 @@ def codec_for(
     """The codec that encodes a signal to a target. model: name or path. Raises as `load`, and InputError for a model
     that codes otherwise.
     """
-    if isinstance(signal.layout, VideoLayout) or not target.lossless:
-        load_torch()  # before a module imports it otherwise
     if isinstance(signal.layout, VideoLayout):
         from .video import VideoCodec
 

@@ -3,7 +3,7 @@
     block of items [n, ...] -> values [n, V] -> CircuitCoding.traverse, several blocks at a time -> a body for each
 
 Blocks are worked on side by side in as many threads as torch has; what a block becomes does not depend on its
-neighbours. Where torch cannot be imported numpy does the same, to the same bytes.
+neighbours. numpy and torch do the same, to the same bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 
 from ..entropy.circuit_coding import CircuitCoding
 from ..entropy.coder import Reader, Writer
-from ..entropy.runtime import load_torch
+from ..entropy.parallel import parallel_map, threads
+from ..entropy.place import device_of
 from ..errors import ModelError
 from .model_file import parse_tensors
-from .parallel import parallel_map, threads
 
 __all__ = ["CircuitCoder"]
 
@@ -39,10 +39,9 @@ class CircuitCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        load_torch()
         self.parse_digest = b""
         self._circuit = CircuitCoding(parse_tensors(tensors), device, lambda circuit: self._accept(circuit, card))
-        self._together = max(1, (TOGETHER << (3 if device != "cpu" else 0)) // self._circuit.states)
+        self._together = max(1, (TOGETHER << (3 if device_of(device) != "cpu" else 0)) // self._circuit.states)
 
     def _accept(self, circuit: CircuitCoding, card: Mapping[str, Any]) -> None:
         """Compare a circuit with its card. Raises ModelError."""

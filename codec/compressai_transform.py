@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from ..entropy.imported_coding import ImportedHyperprior, imported_model
+from ..entropy.place import NUMPY, place_for, place_of
 from ..errors import ModelError
-from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled
+from .latent_model import LatentModel, check_shapes, checked_digests, floats
 from .model_file import parse_tensors
 from .transforms.compressai import REACH, HyperAnalysis, ImportedAnalysis, ImportedSynthesis, TransformSizes
-from .transforms.transform import WindowedTransform, centred
+from .transforms.torch_transform import TorchTransform, centred, filled
 
 __all__ = ["ImportedTransform", "compressai_model"]
 
@@ -30,10 +31,10 @@ WINDOW = {"cpu": 2**11, "cuda": 2**14}
 and three such planes at a time 100 to 150 kB: 200 to 300 MB on a CPU."""
 
 
-class ImportedTransform(WindowedTransform):
+class ImportedTransform(TorchTransform):
     """g_a, h_a, g_s: those of `compressai_networks`, to which a rate means nothing."""
 
-    def _y(self, samples: Tensor, index: Tensor) -> Tensor:
+    def _analysed(self, samples: Tensor, index: Tensor) -> Tensor:
         x = samples.expand(-1, -1, -1, 3).contiguous()
         return self.g_a((centred(x) + 0.5).permute(0, 3, 1, 2))
 
@@ -48,7 +49,7 @@ def compressai_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any],
     """A model of the kind "compressai". Arguments and errors are those of `image_transform.image_model`; without a
     hyperprior there is no `h_a.*`.
     """
-    place = device_of(device)
+    place = "cpu" if place_of(device) == NUMPY else place_for(device)
     try:
         sizes = TransformSizes(**card["transform"])
     except (KeyError, TypeError):
@@ -59,9 +60,10 @@ def compressai_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any],
         raise ModelError("the model's entropy model does not fit its transforms")
     check_shapes(tensors, sizes.shapes(hyper is not None))
     digests = checked_digests(tensors, card, entropy)
+    weights = floats(tensors, "g_a", "h_a", "g_s")
     if hyper:
-        h_a = filled(HyperAnalysis(sizes, hyper.z_median, hyper.has_means, place), "h_a", tensors, place)
-    g_a = filled(ImportedAnalysis(sizes), "g_a", tensors, place)
-    g_s = filled(ImportedSynthesis(sizes), "g_s", tensors, place)
-    transform = ImportedTransform(g_a, h_a, g_s, reach_a=REACH, reach_s=REACH, window=WINDOW, device=place)
+        h_a = filled(HyperAnalysis(sizes, hyper.z_median, hyper.has_means, place), "h_a", weights, place)
+    g_a = filled(ImportedAnalysis(sizes), "g_a", weights, place)
+    g_s = filled(ImportedSynthesis(sizes), "g_s", weights, place)
+    transform = ImportedTransform(g_a, h_a, g_s, reach_a=REACH, reach_s=REACH, window=WINDOW, place=place)
     return LatentModel(dict(card), transform, entropy, *digests, one_rate=True)

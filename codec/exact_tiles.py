@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..bitstream import DataChunk, Header, PictureLayout
 from ..errors import CorruptFile
@@ -122,7 +120,7 @@ def exact_samples(layout: PictureLayout, chunks: Mapping[int, DataChunk]) -> dic
     return found
 
 
-def put(samples: np.ndarray, colour: Tensor, rows: slice, columns: slice) -> None:
+def put(samples: np.ndarray, colour: np.ndarray, rows: slice, columns: slice) -> None:
     """Put the samples of a tile, [h, w] or [h, w, C], where they belong in colour samples [H, W, C]; what lies outside
     is cut off.
     """
@@ -132,7 +130,7 @@ def put(samples: np.ndarray, colour: Tensor, rows: slice, columns: slice) -> Non
             inside[0].start - rows.start : inside[0].stop - rows.start,
             inside[1].start - columns.start : inside[1].stop - columns.start,
         ]
-        colour[inside[0], inside[1]] = torch.from_numpy(np.array(part)).to(colour.device)
+        colour[inside[0], inside[1]] = part
 
 
 def neighbours(layout: PictureLayout, tile: int) -> list[int]:
@@ -170,13 +168,13 @@ def without_exact(colour: np.ndarray, layout: PictureLayout, exact: Collection[i
     return np.ascontiguousarray(planes.transpose(1, 2, 0)).reshape(colour.shape)
 
 
-def fitting(y: Tensor, other: Tensor, header: Header, exact: Collection[int]) -> set[int]:
+def fitting(y: np.ndarray, other: np.ndarray, header: Header, exact: Collection[int]) -> set[int]:
     """Of two analyses of a picture, y [M, h, w] of itself and another of `without_exact`, the better one for each tile
     that is not exact: the other one where what the decoder fills in is clearly nearer to what was analysed, within
     `SEEN` positions around the tile. There y gets it; exact tiles of y are filled. Returns the tiles that changed.
     """
     boxes = {box.tile: box for box in boxes_of(header, 0)}
-    both = [found.cpu().numpy() for found in (y, other)]
+    both = y, other
     filled = [found.copy() for found in both]
     for found in filled:
         fill_latents(found, header, exact, exact)
@@ -187,9 +185,7 @@ def fitting(y: Tensor, other: Tensor, header: Header, exact: Collection[int]) ->
         if n not in exact and off[1][rows, columns].sum() < CLEARLY * off[0][rows, columns].sum():
             y[:, box.rows, box.columns] = other[:, box.rows, box.columns]
             better.add(n)
-    filled[0] = y.cpu().numpy()
-    fill_latents(filled[0], header, exact, exact)
-    y.copy_(torch.from_numpy(filled[0]))
+    fill_latents(y, header, exact, exact)
     return better
 
 

@@ -23,11 +23,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..bitstream import (
     NO_DIGEST,
@@ -42,6 +40,7 @@ from ..bitstream import (
 from ..entropy.coder import Coder, Writer
 from ..entropy.guard import guarded
 from ..entropy.latents import Latents, Meter, NullCoder
+from ..entropy.place import load_torch
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of
@@ -52,15 +51,16 @@ from .latent_coding import LatentCoding
 from .latent_model import LatentModel
 from .lossless import LosslessCodec
 from .media.part import Items, Part, Region
-from .media.samples import check_region, join, psnr_of, split, to_numpy
+from .media.samples import check_region, join, plain_colour, psnr_of, split
 from .media.signal import Signal, picture_signal
 from .model_file import check_digest
-from .objective import objective_of
-from .refine import refined, steps_of
 from .ssimulacra2 import MIN_SIDE, crop_of, ssimulacra2
 from .tiles import Box, boxes_of, latent_size, layout_of, meet, paste, reach
 from .transforms import DOWN
 from .transforms.transform import Transform, dtype_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MEASURES", "ImageCodec", "fixed_quality"]
 
@@ -97,7 +97,7 @@ class ImageCodec(LatentCoding, Codec):
     def __init__(self, model: LatentModel):
         super().__init__(model)
         self.one_rate = model.one_rate
-        self._without_model = LosslessCodec(device=str(self.device))
+        self._without_model = LosslessCodec(device=self.device)
         """Of drawn pictures that take fewer bytes so."""
         self.base: ImageCodec | None = None
         """Of a model that changes another one: that, which codes the pictures that are smaller with it."""
@@ -172,7 +172,6 @@ class ImageCodec(LatentCoding, Codec):
             files = [min(both, key=len) for both in zip(files, self.base.encode_signals(signals, target), strict=True)]
         return files
 
-    @torch.inference_mode()
     def _encode_mixed(self, drawn: Drawn, q: int, effort: int) -> bytes:
         """The file of a page, each of its tiles coded by whichever is smaller; empty where there is nothing to cut, or
         no tile is better exact.
@@ -192,13 +191,15 @@ class ImageCodec(LatentCoding, Codec):
         better = fitting(y[0], other[0], header, exact)
         if picture.steps:
             tiles = list(self._tiles(y, [header], [q]))
-            y = refined(self, y, tiles, [header], [filled], q, picture.steps)
+            y = self._refined(y, tiles, [header], [filled], q, picture.steps)
             better = set(range(layout.units)) - exact.keys()
         chunks |= self._chunks(y, header, better)
         data = [exact.get(n, chunks[n]) for n in range(layout.units)]
         return pack(header, data, picture.alpha, picture.metadata, exact)
 
-    def _chunks(self, y: Tensor, header: Header, only: Collection[int] | None = None) -> dict[int, tuple[bytes, bytes]]:
+    def _chunks(
+        self, y: np.ndarray, header: Header, only: Collection[int] | None = None
+    ) -> dict[int, tuple[bytes, bytes]]:
         """Digest and payload of all tiles of a picture, or of some."""
         tiles = self._tiles(y, [header], [header.quality], only)
         coded = self.traversed(y, tiles, [header.quality], Writer)
@@ -308,7 +309,7 @@ class ImageCodec(LatentCoding, Codec):
     def _decoded(self, picture: _Picture, q: int) -> np.ndarray:
         """The colour samples that a picture comes back as, without the entropy coder's work."""
         latents = ((box, found) for box, found, _ in self._code([picture], [q]))
-        return to_numpy(self._shown([picture.header], [q], latents)[0], picture.layout)
+        return plain_colour(self._shown([picture.header], [q], latents)[0])
 
     @guarded
     def encode_batch(
@@ -347,6 +348,7 @@ class ImageCodec(LatentCoding, Codec):
         shape, type and device, without the entropy coder's work; by the model alone, so that nothing is exact. Raises
         InputError.
         """
+        torch = load_torch("degrade")
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or len(quality) != len(x) or not x.numel():
             raise InputError(f"expected uint8 [B, 1 or 3, H, W] and B qualities, not {x.dtype} {list(x.shape)}")
         samples = x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
@@ -358,12 +360,15 @@ class ImageCodec(LatentCoding, Codec):
             headers = [p.header for p in run]
             parts.append(self._shown(headers, q, ((box, latents) for box, latents, _ in self._code(run, q))))
             done += len(run)
-        return torch.cat(parts).permute(0, 3, 1, 2).contiguous().to(x.device)
+        return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).contiguous().to(x.device)
 
     def _picture(self, signal: Signal, effort: int = EFFORTS[0]) -> _Picture:
         """Check a signal, and do what does not depend on the quality."""
-        steps = steps_of(effort)
+        steps = effort - EFFORTS[0]
         if steps:
+            load_torch(f"effort above {EFFORTS[0]}")
+            from .objective import objective_of
+
             objective_of(self.card)  # is there one?
         colour, alpha = split(signal.samples)
         header = Header(
@@ -372,7 +377,6 @@ class ImageCodec(LatentCoding, Codec):
         layout = layout_of(header)
         return _Picture(header, layout, colour, alpha_chunks(alpha, layout), signal.metadata, steps)
 
-    @torch.inference_mode()
     def _code(
         self, pictures: Sequence[_Picture], q: Sequence[int], coder: Callable[[], Coder] = NullCoder
     ) -> Iterator[tuple[Box, Latents, Any]]:
@@ -384,8 +388,14 @@ class ImageCodec(LatentCoding, Codec):
         tiles = self._tiles(y, headers, q)
         if pictures[0].steps:
             tiles = list(tiles)
-            y = refined(self, y, tiles, headers, colours, q[0], pictures[0].steps)
+            y = self._refined(y, tiles, headers, colours, q[0], pictures[0].steps)
         yield from self.traversed(y, tiles, q, coder)
+
+    def _refined(self, y: np.ndarray, *rest: Any) -> np.ndarray:
+        """See `refine.refined`, which needs torch."""
+        from .refine import refined
+
+        return refined(self, y, *rest)
 
     def _encode_run(self, pictures: list[_Picture], q: int) -> list[bytes]:
         """The files of pictures of one shape."""
@@ -414,7 +424,7 @@ class ImageCodec(LatentCoding, Codec):
         for run in _runs(parsed, self.transform):
             for file, colour in zip(run, self._colour(run), strict=True):
                 samples = join(
-                    to_numpy(colour, layout_of(file.header)),
+                    plain_colour(colour),
                     alpha_of(layout_of(file.header), dict(enumerate(file.alpha))),
                 )
                 signals.append(Signal(samples, file.header.layout, file.metadata))
@@ -425,17 +435,17 @@ class ImageCodec(LatentCoding, Codec):
         """The same as a tensor on the codec's device: [C, H, W] (C = 1 to 4) of uint8 or uint16, in channels-last
         memory. Same errors as `decode`.
         """
+        torch = load_torch("decode_tensor")
         data = LecFile.open(data)
         if other := self._other(data.header):
             return other.decode_tensor(data)
         file = self._parse(data)
         layout, (out,) = layout_of(file.header), self._colour([file])
         alpha = alpha_of(layout, dict(enumerate(file.alpha)))
-        if alpha is not None:
-            out = torch.cat([out, torch.from_numpy(alpha[:, :, None]).to(self.device)], 2)
-        return out.permute(2, 0, 1)
+        out = out if alpha is None else np.concatenate([out, alpha[:, :, None]], 2)
+        return torch.from_numpy(np.ascontiguousarray(out)).to(self.device).permute(2, 0, 1)
 
-    def _colour(self, files: Sequence[Parsed]) -> Tensor:
+    def _colour(self, files: Sequence[Parsed]) -> np.ndarray:
         """The colour samples of files of one layout: [B, H, W, C]."""
         headers, chunks = [f.header for f in files], [dict(enumerate(f.data)) for f in files]
         parts = self._read(headers, chunks)
@@ -448,12 +458,12 @@ class ImageCodec(LatentCoding, Codec):
         q: Sequence[int],
         parts: Iterable[tuple[Box, Latents]],
         exact: Sequence[Mapping[int, np.ndarray]] = (),
-    ) -> Tensor:
+    ) -> np.ndarray:
         """Latents of tiles, and for each picture the samples of its exact tiles -> colour samples [B, H, W, C]."""
         layout, y_hat = layout_of(headers[0]), self._y_hat(headers, parts)
         if y_hat is None:
             shape = len(headers), layout.height, layout.width, layout.channels
-            out = torch.empty(shape, dtype=dtype_of(layout), device=self.device)
+            out = np.empty(shape, dtype_of(layout))
         else:
             for of_one, header, tiles in zip(y_hat, headers, exact, strict=False):
                 fill_latents(of_one, header, tiles, tiles)
@@ -489,7 +499,7 @@ class ImageCodec(LatentCoding, Codec):
         top, left = min(b.rows.start for b in whole), min(b.columns.start for b in whole)
         size = max(b.rows.stop for b in whole) - top, max(b.columns.stop for b in whole) - left
         samples = exact_samples(layout, {n: data[n] for n in near})
-        colour = torch.empty(height, width, layout.channels, dtype=dtype_of(layout), device=self.device)
+        colour = np.empty((height, width, layout.channels), dtype_of(layout))
         wanted = slice(y, y + height), slice(x, x + width)
         if not all(n in samples for n in near if all(map(meet, layout.unit(n), wanted))):
             y_hat = np.empty((1, self.entropy.latent, *size), np.int32)
@@ -499,12 +509,12 @@ class ImageCodec(LatentCoding, Codec):
             y_hat = y_hat[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
             shown = self.transform.synthesise(y_hat, [header.quality], layout)[0]
             above, before = y - DOWN * rows.start, x - DOWN * columns.start
-            colour.copy_(shown[above : above + height, before : before + width])
+            colour[...] = shown[above : above + height, before : before + width]
         for n, part in samples.items():
             down, across = layout.unit(n)
             put(part, colour, slice(down.start - y, down.stop - y), slice(across.start - x, across.stop - x))
         alpha = {n: plane for n in near if (plane := chunks[n][1]) is not None}
-        return Signal(join(to_numpy(colour, layout), alpha_of(layout, alpha, region)), layout, file.metadata)
+        return Signal(join(plain_colour(colour), alpha_of(layout, alpha, region)), layout, file.metadata)
 
     @guarded
     def test(self, data: bytes | LecFile) -> None:

@@ -1,56 +1,31 @@
-"""The transform of this package's own image models, and the models that have it.
+"""Models of the kind "image": this package's own transform, in numpy or in torch, and an entropy model.
 
-    samples -> planes of 8 x 8 blocks -> g_a -> y -> h_a -> z        y_hat -> g_s -> planes -> samples
-
-The networks take and give planes, one for each place in a block (see `Analysis.of_planes`): in channels-last memory
-they are the picture's own samples, in runs of 8 pixels.
+tensors, card -> sizes, weights -> ImageTransform or PlainImageTransform, entropy model -> LatentModel
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..entropy.context_coding import ContextCoding
-from ..entropy.hyperprior import HyperAnalysis, HyperConfig
+from ..entropy.hyper_config import HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding
+from ..entropy.place import NUMPY, load_torch, place_for
 from ..errors import ModelError
-from .latent_model import LatentModel, check_shapes, checked_digests, device_of, filled, misfit
+from .latent_model import LatentModel, check_shapes, checked_digests, floats, misfit
 from .model_file import parse_tensors
 from .transforms import DOWN
-from .transforms.image import REACH, Analysis, Synthesis, TransformConfig
-from .transforms.transform import WindowedTransform, centred
+from .transforms.sizes import REACH, TransformConfig
+from .transforms.transform import Transform
 
-__all__ = ["ImageTransform", "entropy_model_of", "image_model", "planes_of", "receptive_field"]
+__all__ = ["entropy_model_of", "image_model", "receptive_field"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a network works on at a time, so that memory stays bounded."""
-
-
-class ImageTransform(WindowedTransform):
-    """g_a, h_a, g_s: `Analysis`, `HyperAnalysis`, `Synthesis`."""
-
-    def _y(self, samples: Tensor, index: Tensor) -> Tensor:
-        return self.g_a.of_planes(planes_of(samples), index)
-
-    def _shown(self, y_hat: Tensor, index: Tensor) -> Tensor:
-        planes = self.g_s.planes(y_hat.contiguous(memory_format=torch.channels_last), index).float()
-        return planes.permute(0, 2, 3, 1).unflatten(3, (64, 3))  # [B, 2h, 2w, 64, 3]
-
-    def _arranged(self, samples: Tensor) -> Tensor:
-        rows = samples.unflatten(3, (8, 8)).transpose(2, 3)  # [B, 2h, 8, 2w, 8, C]
-        return rows.flatten(3, 4).flatten(1, 2)
-
-
-def planes_of(x: Tensor) -> Tensor:
-    """uint8 or uint16 [B, 16 h, 16 w, 1 or 3] -> x - 1/2 as the planes that `Analysis.of_planes` takes."""
-    x = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).transpose(2, 3)  # [B, h8, w8, 8, 8, C]
-    x = x.expand(-1, -1, -1, -1, -1, 3).flatten(3)  # [B, h8, w8, 192]
-    return centred(x).permute(0, 3, 1, 2)
 
 
 def receptive_field(config: TransformConfig) -> int:
@@ -68,7 +43,7 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
     float32); card: its card. Raises ModelError when they do not make a codec, or are not what the card's digests say;
     InputError (device).
     """
-    place = device_of(device)
+    place = place_for(device)
     try:
         config = TransformConfig(**card["transform"])
         hyper = HyperConfig(**card["hyper"])
@@ -81,15 +56,26 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
         raise misfit("g_a or g_s")
     check_shapes(tensors, {**config.shapes(), "h_a": hyper.analysis_shapes()})
     digests = checked_digests(tensors, card, entropy)
-    # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
-    transform = ImageTransform(
-        filled(Analysis(config), "g_a", tensors, place),
-        filled(HyperAnalysis(hyper), "h_a", tensors, place),
-        filled(Synthesis(config), "g_s", tensors, place),
-        # As far as their depthwise layers reach.
-        reach_a=-(-(8 * config.analysis8 + 16 * config.analysis16) * REACH // DOWN),
-        reach_s=-(-receptive_field(config) // DOWN),
-        window=WINDOW,
-        device=place,
-    )
+    in_torch = partial(_in_torch, floats(tensors, "g_a", "h_a", "g_s"), config, hyper)
+    transform = _in_numpy(*in_torch.args) if place == NUMPY else in_torch(place)
     return LatentModel(dict(card), transform, entropy, *digests)
+
+
+def _reaches(config: TransformConfig) -> dict[str, Any]:
+    """As far as their layers look."""
+    reach_a = -(-(8 * config.analysis8 + 16 * config.analysis16) * REACH // DOWN)
+    return {"reach_a": reach_a, "reach_s": -(-receptive_field(config) // DOWN), "window": WINDOW}
+
+
+def _in_torch(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig, place: str) -> Transform:
+    load_torch("this")
+    from .transforms.torch_image import ImageTransform
+
+    return ImageTransform(weights, config, hyper, place=place, **_reaches(config))
+
+
+def _in_numpy(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig) -> Transform:
+    from .transforms.plain_image import PlainImageTransform
+
+    twin = partial(_in_torch, weights, config, hyper, "cpu")
+    return PlainImageTransform(weights, config, twin=twin, **_reaches(config))

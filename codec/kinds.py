@@ -33,6 +33,8 @@ class Kind:
     """The `train.run.Experiment` that such a recipe runs."""
     whole: bool = False
     """Whether `load` gives the codec itself."""
+    needs_torch: bool = False
+    """Whether its networks run in torch alone."""
     freeze: str = ""
     """(state, out, name, *, overwrite, origin, calibrate, say) -> the model file."""
 
@@ -79,7 +81,7 @@ KINDS: dict[str, Kind] = {
         train="train.adapt:AdaptExperiment",
         freeze="train.adapt_freeze:freeze_adapted",
     ),
-    "compressai": Kind(load="codec.compressai_transform:compressai_model"),
+    "compressai": Kind(load="codec.compressai_transform:compressai_model", needs_torch=True),
 }
 TRAINED = {name: kind for name, kind in KINDS.items() if kind.train}
 """The kinds that are trained here."""

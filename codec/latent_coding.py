@@ -17,8 +17,6 @@ from itertools import groupby, repeat
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..bitstream import DataChunk, Header
 from ..entropy.coder import Coder, Reader
@@ -43,26 +41,27 @@ class LatentCoding:
 
     def __init__(self, model: LatentModel):
         self.card = model.card
-        self.transform, self.entropy, self.device = model.transform, model.entropy, model.transform.device
+        self.transform, self.entropy = model.transform, model.entropy
+        self.device, self.place = model.transform.device, model.transform.place
         self.parse_digest, self.synthesis_digest = model.parse_digest, model.synthesis_digest
-        self._group = GROUP.get(self.device.type, GROUP["cpu"])
+        self._group = GROUP.get(self.device.partition(":")[0], GROUP["cpu"])
 
     def _tiles(
-        self, y: Tensor, headers: Sequence[Header], q: Sequence[int], only: Collection[int] | None = None
+        self, y: np.ndarray, headers: Sequence[Header], q: Sequence[int], only: Collection[int] | None = None
     ) -> Iterator[Tiles]:
         """Groups of tiles of one size, each with the levels above y. only: the numbers of those wanted, if not all."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
         boxes = boxes if only is None else [box for box in boxes if box.tile in only]
         for group in equal_boxes(boxes, self._group):
-            part = torch.stack([y[b.picture, :, b.rows, b.columns] for b in group])
+            part = np.stack([y[b.picture, :, b.rows, b.columns] for b in group])
             above = self.transform.above(part, [q[b.picture] for b in group])
-            if not all(bool(torch.isfinite(level).all()) for level in (part, *above)):
+            if not all(np.isfinite(level).all() for level in (part, *above)):
                 raise ModelError("the model's analysis gave a number that is not finite")
-            yield group, tuple(level.cpu().numpy() for level in above)
+            yield group, above
 
     def traversed(
         self,
-        y: Tensor,
+        y: np.ndarray,
         tiles: Iterable[Tiles],
         q: Sequence[int],
         coder: Callable[[], Coder],
@@ -72,9 +71,9 @@ class LatentCoding:
         or more.
         """
         for (group, above), choice in zip(tiles, choices, strict=False):
-            source = *above, torch.stack([y[b.picture, :, b.rows, b.columns] for b in group]).cpu().numpy()
+            source = *above, np.stack([y[b.picture, :, b.rows, b.columns] for b in group])
             coders, rates = [coder() for _ in group], [q[b.picture] for b in group]
-            latents = self.entropy.traverse(coders, group[0].size, rates, source, device=self.device, choice=choice)
+            latents = self.entropy.traverse(coders, group[0].size, rates, source, device=self.place, choice=choice)
             yield from zip(group, latents, coders, strict=True)
 
     def _read(
@@ -105,7 +104,7 @@ class LatentCoding:
             data = [chunks[box.picture][box.tile] for box in group]
             readers = [Reader(chunk.payload) for chunk in data]
             rates = [headers[box.picture].quality for box in group]
-            decoded = self.entropy.traverse(readers, group[0].size, rates, device=self.device)
+            decoded = self.entropy.traverse(readers, group[0].size, rates, device=self.place)
             for box, latents, reader, chunk in zip(group, decoded, readers, data, strict=True):
                 if latents.digest() != chunk.digest or not reader.exhausted():
                     raise CorruptFile("the picture's data does not decode to what was encoded")

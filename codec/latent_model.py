@@ -2,8 +2,8 @@
 
     tensors, card -> `load` of a row of kinds.KINDS -> LatentModel -> the codec that codes with it
 
-Each kind has a function that makes its own; what they share is here: networks filled with weights, shapes and digests
-compared with the card.
+Each kind has a function that makes its own; what they share is here: weights, shapes and digests compared with the
+card.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from ..entropy.latents import EntropyModel
-from ..errors import InputError, ModelError
+from ..errors import ModelError
 from .transforms.transform import Transform
 
-__all__ = ["LatentModel", "check_shapes", "checked_digests", "device_of", "filled", "misfit", "synthesis_digest"]
+__all__ = ["LatentModel", "check_shapes", "checked_digests", "floats", "misfit", "synthesis_digest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,28 +74,12 @@ def misfit(network: str) -> ModelError:
     return ModelError(f"the model's weights do not fit the {network} that its card describes")
 
 
-def device_of(name: str) -> torch.device:
-    """Raises InputError for a device that is not there."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, dtype=torch.float32, device=device)
-        return device
-    except (RuntimeError, AssertionError, TypeError):
-        raise InputError(f"device {name!r} is not available here") from None
-
-
-@torch.inference_mode(False)  # whoever loads a model: the encoder takes gradients through it
-def filled(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: torch.device) -> nn.Module:
-    """The network with its weights of a model file, as float32. Raises ModelError."""
-    state = {}
+def floats(tensors: Mapping[str, np.ndarray], *networks: str) -> dict[str, np.ndarray]:
+    """The weights of networks, float32 by name. Raises ModelError for what is not made of finite floats."""
+    found = {}
     for name, array in tensors.items():
-        if name.startswith(prefix + "."):
+        if name.partition(".")[0] in networks:
             if array.dtype not in (np.float16, np.float32) or not np.isfinite(array).all():
                 raise ModelError(f"the model's {name} is not made of finite floats")
-            state[name[len(prefix) + 1 :]] = torch.from_numpy(array.astype(np.float32)).to(device)
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError:
-        raise misfit(prefix) from None
-    network.eval().requires_grad_(False)
-    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            found[name] = array.astype(np.float32)
+    return found

@@ -41,6 +41,7 @@ from ..bitstream import (
     pack,
 )
 from ..entropy.guard import guarded
+from ..entropy.place import load_torch
 from ..errors import CorruptFile, InputError
 from .alpha import alpha_chunks, alpha_of
 from .block_coding import Block, BlockCoding, raster_of
@@ -186,8 +187,7 @@ class LosslessCodec(BlockCoding, Codec):
         """A picture as a tensor on the codec's device, as `ImageCodec.decode_tensor` gives it. Same errors as `decode`,
         and InputError for a set.
         """
-        import torch
-
+        torch = load_torch("decode_tensor")
         file = LecFile.open(data)
         self._parse(file)
         if isinstance(file.layout, SetLayout):

@@ -2,7 +2,7 @@
 
     tile -> YCoCg-R -> InterpolationCoding.traverse -> arithmetic coder -> body
 
-Encoding and decoding are the same traversal. Where torch cannot be imported numpy does the same, to the same bytes.
+Encoding and decoding are the same traversal. numpy and torch do the same, to the same bytes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import numpy as np
 
 from ..entropy.coder import Reader, Writer
 from ..entropy.interpolation_coding import InterpolationCoding
-from ..entropy.runtime import load_torch
+from ..entropy.parallel import parallel_map
 from ..errors import ModelError
 from .colour import from_ycocg, to_ycocg
 from .model_file import parse_tensors
-from .parallel import parallel_map
 
 __all__ = ["PhotoCoder"]
 
@@ -30,7 +29,6 @@ class PhotoCoder:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
-        load_torch()
         self._model = InterpolationCoding(parse_tensors(tensors), device)
         self.parse_digest = self._model.digest()
         if card.get("parse_digest", self.parse_digest.hex()) != self.parse_digest.hex():

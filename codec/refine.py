@@ -38,16 +38,16 @@ from torch import Tensor
 
 from ..bitstream import Header
 from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
-from .codec import EFFORTS
 from .objective import Objective, objective_of
 from .tiles import latent_size, layout_of, paste
-from .transforms.transform import centred, cut, pixels
+from .transforms.torch_transform import centred
+from .transforms.transform import cut, pixels
 from .transforms.windows import Window, windows
 
 if TYPE_CHECKING:
     from .latent_coding import LatentCoding, Tiles
 
-__all__ = ["refined", "steps_of"]
+__all__ = ["refined"]
 
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
@@ -66,11 +66,6 @@ KEPT = 2**12
 """Positions of y up to which what the entropy model derives from z is kept between the steps: 6 kB each."""
 
 
-def steps_of(effort: int) -> int:
-    """How many steps an effort of `codec.EFFORTS` takes."""
-    return int(effort) - EFFORTS[0]
-
-
 @dataclass(frozen=True)
 class _Schedule:
     """What a run of `steps` steps does in each of them: long steps first, and rounding that leans more and more."""
@@ -86,23 +81,24 @@ class _Schedule:
         return DEADZONE * self.steps / (self.steps + 2) * (k / self.steps) ** 0.6
 
 
+@torch.inference_mode()
 def refined(
     coding: LatentCoding,
-    y: Tensor,
+    y: np.ndarray,
     tiles: Sequence[Tiles],
     headers: Sequence[Header],
     colours: list[np.ndarray],
     q: int,
     steps: int,
-) -> Tensor:
+) -> np.ndarray:
     """y: [B, M, h, w] float32 of pictures of one shape, at one quality -> y of which plain rounding gives the latents
     that were found; overwritten.
     """
     objective = objective_of(coding.card)
     lam = EMPHASIS * objective.multiplier(q)
     curvature, schedule = EMPHASIS * CURVATURE, _Schedule(steps)
-    original, cost, y_hat = y.clone(), [], np.empty(0, np.int32)
-    kept = [{} if y[:, 0].numel() <= KEPT else None for _ in tiles]
+    original, cost, y_hat = y.copy(), [], np.empty(0, np.int32)
+    kept = [{} if y[:, 0].size <= KEPT else None for _ in tiles]
     for k in range(steps + 1):
         deadzone = deadzone_of(coding.entropy.y_tables, curvature, schedule.deadzone(k)) if k else None
         bits, y_hat = _rounded(coding, y, tiles, q, [Choice(deadzone, found) for found in kept])
@@ -114,18 +110,19 @@ def refined(
                 continue
             gradient, found = _gradient(coding, objective, view, q, lam)
             own = y[view.some, :, *view.window.core]
-            move = view.y_hat - y[view.some, :, *view.window.take] - gradient / (curvature * objective.stiffness)
+            pull = view.y_hat.cpu().numpy() - y[view.some, :, *view.window.take]
+            move = pull - gradient / (curvature * objective.stiffness)
             own += step * move[:, :, *view.window.keep]
             error[view.some] += found
         cost.append(bits + lam * error)
     for b, better in enumerate(cost[-1] < cost[0]):
-        y[b] = torch.from_numpy(y_hat[b]).to(y.device) * 2.0**-MEAN_BITS if better else original[b]
+        y[b] = y_hat[b] * np.float32(2.0**-MEAN_BITS) if better else original[b]
     return y
 
 
 def _rounded(
     coding: LatentCoding,
-    y: Tensor,
+    y: np.ndarray,
     tiles: Sequence[Tiles],
     q: int,
     choices: Sequence[Choice],
@@ -156,7 +153,7 @@ def _views(
 ) -> Iterator[_View]:
     layout, transform = layout_of(header), coding.transform
     height, width = latent_size(header)
-    most = WINDOW.get(transform.device.type, WINDOW["cpu"]) // shrink
+    most = WINDOW.get(transform.device.partition(":")[0], WINDOW["cpu"]) // shrink
     group = max(1, most // (height * width))
     for begin in range(0, len(y_hat), group):
         some = slice(begin, min(begin + group, len(y_hat)))
@@ -184,7 +181,9 @@ def _error(objective: Objective, view: _View, shown: Tensor, down: tuple[int, ..
     return objective.error(x, x_hat) * (x.shape[2] * x.shape[3])
 
 
-def _gradient(coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float) -> tuple[Tensor, np.ndarray]:
+def _gradient(
+    coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float
+) -> tuple[np.ndarray, np.ndarray]:
     """lambda dD/dy_hat [b, M, h, w] of a window, right at its core; D [b] of the pixels there."""
     down = coding.transform.down
     with torch.inference_mode(False), torch.enable_grad():
@@ -193,4 +192,4 @@ def _gradient(coding: LatentCoding, objective: Objective, view: _View, q: int, l
         error = _error(objective, view, shown, down, SEEN)
         (gradient,) = torch.autograd.grad(lam * error.sum(), view.y_hat)
     with torch.inference_mode():
-        return gradient, _error(objective, view, shown, down).cpu().numpy()
+        return gradient.cpu().numpy(), _error(objective, view, shown, down).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Where models are: the shipped ones, a path, and the folders of LECODEC_MODELS. No torch until a model is loaded.
+"""Where models are: the shipped ones, a path, and the folders of LECODEC_MODELS. No numpy until a model is loaded.
 
     name, path or parse digest -> ModelCard -> load_tensors -> codec of the card's kind
 
@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, SoundLayout
 from ..entropy.guard import guarded
+from ..entropy.place import device_of, load_torch, place_for, said
 from ..errors import InputError, ModelError, ModelWarning, UnknownModel
 from .codec import Codec
 from .kinds import kind_of
@@ -133,11 +134,12 @@ def load(
     """The codec of a model: by name or path (`model` overrides `name`), on "cpu" or "cuda". An `ImageCodec` or, of the
     kinds "circuit" and "photo", a `LosslessCodec`; of: the one of the two that is wanted.
 
-    Loading the same file again gives the same object. Raises UnknownModel, ModelError, InputError (device), and what
+    It computes in numpy, or in torch where that is imported already (see `entropy.place`). Loading the same file again
+    gives the same object. Raises UnknownModel, ModelError, InputError (device), and what
     `of.refusal` says for a model of the other class.
     """
     path = find_model(model or name).path
-    codec = _load(path, os.stat(path).st_mtime_ns, device)
+    codec = _load(path, os.stat(path).st_mtime_ns, device, said())
     if of is not None and not isinstance(codec, of):
         raise of.refusal(codec.card)
     return codec
@@ -161,7 +163,7 @@ def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[st
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, _changed: int, device: str) -> Codec:
+def _load(path: Path, _changed: int, device: str, _said: str) -> Codec:
     try:
         return _codec_of(load_tensors(path), read_card(path).card, device, path.parent)
     except ModelError as e:
@@ -174,13 +176,12 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
         raise ModelError(f"a model of the kind {card['kind']!r}, which a newer version of lecodec may know")
     if kind.change:
         return _adapted(tensors, card, device, folder, kind.change)
-    if not kind.domain:
-        from ..entropy.runtime import load_torch
-
-        load_torch()  # before a module imports it otherwise
+    if kind.needs_torch:
+        load_torch(f"a model of the kind {card['kind']!r}")
+    place = place_for(device)
     if "base" in card:
-        return named(kind.load)(tensors, card, device, load(model=_base_of(card, folder), device=device))
-    made = named(kind.load)(tensors, card, device)
+        return named(kind.load)(tensors, card, place, load(model=_base_of(card, folder), device=device))
+    made = named(kind.load)(tensors, card, place)
     if kind.whole:
         return made
     if not kind.domain:
@@ -189,7 +190,7 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
         return ImageCodec(made)
     from .lossless import LosslessCodec
 
-    return LosslessCodec(made, card, device)
+    return LosslessCodec(made, card, device_of(place))
 
 
 def _adapted(tensors: dict[str, Any], card: dict[str, Any], device: str, folder: Path, change: str) -> Codec:

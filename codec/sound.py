@@ -14,22 +14,21 @@ codec holds no state between calls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..bitstream import Header, LecFile, SoundLayout, pack
 from ..entropy.coder import Reader, Writer
 from ..entropy.envelope_coding import EnvelopeCoding, SoundLatents
 from ..entropy.guard import guarded
 from ..entropy.latents import Meter
+from ..entropy.place import NUMPY, device_of, load_torch, place_for
 from ..entropy.runtime import runtime_of
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
 from .codec import EFFORTS, Codec, Target
 from .image import fixed_quality
-from .latent_model import checked_digests, device_of
+from .latent_model import checked_digests
 from .media.part import Frames, Part
 from .media.signal import Signal
 from .media.sound_signal import SoundSignal, array_signal, in_stereo, sound_signal
@@ -37,7 +36,10 @@ from .model_file import check_digest, parse_tensors
 from .sound_range import SHORT, sample_range
 from .sound_transform import SoundTransform
 from .targets import encode_to_rate, encode_to_size
-from .transforms.sound import bins_of
+from .transforms.sound_sizes import bins_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["SoundCodec"]
 
@@ -59,12 +61,13 @@ class SoundCodec(Codec):
 
     def __init__(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu"):
         self.card = dict(card)
-        self.device = device_of(device)
+        place = place_for(device)
+        self.device = device_of(place)
         self.entropy = EnvelopeCoding(parse_tensors(tensors))
         self.parse_digest, self.synthesis_digest = checked_digests(tensors, card, self.entropy)
-        self.transform = SoundTransform(tensors, card, self.entropy, self.device)
-        self.runtime = runtime_of(self.device)
-        self.stepwise = runtime_of("numpy") if self.device.type == "cpu" else self.runtime
+        self.transform = SoundTransform(tensors, card, self.entropy, place)
+        self.runtime = runtime_of(place)
+        self.stepwise = runtime_of(NUMPY) if self.device == "cpu" else self.runtime
         """What runs networks a frame at a time: numpy has the least to do beside the arithmetic."""
 
     @staticmethod
@@ -190,6 +193,7 @@ class SoundCodec(Codec):
 
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """A whole sound, float32 [channels, n], as torchaudio has them."""
+        torch = load_torch("decode_tensor")
         return torch.from_numpy(self.decode(data).T.copy())
 
     def samples(self, file: LecFile, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:

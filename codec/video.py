@@ -16,11 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..bitstream import Header, LecFile, VideoLayout
 from ..bitstream.announced import PACKED_END, pack_announced
@@ -29,6 +27,7 @@ from ..bitstream.groups import Step, pack_group
 from ..bitstream.packets import pack_packets, unpack_packets
 from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
+from ..entropy.place import load_torch
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
 from . import targets
@@ -43,6 +42,9 @@ from .video_encoder import CodedGroup, Encoder, group_digest
 from .video_frames import FrameTransform
 from .video_groups_read import GroupSource, Place, ReadGroup
 from .video_parts import Wanted, check_part
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["EncodedVideo", "VideoCodec"]
 
@@ -92,7 +94,7 @@ class VideoCodec(Codec):
             found, said = getattr(self, f"{kind}_digest").hex(), card.get(f"{kind}_digest")
             if said != found:
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
-        self.coding = FrameCoding(base.entropy, self.temporal, base.transform.device)
+        self.coding = FrameCoding(base.entropy, self.temporal, base.transform.place)
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -216,6 +218,7 @@ class VideoCodec(Codec):
 
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """A whole clip, uint8 [N, 3, H, W]."""
+        torch = load_torch("decode_tensor")
         return torch.from_numpy(self.decode(data)).permute(0, 3, 1, 2)
 
     def frames(self, file: LecFile, part: Frames | None = None) -> Iterator[VideoFrame]:

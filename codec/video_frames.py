@@ -10,7 +10,6 @@ later depends on it.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..bitstream import PictureLayout
 from ..entropy.latents import Size
@@ -31,8 +30,7 @@ class FrameTransform:
 
     def analyse(self, frame: np.ndarray, quality: int) -> np.ndarray:
         """frame uint8 [H, W, 3] -> y [M, h, w] float32 at the fixed-point index `quality`."""
-        with torch.inference_mode():
-            return self._transform.analyse([frame], [quality])[0].cpu().numpy()
+        return self._transform.analyse([frame], [quality])[0]
 
     def at_rate(self, y: np.ndarray, quality: int, rate: int) -> np.ndarray:
         """y made at `quality` -> what is coded at `rate`, [M, h, w] float32."""
@@ -41,12 +39,10 @@ class FrameTransform:
 
     def above(self, y: np.ndarray, rate: int) -> np.ndarray:
         """y as it is coded at `rate` -> z [1, Z, h', w'] float32."""
-        with torch.inference_mode():
-            part = torch.from_numpy(y)[None].to(self._transform.device)
-            return self._transform.above(part, [rate])[0].cpu().numpy()
+        return self._transform.above(y[None], [rate])[0]
 
     def synthesise(self, y_hat: np.ndarray, rate: int, quality: int) -> np.ndarray:
         """y_hat [M, h, w] int32 coded at `rate`, in a group of `quality` -> uint8 [H, W, 3]."""
         fine = rescaled(y_hat, ratio_of(self._temporal.magnitude, [rate], [quality])[0])
         found = self._transform.synthesise(fine[None], [quality], self._layout)
-        return found[0, : self._layout.height, : self._layout.width].cpu().numpy()
+        return found[0, : self._layout.height, : self._layout.width]

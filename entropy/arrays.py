@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .place import NUMPY
+
 __all__ = [
     "Array",
     "affine",
@@ -32,7 +34,6 @@ __all__ = [
     "indices",
     "joined",
     "largest",
-    "place_of",
     "placed",
     "plain",
     "power",
@@ -50,19 +51,13 @@ Array = Any
 """A numpy array, or a tensor of torch."""
 
 
-def place_of(device: Any) -> str:
-    """Where arrays for a device are: "numpy", or one of torch's; "cpu" is torch's where torch is loaded."""
-    name = str(device)
-    return "numpy" if name == "cpu" and sys.modules.get("torch") is None else name
-
-
-def placed(array: np.ndarray, device: str) -> Array:
-    """A numpy array where a device has it, see `place_of`."""
-    if place_of(device) == "numpy":
+def placed(array: np.ndarray, place: str) -> Array:
+    """A numpy array at a place, see `place.place_of`."""
+    if place == NUMPY:
         return array
     import torch
 
-    return torch.from_numpy(array).to(device)
+    return torch.from_numpy(array).to(place)
 
 
 def beside(numbers: np.ndarray, other: Array) -> Array:

@@ -16,11 +16,14 @@ import numpy as np
 __all__ = [
     "BANDS",
     "BINS",
+    "COARSER",
+    "DEADZONE",
     "EDGES",
     "GROUPS",
     "LOWER",
     "OCTAVE",
     "PAST",
+    "Z_UNITS",
     "bands_of",
     "interpolation",
     "log_step",
@@ -49,6 +52,12 @@ FLOOR = tuple(round(OCTAVE * (0.1 + 0.7 * n / (BANDS - 1))) for n in range(BANDS
 """What each band's step has beyond that."""
 OFFSET, OFFSET_SLOPE = 320, 26
 """The offset at index 0, and by how much it falls with each index."""
+DEADZONE = 0.12
+"""How far beyond 1/2 y is rounded towards zero."""
+Z_UNITS = 2.0, 0.87
+"""What a step of z is worth at index 0 and 63, in octaves of the envelope's cosine coefficients."""
+COARSER = 1.4
+"""Of the upper half of the coefficients."""
 
 
 def bands_of(bins: int) -> int:

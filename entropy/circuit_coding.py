@@ -34,6 +34,7 @@ from .counts import COUNT_BITS, counts_of
 from .digest import parse_digest
 from .guard import guarded
 from .packing import pack, unpack
+from .place import place_of
 from .runtime import runtime_of
 from .tables import TOTAL
 
@@ -112,7 +113,7 @@ class CircuitCoding:
         )
         accept(self)
         runtime_of(device)  # whose sums are exact, or it raises
-        self._device = device
+        self._device = place_of(device)
         self._tables = self._reached(codes[0], codes[1])
 
     def _reached(self, transition: np.ndarray, emission: np.ndarray) -> list[_Tables]:

@@ -17,7 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .bands import BANDS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
+from .bands import (
+    BANDS,
+    COARSER,
+    DEADZONE,
+    FLOOR,
+    GROUPS,
+    LOWER,
+    OCTAVE,
+    PAST,
+    SLOPE,
+    Z_UNITS,
+    interpolation,
+    offset_of,
+)
 from .envelope_coding import (
     COMPRESSED,
     ENVELOPE_RANGE,
@@ -39,12 +52,6 @@ from .rate import QUALITY_LEVELS, QUALITY_ONE
 
 __all__ = ["DEADZONE", "Envelope", "EnvelopeConfig", "SoundLikelihood", "levels_basis", "z_unit"]
 
-DEADZONE = 0.12
-"""How far beyond 1/2 y is rounded towards zero."""
-Z_UNITS = 2.0, 0.87
-"""What a step of z is worth at index 0 and 63, in octaves of the envelope's cosine coefficients."""
-COARSER = 1.4
-"""Of the upper half of the coefficients."""
 MEAN_LEVEL = -8.0
 
 

@@ -15,7 +15,7 @@ Laplacians take the place of their Gaussians: what the trained transform really 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from .exact import TrainableExact, clamp_inward, integer_gain, straight_through
 from .factorized import FactorizedPrior
+from .hyper_config import KNOTS, HyperConfig
 from .hyperprior_coding import (
     SCALE_LOW,
     SCALE_STEP,
@@ -46,60 +47,6 @@ __all__ = [
     "Likelihood",
     "residual_bits",
 ]
-
-KNOTS = 16
-"""Rows of an `IndexTable`, unless a model has more."""
-
-
-@dataclass(frozen=True)
-class HyperConfig:
-    """Sizes of h_a and h_s."""
-
-    latent: int = 192
-    """M, channels of y."""
-    width: int = 192
-    """Channels of h_a and of h_s at 1/64 and 1/16 of the picture."""
-    middle: int = 224
-    """Channels of h_s at 1/32."""
-    hyper: int = 96
-    """Channels of z at 1/64."""
-    tables: int = SCALES
-    """Laplacian tables."""
-    reach: int = USUAL_REACH
-    """mu and what context sees of y_hat - mu_0 stay within +-2^reach, in units of 2^-MEAN_BITS."""
-    knots: int = KNOTS
-    """Rows of the tables of values that depend on the quality index."""
-
-    def entries(self) -> dict[str, int]:
-        """What a model's card says of them: the sizes, and of the rest what is not as usual."""
-        usual = {f.name: f.default for f in fields(self) if f.name in ("tables", "reach", "knots")}
-        return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
-
-    @property
-    def mean_range(self) -> tuple[int, int]:
-        """The range of mu, in units of 2^-MEAN_BITS."""
-        return -(2**self.reach), 2**self.reach - 1
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
-
-    def analysis_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor of h_a, computed: a file may claim sizes for which there is no memory."""
-        m, w = self.latent, self.width
-        layers = {
-            "stem": (w, 4 * m, 1, 1),
-            "mix2": (w, 1, 3, 3),
-            "wide2": (w, w, 1, 1),
-            "down": (w, 4 * w, 1, 1),
-            "mix4": (w, 1, 3, 3),
-            "wide4": (w, w, 1, 1),
-            "head": (self.hyper, w, 1, 1),
-        }
-        weights = {f"{name}.weight": shape for name, shape in layers.items()}
-        biases = {f"{name}.bias": shape[:1] for name, shape in layers.items()}
-        return {**weights, **biases, "gain_y.value": (self.knots, m), "gain_z.value": (self.knots, self.hyper)}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from .arrays import (
     Array,
     different,
     indices,
-    place_of,
     placed,
     plain,
     single,
@@ -36,6 +35,7 @@ from .interpolation import PHASES, View, differences, halves, split_phases
 from .interpolation_layers import FrozenNetwork, config_of, layers_of, rows_of
 from .interpreter import Interpreter
 from .mixture import LEAF_TABLES, Leaves, uniform
+from .place import place_of
 from .runtime import verified
 
 if TYPE_CHECKING:

@@ -2,17 +2,13 @@
 
     device -> runtime_of -> Runtime, whose arithmetic has been verified        tall planes: run_in_bands
 
-torch where the process has it loaded, since its products are a little faster, and numpy elsewhere, so that latents are
-coded without torch. Before a runtime is used it computes a program that goes to the edges of all bounds, and the result
-is compared with that of Python's integers. Float32 that fails is replaced by float64; if that fails, this machine
-cannot code.
+numpy or torch: see `place`. Before a runtime is used it computes a program that goes to the edges of all bounds, and
+the result is compared with that of Python's integers. Float32 that fails is replaced by float64; if that fails, this
+machine cannot code.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 from collections.abc import Mapping
 from functools import cache
 from math import isqrt
@@ -21,16 +17,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import ModelError
-from .arrays import place_of
 from .interpreter import Interpreter
+from .place import NUMPY, place_of
 from .program import FLOAT32_BOUND, FLOAT64_BOUND, Builder, Program
 from .run_numpy import IntegerRuntime, NumpyRuntime
 
-__all__ = ["SPINS", "Runtime", "load_torch", "run_in_bands", "runtime_of", "verified"]
-
-
-SPINS = "3000"
-"""How often a waiting thread of OpenMP looks before it sleeps: as fast as the default on an idle machine."""
+__all__ = ["Runtime", "run_in_bands", "runtime_of", "verified"]
 
 
 class Runtime(Protocol):
@@ -82,27 +74,9 @@ def run_in_bands(
 # -- which one
 
 
-def load_torch() -> None:
-    """Import torch, the faster runtime, if it can be imported: "cpu" is torch's from here on.
-
-    Where it is imported here, its threads spin for a short time only while they wait for each other (GNU's OpenMP reads
-    GOMP_SPINCOUNT once, when it is loaded), unless the environment says otherwise: on a machine whose cores are busy
-    the default costs a multiple of the work. The environment is left as it was.
-    """
-    said = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-    if "torch" not in sys.modules and not said:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
-    try:
-        with contextlib.suppress(ImportError):
-            import torch  # noqa: F401
-    finally:
-        if not said:
-            os.environ.pop("GOMP_SPINCOUNT", None)
-
-
 def runtime_of(device: Any = "cpu") -> Runtime:
-    """The runtime for a device: "numpy", or one of torch's; "cpu" is torch's where torch is loaded, otherwise numpy's.
-    A runtime stands for itself. Raises ModelError where sums are not exact.
+    """The runtime for a device, see `place.place_of`; a runtime stands for itself. Raises ModelError where sums are not
+    exact.
     """
     if hasattr(device, "run"):
         return device
@@ -120,7 +94,7 @@ def verified(name: str) -> Runtime:
 
 
 def _made(name: str, wide: bool) -> Interpreter:
-    if name == "numpy":
+    if name == NUMPY:
         return NumpyRuntime(wide)
     from .run_torch import TorchRuntime
 

@@ -1,22 +1,17 @@
 """Samples as the codec takes them apart: colour from alpha, and back.
 
-samples -> split -> colour -> transform          transform -> to_numpy -> colour -> join -> samples
+samples -> split -> colour -> transform          transform -> plain_colour -> colour -> join -> samples
 
 No torch.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ...bitstream import MAX_TILE, Metadata, PictureLayout, check_picture_size
 from ...errors import InputError
 from .part import whole
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = [
     "tile_side",
@@ -25,9 +20,9 @@ __all__ = [
     "paste_samples",
     "picture_layout",
     "plain",
+    "plain_colour",
     "psnr_of",
     "split",
-    "to_numpy",
 ]
 
 TILE = 1024
@@ -114,10 +109,9 @@ def check_region(layout: PictureLayout, region: tuple[int, int, int, int]) -> No
         )
 
 
-def to_numpy(samples: Tensor, layout: PictureLayout) -> np.ndarray:
-    """[H, W, C] -> a numpy array of its own, [H, W] for grey."""
-    array = samples.cpu().numpy()
-    return np.ascontiguousarray(array[:, :, 0] if layout.channels == 1 else array)
+def plain_colour(samples: np.ndarray) -> np.ndarray:
+    """[H, W, C], C = 1 or 3 -> contiguous samples, [H, W] for grey."""
+    return np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
 
 
 def psnr_of(reference: np.ndarray, found: np.ndarray) -> float:

@@ -123,7 +123,7 @@ class HyperAnalysis(nn.Sequential):
 
     median: Tensor
 
-    def __init__(self, sizes: TransformSizes, median: np.ndarray, has_means: bool, device: torch.device):
+    def __init__(self, sizes: TransformSizes, median: np.ndarray, has_means: bool, device: torch.device | str):
         n = sizes.features
         convolutions = [
             nn.Conv2d(sizes.latent, n, 3, padding=1),

@@ -227,6 +227,7 @@ import torch
 print(seen, dict(os.environ) == before)
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environment["LECODEC_RUNTIME"] = "torch"
     if said not in (None, "torch"):
         environment[said] = "77"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)

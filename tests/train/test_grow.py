@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from lecodec.codec.image import ImageCodec
-from lecodec.codec.image_transform import image_model, planes_of
+from lecodec.codec.image_transform import image_model
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.transforms.image import TransformConfig
 from lecodec.codec.transforms.network import ImageNetwork, NetworkConfig, start_from_statistics
+from lecodec.codec.transforms.torch_image import planes_of
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.hyperprior import HyperConfig, is_coded
 from lecodec.errors import InputError, ModelError
