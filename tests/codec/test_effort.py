@@ -14,10 +14,10 @@ import lecodec
 from lecodec.bitstream import read_header
 from lecodec.cli.main import main
 from lecodec.codec import refine, targets
+from lecodec.codec.codec import EFFORTS
 from lecodec.codec.image import ImageCodec, fixed_quality
 from lecodec.codec.media.samples import psnr_of
 from lecodec.codec.objective import objective_of
-from lecodec.codec.refine import EFFORTS
 from lecodec.codec.registry import find_model
 from lecodec.entropy.latents import deadzone_of, rounded
 from lecodec.errors import InputError

@@ -47,7 +47,9 @@ def in_threads(count: int) -> Iterator[None]:
 
 def near(found: np.ndarray, wanted: np.ndarray, lossy: bool) -> bool:
     """Within one grey level, or as much of a sound's range; without loss equal."""
-    most = 0.0 if not lossy else 2**-12 if wanted.dtype == np.float32 else 1 if wanted.dtype == np.uint8 else 257
+    if not lossy:
+        return found.dtype == wanted.dtype and found.tobytes() == wanted.tobytes()
+    most = 2**-12 if wanted.dtype == np.float32 else 1 if wanted.dtype == np.uint8 else 257
     same = found.shape == wanted.shape and found.dtype == wanted.dtype
     return same and float(np.abs(found.astype(np.float64) - wanted).max(initial=0)) <= most
 
