@@ -25,7 +25,6 @@ from ..codec.image import ImageCodec
 from ..codec.registry import load
 from ..codec.transforms.transform import WindowedTransform
 from ..entropy.context_coding import ContextCoding
-from ..entropy.hyperprior import IndexTable
 from ..entropy.latents import Meter
 from ..entropy.layers import ACTIVATION_BITS
 from ..entropy.rate import QUALITY_LEVELS, QUALITY_ONE
@@ -96,10 +95,7 @@ def log_gains(codec: ImageCodec) -> np.ndarray:
     """By how much y is scaled at each index: [QUALITY_LEVELS, M], logarithms."""
     transform = codec.transform
     assert isinstance(transform, WindowedTransform)
-    table = transform.g_a.gain_y
-    assert isinstance(table, IndexTable)
-    with torch.no_grad():
-        return table(torch.arange(QUALITY_LEVELS, dtype=torch.float32)).double().numpy()
+    return transform.log_gains(np.arange(QUALITY_LEVELS, dtype=np.float32)).astype(np.float64)
 
 
 class VideoExperiment(Experiment[VideoRecipe]):
@@ -170,7 +166,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         for frame in frames:
             height, width = (n // 32 * 32 for n in frame.shape[:2])
             y = self.codec.transform.analyse([frame[:height, :width]], [index * QUALITY_ONE])
-            out.append(y[0].half())
+            out.append(torch.from_numpy(y[0]).half())
         with torch.inference_mode(False):
             return _Latents(index, torch.stack(out).clone())
 
@@ -233,8 +229,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         rates = [int(q) * QUALITY_ONE for q in index]
         bits, z = torch.zeros(len(y)), None
         if with_z:
-            with torch.no_grad():
-                z = self.codec.transform.above(y, rates)[0].round().numpy().astype(np.int32)
+            z = np.rint(self.codec.transform.above(y.numpy(), rates)[0]).astype(np.int32)
             meters = [Meter() for _ in rates]
             self.entropy.above.traverse(meters, z.shape[2:], rates, (z,), device=self.runtime)
             bits = torch.tensor([m.bits for m in meters], dtype=torch.float32)
@@ -360,8 +355,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
                         meter = Meter()
                         y = batch.y * self._ratio(batch.made, batch.index)
                         rates = [int(q) * QUALITY_ONE for q in batch.index]
-                        z = self.codec.transform.above(y, rates)[0]
-                        self.entropy.traverse([meter], tuple(y.shape[2:]), rates, (z.numpy(), y.numpy()))
+                        z = self.codec.transform.above(y.numpy(), rates)[0]
+                        self.entropy.traverse([meter], tuple(y.shape[2:]), rates, (z, y.numpy()))
                         intra += meter.bits
                     if pixels:
                         what = "P" if single else f"B{distance}"

@@ -51,7 +51,11 @@ class PlainImageTransform(WindowedTransform):
             network, _, rest = name.partition(".")
             networks[network][rest] = array
         self._g_a, self._h_a = _Analysis(networks["g_a"], config), _HyperAnalysis(networks["h_a"])
+        self._gain_y = networks["g_a"]["gain_y.value"]
         self._g_s, self._make_twin = _Synthesis(networks["g_s"], config), twin
+
+    def log_gains(self, index: np.ndarray) -> np.ndarray:
+        return log_gains(self._gain_y, index)
 
     def _y(self, samples: np.ndarray, index: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
@@ -75,12 +79,17 @@ class PlainImageTransform(WindowedTransform):
 
 
 def gains(table: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """exp of an `IndexTable`'s values [knots, C] at index [B] -> [B, C]."""
+    """exp of `log_gains`."""
+    return np.exp(log_gains(table, index))
+
+
+def log_gains(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """An `IndexTable`'s values [knots, C] at index [B] -> [B, C]."""
     last = len(table) - 1
     position = index.clip(0, QUALITY_LEVELS - 1) * np.float32(last / (QUALITY_LEVELS - 1))
     below = np.minimum(np.floor(position), last - 1).astype(np.intp)
     low, high = table[below], table[below + 1]
-    return np.exp(low + (position - below).astype(np.float32)[:, None] * (high - low))
+    return low + (position - below).astype(np.float32)[:, None] * (high - low)
 
 
 def _by_picture(gain: np.ndarray) -> np.ndarray:

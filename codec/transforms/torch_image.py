@@ -50,6 +50,10 @@ class ImageTransform(TorchTransform):
             place=place,
         )
 
+    @torch.inference_mode()
+    def log_gains(self, index: np.ndarray) -> np.ndarray:
+        return self.g_a.gain_y(self._here(index)).cpu().numpy()
+
     def _analysed(self, samples: Tensor, index: Tensor) -> Tensor:
         return self.g_a.of_planes(planes_of(samples), index)
 

@@ -99,6 +99,10 @@ class WindowedTransform(Transform):
         """y_hat [B, M, h, w] int32 -> samples [B, 16 h, 16 w, C], of the layout's type. Raises ModelError."""
         raise NotImplementedError
 
+    def log_gains(self, index: np.ndarray) -> np.ndarray:
+        """By how much y is scaled at indices [B]: [B, M] float32, logarithms; 0 where a rate means nothing."""
+        return np.zeros((len(index), 1), np.float32)
+
     def analyse(self, samples: Sequence[np.ndarray], rates: Sequence[int]) -> np.ndarray:
         """See `Transform`; borders are replicated to multiples of 16."""
         x = np.stack(samples) if len(samples) > 1 else samples[0][None]

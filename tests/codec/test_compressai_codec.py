@@ -83,11 +83,11 @@ def test_tiles_windows_and_the_whole_give_the_same_picture(codec, monkeypatch):
     y = codec.transform.analyse([samples], [0])
     monkeypatch.setattr(codec.transform, "window", 64)
     assert np.abs(codec.decode(data) - whole).max() <= 1
-    assert torch.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
+    assert np.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
     for name in ("reach", "reach_a"):
         monkeypatch.setattr(codec.transform, name, 1)
     assert np.abs(codec.decode(data) - whole).max() > 1
-    assert not torch.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
+    assert not np.allclose(codec.transform.analyse([samples], [0]), y, atol=1e-3)
 
 
 def test_degrade_is_decoding_after_encoding(codec):
