@@ -21,6 +21,7 @@ import numpy as np
 
 from ..bitstream import LOSSLESS, NO_DIGEST, DataChunk, Header, LecFile, SoundLayout, pack
 from ..entropy.guard import guarded
+from ..entropy.place import load_torch
 from ..errors import CorruptFile, InputError, UnknownModel
 from .blocks import DEFLATED, FLAC, LZMA, STORED, decode_plain, encode_block, samples_digest
 from .codec import Codec, Target
@@ -138,8 +139,7 @@ class LosslessSoundCodec(Codec):
 
     def decode_tensor(self, data: bytes | LecFile) -> Tensor:
         """A whole sound, [channels, n], as torchaudio has them; integers stay integers."""
-        import torch
-
+        torch = load_torch("decode_tensor")
         return torch.from_numpy(self.decode(data).T.copy()).to(self.device)
 
     def samples(self, file: LecFile, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
