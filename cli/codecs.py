@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, SetLayout
 
@@ -23,7 +23,11 @@ __all__ = ["Codecs", "ModelUnavailable"]
 
 
 class ModelUnavailable(Exception):
-    """The model or the device that was asked for cannot be used: no input can be done. `__cause__` says why."""
+    """The model or the device that was asked for cannot be used: no input can be done. cause: says why."""
+
+    def __init__(self, name: str, cause: Exception):
+        super().__init__(name, cause)  # both, so that it comes out of another process as it was
+        self.name, self.cause = name, cause
 
 
 @dataclass
@@ -36,6 +40,13 @@ class Codecs:
     _loaded: dict[Hashable, Codec] = field(default_factory=dict)
     _share: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which loads for itself."""
+        return {"model": self.model, "device": self.device, "workers": self.workers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
 
     def to_encode(self, signal: Signal, target: Target) -> Codec:
         """The codec that encodes a signal: that of the user's model, or what suits the signal best. Raises
@@ -90,7 +101,7 @@ class Codecs:
         try:
             return self._load(key, load)
         except (OSError, RuntimeError) as error:
-            raise ModelUnavailable(self.model or "model") from error
+            raise ModelUnavailable(self.model or "model", error) from error
 
     def _load(self, key: Hashable, load: Callable[[], Codec]) -> Codec:
         with self._lock:

@@ -2,9 +2,9 @@
 
     paths -> jobs -> bunches -> [worker thread: read, prepare, code, finish] -> records, in order -> console
 
-Small pictures of one size that follow each other are coded together, as one batch. Workers are threads, because
-processes would each load torch and the model. torch, Pillow and files release the interpreter's lock; constriction
-holds it, so that of several workers one at a time does entropy coding, while the others run networks, read or write.
+Small pictures of one size that follow each other are coded together, as one batch. Workers are threads, which share the
+model; torch, Pillow and files release the interpreter's lock, constriction holds it, so that of several workers one at
+a time does entropy coding, while the others run networks, read or write. Or they are processes (see `processes`).
 
 Guarantees. Bunches depend on the inputs alone, not on the number of workers or their speed, so that the same command
 writes the same bytes again. A worker holds one bunch at a time: one picture of any size, or small ones of at most
@@ -115,13 +115,18 @@ def run(
     workers: int = 1,
     keep_going: bool = True,
     tick: Callable[[Record], None] = lambda record: None,
+    processes: bool = False,
 ) -> None:
     """Do all jobs. `report` gets their records in the order of the jobs, `tick` gets them as they come; both are called
     in this thread.
 
     keep_going: without it the first failure ends the run: what has been begun is finished and reported, nothing more
-    is begun, and bunches are single jobs. Raises what a task raises and `expected` does not expect.
+    is begun, and bunches are single jobs. processes: workers are processes, if there are several; the task has to
+    pickle then. Raises what a task raises and `expected` does not expect.
     """
+    if processes and min(workers, len(jobs)) > 1:
+        _run_in_processes(jobs, task, report, min(workers, len(jobs)), keep_going, tick)
+        return
     feed = _Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1))
     results: queue.SimpleQueue[tuple[int, Record] | BaseException | None] = queue.SimpleQueue()
     threads = [
@@ -150,6 +155,30 @@ def run(
         for thread in threads:
             thread.join()
         raise
+
+
+def _run_in_processes(
+    jobs: Sequence[Job],
+    task: Task,
+    report: Callable[[Record], None],
+    workers: int,
+    keep_going: bool,
+    tick: Callable[[Record], None],
+) -> None:
+    from .processes import in_processes
+
+    feed = _Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1))
+    waiting: dict[int, Record] = {}
+    reported = 0
+    for records in in_processes(iter(feed.next, None), task, _performed, workers):
+        for number, record in records:
+            waiting[number] = record
+            tick(record)
+            if record.error is not None and not keep_going:
+                feed.stop()
+        while reported in waiting:
+            report(waiting.pop(reported))
+            reported += 1
 
 
 @contextmanager
@@ -243,6 +272,10 @@ def _perform(task: Task, bunch: Sequence[tuple[int, Job]]) -> Iterator[tuple[int
             yield number, _failed(job, error)
     if read:
         yield from _code(task, read)
+
+
+def _performed(task: Task, bunch: Sequence[tuple[int, Job]]) -> list[tuple[int, Record]]:
+    return list(_perform(task, bunch))
 
 
 def _code(task: Task, items: Sequence[tuple[int, Job, Any]]) -> Iterator[tuple[int, Record]]:

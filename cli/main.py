@@ -57,7 +57,7 @@ from .jobs import Job, cores, promptly_interrupted, run
 from .models import adapt_command, freeze_command, models_app, train_command
 from .options import EXAMPLES, SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_shard, listed, plan
-from .shards import ShardTask, run_shard
+from .shards import ShardTask, run_shards
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
 from .values import (
     bytes_of,
@@ -115,6 +115,12 @@ Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard 
 Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
+Processes = Annotated[
+    bool,
+    typer.Option(
+        "--processes", help="With -j: processes, each with the model in memory, instead of threads; for many files."
+    ),
+]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going/--no-keep-going", help="After a failure go on with the other files.")
 ]
@@ -262,6 +268,7 @@ def encode_command(
     recursive: Recursive = False,
     files_from: FilesFrom = None,
     jobs: Jobs = 1,
+    processes: Processes = False,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -292,7 +299,8 @@ def encode_command(
     units = {"image": tile, "set": block, "video": group}
     codecs = Codecs(model, device, _workers(jobs, todo))
     task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio)
-    _run("encoding", todo, task, encoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
+    skipped = _skipped(todo, skip_existing, force)
+    _run("encoding", todo, task, encoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 
 
 @app.command("decode", epilog=EXAMPLES["decode"])
@@ -334,6 +342,7 @@ def decode_command(
     recursive: Recursive = False,
     files_from: FilesFrom = None,
     jobs: Jobs = 1,
+    processes: Processes = False,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -368,7 +377,8 @@ def decode_command(
     task = Decoding(
         Codecs(model, device, _workers(jobs, todo)), part, depth, strip, force, headers, form or "", no_audio
     )
-    _run("decoding", todo, task, decoded_line, jobs, keep_going, as_json, quiet, _skipped(todo, skip_existing, force))
+    skipped = _skipped(todo, skip_existing, force)
+    _run("decoding", todo, task, decoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 
 
 @app.command("info", epilog=EXAMPLES["info"])
@@ -414,6 +424,7 @@ def test_command(
     recursive: Recursive = False,
     files_from: FilesFrom = None,
     jobs: Jobs = 1,
+    processes: Processes = False,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -423,7 +434,7 @@ def test_command(
     """Check that files are whole; writes nothing."""
     todo = [Job(input.source, error=input.error) for input in collect(listed(files or (), files_from), LEC, recursive)]
     task = Testing(Codecs(model, device, _workers(jobs, todo)))
-    _run("testing", todo, task, tested_line, jobs, keep_going, as_json, quiet, writes=False)
+    _run("testing", todo, task, tested_line, jobs, processes, keep_going, as_json, quiet, writes=False)
 
 
 app.command("train", epilog=EXAMPLES["train"])(train_command)
@@ -437,6 +448,7 @@ def _run(
     task: ShardTask,
     line: Callable[[Mapping[str, Any]], str],
     jobs: int,
+    processes: bool,
     keep_going: bool,
     as_json: bool,
     quiet: bool,
@@ -461,11 +473,12 @@ def _run(
     with promptly_interrupted(report.summary):
         try:
             with progress(label, len(left), quiet) as tick:
-                run(left, task, report, workers=_workers(jobs, todo), keep_going=keep_going, tick=tick)
-            for job in shards if keep_going or not report.code else ():
-                run_shard(job, task, report, workers=_workers(jobs, todo), keep_going=keep_going)
+                how = {"workers": _workers(jobs, todo), "keep_going": keep_going, "processes": processes}
+                run(left, task, report, tick=tick, **how)
+            if shards and (keep_going or not report.code):
+                run_shards(shards, task, report, **how)
         except ModelUnavailable as error:
-            complain(str(error), error.__cause__ or error)
+            complain(error.name, error.cause)
             raise typer.Exit(1) from None
     report.summary()
     raise typer.Exit(report.code)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -26,9 +26,10 @@ from ..errors import InputError
 from .console import Report
 from .jobs import Job, Record, expected, run
 from .paths import decoded_name, encoded_name
+from .processes import in_processes
 from .tasks import Decoding, Encoding, Testing
 
-__all__ = ["ShardTask", "run_shard"]
+__all__ = ["ShardTask", "run_shards"]
 
 WINDOW = 64 << 20
 """Bytes of members that are worked on at a time, and MOST of them."""
@@ -105,20 +106,63 @@ class MemberTesting(Testing):
 
 ShardTask = Encoding | Decoding | Testing
 _OF_MEMBERS = {Encoding: MemberEncoding, Decoding: MemberDecoding, Testing: MemberTesting}
+_VERBS = {Encoding: "encode", Decoding: "decode", Testing: "test"}
 
 
-def run_shard(job: Job, task: ShardTask, report: Report, *, workers: int = 1, keep_going: bool = True) -> None:
-    """Do what the task does to each member of a shard. report: gets their records in their order, and one of the shard
-    itself if that fails; its total grows by the members.
+def run_shards(
+    jobs: Sequence[Job],
+    task: ShardTask,
+    report: Report,
+    *,
+    workers: int = 1,
+    keep_going: bool = True,
+    processes: bool = False,
+) -> None:
+    """Do what the task does to each member of each shard. report: gets their records in their order, and one of a shard
+    itself if that fails; its total grows by the members. processes: each shard is done in one, side by side with
+    others; otherwise its members are by threads.
     """
+    if processes and min(workers, len(jobs)) > 1 and keep_going:
+        waiting: dict[int, list[Record]] = {}
+        bunches = [[(n, job)] for n, job in enumerate(jobs)]
+        shown = 0
+        for records in in_processes(bunches, task, _in_one_thread, min(workers, len(jobs))):
+            for number, record in records:
+                waiting.setdefault(number, []).append(record)
+            while shown in waiting:
+                for record in waiting.pop(shown):
+                    report.total += 1
+                    report(record)
+                shown += 1
+        return
+
+    def show(record: Record) -> None:
+        report.total += 1
+        report(record)
+
+    for job in jobs:
+        if keep_going or not report.code:
+            _run_shard(job, task, show, workers, keep_going)
+
+
+def _in_one_thread(task: ShardTask, bunch: Sequence[tuple[int, Job]]) -> list[tuple[int, Record]]:
+    records: list[tuple[int, Record]] = []
+    for number, job in bunch:
+        _run_shard(job, task, lambda record, number=number: records.append((number, record)), 1, True)
+    return records
+
+
+def _run_shard(job: Job, task: ShardTask, report: Callable[[Record], None], workers: int, keep_going: bool) -> None:
+    """report: gets the records, without the members' contents."""
     # Every field is handed on as it is: locks and what is loaded are shared.
     of_members = _OF_MEMBERS[type(task)](**{name: getattr(task, name) for name in task.__dataclass_fields__})
-    failed = 0
+    failed = members = 0
 
     def count(record: Record) -> None:
-        nonlocal failed
+        nonlocal failed, members
         failed += record.error is not None
-        report(record)
+        members += 1
+        report(replace(record, job=Job(record.job.source)))
 
     try:
         if job.error is not None:
@@ -129,19 +173,19 @@ def run_shard(job: Job, task: ShardTask, report: Report, *, workers: int = 1, ke
             for window in _windows(source, job, isinstance(task, Encoding)):
                 todo = [member for _, member in window if member is not None]
                 if todo:
-                    report.total += len(todo)
                     run(todo, of_members, count, workers=workers, keep_going=keep_going)
                 if failed and not keep_going:
                     raise InputError("given up after a member that failed")
                 if out is not None:
                     for info, member in window:
                         _add(out, info, member)
+            if not members:
+                raise InputError(f"has no member to {_VERBS[type(task)]}")
     except Exception as error:
         if not expected(error) and not isinstance(error, tarfile.TarError):
             raise
         if isinstance(error, tarfile.TarError):
             error = InputError(f"is not a whole tar file: {error}")
-        report.total += 1
         report(Record(job, error.with_traceback(None)))
 
 

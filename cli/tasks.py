@@ -198,6 +198,13 @@ class Decoding(_CodecTask):
     form: str = ""
     silent: bool = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which opens files for itself."""
+        return {**self.__dict__, "opened": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         file = self.opened.get(job.source)
         if self.part is not None or file is None or not MEDIA[file.layout.name].together:

@@ -185,3 +185,15 @@ def test_a_huge_member_is_refused_before_it_is_read(tmp_path, tiny_default, caps
     (tmp_path / "x.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     assert run("encode", tmp_path / "x.tar") == 1
     assert "1099511627776 bytes" in capsys.readouterr().err
+
+
+def test_shards_in_processes_are_the_same(source, tmp_path, tiny_model, capsys):
+    other = shard(tmp_path / "train-001.tar", {"a.png": png(5), "bad.png": b"no picture"})
+    model = "--model", tiny_model
+    assert run("encode", source, other, "-o", f"{tmp_path}/a/", *model) == 1
+    one = capsys.readouterr()
+    assert run("encode", source, other, "-o", f"{tmp_path}/b/", *model, "-j", 2, "--processes") == 1
+    two = capsys.readouterr()
+    assert one.err == two.err and one.out.count("\n") == two.out.count("\n") == 5
+    for name in ("train-000.lec.tar", "train-001.lec.tar"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
