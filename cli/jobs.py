@@ -165,12 +165,12 @@ def _run_in_processes(
     keep_going: bool,
     tick: Callable[[Record], None],
 ) -> None:
-    from .processes import in_processes
+    from .processes import in_processes  # costs time, and is rarely needed
 
     feed = _Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1))
     waiting: dict[int, Record] = {}
     reported = 0
-    for records in in_processes(iter(feed.next, None), task, _performed, workers):
+    for records in in_processes(iter(feed.next, None), task, _performed, _failed, workers):
         for number, record in records:
             waiting[number] = record
             tick(record)

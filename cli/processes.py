@@ -34,9 +34,11 @@ class WorkerLost(CodecError):
     """A worker process ended abruptly while it worked on an input, twice."""
 
 
-def in_processes(bunches: Iterable[_Bunch], task: Any, work: _Work, workers: int) -> Iterator[_Records]:
+def in_processes(
+    bunches: Iterable[_Bunch], task: Any, work: _Work, failed: Callable[[Any, CodecError], Any], workers: int
+) -> Iterator[_Records]:
     """Numbers and records of all bunches, as they come. task: a `jobs.Task` that pickles; work: does a bunch with it, a
-    function of a module. Raises what that raises.
+    function of a module; failed: the record of a job that ends its process. Raises what work raises.
     """
     waiting = iter(bunches)
     again: deque[_Bunch] = deque()
@@ -66,13 +68,11 @@ def in_processes(bunches: Iterable[_Bunch], task: Any, work: _Work, workers: int
         again += [[job] for bunch in lost for job in bunch]
         if not lost:
             return
-        yield from _alone(again, task, work)
+        yield from _alone(again, task, work, failed)
 
 
-def _alone(jobs: deque[_Bunch], task: Any, work: _Work) -> Iterator[_Records]:
+def _alone(jobs: deque[_Bunch], task: Any, work: _Work, failed: Callable[[Any, CodecError], Any]) -> Iterator[_Records]:
     """Do single jobs one after the other, in a process that is replaced when one ends it."""
-    from .jobs import Record
-
     while jobs:
         with _pool(task, 1) as pool:
             while jobs:
@@ -82,7 +82,7 @@ def _alone(jobs: deque[_Bunch], task: Any, work: _Work) -> Iterator[_Records]:
                 except BrokenProcessPool:
                     number, input = job[0]
                     error = WorkerLost("a worker process ended abruptly on this, twice (out of memory?)")
-                    yield [(number, Record(input, error))]
+                    yield [(number, failed(input, error))]
                     break
 
 

@@ -26,7 +26,6 @@ from ..errors import InputError
 from .console import Report
 from .jobs import Job, Record, expected, run
 from .paths import decoded_name, encoded_name
-from .processes import in_processes
 from .tasks import Decoding, Encoding, Testing
 
 __all__ = ["ShardTask", "run_shards"]
@@ -123,10 +122,12 @@ def run_shards(
     others; otherwise its members are by threads.
     """
     if processes and min(workers, len(jobs)) > 1 and keep_going:
+        from .processes import in_processes  # costs time, and is rarely needed
+
         waiting: dict[int, list[Record]] = {}
         bunches = [[(n, job)] for n, job in enumerate(jobs)]
         shown = 0
-        for records in in_processes(bunches, task, _in_one_thread, min(workers, len(jobs))):
+        for records in in_processes(bunches, task, _in_one_thread, Record, min(workers, len(jobs))):
             for number, record in records:
                 waiting.setdefault(number, []).append(record)
             while shown in waiting:
