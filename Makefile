@@ -5,7 +5,8 @@ PYTHON ?=
 DIR ?=
 OUT ?= runs/bench
 CODECS ?= lecodec,jpeg,webp,avif
-FUZZ_SECONDS ?= 60
+FUZZ ?= runs/fuzz
+FUZZ_SEED ?= 0
 LABELLED ?= ../shared/data/photos/labelled
 
 VENV := .venv
@@ -42,8 +43,8 @@ bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs
 machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LABELLED=folder: eval/results/machine.tsv
 	$(BIN)/python scripts/published.py --data "$(LABELLED)"
 
-fuzz: $(INSTALLED)  ## Decode damaged files for FUZZ_SECONDS=60
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/bitstream/test_fuzz.py
+fuzz: $(INSTALLED)  ## A million damaged files, inputs and models; goes on in FUZZ=runs/fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ) --seed $(FUZZ_SEED)
 
 clean:  ## Remove what was built (.venv too); runs/ with its checkpoints stays
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

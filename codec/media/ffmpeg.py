@@ -20,7 +20,7 @@ from ...bitstream import atomic_write, check_writable
 from ...errors import InputError
 from .part import Part
 
-__all__ = ["Source", "announced", "check_suffix", "cut_short", "kept", "opened", "reason", "save", "writing"]
+__all__ = ["Source", "announced", "check_suffix", "cut_short", "kept", "opened", "reading", "reason", "save", "writing"]
 
 _LIVE = {"fpsprobesize": "0", "analyzeduration": "200000"}
 """FFmpeg looks at seconds of a stream before it gives out anything, unless it is told not to."""
@@ -73,6 +73,17 @@ def cut_short(seconds: float, announced: float) -> list[str]:
     if announced - seconds <= 0.25:
         return []
     return [f"it ends after {seconds:.2f} of the {announced:.2f} seconds that it announces"]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Inside, what FFmpeg cannot read is an InputError. what: is said of the file."""
+    import av
+
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as e:
+        raise InputError(f"{what} ({reason(e)})") from None
 
 
 @contextmanager

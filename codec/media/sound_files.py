@@ -17,7 +17,7 @@ import numpy as np
 
 from ...bitstream import SoundLayout
 from ...errors import InputError
-from .ffmpeg import Source, announced, cut_short, kept, opened, reason
+from .ffmpeg import Source, announced, cut_short, kept, opened, reading
 from .sound_signal import SoundSignal, sound_layout, sound_signal
 
 __all__ = ["load_sound"]
@@ -96,8 +96,8 @@ def _frames(path: Any, form: str, channels: int, layout: str | None = None) -> I
 
     with opened(path, "sound") as container:
         stream = container.streams.audio[0]
-        resampler = av.AudioResampler(form, layout or stream.layout, stream.rate)
-        try:
+        with reading("the sound cannot be read to its end"):
+            resampler = av.AudioResampler(form, layout or stream.layout, stream.rate)
             for frame in container.decode(stream):
                 if layout is None and frame.layout.nb_channels != channels:
                     raise InputError(f"the sound changes from {channels} to {frame.layout.nb_channels} channels")
@@ -105,8 +105,6 @@ def _frames(path: Any, form: str, channels: int, layout: str | None = None) -> I
                     yield piece.to_ndarray().reshape(-1, channels)
             for piece in resampler.resample(None):
                 yield piece.to_ndarray().reshape(-1, channels)
-        except (av.FFmpegError, ValueError) as e:
-            raise InputError(f"the sound cannot be read to its end ({reason(e)})") from None
 
 
 def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:

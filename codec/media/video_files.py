@@ -20,7 +20,7 @@ import numpy as np
 from ...bitstream import Metadata, VideoLayout
 from ...bitstream.packets import Packet
 from ...errors import InputError
-from .ffmpeg import Source, announced, cut_short, kept, opened, reason
+from .ffmpeg import Source, announced, cut_short, kept, opened, reading, reason
 from .pipe import Pipe
 from .video_signal import VideoFrame, VideoSignal, microseconds, video_signal
 from .video_streams import Arrived, Pulled, Side, described, packet_of, sides_of
@@ -208,7 +208,8 @@ def _times(path: Any, base: Fraction) -> tuple[list[int], float]:
     """
     with opened(path, "video") as container:
         stream = container.streams.video[0]
-        shown = sorted((p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+        with reading("the video cannot be read to its end"):
+            shown = sorted((p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None)
     times = [pts for pts, _ in shown]
     return times, float(max((pts + lasts - times[0] for pts, lasts in shown), default=0) * base)
 
@@ -240,15 +241,11 @@ def _decoded(container: Any, streams: list[Any], beside: Callable[[Any], None] |
 
 
 def _packets(container: Any, streams: list[Any], began: Fraction) -> Iterator[Packet]:
-    import av
-
     numbers = {stream.index: number for number, stream in enumerate(streams)}
-    try:
+    with reading("its sound cannot be read to its end"):
         for packet in container.demux(streams):
             if (found := packet_of(packet, numbers[packet.stream.index], began)) is not None:
                 yield found
-    except av.FFmpegError as e:
-        raise InputError(f"its sound cannot be read to its end ({reason(e)})") from None
 
 
 def _shown(decoded: Iterator[Any], layout: VideoLayout, look: _Look) -> Iterator[VideoFrame]:

@@ -24,7 +24,7 @@ from .. import reader
 from ..codec.test_golden import difference, load_expected
 from ..container_examples import box_of
 from ..context_reader import context_latents
-from .test_fuzz import candidate
+from ..fuzz.mutations import candidate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

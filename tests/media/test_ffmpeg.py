@@ -18,6 +18,7 @@ from lecodec.codec.media.sound_write import write_sound_signal
 from lecodec.codec.media.video_files import load_video
 from lecodec.codec.media.video_write import write_video_signal
 from lecodec.codec.media.video_signal import clip_signal
+from lecodec.errors import InputError
 
 
 class Full(io.BytesIO):
@@ -75,3 +76,11 @@ def test_a_file_that_was_cut_says_so(suffix: str, tmp_path: Path) -> None:
     assert not any("ends after" in note for note in load(path).notes)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 8 * 4])
     assert any("ends after" in note and "2.00 seconds that it announces" in note for note in load(path).notes)
+
+
+def test_a_video_that_is_damaged_behind_its_first_frame_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Found by `make fuzz`: the error was FFmpeg's own, and one such file ended a whole folder's run."""
+    path = tmp_path / "damaged.y4m"
+    path.write_bytes(b"YUV4MPEG2 W8 H8 F25:1 Ip A1:1 Cmono\nFRAME\n" + bytes(64) + b"DAMAGE\n" + bytes(64))
+    with pytest.raises(InputError, match=r"^the video cannot be read to its end \(Invalid data"):
+        load_video(path)

@@ -1,0 +1,134 @@
+"""Tiny files of every kind, which the fuzzer damages: .lec files, what they are made of, and models."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+import lecodec
+from lecodec.bitstream import Metadata
+from lecodec.codec.codec import Codec
+from lecodec.codec.media.signal import picture_signal
+from lecodec.codec.model_file import load_tensors, read_card
+
+from ..block_coders import DeltaCoder
+from ..contract.subjects import GOLDEN, SUBJECTS, blobs, clip, sound
+
+__all__ = ["MODELS", "codecs", "inputs", "lec_files", "models"]
+
+MODELS = [subject.model for subject in SUBJECTS if subject.model]
+
+
+def codecs() -> dict[bytes, Codec]:
+    """What decodes files, by parse digest."""
+    found = [lecodec.load(model=GOLDEN / f"{name}.safetensors") for name in MODELS]
+    return {codec.parse_digest: codec for codec in found}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def models() -> list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]:
+    """Names, tensors and cards."""
+    paths = [GOLDEN / f"{name}.safetensors" for name in MODELS]
+    return [(path.stem, load_tensors(path), read_card(path).card) for path in paths]
+
+
+def lec_files(seed: int = 0) -> list[bytes]:
+    """With tiles, alpha, 16 bits, metadata, exact tiles; without loss by every method; sets, videos and sounds."""
+    noise = np.random.default_rng(seed)
+    metadata = Metadata(icc=bytes(300), exif=b"II*\0", xmp=b"<x/>", primaries=9, transfer=16)
+    files = [s.codec().encode_signals([s.small()], s.target)[0] for s in SUBJECTS]
+    tiny: Any = lecodec.load(model=GOLDEN / "tiny.safetensors")
+    alpha = noise.integers(0, 256, (4, 66, 4), dtype=np.uint8)
+    alpha[:, 64:, 3] = 255
+    files += [
+        tiny.encode(noise.integers(0, 256, (1, 1), dtype=np.uint8), 1),
+        tiny.encode(noise.integers(0, 256, (9, 20, 3), dtype=np.uint8), 50, metadata=metadata),
+        tiny.encode(noise.integers(0, 256, (17, 16), dtype=np.uint8), 100),
+        tiny.encode(noise.integers(0, 256, (5, 66, 3), dtype=np.uint8), 1, tile=64),
+        tiny.encode(alpha, 20, tile=64, metadata=metadata),
+        tiny.encode(noise.integers(0, 65536, (10, 14, 2), dtype=np.uint16), 40),
+        tiny.encode(noise.integers(0, 65536, (3, 70, 3), dtype=np.uint16), 60, tile=64),
+    ]
+    opaque = np.repeat(noise.integers(0, 256, (4, 13, 4), dtype=np.uint8), 10, axis=1)
+    opaque[:, 64:, 3] = 255
+    smooth = np.arange(30 * 5 * 7 * 3).reshape(30, 5, 7, 3) // 9
+    plain, by_model = lecodec.LosslessCodec(), lecodec.LosslessCodec(DeltaCoder())
+    files += [
+        plain.encode(noise.integers(0, 256, (1, 1), dtype=np.uint8)),
+        plain.encode(noise.integers(0, 256, (9, 20, 3), dtype=np.uint8), metadata=Metadata(icc=bytes(300))),
+        plain.encode(opaque, tile=64),
+        plain.encode(np.tile(noise.integers(0, 65536, (5, 14, 3), dtype=np.uint16), (3, 1, 1))),
+        by_model.encode(smooth[:20].reshape(60, 35).astype(np.uint8), tile=64),
+        plain.encode_set(noise.integers(0, 256, 12, dtype=np.uint8), 5),
+        plain.encode_set(smooth.astype(np.uint8), 7),
+        plain.encode_set(smooth.astype(np.uint16)[:, :, :, :2]),
+        by_model.encode_set(smooth.astype(np.uint16), 7),
+    ]
+    sounds, videos = (lecodec.load(model=GOLDEN / f"tiny-{name}.safetensors") for name in ("sound", "video"))
+    circuit: Any = lecodec.load(model=GOLDEN / "tiny-circuit.safetensors")
+    files += sounds.encode_signals([sound(150, 2, 2000, 0.04)], SUBJECTS[0].target)
+    files += videos.encode_signals([SUBJECTS[-1].small()], SUBJECTS[0].target)
+    files.append(circuit.encode_set(blobs()[:5], 2))
+    names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "video/frame"]
+    names += ["unknown-ancillary", "colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
+    return files + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
+
+
+def inputs(folder: Path) -> list[tuple[str, bytes]]:
+    """What is encoded: suffixes and bytes. folder: for what is made by others."""
+    rng = np.random.default_rng(0)
+    colour = np.repeat(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8), 2, axis=1)
+    grey16 = rng.integers(0, 65536, (4, 5), dtype=np.uint16)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    picture, found = Image.fromarray(colour), []
+
+    def save(image: Image.Image, suffix: str, **options: Any) -> None:
+        stream = io.BytesIO()
+        image.save(stream, Image.registered_extensions()[suffix], **options)
+        found.append((suffix, stream.getvalue()))
+
+    save(picture, ".png", exif=exif, icc_profile=bytes(200), dpi=(72, 72))
+    save(picture.convert("RGBA"), ".png")
+    save(picture.convert("P"), ".png", transparency=b"\0\x80")
+    save(picture.convert("1"), ".png", transparency=0)
+    save(Image.fromarray(grey16), ".png")
+    for suffix in (".jpg", ".webp", ".avif", ".bmp", ".ppm", ".jp2"):
+        save(picture, suffix, **({"exif": exif} if suffix in (".jpg", ".webp", ".avif") else {}))
+    save(picture.convert("CMYK"), ".jpg")
+    save(picture.convert("P"), ".gif", transparency=3)
+    save(Image.fromarray(grey16), ".pgm")
+    save(picture.convert("1"), ".pbm")
+    for options in ({}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}):
+        save(picture, ".tif", **options)
+    save(Image.fromarray(grey16), ".tif")
+    for array in (colour, grey16):
+        stream = io.BytesIO()
+        np.save(stream, array)
+        found.append((".npy", stream.getvalue()))
+        stream = io.BytesIO()
+        np.savez_compressed(stream, array)
+        found.append((".npz", stream.getvalue()))
+    idx = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in colour.shape) + colour.tobytes()
+    found += [(".idx", idx), (".idx.gz", gzip.compress(idx, mtime=0))]
+    wave = (sound(300, 2, 2000).samples * 20000).astype("<i2").tobytes()
+    header = b"RIFF" + (36 + len(wave)).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    fields = [(1, 2), (2, 2), (2000, 4), (8000, 4), (4, 2), (16, 2)]
+    header += b"".join(value.to_bytes(size, "little") for value, size in fields) + b"data"
+    found.append((".wav", header + len(wave).to_bytes(4, "little") + wave))
+    frames = b"".join(b"FRAME\n" + frame.tobytes() for frame in clip(3, 8, 8)[..., 0])
+    found.append((".y4m", b"YUV4MPEG2 W8 H8 F25:1 Ip A1:1 Cmono\n" + frames))
+    with av.open(str(folder / "x.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "yuv420p"
+        for frame in clip(2, 8, 8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        container.mux(stream.encode())
+    found.append((".mkv", (folder / "x.mkv").read_bytes()))
+    assert all(picture_signal(x).samples.size for x in (colour, grey16))
+    return found
