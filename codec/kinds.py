@@ -21,7 +21,7 @@ class Kind:
 
     load: str = ""
     """(tensors, card, device) -> the `codec.latent_model.LatentModel` of a model file, or of a kind with a domain its
-    block coder. Of models whose card names a `base`: (tensors, card, device, codec of that) -> the codec.
+    block coder. Of a kind that is `based`: (tensors, card, device, codec of its base) -> the codec.
     """
     change: str = ""
     """(tensors, card, tensors of the base, card of that) -> those of a whole model, of a kind that changes another."""
@@ -35,6 +35,8 @@ class Kind:
     """Whether `load` gives the codec itself."""
     needs_torch: bool = False
     """Whether its networks run in torch alone."""
+    based: bool = False
+    """Whether its models are built on another one, the `base` of their card."""
     freeze: str = ""
     """(state, out, name, *, overwrite, origin, calibrate, say) -> the model file."""
 
@@ -64,6 +66,7 @@ KINDS: dict[str, Kind] = {
     ),
     "video": Kind(
         load="codec.video:VideoCodec",
+        based=True,
         recipe="train.recipe:VideoRecipe",
         train="train.video:VideoExperiment",
         freeze="train.video_freeze:freeze_video",

@@ -52,6 +52,8 @@ def checked_digests(
     tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], entropy: EntropyModel
 ) -> tuple[bytes, bytes]:
     """The parse and the synthesis digest. Raises ModelError when they are not those of the card."""
+    if not isinstance(card.get("transform"), dict):
+        raise ModelError("the model's card does not give the sizes of its networks")
     found = entropy.digest(), synthesis_digest(tensors, card["transform"])
     for kind, digest in zip(("parse", "synthesis"), found, strict=True):
         if (said := card.get(f"{kind}_digest")) != digest.hex():

@@ -179,7 +179,7 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     if kind.needs_torch:
         load_torch(f"a model of the kind {card['kind']!r}")
     place = place_for(device)
-    if "base" in card:
+    if kind.based:
         return named(kind.load)(tensors, card, place, load(model=_base_of(card, folder), device=device))
     made = named(kind.load)(tensors, card, place)
     if kind.whole:
@@ -212,14 +212,18 @@ def _base_of(card: dict[str, Any], folder: Path) -> Path:
     """The file of the model that another one is built on, which the card names by its digests: one at hand, or one in
     the same folder. Raises UnknownModel, ModelError.
     """
+    kind = kind_of(card)
     try:
         name = str(card["base"]["name"])
-        parse, synthesis = (str(card["base"][f"{kind}_digest"]) for kind in ("parse", "synthesis"))
+        parse, synthesis = (str(card["base"][f"{which}_digest"]) for which in ("parse", "synthesis"))
     except (KeyError, TypeError):
         raise ModelError("the model's card does not say which model it is built on") from None
     for path in [*_files(), *sorted(folder.glob("*.safetensors"))]:
         with suppress(OSError):
             found = read_card(path)
+            its = kind_of(found.card)
+            if its is None or its.based or (its.change and kind and kind.change):
+                continue  # nothing is built on those, so that no model is built on itself
             if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
                 return found.path
     raise UnknownModel(

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..codec.media.ffmpeg import opened, reading
 from ..errors import InputError
 
 __all__ = ["VIDEOS", "moving", "read_frames", "video_files"]
@@ -44,12 +45,8 @@ def video_files(places: Sequence[Path]) -> list[Path]:
 
 def read_frames(path: Path, most: int, side: int) -> Iterator[np.ndarray]:
     """The first `most` frames of a video, uint8 [H, W, 3], the longer side at most `side` pixels. Raises InputError."""
-    import av
-
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path} holds no video")
+        with opened(str(path), "video") as container, reading("not a video that can be read"):
             for number, frame in enumerate(container.decode(video=0)):
                 if number == most:
                     return
@@ -57,8 +54,8 @@ def read_frames(path: Path, most: int, side: int) -> Iterator[np.ndarray]:
                 width, height = round(frame.width * scale), round(frame.height * scale)
                 kind = "AREA" if scale < 1 else "BICUBIC"
                 yield frame.reformat(width, height, "rgb24", interpolation=kind).to_ndarray()
-    except av.FFmpegError as e:
-        raise InputError(f"{path}: not a readable video ({e.strerror})") from None
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from None
 
 
 def moving(pictures: Sequence[np.ndarray], rng: random.Random, frames: int, height: int, width: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..codec.media.ffmpeg import opened, reading
 from ..errors import InputError
 
 __all__ = ["SOUNDS", "Sounds", "read_at", "sound_files"]
@@ -40,9 +41,7 @@ def read_at(path: Path, rates: Sequence[int], seconds: float) -> dict[int, np.nd
     import av
 
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise InputError(f"{path}: holds no sound")
+        with opened(str(path), "sound") as container, reading("not a sound that can be read"):
             stream = container.streams.audio[0]
             own, layout = stream.rate, "mono" if stream.channels == 1 else "stereo"
             wanted = [rate for rate in rates if rate <= 1.1 * own]
@@ -57,8 +56,8 @@ def read_at(path: Path, rates: Sequence[int], seconds: float) -> dict[int, np.nd
             for rate, resampler in resamplers.items():
                 for piece in resampler.resample(None):
                     parts[rate].append(piece.to_ndarray().reshape(-1, 1 if layout == "mono" else 2))
-    except (av.FFmpegError, ValueError) as e:
-        raise InputError(f"{path}: not a sound that can be read ({e})") from None
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from None
     return {rate: np.concatenate(found) for rate, found in parts.items() if found}
 
 

@@ -53,9 +53,12 @@ def opened(path: Any, noun: str) -> Any:
         container = av.open(path, options={} if hasattr(path, "seek") or isinstance(path, str) else _LIVE)
     except (av.FFmpegError, ValueError):
         raise InputError(f"not a {noun} that FFmpeg can read") from None
-    if not (container.streams.audio if noun == "sound" else container.streams.video):
+    streams = container.streams.audio if noun == "sound" else container.streams.video
+    if not streams or streams[0].codec_context is None:
         container.close()
-        raise InputError(f"it holds no {noun}")
+        raise InputError(
+            f"it holds a {noun} in a coding that FFmpeg does not know" if streams else f"it holds no {noun}"
+        )
     return container
 
 

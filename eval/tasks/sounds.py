@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...codec.media.ffmpeg import opened, reading
 from ...errors import InputError
 from .labels import Labelled, LabelledFolder, read_folder
 from .task import Item
@@ -59,18 +60,14 @@ def read_sound(path: Path, sample_rate: int) -> np.ndarray:
 
     parts: list[np.ndarray] = []
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise InputError(f"{path.name}: holds no sound")
+        with opened(str(path), "sound") as container, reading("not a sound that can be read"):
             # Of floats FFmpeg would mix channels without bringing them back into [-1, 1]: their mean is taken here.
             resampler = av.AudioResampler(format="fltp", rate=sample_rate)
             for frame in chain(container.decode(container.streams.audio[0]), (None,)):
                 parts += [piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame)]
-    except InputError:
-        raise
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path.name}: not a sound that can be read: {reason}") from None
+    except OSError as error:
+        reason = error if isinstance(error, InputError) else error.strerror
+        raise InputError(f"{path.name}: {reason}") from None
     if not sum(map(len, parts)):
         raise InputError(f"{path.name}: holds no samples")
     return np.clip(np.concatenate(parts).astype(np.float32), -1, 1)

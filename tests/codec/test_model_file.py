@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from lecodec.codec.transforms.image import BLOCKS, Analysis, Synthesis, Transfor
 from lecodec.entropy.circuit_coding import MAX_PARAMETERS, ZERO
 from lecodec.entropy.hyperprior import HyperAnalysis, HyperConfig
 from lecodec.entropy.packing import pack
-from lecodec.errors import ModelError, ModelWarning
+from lecodec.errors import ModelError, ModelWarning, UnknownModel
+
+from ..contract.subjects import SUBJECTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -113,6 +116,14 @@ def imported(features: int, latent: int) -> tuple[dict[str, np.ndarray], dict[st
     return tensors, {**card, "parse_digest": "0" * 16, "synthesis_digest": "0" * 16}
 
 
+def of_another(name: str, **changes: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A tiny model of sounds or videos with another card."""
+    path = GOLDEN / f"{name}.safetensors"
+    card = read_card(path).card
+    sizes = {key: changes.pop(key) for key in [*changes] if key in card.get("transform", ())}
+    return load_tensors(path), {**card, **changes, **({"transform": {**card["transform"], **sizes}} if sizes else {})}
+
+
 BOMBS: dict[str, Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
     "blocks": lambda: image(analysis8=10**7),
     "blocks of g_s": lambda: image(synthesis16=10**9),
@@ -133,6 +144,10 @@ BOMBS: dict[str, Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
     "photo with all groups": lambda: photo([1024, 1024, 1024, 1024, 1024, 16]),
     "photo with a long config": lambda: photo([1] * 4_000_000),
     "imported": lambda: imported(10**5, 1000),
+    "h_a of sounds": lambda: of_another("tiny-sound", analysis=10**6),
+    "post-net of sounds": lambda: of_another("tiny-sound", post=10**5),
+    "a sound that says it is a picture": lambda: of_another("tiny-sound", kind="image"),
+    "a video without its base": lambda: of_another("tiny-video", base=None),
 }
 
 
@@ -146,7 +161,7 @@ for path in sys.argv[2:]:
     try:
         lecodec.load(model=path)
         print("taken", path)
-    except lecodec.ModelError as error:
+    except (lecodec.ModelError, lecodec.UnknownModel) as error:
         assert len(str(error)) < 1000
     peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
     print(time.process_time() - started, peak, path)
@@ -174,6 +189,35 @@ def test_a_row_of_zeros_is_found_before_the_tables_are_made(tmp_path: Path) -> N
     tensors, _ = circuit(3, 4, 256, fill=ZERO)
     with pytest.raises(ModelError, match="all zero"):
         CircuitCoding({name.removeprefix("parse."): array for name, array in tensors.items()})
+
+
+@pytest.mark.parametrize("name", [subject.model for subject in SUBJECTS if subject.model])
+def test_odd_cards_are_refused_in_a_sentence(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by `make fuzz`: a sound model whose `transform` is a list ended in a ValueError, and a video model that
+    says no kind in a TypeError.
+    """
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    tensors, card = load_tensors(GOLDEN / f"{name}.safetensors"), read_card(GOLDEN / f"{name}.safetensors").card
+    path, refused = tmp_path / "odd.safetensors", 0
+    parts = [key for key in ("kind", "transform", "hyper", "base", "levels", "item_shape", "recipe") if key in card]
+    for number, (part, odd) in enumerate(product([*parts, "base"], (None, "x", [1, 2], -1, {"a": 1}, "left out"))):
+        changed = {key: value for key, value in card.items() if (key, odd) != (part, "left out")}
+        save_file(tensors, path, {"card": json.dumps({**changed, **({} if odd == "left out" else {part: odd})})})
+        os.utime(path, ns=(number, number))
+        try:
+            lecodec.load(model=path)
+        except (ModelError, UnknownModel) as error:
+            assert 0 < len(str(error)) < 1000
+            refused += 1
+    assert refused >= 5
+
+
+def test_a_model_that_is_built_on_itself_is_refused(tmp_path: Path) -> None:
+    tensors, card = (read(GOLDEN / "tiny-video.safetensors") for read in (load_tensors, lambda p: read_card(p).card))
+    own = {key: card[key] for key in ("name", "parse_digest", "synthesis_digest")}
+    save_file(tensors, tmp_path / "itself.safetensors", {"card": json.dumps({**card, "base": own})})
+    with pytest.raises(UnknownModel, match="it is built on tiny-video, .* not at hand"):
+        lecodec.load(model=tmp_path / "itself.safetensors")
 
 
 # -- models at hand

@@ -339,10 +339,10 @@ def test_sounds_are_mixed_and_resampled(tones: Path, tmp_path: Path) -> None:
     assert np.abs(item.samples[200:-200]).max() == pytest.approx(0.5, abs=0.02)
     assert np.abs(np.fft.rfft(item.samples)).argmax() * 16000 / len(item.samples) == pytest.approx(440, abs=3)
     (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(InputError, match=r"text\.wav: not a sound that can be read"):
+    with pytest.raises(InputError, match=r"text\.wav: not a sound that FFmpeg can read"):
         Sounds(tmp_path).item("text.wav")
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "p.png")
-    with pytest.raises(InputError, match=r"p\.png: holds no sound"):
+    with pytest.raises(InputError, match=r"p\.png: it holds no sound"):
         Sounds(tmp_path).item("p.png")
     with pytest.raises(InputError, match="1000 to 192000 Hz, found 5"):
         Sounds(tmp_path, sample_rate=5)

@@ -19,6 +19,7 @@ from lecodec.codec.media.video_files import load_video
 from lecodec.codec.media.video_write import write_video_signal
 from lecodec.codec.media.video_signal import clip_signal
 from lecodec.errors import InputError
+from lecodec.train.sounds import read_at
 
 
 class Full(io.BytesIO):
@@ -84,3 +85,18 @@ def test_a_video_that_is_damaged_behind_its_first_frame_is_refused_in_a_sentence
     path.write_bytes(b"YUV4MPEG2 W8 H8 F25:1 Ip A1:1 Cmono\nFRAME\n" + bytes(64) + b"DAMAGE\n" + bytes(64))
     with pytest.raises(InputError, match=r"^the video cannot be read to its end \(Invalid data"):
         load_video(path)
+
+
+def test_a_sound_in_an_unknown_coding_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Found by `make fuzz`: PyAV has no codec for such a stream, and gives None."""
+    path = tmp_path / "unknown.wav"
+    write_wav(path, np.zeros((40, 1), np.float32))
+    data = path.read_bytes()
+    path.write_bytes(data[:20] + b"\xee\xee" + data[22:])
+    for read in (load_sound, lambda path: read_at(path, [8000], 1)):
+        with pytest.raises(InputError, match="a sound in a coding that FFmpeg does not know"):
+            read(path)
+
+
+def write_wav(path: Path, samples: np.ndarray) -> None:
+    write_sound_signal(array_signal(samples, 8000), path)

@@ -110,7 +110,7 @@ def test_clips_are_found_and_read(recipe, tmp_path):
     with pytest.raises(InputError, match="no video in"):
         video_files([tmp_path])
     (tmp_path / "a.mp4").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="not a readable video"):
+    with pytest.raises(InputError, match="not a video that FFmpeg can read"):
         list(read_frames(tmp_path / "a.mp4", 3, 48))
     with pytest.raises(InputError, match="video is trained on"):
         load_as(VideoRecipe, recipe, {"clips": [], "pictures": []})
