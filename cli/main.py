@@ -55,7 +55,7 @@ from .console import (
 from .evaluate import eval_app
 from .jobs import Job, cores, promptly_interrupted, run
 from .models import adapt_command, freeze_command, models_app, train_command
-from .options import EXAMPLES, SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting
+from .options import SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting, command
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_shard, listed, plan
 from .shards import ShardTask, run_shards
 from .tasks import Decoding, Encoding, Testing, open_lec, opened
@@ -92,11 +92,12 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     help="Learned compression: pictures, videos, sounds and sets of samples in, small .lec files out, and back.",
-    epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.",
+    epilog="Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated. "
+    "`lecodec COMMAND --help` says more of each, with examples.",
     **{**SETTINGS, "add_completion": True},
 )
-app.add_typer(eval_app, name="eval")
-app.add_typer(models_app, name="models")
+app.add_typer(eval_app, name="eval", short_help="Measure codecs: rates, quality, speed, what machines see.")
+app.add_typer(models_app, name="models", short_help="List the models that are found, or import one.")
 
 NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound and subtitles of videos out.")]
 Inputs = Annotated[
@@ -107,14 +108,25 @@ Inputs = Annotated[
         metavar="FILE",
     ),
 ]
-LecFiles = Annotated[list[str] | None, typer.Argument(help="Files to read, or - for standard input.", metavar="FILE")]
+LecFiles = Annotated[list[str] | None, typer.Argument(help=".lec files to read; - for standard input.", metavar="FILE")]
 Output = Annotated[
-    str | None, typer.Option("-o", "--output", help="Output file; a folder (DIR/) with several inputs; - for a pipe.")
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Output: a file; with several inputs a folder, DIR/; - for a pipe. By default next to the input.",
+        metavar="FILE",
+    ),
 ]
 Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
-Model = Annotated[str | None, typer.Option("--model", help="Name or path of a model.", metavar="MODEL")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Name or file of a model (see `lecodec models`); chosen by itself by default.", metavar="MODEL"
+    ),
+]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0)]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0, metavar="N")]
 Processes = Annotated[
     bool,
     typer.Option(
@@ -194,7 +206,7 @@ def _root(
     pass
 
 
-@app.command("encode", epilog=EXAMPLES["encode"])
+@command(app, "encode", "Compress pictures, videos, sounds and sets of samples.")
 def encode_command(
     files: Inputs = None,
     output: Output = None,
@@ -202,37 +214,51 @@ def encode_command(
     quality: Annotated[
         float | None,
         typer.Option(
-            "-q", "--quality", help="1 (small) to 100 (good), fractions allowed; 60 by default.", callback=check_quality
+            "-q",
+            "--quality",
+            help="1 (small) to 100 (good), fractions allowed; 60 by default.",
+            callback=check_quality,
+            metavar="Q",
         ),
     ] = None,
     bpp: Annotated[
-        float | None, typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=check_positive)
+        float | None,
+        typer.Option("--bpp", help="Instead of -q: bits a pixel to reach.", callback=check_positive, metavar="X"),
     ] = None,
     kbps: Annotated[
         float | None,
         typer.Option(
-            "--kbps", help="Instead of -q: thousand bits a second of a sound to reach.", callback=check_positive
+            "--kbps",
+            help="Instead of -q: thousand bits a second of a sound to reach.",
+            callback=check_positive,
+            metavar="X",
         ),
     ] = None,
     psnr: Annotated[
-        float | None, typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=check_positive)
+        float | None,
+        typer.Option("--psnr", help="Instead of -q: PSNR to reach, in dB.", callback=check_positive, metavar="DB"),
     ] = None,
     ssimulacra2: Annotated[
         float | None,
         typer.Option(
-            "--ssimulacra2", help="Instead of -q: SSIMULACRA2 score to reach, up to 100.", callback=check_score
+            "--ssimulacra2",
+            help="Instead of -q: SSIMULACRA2 score to reach, up to 100.",
+            callback=check_score,
+            metavar="X",
         ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="Instead of -q: largest file, as 50000, 50kB, 50KiB, 1.5MB."),
+        typer.Option("--size", help="Instead of -q: largest file, as 50000, 50kB, 50KiB, 1.5MB.", metavar="SIZE"),
     ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
             "--tile",
-            help="Side of the tiles of a picture in pixels, a multiple of 64; 0 for none.",
+            help="Side of the tiles of a picture in pixels, a multiple of 64; 0 for none. Tiles can be decoded alone. "
+            "Pictures above 4 megapixels have some of 1024 by default.",
             callback=check_tile,
+            metavar="N",
         ),
     ] = None,
     effort: Annotated[
@@ -242,6 +268,7 @@ def encode_command(
             help="1 (fast, the default) to 9 (14 times as long): smaller files of pictures.",
             min=1,
             max=9,
+            metavar="N",
         ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
@@ -251,14 +278,24 @@ def encode_command(
     ] = False,
     block: Annotated[
         int | None,
-        typer.Option("--block", help="Items a block of a set; 512 by default if they are small.", min=1),
+        typer.Option("--block", help="Items a block of a set; 512 by default if they are small.", min=1, metavar="N"),
     ] = None,
     group: Annotated[
         int | None,
-        typer.Option("--group", help="Frames a group of a video; 8, 16 or 32 by default, as suits it.", min=1, max=32),
+        typer.Option(
+            "--group",
+            help="Frames a group of a video; 8, 16 or 32 by default, as suits it.",
+            min=1,
+            max=32,
+            metavar="N",
+        ),
     ] = None,
     low_delay: Annotated[
-        bool, typer.Option("--low-delay", help="Code each frame of a video from the one before alone: larger files.")
+        bool,
+        typer.Option(
+            "--low-delay",
+            help="Code each frame of a video from the one before alone, not from later ones: larger files.",
+        ),
     ] = False,
     no_audio: NoAudio = False,
     verify: Annotated[
@@ -303,17 +340,23 @@ def encode_command(
     _run("encoding", todo, task, encoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 
 
-@app.command("decode", epilog=EXAMPLES["decode"])
+@command(app, "decode", "Decompress files.")
 def decode_command(
     files: LecFiles = None,
     output: Output = None,
     stdout: Stdout = False,
     region: Annotated[
         str | None,
-        typer.Option("--region", help="Decode this part only.", metavar="X,Y,WIDTH,HEIGHT"),
+        typer.Option("--region", help="Decode this part of a picture only, in pixels.", metavar="X,Y,WIDTH,HEIGHT"),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", help="Bits a sample, 8 or 16; the file's by default.", callback=check_depth)
+        int | None,
+        typer.Option(
+            "--depth",
+            help="Bits a sample of a picture, 8 or 16; the file's by default.",
+            callback=check_depth,
+            metavar="BITS",
+        ),
     ] = None,
     item: Annotated[
         list[str] | None,
@@ -324,17 +367,21 @@ def decode_command(
         typer.Option("--frames", help="Decode these frames of a video only, from 0.", metavar="N or A-B"),
     ] = None,
     start: Annotated[
-        float | None, typer.Option("--from", help="Decode a video or a sound from this second on.", min=0)
+        float | None,
+        typer.Option("--from", help="Decode a video or a sound from this second on.", min=0, metavar="SECONDS"),
     ] = None,
     stop: Annotated[
-        float | None, typer.Option("--to", help="Decode a video or a sound up to this second.", min=0)
+        float | None,
+        typer.Option("--to", help="Decode a video or a sound up to this second.", min=0, metavar="SECONDS"),
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="Suffix of outputs without a name: png by default; of a video on a pipe y4m, mkv, webm, yuv or rgb.",
+            help="Suffix of outputs that -o does not name; by default pictures become png. Of a video on a pipe: y4m, "
+            "mkv, webm, yuv or rgb.",
             callback=check_suffix,
+            metavar="SUFFIX",
         ),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and ICC profile.")] = False,
@@ -381,7 +428,7 @@ def decode_command(
     _run("decoding", todo, task, decoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 
 
-@app.command("info", epilog=EXAMPLES["info"])
+@command(app, "info", "Say what files hold, without decoding them.")
 def info_command(
     files: LecFiles = None, recursive: Recursive = False, files_from: FilesFrom = None, as_json: Json = False
 ) -> None:
@@ -418,7 +465,7 @@ def info_command(
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command("test", epilog=EXAMPLES["test"])
+@command(app, "test", "Check that files are whole.")
 def test_command(
     files: LecFiles = None,
     recursive: Recursive = False,
@@ -437,9 +484,9 @@ def test_command(
     _run("testing", todo, task, tested_line, jobs, processes, keep_going, as_json, quiet, writes=False)
 
 
-app.command("train", epilog=EXAMPLES["train"])(train_command)
-app.command("freeze", epilog=EXAMPLES["freeze"])(freeze_command)
-app.command("adapt", epilog=EXAMPLES["adapt"])(adapt_command)
+command(app, "train", "Train a model as a recipe says.")(train_command)
+command(app, "freeze", "Turn a training run into a model file.")(freeze_command)
+command(app, "adapt", "Fit an image model to pictures of one kind.")(adapt_command)
 
 
 def _run(

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from .console import escaped, one_sentence, print_table, shown, sized, tell
-from .options import EXAMPLES, SETTINGS, Force, Json
+from .options import EXAMPLES, SETTINGS, Force, Json, command
 
 __all__ = ["adapt_command", "freeze_command", "models_app", "train_command"]
 
-models_app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
+models_app = typer.Typer(epilog=EXAMPLES["models"], **{**SETTINGS, "no_args_is_help": False})
 
 
 @models_app.callback(invoke_without_command=True)
@@ -38,12 +38,20 @@ def models_command(context: typer.Context, as_json: Json = False) -> None:
     )
 
 
-@models_app.command("import", epilog=EXAMPLES["import"])
+@command(models_app, "import", "Make a model file of a checkpoint of CompressAI.")
 def import_command(
-    network: Annotated[str, typer.Argument(help="The network: compressai:NAME.", metavar="NETWORK")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="The network: compressai:NAME, of bmshj2018-factorized, bmshj2018-hyperprior and mbt2018-mean.",
+            metavar="NETWORK",
+        ),
+    ],
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with its weights.", metavar="CHECKPOINT")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).", metavar="FILE")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; the file's by default.", metavar="NAME")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Make a model file of a checkpoint of CompressAI."""
@@ -72,7 +80,11 @@ def _print_fields(kind: str | None) -> None:
 
 def train_command(
     recipe: Annotated[
-        str, typer.Argument(help="What to train, and how: a file, or the name of a shipped recipe.", metavar="RECIPE")
+        str,
+        typer.Argument(
+            help="What to train, and how: a YAML file, or a shipped recipe: image, photo, set, mnist, video, sound, …",
+            metavar="RECIPE",
+        ),
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     settings: Annotated[
@@ -90,7 +102,7 @@ def train_command(
         ),
     ] = None,
 ) -> None:
-    """Train a model as a recipe says."""
+    """Train a model as a recipe says, into runs/NAME. It may be stopped at any time: --resume goes on."""
     with one_sentence(recipe):
         overrides = dict(_setting(text) for text in settings or [])
         from ..train.run import train
@@ -100,14 +112,19 @@ def train_command(
 
 def freeze_command(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or a checkpoint.", metavar="RUN")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).", metavar="FILE")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; the file's by default.", metavar="NAME")
+    ] = None,
     calibrate: Annotated[
-        int, typer.Option("--calibrate", help="Training crops to count symbols on; 0 keeps the fitted tables.", min=0)
+        int,
+        typer.Option(
+            "--calibrate", help="Training crops to count symbols on; 0 keeps the fitted tables.", min=0, metavar="N"
+        ),
     ] = 400,
     force: Force = False,
 ) -> None:
-    """Turn a training run into a model file."""
+    """Turn a training run into a model file, which encode --model takes, and LECODEC_MODELS makes known to decode."""
     with one_sentence(str(run)):
         from ..train.freeze import freeze
 
@@ -119,13 +136,17 @@ def freeze_command(
 
 
 def adapt_command(
-    folder: Annotated[Path, typer.Argument(help="Pictures of one kind, at least 25, searched recursively.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).")],
+    folder: Annotated[
+        Path, typer.Argument(help="Pictures of one kind, at least 25, searched recursively.", metavar="DIR")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write (.safetensors).", metavar="FILE")],
     model: Annotated[
         str, typer.Option("--model", help="The image model to adapt: a name or a file.", metavar="MODEL")
     ] = "image",
-    minutes: Annotated[float, typer.Option("--minutes", help="How long to train.", min=0.1)] = 10.0,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; the file's by default.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to train.", min=0.1, metavar="N")] = 10.0,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; the file's by default.", metavar="NAME")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     settings: Annotated[
         list[str] | None,

@@ -28,7 +28,7 @@ from lecodec.codec.media.picture_write import write_picture
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import Codec
 from lecodec.eval.codecs.peers import LecodecCodec, PillowCodec, codec_by_name
-from lecodec.eval.measure.coding import coded
+from lecodec.eval.measure.coding import Original, coded
 from lecodec.eval.quality.metrics import ms_ssim, psnr, ssimulacra2
 from lecodec.eval.tasks.pictures import bundled, read_rgb
 
@@ -56,7 +56,7 @@ PICTURES = (
     Picture("coffee.png", 0.25, 335, 225),
     Picture("astronaut.png", 0.27, 170, 60),
     Picture("chelsea.png", 0.25, 130, 60),
-    Picture("page.png", 0.42, 20, 20),
+    Picture("page.png", 0.42, 16, 42),
 )
 
 
@@ -82,7 +82,7 @@ class Result:
 
 def measure(name: str, codec: Codec, setting: float, samples: np.ndarray) -> Result:
     """Encode and decode samples, uint8 [H, W, 3], once."""
-    found = coded(codec.name, samples, lambda: codec.encode(samples, setting), codec.decode)
+    found = coded(codec, Original(samples), setting)
     quality = (metric(samples, found.decoded) for metric in (psnr, ms_ssim, ssimulacra2))
     return Result(name, codec.name, setting, found.data, found.decoded, *quality, found.encode_s, found.decode_s)
 
@@ -128,7 +128,8 @@ def closest(codec: Codec, samples: np.ndarray, size: int) -> float:
     steps = [0]
     while steps[-1] < 1.6 * size and len(steps) < 100:
         steps.append(len(codec.encode(samples, len(steps))))
-    near = {}
+    whole = min(range(1, len(steps)), key=lambda setting: abs(steps[setting] - size))
+    near = {float(whole): (abs(steps[whole] / size - 1), 0.0)}
     for setting, (below, above) in enumerate(pairwise(steps[1:]), 1):
         if below <= 1.02 * size and above >= 0.98 * size:
             for n in range(16):
@@ -151,7 +152,7 @@ def at_equal_bytes(name: str, samples: np.ndarray, bpp: float, ours: Codec, othe
     more than SPREAD.
     """
     size = bpp * samples.shape[0] * samples.shape[1] / 8
-    coarse = bisect_left(range(101), size, lo=1, key=lambda setting: len(others[0].encode(samples, setting)))
+    coarse = bisect_left(range(101), size, lo=1, hi=100, key=lambda setting: len(others[0].encode(samples, setting)))
     theirs = [measure(name, others[0], coarse, samples)]
     for other in others[1:]:
         theirs.append(measure(name, other, closest(other, samples, len(theirs[0].data)), samples))
@@ -205,7 +206,9 @@ def side_by_side(
         draw.text((column * (width + gap) + 4, 4), head, fill="black", font=title)
     for row, (picture, samples, group) in enumerate(zip(pictures, originals, groups, strict=True)):
         y = top + row * (height + LABEL_HEIGHT + gap)
-        cells = [(samples, f"{picture.name}, {samples.shape[1]} x {samples.shape[0]}", f"{samples.size:,} bytes raw")]
+        cells = [
+            (samples, f"{picture.name}, {samples.shape[1]} x {samples.shape[0]}", f"{samples.size:,} bytes as RGB")
+        ]
         for r in group:
             text = f"{r.psnr:.1f} dB, SSIMULACRA2 {r.ssimulacra2:.0f}"
             cells.append((r.decoded, f"{len(r.data):,} bytes, {r.bpp:.2f} bpp", text))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import manual
 import pytest
 
 import lecodec
@@ -201,6 +202,16 @@ def test_examples_in_docstrings_run(path: Path, tiny_default: Path) -> None:
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
-    for document in ROOT.glob("*.md"):
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (ROOT / link).exists(), f"{document.name}: {link}"
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_manual_page_says_what_help_says() -> None:
+    assert manual.PAGE.read_text(encoding="utf-8") == manual.manual(), "make manual writes it anew"
+
+
+def test_the_first_screen_shows_a_picture() -> None:
+    first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40]
+    links = [link for line in first for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", line)]
+    assert links and all((ROOT / link).stat().st_size < 400_000 for link in links)

@@ -19,14 +19,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import manual
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
 
 import lecodec
 from lecodec.bitstream import LecFile, parse
 from lecodec.cli.jobs import Job, Record, run
-from lecodec.cli.main import main
+from lecodec.cli.main import app, main
 from lecodec.cli.paths import PICTURES, Input, collect, decoded_name, encoded_name, plan
 from lecodec.cli.tasks import open_lec
 from lecodec.codec.codec import Target
@@ -375,16 +377,21 @@ def test_inputs_from_a_list(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_command_has_examples_that_parse(cli: Callable) -> None:
-    for command in (["encode"], ["decode"], ["info"], ["test"], ["train"], ["freeze"], ["models", "import"]):
-        code, out, _ = cli(*command, "--help")
+    known = dict(manual.commands(typer.main.get_command(app)))
+    assert len(known) > 12
+    for words, declared in known.items():
+        code, out, _ = cli(*words[1:], "--help")
         lines = out.partition("Examples:\n")[2].splitlines()
-        assert code == 0 and lines, command
+        assert code == 0 and (lines or hasattr(declared, "commands")), words
         for line in lines:
             name, *arguments = shlex.split(line, comments=True)
-            assert name == "lecodec" and arguments[: len(command)] == command
+            assert name == "lecodec"
+            told = next(word for n in (2, 1) if (word := ("lecodec", *arguments[:n])) in known)
+            help = cli(*told[1:], "--help")[1].partition("Examples:")[0]
             # Every option that it shows is one that the help lists.
             for option in (word for word in arguments if word.startswith("-")):
-                assert re.search(rf"(^|[\s,]){option}\b", out.partition("Examples:")[0]), option
+                assert re.search(rf"(^|[\s,]){option}\b", help), option
+            assert not re.search(r"<(str|int|float|path|list)", help), "types of Python are none of the user's business"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
