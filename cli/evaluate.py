@@ -304,16 +304,22 @@ def report_command(
             print(shown(page))
 
 
-@eval_app.command("vote")
+@command(eval_app, "vote", "A page on which people compare codecs without names.")
 def vote_command(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures.", metavar="DIR")],
     codecs: Annotated[
-        str, typer.Option("--codecs", help="Names, with commas: the first against each of the others.")
+        str, typer.Option("--codecs", help="Names, with commas: the first against each of the others.", metavar="A,B,…")
     ] = "lecodec,avif,jxl,webp",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.html).")] = Path("vote.html"),
-    rates: Annotated[str, typer.Option("--bpp", help="Bits a pixel, with commas; pictures take turns.")] = "0.25,0.5",
-    side: Annotated[int, typer.Option("--side", help="Of the crops, pixels.", min=64)] = 288,
-    limit: Annotated[int | None, typer.Option("--limit", help="Take only the first pictures.", min=1)] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.html).", metavar="FILE")] = Path(
+        "vote.html"
+    ),
+    rates: Annotated[
+        str, typer.Option("--bpp", help="Bits a pixel, with commas; pictures take turns.", metavar="A,B,…")
+    ] = "0.25,0.5",
+    side: Annotated[
+        int, typer.Option("--side", help="Side of the crops that are shown, in pixels.", min=64, metavar="N")
+    ] = 288,
+    limit: Limit = None,
     overwrite: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the page.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -149,6 +149,7 @@ EXAMPLES = {
             "eval task photos/ --tasks text,mask --codecs lecodec,lecodec@mine.safetensors,avif -o run/",
             "eval task --tasks mine.yaml -o run/",
         ),
+        "vote": ("eval vote photos/ --codecs lecodec,avif -o vote.html",),
         "report": ("eval report run/ -o report/             # report/index.html",),
     }.items()
 }
