@@ -22,7 +22,7 @@ from lecodec.bitstream import SIGNATURE, frame
 __all__ = ["candidate", "chunks_of", "damaged_input", "damaged_model", "mutate"]
 
 TYPES = (b"LSET", b"LDAT", b"LALP", b"LHDR", b"LEND", b"iNDX", b"iCCP", b"eXIf", b"xMPd", b"exMp", b"exIf", b"ABCD")
-TYPES += (b"LEXT", b"LVID", b"LSND")
+TYPES += (b"LEXT", b"LVID", b"LSND", b"LGRP", b"sPKT", b"sTRM")
 VALUES = (0, 1, 3, 8, 16, 64, 127, 128, 255)
 
 
@@ -76,7 +76,7 @@ def candidate(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
     if kind == b"LHDR" and rng.random() < 0.7 and len(payload) == 40:  # one field: sizes, quality, channels …
         at = rng.choice((1, 2, 3, 6, 7, 10, 11, 16, 17, 18, 34, 35, 36, 38, rng.randrange(40)))
         payload = payload[:at] + bytes([rng.choice((*VALUES, rng.randrange(256)))]) + payload[at + 1 :]
-    elif kind in (b"LSET", b"LVID", b"LSND") and payload and rng.random() < 0.7:  # one byte of a layout
+    elif kind in (b"LSET", b"LVID", b"LSND", b"LGRP") and payload and rng.random() < 0.7:  # one byte of a layout
         at = rng.randrange(len(payload))
         payload = payload[:at] + bytes([rng.choice((*VALUES, rng.randrange(256)))]) + payload[at + 1 :]
     elif kind == b"LALP" and len(payload) > 8 and rng.random() < 0.5:  # the rows themselves: filters, samples, length

@@ -25,10 +25,9 @@ __all__ = ["MODELS", "codecs", "inputs", "lec_files", "models"]
 MODELS = [subject.model for subject in SUBJECTS if subject.model]
 
 
-def codecs() -> dict[bytes, Codec]:
-    """What decodes files, by parse digest."""
-    found = [lecodec.load(model=GOLDEN / f"{name}.safetensors") for name in MODELS]
-    return {codec.parse_digest: codec for codec in found}  # pyright: ignore[reportAttributeAccessIssue]
+def codecs() -> list[Codec]:
+    """Those of MODELS."""
+    return [lecodec.load(model=GOLDEN / f"{name}.safetensors") for name in MODELS]
 
 
 def models() -> list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]:
@@ -76,6 +75,7 @@ def lec_files(seed: int = 0) -> list[bytes]:
     files.append(circuit.encode_set(blobs()[:5], 2))
     names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "video/frame"]
     names += ["unknown-ancillary", "colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
+    names += ["video/announced-ticks", "video/closed"]
     return files + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
 
 

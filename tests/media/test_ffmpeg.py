@@ -16,8 +16,8 @@ from lecodec.codec.media.sound_files import load_sound
 from lecodec.codec.media.sound_signal import array_signal
 from lecodec.codec.media.sound_write import write_sound_signal
 from lecodec.codec.media.video_files import load_video
-from lecodec.codec.media.video_write import write_video_signal
 from lecodec.codec.media.video_signal import clip_signal
+from lecodec.codec.media.video_write import write_video_signal
 from lecodec.errors import InputError
 from lecodec.train.sounds import read_at
 
