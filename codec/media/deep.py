@@ -4,13 +4,14 @@
     PNG of any depth -> split_png -> checked, as pixels and metadata apart
 
 Pillow opens 16-bit RGB, RGBA and grey-alpha files as 8-bit without a word, so the depth is read from the file itself.
-PNG is decoded by FFmpeg (PyAV, imported when it is needed: that takes 0.3 s), netpbm files here.
+PNG's filters are undone by Pillow, the bytes of each sample as two pictures (`png_rows`); netpbm files are read here.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
+from .png_rows import unfiltered
 
 __all__ = ["bit_depth", "read_png", "read_pnm", "split_png", "start_of"]
 
@@ -70,22 +72,53 @@ def split_png(file: BinaryIO) -> tuple[io.BytesIO, list[tuple[bytes, bytes]]]:
 
 
 def read_png(data: bytes) -> np.ndarray:
-    """The samples of a 16-bit PNG, of any colour type, interlaced or not; a transparent colour (tRNS) becomes alpha.
-
-    FFmpeg takes up to about 2^28 pixels, and raises of more.
+    """The samples of a 16-bit PNG as `split_png` leaves it, of any colour type, interlaced or not; a transparent colour
+    (tRNS) becomes alpha. Raises InputError where pixels are missing or damaged.
     """
-    import av
+    pixels, transparent, at = [], b"", 8
+    while at < len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        payload, at = data[at + 8 : at + 8 + length], at + 12 + length
+        if kind == b"IDAT":
+            pixels.append(payload)
+        elif kind == b"tRNS":
+            transparent = payload
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    if depth != 16 or colour not in _CHANNELS or interlaced > 1:
+        raise InputError(f"the picture is damaged: a PNG of colour type {colour} and {depth} bits")
+    samples = _png_samples(b"".join(pixels), (height, width, _CHANNELS[colour]), bool(interlaced))
+    if len(transparent) == 2 * samples.shape[2] and colour in (0, 2):
+        shown = (samples != np.frombuffer(transparent, ">u2")).any(2, keepdims=True)
+        samples = np.concatenate([samples, np.where(shown, 65535, 0).astype(np.uint16)], 2)
+    return samples[:, :, 0] if samples.shape[2] == 1 else samples
 
-    context = av.CodecContext.create("png", "r")
-    context.thread_count = 1  # threads would be kept waiting for a second picture
-    frame = [*context.decode(av.Packet(data)), *context.decode(None)][0]
-    channels = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}[frame.format.name]
-    plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-        : frame.height, : 2 * channels * frame.width
-    ]
-    samples = np.ascontiguousarray(rows).view(">u2").astype(np.uint16)
-    return samples if channels == 1 else samples.reshape(frame.height, frame.width, channels)
+
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Colour types of PNG -> channels."""
+_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""Of the passes of an interlaced PNG, first row and column, and the steps to the next ones."""
+
+
+def _png_samples(data: bytes, shape: tuple[int, int, int], interlaced: bool) -> np.ndarray:
+    """The datastream of a PNG -> uint16 [H, W, C]."""
+    samples = np.empty(shape, np.uint16)
+    parts = [samples[top::down, left::across] for top, left, down, across in _PASSES] if interlaced else [samples]
+    parts = [part for part in parts if part.size]
+    sizes = [len(part) * (1 + 2 * part.shape[1] * part.shape[2]) for part in parts]
+    inflate, at = zlib.decompressobj(), 0
+    try:
+        raw = inflate.decompress(data, sum(sizes) + 1)
+    except zlib.error as error:
+        raise InputError(f"the picture is damaged: its pixels do not inflate ({error})") from None
+    if len(raw) < sum(sizes):
+        raise InputError(f"the picture is cut short: {len(raw)} of the {sum(sizes)} bytes of its pixels")
+    for part, size in zip(parts, sizes, strict=True):
+        rows = np.frombuffer(raw, np.uint8, size, at).reshape(len(part), -1)
+        at += size
+        if rows[:, 0].max() > 4:
+            raise InputError(f"the picture is damaged: its pixels have a filter of type {rows[:, 0].max()}")
+        part[...] = unfiltered(rows, part.shape)
+    return samples
 
 
 def read_pnm(data: bytes) -> np.ndarray:

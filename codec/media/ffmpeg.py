@@ -17,10 +17,23 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...bitstream import atomic_write, check_writable
-from ...errors import InputError
+from ...errors import InputError, MissingExtra, needed
 from .part import Part
 
-__all__ = ["Source", "announced", "check_suffix", "cut_short", "kept", "opened", "reading", "reason", "save", "writing"]
+__all__ = [
+    "Source",
+    "announced",
+    "check_suffix",
+    "cut_short",
+    "ffmpeg",
+    "has_ffmpeg",
+    "kept",
+    "opened",
+    "reading",
+    "reason",
+    "save",
+    "writing",
+]
 
 _LIVE = {"fpsprobesize": "0", "analyzeduration": "200000"}
 """FFmpeg looks at seconds of a stream before it gives out anything, unless it is told not to."""
@@ -38,11 +51,25 @@ def kept(source: Source) -> tuple[Any, int]:
     return copy, copy.tell()
 
 
+def ffmpeg(what: str, noun: str = "video") -> Any:
+    """PyAV, imported. what: needs it, for the message; noun: "sound" or "video". Raises MissingExtra."""
+    return needed("av", "audio" if noun == "sound" else "video", what)
+
+
+def has_ffmpeg() -> bool:
+    """Whether PyAV can be imported."""
+    try:
+        ffmpeg("this")
+    except MissingExtra:
+        return False
+    return True
+
+
 def opened(path: Any, noun: str) -> Any:
     """An open container of PyAV with at least one stream of a kind. path: from `kept`, or what is read once; noun:
     "sound" or "video". Raises InputError, OSError.
     """
-    import av
+    av = ffmpeg(f"reading a {noun}", noun)
 
     if isinstance(path, str):
         with open(path, "rb"):  # the system's error, where there is one
@@ -95,7 +122,7 @@ def writing(file: BinaryIO, form: str, what: str) -> Iterator[tuple[Any, Callabl
     what: is written, for messages. A pipe gets everything at once. Raises InputError where FFmpeg refuses it, OSError
     where the system does.
     """
-    import av
+    av = ffmpeg(f"writing this {what}", what)
 
     sink = _Sink(file)
     piped = not file.seekable()

@@ -21,6 +21,7 @@ from fractions import Fraction
 import numpy as np
 
 from ...errors import CorruptFile
+from .ffmpeg import ffmpeg, has_ffmpeg
 
 __all__ = ["flac_body", "flac_samples", "from_rows", "rows_of"]
 
@@ -55,11 +56,12 @@ def from_rows(rows: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
 
 
 def flac_body(samples: np.ndarray, slow: bool = False) -> bytes | None:
-    """samples [n, channels] of a `source_dtype` -> a body; None where they are no whole numbers of at most 32 bits.
+    """samples [n, channels] of a `source_dtype` -> a body; None where they are no whole numbers of at most 32 bits, and
+    without FFmpeg.
 
     slow: search for the smallest frames.
     """
-    found = _whole(samples)
+    found = _whole(samples) if has_ffmpeg() else None
     if found is None:
         return None
     whole, depth = found
@@ -100,8 +102,7 @@ def _back(whole: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _frames(whole: np.ndarray, depth: int, level: str) -> Iterator[bytes]:
     """The frames of int32 [n, channels] that fill the range."""
-    import av
-
+    av = ffmpeg("a sound in FLAC", "sound")
     layout, form = LAYOUTS[whole.shape[1] - 1], "s16" if depth == 16 else "s32"
     coder = av.CodecContext.create("flac", "w")
     coder.sample_rate, coder.layout, coder.format = RATE, layout, form  # pyright: ignore[reportAttributeAccessIssue]
@@ -140,8 +141,7 @@ def flac_samples(body: bytes, shape: tuple[int, int], dtype: np.dtype, where: st
 
 def _decode(stream: bytes, depth: int, out: np.ndarray, where: str) -> None:
     """Frames of FLAC into [n, channels]."""
-    import av
-
+    av = ffmpeg("a sound in FLAC", "sound")
     n, channels = out.shape
     bits = RATE << 44 | (channels - 1) << 41 | (depth - 1) << 36 | n
     info = _INFO.pack(16, 65535, bytes(3), bytes(3), bits, bytes(16))

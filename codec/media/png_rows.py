@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from ...errors import CorruptFile
 
-__all__ = ["best_rows", "deflate_rows", "inflate_rows"]
+__all__ = ["best_rows", "deflate_rows", "inflate_rows", "unfiltered"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SMALL = 2**20
@@ -33,6 +33,8 @@ LEVEL, BEST_LEVEL = 6, 9
 FAR = 1.25
 """How much longer than its rival a datastream may be at `LEVEL` so that `BEST_LEVEL` is tried."""
 _PIECE = 2**20
+_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
+"""Channels -> PNG's colour type."""
 
 
 def best_rows(samples: np.ndarray, rival: int | None = None) -> bytes:
@@ -100,21 +102,30 @@ def inflate_rows(data: bytes, shape: tuple[int, ...], dtype: np.dtype, where: st
     try:
         if bits == 8 or channels == 1:
             return _decoded(data, width, height, bits, channels).astype(dtype, copy=False)
-        # Pillow reduces 16-bit colour to 8 bits. Filters work on each byte of a pixel by itself, and so do we: on the
-        # high bytes and on the low ones, as two pictures.
-        rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, length)
-        samples = np.zeros(shape, dtype)
-        for part in (0, 1):
-            half = np.column_stack([rows[:, 0], rows[:, 1 + part :: 2]])
-            samples = samples << 8 | _decoded(zlib.compress(half.tobytes(), 0), width, height, 8, channels)
-        return samples
+        return unfiltered(np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, length), shape)
     except Exception as error:  # Pillow's decoders raise nearly every class on damaged files
         raise CorruptFile(f"{where} does not decode: {error}") from None
 
 
+def unfiltered(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows of 16-bit samples, uint8 [h, 1 + n] with the filter of each first -> uint16 of `shape`, [h, w] or [h, w, C].
+
+    Pillow reduces 16-bit colour to 8 bits. Filters work on each byte of a pixel by itself, and so do we: on the high
+    bytes and on the low ones, as two pictures.
+    """
+    height, width = shape[:2]
+    samples = np.zeros(shape, np.uint16)
+    for part in (0, 1):
+        half = np.column_stack([rows[:, 0], rows[:, 1 + part :: 2]])
+        data = zlib.compress(half.tobytes(), 0)
+        found = _decoded(data, width, height, 8, 1 if len(shape) == 2 else shape[2])
+        samples = samples << 8 | found.reshape(shape)
+    return samples
+
+
 def _decoded(data: bytes, width: int, height: int, bits: int, channels: int) -> np.ndarray:
     """A datastream as Pillow reads it once it has a frame."""
-    kind = struct.pack(">IIBBBBB", width, height, bits, 0 if channels == 1 else 2, 0, 0, 0)  # not interlaced
+    kind = struct.pack(">IIBBBBB", width, height, bits, _COLOURS[channels], 0, 0, 0)  # not interlaced
     png = b"".join((SIGNATURE, _frame(b"IHDR", kind), _frame(b"IDAT", data), _frame(b"IEND", b"")))
     # Not Image.open, which refuses large pictures by a limit of its own: ours has been held to already.
     with PngImageFile(io.BytesIO(png)) as image:

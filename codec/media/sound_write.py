@@ -21,7 +21,7 @@ import numpy as np
 
 from ...bitstream import SoundLayout
 from ...errors import InputError
-from .ffmpeg import check_suffix, save, writing
+from .ffmpeg import check_suffix, ffmpeg, save, writing
 from .flac_rows import LAYOUTS
 from .part import Part
 from .signal import Signal
@@ -148,8 +148,7 @@ def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
 
 def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]:
     """A file of FFmpeg's; notes on what it cannot hold. Raises InputError."""
-    import av
-
+    av = ffmpeg("writing a sound in another format than .wav", "sound")
     container_name, codec, each = _ENCODERS[suffix]
     layout, notes = signal.sound_layout, []
     if codec == "flac":
@@ -219,8 +218,7 @@ def _full(samples: np.ndarray) -> np.ndarray:
 
 def _frame(block: np.ndarray, form: str, kind: str, rate: int, time: int) -> Any:
     """A frame of PyAV. block: [n, channels]; kind: FFmpeg's name of the channels."""
-    import av
-
+    av = ffmpeg("writing a sound in another format than .wav", "sound")
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block).reshape(1, -1), form, kind)
     frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), time
     return frame

@@ -19,8 +19,9 @@ import numpy as np
 
 from ...bitstream import VideoLayout
 from ...errors import InputError
-from .ffmpeg import check_suffix, save, writing
+from .ffmpeg import check_suffix, ffmpeg, has_ffmpeg, save, writing
 from .part import Frames, Part
+from .plain_video import head_of, planes_bytes
 from .signal import Signal
 from .video_files import MATRICES
 from .video_signal import VideoSignal
@@ -78,8 +79,6 @@ def write_video_signal(
 
 def _write(signal: VideoSignal, file: BinaryIO, suffix: str, part: Part | None) -> tuple[int, tuple[str, ...]]:
     """Returns the number of frames, and notes. Raises InputError for what the format cannot hold."""
-    import av
-
     name, codec, options = _FORMATS[suffix]
     layout = signal.video_layout
     if suffix == ".y4m" and not layout.duration:
@@ -87,6 +86,9 @@ def _write(signal: VideoSignal, file: BinaryIO, suffix: str, part: Part | None) 
     clock = Fraction(layout.clock_step, layout.clock)
     each = clock * layout.duration or (layout.seconds / layout.frames if layout.frames else 0) or Fraction(1, 25)
     planes = _planes(layout, suffix)
+    if suffix in _PLAIN and not has_ffmpeg():
+        return _write_plain(signal, file, suffix, planes, 1 / each)
+    av = ffmpeg(f"writing {suffix}, other than {' and '.join(_PLAIN)},")
     written = time = 0
     with writing(file, name, "video") as (container, mux):
         stream: Any = container.add_stream(codec, rate=1 / each, options=options)
@@ -104,6 +106,21 @@ def _write(signal: VideoSignal, file: BinaryIO, suffix: str, part: Part | None) 
             written, time = written + 1, time + frame.ticks
         mux(stream.encode(None))
     return written, tuple(sides.notes)
+
+
+def _write_plain(
+    signal: VideoSignal, file: BinaryIO, suffix: str, planes: str, rate: Fraction
+) -> tuple[int, tuple[str, ...]]:
+    """The same without FFmpeg."""
+    layout, written = signal.video_layout, 0
+    full = bool(layout.full_range and layout.subsampling < 3)
+    converted = planes_bytes(planes, layout.matrix, full)
+    if suffix == ".y4m":
+        file.write(head_of(layout.width, layout.height, rate, planes, full))
+    for frame in signal.frames():
+        file.write((b"FRAME\n" if suffix == ".y4m" else b"") + converted(frame.samples))
+        written += 1
+    return written, (f"{suffix[1:]} holds no sound or subtitles",) if signal.metadata.streams else ()
 
 
 def _planes(layout: VideoLayout, suffix: str) -> str:
