@@ -92,6 +92,8 @@ _ELSEWHERE = {
     "RandomCompression": ".codec.dataset",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""
+_IN_TORCH = ("LecDataset", "LecStream", "RandomCompression")
+"""Data sets of torch: classes of their own, or made with it."""
 
 
 def __getattr__(name: str) -> Any:
@@ -100,6 +102,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _IN_TORCH:
+        from .errors import needed
+
+        needed("torch", "torch", name)
     value = getattr(import_module(_ELSEWHERE.get(name, ".errors"), __name__), name)
     globals()[name] = value
     return value

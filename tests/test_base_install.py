@@ -108,6 +108,7 @@ said = {{
         refused(lambda: lecodec.encode(picture, effort=3)),
         refused(lambda: lecodec.encode(picture, device="cuda")),
         refused(lambda: codec.decode_tensor(data)),
+        refused(lambda: lecodec.LecDataset),
         refused(lambda: lecodec.load(model=golden / "compressai" / "mean.safetensors")),
     ],
 }}
@@ -180,6 +181,7 @@ def test_python_without_what_extras_bring(tmp_path: Path) -> None:
         "effort above 1",
         "device 'cuda'",
         "decode_tensor",
+        "LecDataset",
         "a model of the kind 'compressai'",
     ]
 
