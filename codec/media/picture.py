@@ -240,6 +240,7 @@ def _load_tiff(file: BinaryIO) -> Loaded:
     check_picture_size(int(tags[tiff.WIDTH]), int(tags[tiff.HEIGHT]))
     if getattr(tags, "next", 0):
         raise InputError("holds several pages; one is carried")
+    behind_picture(file, "TIFF")
     info = {"icc_profile": tags.get(tiff.ICC), "xmp": tags.get(tiff.XMP)}
     return tiff.read_tiff(file, tags), {"info": info, "orientation": int(tags.get(tiff.ORIENTATION, 1))}, notes
 

@@ -6,21 +6,23 @@
 pictures, which are refused as animations are. Behind a JPEG cameras and phones put previews and clips: there, and where
 what follows is no picture, a note says how much is left out. Zero bytes and white space are padding.
 
-The end is found in PNG, JPEG, netpbm, WebP, AVIF, JPEG 2000 (in boxes), BMP and GIF files; TIFF may keep its parts
-anywhere.
+The end is found in PNG, JPEG, netpbm, WebP, AVIF, JPEG 2000 (in boxes), BMP and GIF files. TIFF may keep its parts
+anywhere: its end is that of the last part that its directories name, private tags may name more behind it, and so only
+another TIFF there is taken for one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ...errors import InputError
 
 __all__ = ["behind_picture"]
 
-STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+TIFFS = (b"II*\0", b"MM\0*")
+STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", *TIFFS)
 """How pictures begin, where no more than that need be looked at; see `_begins` for the others."""
 MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 """In the data of a JPEG scan: a marker that is neither a stuffed byte nor one of the restart markers."""
@@ -29,6 +31,11 @@ BOX = re.compile(rb"\0\0\0.(ftyp|jP  )", re.DOTALL)
 """What AVIF and JPEG 2000 files begin with: the size and the name of a box."""
 SPACE = rb"(?:#[^\r\n]*[\r\n]|\s)"
 PIECE = 1 << 16
+MAX_DIRECTORIES = 100
+TIFF_TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+"""Bytes of a value, by the number of its type."""
+TIFF_PARTS = (273, 279, 324, 325)
+"""Offsets and lengths of strips, and of tiles."""
 
 
 def behind_picture(file: BinaryIO, kind: str) -> list[str]:
@@ -48,6 +55,11 @@ def _behind(file: BinaryIO, kind: str) -> list[str]:
     end = _end(file, kind)
     size = file.seek(0, 2)
     if end is None or end >= size:
+        return []
+    if kind == "TIFF":
+        file.seek(end)
+        if file.read(PIECE).lstrip(b"\0 \t\r\n").startswith(TIFFS):
+            raise InputError("holds several pictures, one TIFF file behind the other; one is carried")
         return []
     file.seek(end)
     while padding := file.read(PIECE):
@@ -89,7 +101,7 @@ def _end(file: BinaryIO, kind: str) -> int | None:
         return size if size > 54 and file.read(2) == b"BM" else None  # writers often give a wrong size
     if kind in ("AVIF", "JPEG2000"):
         return next((at for number, at in enumerate(_boxes(file)) if number), None)
-    return _gif_end(file) if kind == "GIF" else None
+    return _gif_end(file) if kind == "GIF" else _tiff_end(file) if kind == "TIFF" else None
 
 
 def _png_end(file: BinaryIO) -> int | None:
@@ -142,6 +154,41 @@ def _boxes(file: BinaryIO) -> Iterator[int]:
         if size < 8:  # to the end
             return
         at += size
+
+
+def _tiff_end(file: BinaryIO) -> int | None:
+    """The end of the last part that the first directories of a TIFF name; None for a BigTIFF."""
+    file.seek(0)
+    head = file.read(8)
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+
+    def number(data: bytes) -> int:
+        return int.from_bytes(data, order)
+
+    if number(head[2:4]) != 42:
+        return None
+    at, end, seen = number(head[4:8]), 8, set[int]()
+    while at and at not in seen and len(seen) < MAX_DIRECTORIES:
+        seen.add(at)
+        file.seek(at)
+        entries = file.read(12 * number(file.read(2)))
+        end, at = max(end, file.tell() + 4), number(file.read(4))
+        parts: dict[int, list[int]] = {}
+        for entry in (entries[n : n + 12] for n in range(0, len(entries) - 11, 12)):
+            tag, width, count = number(entry[:2]), TIFF_TYPES.get(number(entry[2:4]), 1), number(entry[4:8])
+            data = entry[8 : 8 + width * count]
+            if width * count > 4:
+                start = number(entry[8:])
+                end = max(end, start + width * count)
+                if tag in TIFF_PARTS:
+                    file.seek(start)
+                    data = file.read(width * count)
+            if tag in TIFF_PARTS:
+                parts[tag] = [number(data[n : n + width]) for n in range(0, len(data), width)]
+        for offsets, lengths in ((273, 279), (324, 325)):
+            spans = zip(parts.get(offsets, ()), parts.get(lengths, ()), strict=False)
+            end = max([end, *(start + length for start, length in spans)])
+    return end
 
 
 def _gif_end(file: BinaryIO) -> int | None:

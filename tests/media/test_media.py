@@ -21,6 +21,7 @@ from lecodec.bitstream.metadata import Metadata
 from lecodec.codec.media.picture import load_picture, read_picture
 from lecodec.codec.media.picture_write import fit_depth, metadata_lost, picture_format, write_picture
 from lecodec.codec.media.pillow_image import picture_of
+from lecodec.codec.media.tiff import write_tiff
 from lecodec.errors import CodecError, InputError, LimitExceeded, OutputExists
 
 
@@ -817,6 +818,24 @@ def test_several_pictures_in_a_stream(picture: np.ndarray, kind: str) -> None:
         found = load_picture(io.BytesIO(data + b"a clip"))
         assert np.array_equal(found.samples, alone.samples)
         assert found.notes == ("6 bytes behind the picture are not kept",)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"tiffinfo": {278: 3}}])
+def test_a_tiff_behind_a_tiff(picture: np.ndarray, options: dict) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "TIFF", **options)
+    data = stream.getvalue()
+    alone = load_picture(io.BytesIO(data))
+    for padding in (b"", b"\0\0\0"):
+        with pytest.raises(InputError, match="several pictures, one TIFF file behind the other"):
+            load_picture(io.BytesIO(data + padding + data))
+        for rest in (b"", b"a clip", one_of("jpg", picture)):  # parts that a private tag may name
+            found = load_picture(io.BytesIO(data + padding + rest))
+            assert np.array_equal(found.samples, alone.samples) and found.notes == alone.notes
+    data = b"".join(write_tiff(deep(picture, 3), b"", b"", 6))
+    assert np.array_equal(load_picture(io.BytesIO(data)).samples, deep(picture, 3))
+    with pytest.raises(InputError, match="several pictures, one TIFF file behind the other"):
+        load_picture(io.BytesIO(data + data))
 
 
 def test_several_pictures_of_other_depths_and_kinds_in_a_stream(picture: np.ndarray) -> None:
