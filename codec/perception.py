@@ -7,8 +7,9 @@ S is the sum that the score of SSIMULACRA2 is a function of (Sneyers, Cloudinary
 0.45, 70 at 2.6, 50 at 5.9, 30 at 10. `WEIGHTS` are the published ones without those below 0.01, which are together
 worth less than 0.02: three quarters of the maps need not be made. Nearly all of what is left looks at brightness (Y)
 and at coarse colour, and at the finest scales at the worst places alone: fine colour, small shifts and fine structure
-elsewhere are free. The other terms ask for them. The last one, the root of the mean square, is a tenth of D at 0.1 bits
-a pixel and a third at 3; like S it grows with the amplitude of the error, or it would matter at one rate alone.
+elsewhere are free. The other terms ask for them. The last one, the root of the mean square, is 7% of D at 0.1 bits a
+pixel and 39% at 3.4 (`eye-1` in training); like S it grows with the amplitude of the error, or it would matter at one
+rate alone.
 
 The maps are those of the score. At a border the window of the blur ends, as if nothing were beyond (the package counts
 zeros there). All is float32, under autocast too. A picture with a side below 128 pixels has fewer scales.
