@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from lecodec.codec import perception
-from lecodec.codec.perception import FINE, PLAIN, perceptual_error, ssimulacra2_sum
+from lecodec.codec.perception import FINE, perceptual_error, ssimulacra2_sum
 from lecodec.codec.ssimulacra2 import ssimulacra2
 from lecodec.errors import InputError
 from lecodec.eval.figures.statistics import spearman
@@ -65,7 +65,7 @@ def test_its_gradient_is_that_of_finite_differences():
     x_hat = (x + 0.03 * torch.randn(x.shape, generator=rng)).clamp(0.02, 0.98).double().requires_grad_()
 
     def error(shown: torch.Tensor) -> torch.Tensor:
-        return (perception._sum(x.double(), shown, FINE) + PLAIN * (shown - x).square().mean().sqrt()).sum()
+        return (perception._sum(x.double(), shown, FINE) + perception._plain(shown - x)).sum()
 
     (gradient,) = torch.autograd.grad(error(x_hat), x_hat)
     single = x_hat.detach().float().requires_grad_()
@@ -111,6 +111,15 @@ def test_colours_that_the_score_does_not_see_cost():
     decoded[1::2, 1::2, 2] -= 20
     x, x_hat = _tensor(picture), _tensor(decoded)
     assert float(perceptual_error(x, x_hat)) > 2 * float(ssimulacra2_sum(x, x_hat)) > 0
+
+
+def test_a_shift_of_a_colour_costs_more_than_noise():
+    x = torch.full((2, 3, 64, 64), 0.5)
+    shift = torch.tensor([0.0, 0.0, 0.04])[:, None, None].expand(3, 64, 64)
+    noise = shift * torch.randn(64, 64, generator=torch.Generator().manual_seed(6)).sign()
+    flat, noisy = perception._plain(torch.stack([shift, noise]))
+    assert float(flat) > 2 * float(noisy) > 0
+    assert float(perceptual_error(x[:1], x[:1] + shift)) > 2.7
 
 
 def test_small_pictures_have_fewer_scales():
