@@ -174,7 +174,7 @@ def test_the_model_for_the_eye_keeps_colours():
     eye = lecodec.load("eye")
     rng = np.random.default_rng(8)
     colours = np.concatenate([255 * np.eye(3), 255 * (1 - np.eye(3)), rng.uniform(0, 255, (6, 3))]).astype(np.uint8)
-    for quality, most in ((10, 12), (50, 6), (100, 3)):
+    for quality, most in ((10, 14), (50, 8), (100, 8)):
         for colour in colours:
             samples = np.broadcast_to(colour, (48, 64, 3)).copy()
             samples[::8, ::8] ^= 1  # not drawn, so that it is coded with loss
