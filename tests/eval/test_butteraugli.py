@@ -67,7 +67,7 @@ def test_a_missing_program_is_one_sentence(pictures, monkeypatch):
 
 
 def test_curves_and_rates_by_it(tmp_path, monkeypatch):
-    """With a stand-in that counts the bytes that differ, by the four thousand; curves of one run are anchors of another."""
+    """With a stand-in that counts the bytes that differ; curves of one run are anchors of another."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     y, x = np.mgrid[:64, :64]
