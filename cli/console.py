@@ -24,6 +24,8 @@ from ..bitstream.layout import Layout
 from ..bitstream.layouts import layout_named
 from ..errors import OutputExists
 from .jobs import Job, Record, expected
+from .sizes import sized
+from .watch import Watch
 
 __all__ = [
     "Report",
@@ -38,7 +40,6 @@ __all__ = [
     "print_table",
     "progress",
     "shown",
-    "sized",
     "tell",
     "tested_line",
     "reason",
@@ -248,15 +249,6 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def sized(count: int) -> str:
-    """Bytes for people: `950 B`, `50.2 kB`, `15.2 MB`; a kB is 1000 bytes."""
-    size, units = float(count), iter(("B", "kB", "MB", "GB"))
-    unit = next(units)
-    while size >= 999.5 and unit != "GB":
-        size, unit = size / 1000, next(units)
-    return f"{size:.3g} {unit}" if size < 999.5 else f"{size:.0f} {unit}"
-
-
 def leave_stdout() -> None:
     """After a broken pipe or a full disk: nothing more can be written, and the flush at exit shall not complain."""
     with suppress(OSError, ValueError):
@@ -276,15 +268,15 @@ def escaping() -> Iterator[None]:
 
 
 @contextmanager
-def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record], None]]:
-    """A bar on stderr if that is a terminal and there are several files, the time that has gone by if one takes long;
-    yields what counts a record.
+def progress(label: str, total: int, quiet: bool, watch: Watch | None = None) -> Iterator[Callable[[Record], None]]:
+    """A bar on stderr if that is a terminal and there are several files, the time that has gone by if one takes long,
+    or what is watched of it; yields what counts a record.
     """
     if quiet or not total or not sys.stderr.isatty():
         yield lambda record: None
         return
     if total == 1:
-        with _patience(label) as end:
+        with _patience(label, watch) as end:
             yield lambda record: end()
         return
     from rich.console import Console
@@ -310,17 +302,18 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[Record],
 
 
 @contextmanager
-def _patience(label: str) -> Iterator[Callable[[], None]]:
-    """The time that has gone by, from `PATIENCE` on, on the terminal that stderr is; yields what ends it and clears the
-    line.
+def _patience(label: str, watch: Watch | None) -> Iterator[Callable[[], None]]:
+    """The time that has gone by, or how far it is, from `PATIENCE` on, on the terminal that stderr is; yields what ends
+    it and clears the line.
     """
     ended = threading.Event()
 
     def count() -> None:
         begun, wait, text = time.monotonic(), PATIENCE, ""
         while not ended.wait(wait):
-            text, wait = f"{label}: {time.monotonic() - begun:.0f} s", 1.0
-            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+            seconds, before, wait = f"{time.monotonic() - begun:.0f} s", len(text), 1.0
+            text = f"{label}: {(watch.text() if watch is not None else '') or seconds}"
+            print(f"\r{text:<{before}}", end="", file=sys.stderr, flush=True)
         if text:
             print(f"\r{' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
 

@@ -519,7 +519,7 @@ def _run(
         report.skip(job)
     with promptly_interrupted(report.summary):
         try:
-            with progress(label, len(left), quiet) as tick:
+            with progress(label, len(left), quiet, getattr(task, "watch", None)) as tick:
                 how = {"workers": _workers(jobs, todo), "keep_going": keep_going, "processes": processes}
                 run(left, task, report, tick=tick, **how)
             if shards and (keep_going or not report.code):

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import escaped, one_sentence, print_table, shown, sized, tell
+from .console import escaped, one_sentence, print_table, shown, tell
 from .options import EXAMPLES, SETTINGS, Force, Json, command
+from .sizes import sized
 
 __all__ = ["adapt_command", "freeze_command", "models_app", "train_command"]
 

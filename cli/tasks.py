@@ -35,6 +35,7 @@ from ..codec.media.pipe import Pipe, medium_of_start
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job
+from .watch import Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,7 @@ class Encoding(_CodecTask):
     of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
     decode before the output appears; None: only what is coded without loss. force: overwrite. low_delay: each frame of
     a video from the one before alone. silent: leave its sound and subtitles out.
+    watch: how far it is.
     """
 
     target: Target
@@ -76,6 +78,7 @@ class Encoding(_CodecTask):
     force: bool = False
     low_delay: bool = False
     silent: bool = False
+    watch: Watch = field(default_factory=Watch)
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
@@ -91,8 +94,8 @@ class Encoding(_CodecTask):
         if isinstance(signal.layout, VideoLayout):
             from ..codec.media.video_signal import in_groups
 
-            signal = _silent(signal) if self.silent else signal
-            return in_groups(signal, unit or 0, self.low_delay)
+            video = in_groups(_silent(signal) if self.silent else signal, unit or 0, self.low_delay)
+            return replace(video, frames=self.watch.over(video.frames, video.count))
         if unit is None:
             return signal
         from ..codec.media.signal import cut_into
@@ -148,7 +151,7 @@ class Encoding(_CodecTask):
         with self._output(job) as output:
             for piece in result:
                 output.write(piece)
-                size += len(piece)
+                self.watch.bytes = size = size + len(piece)
                 if job.destination is None:
                     output.flush()
         facts = {"bytes_in": video.bytes_read(), "bytes_out": size, **_facts_of(result.header, size)}
@@ -187,7 +190,7 @@ class Decoding(_CodecTask):
     """part: of each file; None is all. depth: 8 or 16 bits a sample of a picture; None is the file's. strip: do not
     write the file's EXIF, XMP and ICC. force: overwrite. opened: files whose headers are read already, by source; they
     are taken out of it. form: suffix of what goes through a pipe, without a dot; empty: the medium's own. silent: do
-    not write a video's sound and subtitles.
+    not write a video's sound and subtitles. watch: how far a video is.
     """
 
     part: Part | None = None
@@ -197,6 +200,7 @@ class Decoding(_CodecTask):
     opened: dict[str, LecFile] = field(default_factory=dict)
     form: str = ""
     silent: bool = False
+    watch: Watch = field(default_factory=Watch)
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which opens files for itself."""
@@ -249,8 +253,10 @@ class Decoding(_CodecTask):
             result = replace(result, samples=fit_depth(result.samples, self.depth))
         if self.strip:
             result = replace(result, metadata=_stripped(result.metadata))
-        if self.silent and isinstance(result.layout, VideoLayout):
-            result = _silent(result)
+        if isinstance(result.layout, VideoLayout):
+            video = cast("VideoSignal", _silent(result) if self.silent else result)
+            count = 0 if self.part is not None else video.count
+            result = replace(video, frames=self.watch.over(video.frames, count))
         written, notes = self._write(job, MEDIA[input.layout.name], result)
         return {"bytes_in": input.size, **_facts(input)} | written, notes
 
