@@ -229,7 +229,7 @@ def encode_command(
         float | None,
         typer.Option(
             "--kbps",
-            help="Instead of -q: thousand bits a second of a sound to reach.",
+            help="Instead of -q: thousand bits a second to reach, of a sound or a video.",
             callback=check_positive,
             metavar="X",
         ),

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from ..entropy.guard import guarded
 from ..entropy.place import load_torch
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import CorruptFile, InputError, ModelError, UnknownModel
-from . import targets
 from .codec import EFFORTS, Codec, Target
 from .image import ImageCodec, fixed_quality
 from .media.part import Frames, Part
@@ -42,6 +40,7 @@ from .video_encoder import CodedGroup, Encoder, group_digest
 from .video_frames import FrameTransform
 from .video_groups_read import GroupSource, Place, ReadGroup
 from .video_parts import Wanted, check_part
+from .video_targets import TARGETS, encode_to_target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,17 +48,27 @@ if TYPE_CHECKING:
 __all__ = ["EncodedVideo", "VideoCodec"]
 
 
-class EncodedVideo:
-    """A file in pieces, given out once, each as soon as it is there."""
+class _Piece(NamedTuple):
+    """A part of a file; group: the frames and ticks of the group in it, and error: the squared errors of that."""
 
-    def __init__(self, header: Header, pieces: Iterator[tuple[tuple[tuple[int, int], ...], bytes]]) -> None:
-        self._header, self._pieces = header, pieces
+    data: bytes
+    group: tuple[int, int] | None = None
+    error: float = 0.0
+
+
+class EncodedVideo:
+    """A file in pieces, given out once, each as soon as it is there. error: the sum of the squared errors of the
+    samples so far, if they are measured.
+    """
+
+    def __init__(self, header: Header, pieces: Iterator[_Piece]) -> None:
+        self._header, self._pieces, self.error = header, pieces, 0.0
         self._groups: list[tuple[int, int]] = []
 
     @classmethod
     def of(cls, data: bytes) -> EncodedVideo:
         """A whole file in one piece."""
-        return cls(LecFile.open(data).header, iter([((), data)]))
+        return cls(LecFile.open(data).header, iter([_Piece(data)]))
 
     @property
     def header(self) -> Header:
@@ -68,9 +77,10 @@ class EncodedVideo:
         return replace(self._header, layout=replace(layout, groups=tuple(self._groups) or layout.groups))
 
     def __iter__(self) -> Iterator[bytes]:
-        for groups, piece in self._pieces:
-            self._groups += groups
-            yield piece
+        for data, group, error in self._pieces:
+            self._groups += [] if group is None else [group]
+            self.error += error
+            yield data
 
 
 class VideoCodec(Codec):
@@ -110,14 +120,17 @@ class VideoCodec(Codec):
         quality: float | None = None,
         *,
         bpp: float | None = None,
+        kbps: float | None = None,
+        psnr: float | None = None,
         size: int | None = None,
         fps: float = 25.0,
     ) -> bytes:
         """A clip, uint8 [N, H, W, 3] -> the bytes of a `.lec` file. At most one of: quality, 1 to 100, 60 by default;
-        bpp, bits a pixel of a frame, met within 1.5% or 4 bytes a frame; size, the most bytes. The last two take
-        several encodings. Raises InputError, LimitExceeded.
+        bpp, bits a pixel of a frame, and kbps, thousand bits a second, met within 1.5% or 4 bytes a frame; psnr, in dB
+        over all samples of all frames, met within 0.1; size, the most bytes. All but the first take several encodings.
+        Raises InputError, LimitExceeded.
         """
-        target = Target.of({"quality": quality, "bpp": bpp, "size": size})
+        target = Target.of({"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "size": size})
         return self.encode_signals([clip_signal(samples, fps)], target)[0]
 
     @guarded
@@ -137,26 +150,26 @@ class VideoCodec(Codec):
             raise InputError("effort is of pictures: videos are coded without")
         if target.kind == "quality":
             return self._pieces(signal, fixed_quality(target.value))
-        if target.kind not in ("bpp", "size"):
-            raise InputError(f"videos are coded to a quality, bpp or size: {target.kind} is no target of theirs")
-        at = cache(partial(self._encode_at, signal))
+        if target.kind not in TARGETS:
+            names = ", ".join(TARGETS)
+            raise InputError(f"videos are coded to a quality, {names}: {target.kind} is no target of theirs")
+        transform = self._transform(signal.video_layout)
+        return EncodedVideo.of(encode_to_target(self._trial, transform, signal, target))
 
-        def size(q: int) -> float:
-            return len(at(q))
+    @guarded
+    def _trial(
+        self, signal: VideoSignal, quality: int, transform: FrameTransform | None, measured: bool
+    ) -> tuple[bytes, float]:
+        """A whole file at a fixed-point index, and the sum of the squared errors of its samples, if that is asked for.
+        transform: instead of the model's own.
+        """
+        encoded = self._pieces(signal, quality, transform, measured)
+        return b"".join(encoded), encoded.error
 
-        if target.kind == "size":
-            return EncodedVideo.of(targets.encode_to_size(size, at, target.value))
-        layout = LecFile.open(at(targets.START)).layout
-        assert isinstance(layout, VideoLayout)
-        grain = 4 * layout.frames
-        return EncodedVideo.of(targets.encode_to_rate(size, at, target.value, layout.pixels / 8, grain, "bpp"))
-
-    def _encode_at(self, signal: VideoSignal, quality: int) -> bytes:
-        """The file at a fixed-point index."""
-        return b"".join(self._pieces(signal, quality))
-
-    def _pieces(self, signal: VideoSignal, quality: int) -> EncodedVideo:
-        """The same as each group is coded."""
+    def _pieces(
+        self, signal: VideoSignal, quality: int, transform: FrameTransform | None = None, measured: bool = False
+    ) -> EncodedVideo:
+        """The file at a fixed-point index, as each group is coded."""
         layout = replace(signal.video_layout, groups=(), announced=True)
         header = Header(
             version=2,
@@ -165,14 +178,12 @@ class VideoCodec(Codec):
             parse_digest=self.parse_digest,
             synthesis_digest=self.synthesis_digest,
         )
-        return EncodedVideo(header, self._groups(header, signal))
+        encoder = Encoder(self.coding, transform or self._transform(layout), signal, quality, measured)
+        return EncodedVideo(header, self._groups(header, signal, encoder.groups()))
 
-    def _groups(self, header: Header, signal: VideoSignal) -> Iterator[tuple[tuple[tuple[int, int], ...], bytes]]:
-        """Pieces of a file, and the frames and ticks of the groups in each: what stands before the data comes with the
-        first group.
-        """
+    def _groups(self, header: Header, signal: VideoSignal, groups: Iterator[CodedGroup]) -> Iterator[_Piece]:
+        """What stands before the data comes with the first group."""
         layout, front = _layout_of(header), pack_front(header, signal.metadata)
-        groups = Encoder(self.coding, self._transform(layout), signal, header.quality).groups()
         while (coded := self._next(groups)) is not None:
             group = coded.group
             if layout.duration:
@@ -180,9 +191,10 @@ class VideoCodec(Codec):
                     raise InputError("its frames do not all last as long as its header says")
                 group = replace(group, durations=())
             said, packets = (len(group.frames), coded.ticks), pack_packets(coded.packets)
-            yield (said,), front + pack_announced(layout, said, coded.digest, pack_group(group), packets)
+            piece = front + pack_announced(layout, said, coded.digest, pack_group(group), packets)
+            yield _Piece(piece, said, coded.error)
             front = b""
-        yield (), PACKED_END
+        yield _Piece(PACKED_END)
 
     @guarded
     def _next(self, groups: Iterator[CodedGroup]) -> CodedGroup | None:

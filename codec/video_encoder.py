@@ -38,12 +38,13 @@ LEAST_RATE = 256
 @dataclass(frozen=True)
 class CodedGroup:
     """group: with the ticks of every frame; digest: of its latents; packets: that come with its frames, their times
-    from its first frame's.
+    from its first frame's; error: if it was measured, the sum of the squared errors of all samples.
     """
 
     group: Group
     digest: bytes
     packets: tuple[Packet, ...] = ()
+    error: float = 0.0
 
     @property
     def ticks(self) -> int:
@@ -53,9 +54,10 @@ class CodedGroup:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A frame on its way. begins: whether it follows on a cut."""
+    """A frame on its way. samples: if errors are measured; begins: whether it follows on a cut."""
 
     y: np.ndarray
+    samples: np.ndarray | None
     ticks: int
     packets: tuple[Packet, ...]
     begins: bool
@@ -67,10 +69,20 @@ def group_digest(digests: list[bytes]) -> bytes:
 
 
 class Encoder:
-    """One video. quality: the fixed-point index of the transforms, and of frames that are coded alone."""
+    """One video. quality: the fixed-point index of the transforms, and of frames that are coded alone; measured:
+    whether every frame is displayed and compared, too.
+    """
 
-    def __init__(self, coding: FrameCoding, transform: FrameTransform, signal: VideoSignal, quality: int):
+    def __init__(
+        self,
+        coding: FrameCoding,
+        transform: FrameTransform,
+        signal: VideoSignal,
+        quality: int,
+        measured: bool = False,
+    ):
         self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
+        self._measured = measured
         layout = signal.video_layout
         most = MAX_GROUP_PIXELS // (layout.width * layout.height) - 2
         self._longest = max(1, min(LONGEST, most, signal.group or LONGEST))
@@ -150,7 +162,15 @@ class Encoder:
         ticks = tuple(entry.ticks for entry in entries[:frames])
         rates = self._rates[: levels_of(order)]
         group = Group(self._quality, rates, tuple(coded), closed, self._signal.chain, ticks)
-        return CodedGroup(group, group_digest([decoded[step.frame].latents.digest() for step in order])), after
+        digest = group_digest([decoded[step.frame].latents.digest() for step in order])
+        error = sum(self._error(entries[n], decoded[n]) for n in range(frames)) if self._measured else 0.0
+        return CodedGroup(group, digest, error=error), after
+
+    def _error(self, entry: _Entry, decoded: Decoded) -> float:
+        """The sum of squared errors of a frame."""
+        assert entry.samples is not None
+        shown = self._transform.synthesise(decoded.latents.y_hat, decoded.rate, self._quality)
+        return float(np.square(shown.astype(np.int32) - entry.samples).sum())
 
     def _alone(self, entry: _Entry) -> tuple[CodedFrame, Decoded]:
         rate, y = self._quality, entry.y
@@ -171,14 +191,17 @@ class Encoder:
             y = self._transform.analyse(frame.samples, self._quality)
             if waiting is not None:
                 begins = before is not None and is_cut(before, waiting[2], small, last)
-                yield _Entry(waiting[0], waiting[1].ticks, waiting[1].packets, begins)
+                yield self._entry(*waiting[:2], begins)
                 last = 0.0 if before is None or begins else difference(before, waiting[2])
                 before = waiting[2]
-            waiting = y, frame._replace(samples=_NONE), small
+            waiting = y, frame if self._measured else frame._replace(samples=_NONE), small
         if waiting is None:
             raise InputError("the video has no frames")
         begins = before is not None and is_cut(before, waiting[2], None, last)
-        yield _Entry(waiting[0], waiting[1].ticks, waiting[1].packets, begins)
+        yield self._entry(*waiting[:2], begins)
+
+    def _entry(self, y: np.ndarray, frame: VideoFrame, begins: bool) -> _Entry:
+        return _Entry(y, frame.samples if self._measured else None, frame.ticks, frame.packets, begins)
 
 
 def _choice(beyond: float, tables: int) -> Choice:

@@ -26,6 +26,7 @@ from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
 from lecodec.codec.registry import load
 from lecodec.codec.video import VideoCodec
 from lecodec.codec.video_groups import group_size, is_cut, thumbnail
+from lecodec.codec.video_targets import _taken
 from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
@@ -397,7 +398,7 @@ def test_inputs_that_are_no_clips_are_refused(codec):
     with pytest.raises(InputError, match="33 frames a group"):
         in_groups(clip_signal(clip(2, 8, 8)), 33, False)
     with pytest.raises(InputError, match="no target"):
-        codec.encode_signals([clip_signal(clip(2, 16, 16))], Target("psnr", 30.0))
+        codec.encode_signals([clip_signal(clip(2, 16, 16))], Target("ssimulacra2", 30.0))
     signal = clip_signal(clip(2, 16, 16))
     other = replace(signal, frames=lambda: iter([VideoFrame(f, 1) for f in (clip(1, 16, 16)[0], clip(1, 8, 16)[0])]))
     with pytest.raises(InputError, match="frame 1 is 8x16x3"):
@@ -414,6 +415,43 @@ def test_sizes_and_rates_are_met(codec):
     assert abs(len(data) - 0.25 * 4 * 48 * 64 / 8) <= 16
     with pytest.raises(InputError, match="out of reach: it takes"):
         codec.encode(source, size=50)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR over all samples, in dB."""
+    return float(10 * np.log10(255**2 / np.square(a.astype(float) - b).mean()))
+
+
+def test_rates_in_time_and_distances_are_met(codec):
+    source = clip(5, 48, 64)
+    data = codec.encode(source, kbps=22, fps=20)
+    assert abs(len(data) - 22 * 125 * 5 / 20) <= max(0.015 * len(data), 20)
+    source = source[:2, :24, :32]
+    worst, best = (distance(source, codec.decode(codec.encode(source, quality))) for quality in (1, 100))
+    wanted = (worst + best) / 2
+    assert abs(distance(source, codec.decode(codec.encode(source, psnr=wanted))) - wanted) <= 0.1
+    with pytest.raises(InputError, match="out of reach: it gets"):
+        codec.encode(source, psnr=70)
+    with pytest.raises(InputError, match="has no bit rate"):
+        still = replace(clip_signal(source[:1]), frames=lambda: iter([VideoFrame(source[0], 0)]))
+        still = replace(still, layout=replace(still.video_layout, duration=0))
+        codec.encode_signals([still], Target("kbps", 10.0))
+
+
+def test_a_search_asks_a_sample_and_encodes_few_times(codec, monkeypatch):
+    """Of a long video some windows; all of it is encoded once for each correction."""
+    windows = _taken(120, clip_signal(clip(1, 16, 16)).video_layout)
+    assert [len(w) for w in windows] == [33, 33, 33] and (windows[0].start, windows[-1].stop) == (0, 120)
+    monkeypatch.setattr("lecodec.codec.video_targets.LENGTHS", (5, 2))
+    signal = clip_signal(clip(24, 16, 16))
+    assert _taken(15, signal.video_layout) == [range(15)]
+    large = replace(signal.video_layout, width=8000, height=8000)
+    assert _taken(500, large) == [range(250, 251)]
+    whole, original = [], codec._trial
+    monkeypatch.setattr(codec, "_trial", lambda s, *a: (whole.append(s.count), original(s, *a))[1])
+    (data,) = codec.encode_signals([signal], Target("bpp", 0.5))
+    assert abs(len(data) - 0.5 * 24 * 16 * 16 / 8) <= 4 * 24
+    assert 1 <= whole.count(24) <= 4 and whole.count(5) >= 3
 
 
 def test_orders_code_every_frame_once_after_its_references():
