@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .bitstream import LecFile
-    from .codec.dataset import LecDataset, RandomCompression
+    from .codec.dataset import LecClips, LecDataset, RandomCompression
     from .codec.image import ImageCodec
     from .codec.lossless import LosslessCodec
     from .codec.registry import load
     from .codec.stream import LecStream
+    from .codec.video_file import Video
     from .errors import (
         CodecError,
         CorruptFile,
@@ -64,6 +65,7 @@ __all__ = [
     "CorruptFile",
     "ImageCodec",
     "InputError",
+    "LecClips",
     "LecDataset",
     "LecStream",
     "LimitExceeded",
@@ -75,6 +77,7 @@ __all__ = [
     "TruncatedFile",
     "UnknownModel",
     "UnsupportedFile",
+    "Video",
     "__version__",
     "decode",
     "encode",
@@ -87,9 +90,11 @@ _ELSEWHERE = {
     "load": ".codec.registry",
     "LosslessCodec": ".codec.lossless",
     "ImageCodec": ".codec.image",
+    "LecClips": ".codec.dataset",
     "LecDataset": ".codec.dataset",
     "LecStream": ".codec.stream",
     "RandomCompression": ".codec.dataset",
+    "Video": ".codec.video_file",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""
 _IN_TORCH = ("LecDataset", "LecStream", "RandomCompression")
@@ -120,6 +125,7 @@ def encode(
     quality: float | None = None,
     *,
     bpp: float | None = None,
+    kbps: float | None = None,
     psnr: float | None = None,
     ssimulacra2: float | None = None,
     size: int | None = None,
@@ -130,15 +136,16 @@ def encode(
     device: str = "cpu",
     model: str | Path | None = None,
 ) -> bytes:
-    """The bytes of a `.lec` file for one picture.
+    """The bytes of a `.lec` file for one picture, video or sound.
 
-    picture: a path, a Pillow image (as `Image.open` gave it: its file is read), or samples `uint8` or `uint16`,
-    `[H, W]` (grey), `[H, W, 2]` (grey and alpha), `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1
-    (small) to 100 (good), 60 by default; bpp, bits a pixel; psnr, dB; ssimulacra2, a score up to 100 (needs the extra
-    `eval`); size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits the picture.
-    strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality, bpp, psnr,
-    ssimulacra2 or size then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest file for its
-    PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
+    picture: a path, also of a video or a sound (by its suffix), a Pillow image (as
+    `Image.open` gave it: its file is read), or samples `uint8` or `uint16`, `[H, W]` (grey), `[H, W, 2]` (grey and
+    alpha), `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). At most one of: quality, 1 (small) to 100 (good), 60 by default;
+    bpp, bits a pixel; kbps, thousand bits a second of a video or a sound; psnr, dB; ssimulacra2, a score up to 100
+    (needs the extra `eval`); size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits
+    the picture. strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality,
+    bpp, psnr, ssimulacra2 or size then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest
+    file for its PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
     `ImageCodec.encode` for how near targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
@@ -153,18 +160,25 @@ def encode(
     from .bitstream import Metadata
     from .codec.choice import codec_for
     from .codec.codec import Target
+    from .codec.media.medium import PICTURE, SOUND, VIDEO, medium_of
     from .codec.media.picture import load_picture
     from .codec.media.pillow_image import picture_of
     from .codec.media.signal import picture_signal
     from .errors import InputError
 
-    wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
+    wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
     target = Target.of(wanted, lossless=lossless, effort=effort)
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture
     else:
         is_path = isinstance(picture, (str, os.PathLike))
+        medium = medium_of(os.fspath(picture)) if isinstance(picture, (str, os.PathLike)) else PICTURE
+        if medium in (VIDEO, SOUND) and isinstance(picture, (str, os.PathLike)):
+            if tile is not None:
+                raise InputError(f"tiles are of pictures, and {os.fspath(picture)} is a {medium.name}")
+            signal = medium.read(picture)
+            return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
         if not is_path and not hasattr(picture, "getbands"):
             raise InputError(f"expected a path, a Pillow image or samples, not {type(picture).__name__}")
         loaded = load_picture(picture) if is_path else picture_of(picture)
@@ -219,7 +233,8 @@ def decode(
     model: str | Path | None = None,
 ) -> np.ndarray:
     """The picture in a `.lec` file, or the set: `uint8` or `uint16`, shaped as `encode` or `encode_set` takes it; of a
-    sound its samples, float32 [n, channels].
+    sound its samples, float32 [n, channels]; of a video all of its frames, uint8 [N, H, W, 3] (`Video` decodes them one
+    by one).
 
     source: the file's bytes or its path. region: (x, y, width, height) in pixels, of a part of a picture. items:
     numbers of items of a set, from 0. Of a path only what the part needs is read. model: name or path; by default the
@@ -253,19 +268,22 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
 
     Returns the header's fields by name (digests in hexadecimal, quality as the index 0 to 63), and `user_quality` (1 to
     100, as `encode` takes it; None without loss), `lossless`, `tiles` (how many tiles or blocks), `items` (how many a
-    set has), `item_shape` and `block_items` (all three None of a picture), `methods` (how many blocks
-    and exact tiles were coded how; None where there are none), `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata,
-    as it was before it was deflated), `bytes`
-    (of the whole file, which is read and checked), `bpp` (bits a pixel), `bpd` (bits a sample, alpha counted), `model`
-    (its name; None if no model with the file's parse digest is at hand, or if none is needed).
+    set has), `item_shape` and `block_items` (all three None of a picture), `methods` (how many blocks and exact tiles
+    were coded how; None where there are none), `parts` (of a video: bytes of its frames by what they are coded from,
+    and of all else; None of other media), `icc_bytes`, `exif_bytes`, `xmp_bytes` (of the metadata, as it was before it
+    was deflated), `bytes` (of the whole file, which is read and checked), `bpp` (bits a pixel), `bpd` (bits a sample,
+    alpha counted), `model` (its name; None if no model with the file's parse digest is at hand, or if none is needed).
 
     Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, and OSError for a path.
     """
     from .bitstream import LecFile
+    from .bitstream.video_parts import video_parts
     from .codec.registry import find_by_digest
     from .errors import UnknownModel
 
     file = LecFile.open(source)
+    if file.layout.name == "video":
+        file.load()  # what its groups hold is counted
     file.check()
     header, metadata = file.header, file.metadata
     try:
@@ -277,6 +295,7 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
         **header.facts(file.size),
         "tiles": header.layout.units,
         "methods": file.methods(),
+        "parts": video_parts(file) if header.layout.name == "video" else None,
         "icc_bytes": len(metadata.icc),
         "exif_bytes": len(metadata.exif),
         "xmp_bytes": len(metadata.xmp),

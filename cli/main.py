@@ -457,7 +457,8 @@ def info_command(
             known = "none is needed"
         rates = {name: f"{facts[name]:.4f}" for name in ("bpp", "bpd")}
         methods = ", ".join(f"{count} {name}" for name, count in (facts["methods"] or {}).items()) or None
-        texts = {**facts, **file.header.describe(), **rates, "methods": methods, "model": known}
+        parts = ", ".join(f"{name} {count}" for name, count in (facts["parts"] or {}).items()) or None
+        texts = {**facts, **file.header.describe(), **rates, "methods": methods, "parts": parts, "model": known}
         print(shown(input.source))
         for name, value in texts.items():
             if value is not None:

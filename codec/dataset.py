@@ -1,6 +1,7 @@
 """`.lec` files and their losses for training: a dataset that decodes them, an augmentation that adds what they lose.
 
     .lec files -> LecDataset -> uint8 [C, H, W] -> DataLoader
+    .lec files -> LecClips -> uint8 [N, 3, H, W] -> DataLoader
     pictures, uint8 or float -> RandomCompression -> the same pictures, degraded
 
 Both load their model on first use, once in each process, and hold nothing but its name: they pickle, and work in the
@@ -18,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..bitstream import LecFile
+from ..bitstream import LecFile, VideoLayout
 from ..errors import InputError
 from .image import ImageCodec
 from .media.picture_files import walk
 from .registry import load, load_for
 
-__all__ = ["LecDataset", "RandomCompression"]
+__all__ = ["LecClips", "LecDataset", "RandomCompression"]
 
 
 class LecDataset(Dataset[Any]):
@@ -50,21 +51,7 @@ class LecDataset(Dataset[Any]):
         model: str | os.PathLike[str] | None = None,
     ):
         self.transform, self.device, self.model = transform, device, model
-        folder = Path(files_or_folder) if isinstance(files_or_folder, (str, os.PathLike)) else None
-        if folder is not None:
-            self.files = []
-            for found in walk(folder, {".lec"}):
-                if isinstance(found, OSError):
-                    raise found
-                self.files.append(Path(found))
-            self.files.sort()
-        else:
-            try:
-                self.files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
-            except TypeError:
-                raise InputError(f"expected a folder or a list of paths, not {files_or_folder!r:.60}") from None
-        if not self.files:
-            raise InputError(f"no .lec files in {folder}" if folder else "an empty list of files")
+        self.files, folder = _lec_files(files_or_folder)
         self.classes: list[str] = []
         self.labels: list[int] | None = None
         if labels:
@@ -88,6 +75,81 @@ class LecDataset(Dataset[Any]):
         if self.transform is not None:
             item = self.transform(item)
         return item if self.labels is None else (item, self.labels[index])
+
+
+class LecClips(Dataset[Any]):
+    """Clips of the videos in `.lec` files, for training on compressed video: `uint8` tensors `[frames, 3, H, W]`.
+
+    files_or_folder: as of `LecDataset`. frames: of a clip; step: from one frame of a clip to the next. Clips follow
+    each other without overlap; what is left at the end of a video is left out, and a video that is shorter than a clip
+    too. transform: applied to each tensor. model: name or path; by default the one that each file names.
+
+    Only headers are read at first. Of a clip the groups are decoded that hold it: a group has 8 to 32 frames, so clips
+    of some 16 frames cost about two groups. Raises InputError (no files, a file without a video, no clip at all), and
+    what opening a file raises. Items raise the CodecError of a damaged file, with its path in front.
+    """
+
+    def __init__(
+        self,
+        files_or_folder: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        frames: int = 16,
+        step: int = 1,
+        transform: Callable[[Tensor], Any] | None = None,
+        *,
+        device: str = "cpu",
+        model: str | os.PathLike[str] | None = None,
+    ):
+        if frames < 1 or step < 1:
+            raise InputError(f"clips of {frames} frames with a step of {step}: expected at least 1 each")
+        self.frames, self.step, self.transform, self.device, self.model = frames, step, transform, device, model
+        self.files, _ = _lec_files(files_or_folder)
+        span = (frames - 1) * step + 1
+        self.clips: list[tuple[int, int]] = []
+        """Of each clip the number of its file, and of its first frame."""
+        for number, path in enumerate(self.files):
+            layout = LecFile.open(path).layout
+            if not isinstance(layout, VideoLayout):
+                raise InputError(f"{path}: it holds no video")
+            self.clips += [(number, first) for first in range(0, layout.frames - span + 1, span)]
+        if not self.clips:
+            raise InputError(f"no video has {span} frames")
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Any:
+        from .video_file import Video
+
+        number, first = self.clips[index]
+        path = self.files[number]
+        try:
+            video = Video(path, device=self.device, model=self.model)  # pyright: ignore[reportArgumentType]
+            item: Any = video.tensor(first, first + (self.frames - 1) * self.step + 1, self.step)
+        except OSError as error:
+            raise type(error)(f"{path}: {error}") from None
+        return item if self.transform is None else self.transform(item)
+
+
+def _lec_files(
+    files_or_folder: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[list[Path], Path | None]:
+    """The files that are meant, and the folder if it is one. Raises InputError."""
+    folder = Path(files_or_folder) if isinstance(files_or_folder, (str, os.PathLike)) else None
+    if folder is not None:
+        files: list[Path] = []
+        for found in walk(folder, {".lec"}):
+            if isinstance(found, OSError):
+                raise found
+            files.append(Path(found))
+        files.sort()
+    else:
+        try:
+            files = [Path(path) for path in files_or_folder]  # type: ignore[union-attr]
+        except TypeError:
+            raise InputError(f"expected a folder or a list of paths, not {files_or_folder!r:.60}") from None
+    if not files:
+        raise InputError(f"no .lec files in {folder}" if folder else "an empty list of files")
+    return files, folder
 
 
 class RandomCompression(nn.Module):
