@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .codec.image import ImageCodec
     from .codec.lossless import LosslessCodec
     from .codec.registry import load
+    from .codec.sound import SoundCodec
+    from .codec.sound_lossless import LosslessSoundCodec
+    from .codec.sound_stream import SoundDecoder, SoundEncoder
     from .codec.stream import LecStream
     from .codec.video_file import Video
     from .errors import (
@@ -72,8 +75,12 @@ __all__ = [
     "LosslessCodec",
     "ModelError",
     "NotLecFile",
+    "LosslessSoundCodec",
     "OutputExists",
     "RandomCompression",
+    "SoundCodec",
+    "SoundDecoder",
+    "SoundEncoder",
     "TruncatedFile",
     "UnknownModel",
     "UnsupportedFile",
@@ -95,6 +102,10 @@ _ELSEWHERE = {
     "LecStream": ".codec.stream",
     "RandomCompression": ".codec.dataset",
     "Video": ".codec.video_file",
+    "LosslessSoundCodec": ".codec.sound_lossless",
+    "SoundCodec": ".codec.sound",
+    "SoundDecoder": ".codec.sound_stream",
+    "SoundEncoder": ".codec.sound_stream",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""
 _IN_TORCH = ("LecDataset", "LecStream", "RandomCompression")

@@ -32,10 +32,12 @@ from .container import (
 from .fields import DIGEST_BYTES
 from .header import METHODS, Header
 from .layout import ALPHA, DATA, EXACT, GROUP, Layout
+from .layouts.sound import SoundLayout
 from .layouts.video import VideoLayout
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
 from .metadata import METADATA_TYPES, Metadata
 from .random_access import UnitReader
+from .streamed import LENGTH, length_of, read_streamed, walk_streamed
 
 __all__ = ["LecFile", "Parsed", "parse", "read_header"]
 
@@ -102,10 +104,18 @@ class LecFile:
             with self._open() as again:
                 self._announced = Announced(again, self.header.layout, front.end)
             self._know(self._announced.groups)
+        if isinstance(self.header.layout, SoundLayout) and self.header.layout.streamed and self.seeks:
+            end = self._front.end
+            with self._open() as again:
+                again.seek(end)
+                layout, starts = walk_streamed(again, self.header)
+            self.header = replace(self.header, layout=layout)
+            self._units = UnitReader(self.header, end, starts)
 
     @classmethod
     def open(cls, source: Source | LecFile) -> LecFile:
-        """Read the header, and of a video in a source that seeks what its groups say of themselves, and no more.
+        """Read the header, of a video in a source that seeks what its groups say of themselves, of a streamed sound its
+        length, and no more.
 
         source: the bytes; a path; a binary stream at its present place, a file that seeks or a pipe, which stays open
         and must not be read by others; an opened file is given back. A file at a path is not held open. Raises
@@ -224,6 +234,21 @@ class LecFile:
                 yield group_of(group) if layout.announced else GroupChunks(*layout.groups[number], data_chunk(chunk))
                 group, number = [], number + 1
 
+    def segments(self) -> Iterator[tuple[int, DataChunk]]:
+        """All segments of a sound in order with their numbers, one at a time, each checked; at the end all of the file
+        has been. A pipe is read no further than each segment needs; `layout` knows the length of a streamed sound when
+        the last one is given out.
+        """
+        assert isinstance(self.layout, SoundLayout)
+        if self._whole is not None:
+            yield from enumerate(self._whole.data)
+            return
+        number = 0
+        for chunk in self._walk():
+            if chunk.type == DATA:
+                yield number, data_chunk(chunk)
+                number += 1
+
     @property
     def _front(self) -> _Front:
         if self._front_read is None:
@@ -255,7 +280,7 @@ class LecFile:
                     kept[part].append(data_chunk(chunk))
                     packets.append(tuple(of_group))
                     of_group = []
-            elif chunk.type not in (INDEX, END, GROUP):
+            elif chunk.type not in (INDEX, END, GROUP, LENGTH):
                 unknown.append((chunk.type, chunk.payload))
         assert self._checked is not None
         data, alpha = tuple(kept[DATA]), tuple(kept.get(ALPHA, ()))
@@ -271,15 +296,19 @@ class LecFile:
         gone = self._checked or self._begun or (self._units is not None and self._units.passed)
         if gone and self._reader is not None and not self._reader.seekable():
             raise InputError("data chunk 0 has gone by: a pipe cannot be read twice")
-        self._begun, size, groups = True, 0, list[tuple[int, int]]()
+        self._begun, size, segments, groups = True, 0, 0, list[tuple[int, int]]()
         with self._open(front.end) as reader:
             for chunk in self._chunks(reader, front):
                 if chunk.type == EXACT or (lossless and chunk.type == DATA):
                     methods[chunk.payload[DIGEST_BYTES]] += 1
                 elif chunk.type == GROUP:
                     groups.append(said_by(chunk))
+                elif chunk.type == LENGTH and isinstance(layout, SoundLayout):
+                    known = length_of(chunk, replace(self.header, layout=layout), segments)
+                    self.header = replace(self.header, layout=known)
                 elif chunk.type == END:
                     size = chunk.offset + 12
+                segments += chunk.type == DATA
                 yield chunk
         self._checked = size, methods
         if isinstance(layout, VideoLayout) and layout.announced:
@@ -289,6 +318,10 @@ class LecFile:
 
     def _chunks(self, reader: Reader, front: _Front) -> Iterator[Chunk]:
         layout = self.layout
+        if isinstance(layout, SoundLayout) and layout.streamed:
+            yield from read_streamed(reader, self.header)
+            yield from read_tail(reader, front.bytes_left, front.chunks_left)
+            return
         if not (isinstance(layout, VideoLayout) and layout.announced):
             yield from read_from_data(reader, self.header, front.bytes_left, front.chunks_left)
             return

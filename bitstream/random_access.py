@@ -33,15 +33,18 @@ _END = frame(END, b"")
 
 
 class UnitReader:
-    """Where the units of a file are, as far as that is known. start: offset of the first data chunk."""
+    """Where the units of a file are, as far as that is known. start: offset of the first data chunk; starts: of all of
+    them and of what follows, where that is known.
+    """
 
-    def __init__(self, header: Header, start: int) -> None:
+    def __init__(self, header: Header, start: int, starts: array[int] | None = None) -> None:
         self.header = header
         self.passed = 0
         """Data chunks that have gone by, on a pipe."""
-        self._starts = array("Q", [start])
+        self._starts = starts or array("Q", [start])
         """Offsets of the data chunks found so far, and of what follows the last of them."""
-        self._looked = header.layout.units == 1
+        self._given = starts is not None
+        self._looked = self._given or header.layout.units == 1
         """Whether an index was looked for."""
 
     def read(self, reader: Reader, numbers: Sequence[int]) -> list[tuple[DataChunk, DataChunk | None]]:
@@ -86,7 +89,7 @@ class UnitReader:
             self._starts.append(read_data_head(reader, self.header, len(self._starts) - 1).end)
         reader.seek(self._starts[number])
         head = read_data_head(reader, self.header, number)
-        if len(self._starts) > number + 1 and head.end != self._starts[number + 1]:
+        if not self._given and len(self._starts) > number + 1 and head.end != self._starts[number + 1]:
             raise CorruptFile(
                 f"byte {head.offset}: {head.type.decode()} of {head.length} bytes, iNDX says "
                 f"{self._starts[number + 1] - head.offset - FRAME_BYTES}"

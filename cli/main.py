@@ -298,6 +298,13 @@ def encode_command(
         ),
     ] = False,
     no_audio: NoAudio = False,
+    segment: Annotated[
+        float | None,
+        typer.Option("--segment", help="Seconds a segment of a sound; 10 by default, 1 with --live.", min=0.02, max=60),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Write a sound while it comes, a segment behind it: for pipes.")
+    ] = False,
     verify: Annotated[
         bool | None,
         typer.Option("--verify/--no-verify", help="Decode each file before it appears; by default those without loss."),
@@ -333,9 +340,9 @@ def encode_command(
     if first is None and block is not None:
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
-    units = {"image": tile, "set": block, "video": group}
+    units = {"image": tile, "set": block, "video": group, "sound": segment}
     codecs = Codecs(model, device, _workers(jobs, todo))
-    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio)
+    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio, live)
     skipped = _skipped(todo, skip_existing, force)
     _run("encoding", todo, task, encoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 

@@ -31,7 +31,7 @@ from ..bitstream import (
 from ..codec.codec import QUALITY, Codec, Target
 from ..codec.media.medium import MEDIA, PICTURE, SET, SOUND, VIDEO, Medium
 from ..codec.media.part import Frames, Items, Part, Region
-from ..codec.media.pipe import Pipe, medium_of_start
+from ..codec.media.pipe import START, Pipe, medium_of_start
 from ..errors import CorruptFile, InputError, OutputExists
 from .codecs import Codecs
 from .jobs import Job
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..codec.media.signal import Signal
+    from ..codec.media.sound_signal import SoundSignal
     from ..codec.media.video_signal import VideoSignal
+    from ..codec.sound_stream import EncodedSound
     from ..codec.video import EncodedVideo, VideoCodec
 
 __all__ = ["Decoding", "Encoding", "Testing", "open_lec", "opened"]
@@ -67,18 +69,24 @@ class Encoding(_CodecTask):
     """target: of what may be coded with loss; sets never are. units: into which a medium is cut, by its name (the side
     of tiles, items in a block); None or missing: what suits the signal. strip: leave EXIF, XMP and ICC out. verify:
     decode before the output appears; None: only what is coded without loss. force: overwrite. low_delay: each frame of
-    a video from the one before alone. silent: leave its sound and subtitles out.
-    watch: how far it is.
+    a video from the one before alone. silent: leave its sound and subtitles out. watch: how far it is. live: a sound is
+    written while it comes.
     """
 
     target: Target
-    units: Mapping[str, int | None] = field(default_factory=dict)
+    units: Mapping[str, Any] = field(default_factory=dict)
     strip: bool = False
     verify: bool | None = None
     force: bool = False
     low_delay: bool = False
     silent: bool = False
     watch: Watch = field(default_factory=Watch)
+    live: bool = False
+
+    @property
+    def segment(self) -> float | None:
+        """Seconds of a sound's segments."""
+        return self.units.get("sound")
 
     def kind(self, job: Job) -> tuple[Hashable, int] | None:
         if self.target.kind not in ("quality", "lossless") or not os.path.isfile(job.source):
@@ -96,6 +104,11 @@ class Encoding(_CodecTask):
 
             video = in_groups(_silent(signal) if self.silent else signal, unit or 0, self.low_delay)
             return replace(video, frames=self.watch.over(video.frames, video.count))
+        if isinstance(signal.layout, SoundLayout):
+            from ..codec.media.sound_signal import in_segments
+
+            segment = self.segment
+            return signal if segment is None or self.live else in_segments(cast("SoundSignal", signal), segment)
         if unit is None:
             return signal
         from ..codec.media.signal import cut_into
@@ -104,23 +117,44 @@ class Encoding(_CodecTask):
 
     def _signal(self, job: Job) -> Signal:
         """What a file holds, or standard input, whose medium its first bytes say."""
+        if self.live:
+            return self._live_sound(job)
         if job.source != "-":
             return job.medium.read(job.source)
         pipe = Pipe(sys.stdin.buffer, again=self.target.kind != "quality")
         medium = medium_of_start(pipe.start()) if job.medium is PICTURE else job.medium
         return medium.read(cast(BinaryIO, pipe))
 
+    def _live_sound(self, job: Job) -> Signal:
+        """A sound that is decoded while it comes."""
+        from ..codec.media.sound_files import stream_sound
+        from ..codec.sound_stream import LIVE
+
+        source: Any = Pipe(sys.stdin.buffer) if job.source == "-" else job.source
+        medium = job.medium if job.source != "-" else medium_of_start(source.start(START))
+        if medium is not SOUND:
+            raise InputError(f"{_NOUNS[medium.name]}, not a sound: --live does not go with it")
+        if self.target.kind not in ("quality", "lossless"):
+            raise InputError(f"{self.target.kind} needs the whole sound: with --live a quality is coded to")
+        return stream_sound(source, LIVE if self.segment is None else self.segment)
+
     def prepare(self, inputs: Sequence[Signal]) -> None:
         self.codecs.prepare(inputs[0], self._target(inputs[0]))
 
-    def code(self, inputs: Sequence[Signal]) -> list[bytes] | list[EncodedVideo]:
+    def code(self, inputs: Sequence[Signal]) -> list[Any]:
         target = self._target(inputs[0])
         codec = self.codecs.to_encode(inputs[0], target)
+        if self.live:
+            from ..codec.sound_stream import encoded_pieces
+
+            return [encoded_pieces(cast("SoundSignal", signal), target, codec) for signal in inputs]
         if isinstance(inputs[0].layout, VideoLayout) and not self.verify:
             return [cast("VideoCodec", codec).encoded_pieces(signal, target) for signal in inputs]
         return list(codec.encode_signals(inputs, target))  # `finish` verifies
 
-    def finish(self, job: Job, input: Signal, result: bytes | EncodedVideo) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def finish(
+        self, job: Job, input: Signal, result: bytes | EncodedVideo | EncodedSound
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
         if not isinstance(result, bytes):
             return self._finish_pieces(job, input, result)
         file = LecFile.open(result)
@@ -145,16 +179,23 @@ class Encoding(_CodecTask):
         with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
             yield output
 
-    def _finish_pieces(self, job: Job, input: Signal, result: EncodedVideo) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """A video is written while it is coded."""
-        video, size = cast("VideoSignal", input), 0
+    def _finish_pieces(
+        self, job: Job, input: Signal, result: EncodedVideo | EncodedSound
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A video, or a sound that is coded live, is written while it is coded."""
+        size = 0
         with self._output(job) as output:
             for piece in result:
                 output.write(piece)
                 self.watch.bytes = size = size + len(piece)
                 if job.destination is None:
                     output.flush()
-        facts = {"bytes_in": video.bytes_read(), "bytes_out": size, **_facts_of(result.header, size)}
+        layout = result.header.layout
+        if isinstance(layout, SoundLayout):  # of a pipe: its samples
+            read = layout.samples * cast(SoundLayout, input.layout).channels * layout.bit_depth // 8
+        else:
+            read = cast("VideoSignal", input).bytes_read()
+        facts = {"bytes_in": read, "bytes_out": size, **_facts_of(result.header, size)}
         return facts, (*input.notes, *self._in_vain(input))
 
     def _in_vain(self, input: Signal) -> tuple[str, ...]:
@@ -221,7 +262,8 @@ class Decoding(_CodecTask):
             self._check_suffix(job, job.medium)
         file = self._file(job)
         of_pipe = not os.path.isfile(job.source)
-        if not isinstance(file.layout, VideoLayout) and (self.part is None or of_pipe):
+        as_it_comes = isinstance(file.layout, VideoLayout) or (isinstance(file.layout, SoundLayout) and not self.part)
+        if not as_it_comes and (self.part is None or of_pipe):
             file.load()  # what is read from a pipe does not come again
         medium = MEDIA[file.layout.name]
         what = _NOUNS[medium.name]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..bitstream import Header, LecFile, SoundLayout, pack
+from ..bitstream import DataChunk, Header, LecFile, SoundLayout, pack
 from ..entropy.coder import Reader, Writer
 from ..entropy.envelope_coding import EnvelopeCoding, SoundLatents
 from ..entropy.guard import guarded
@@ -34,6 +34,7 @@ from .media.signal import Signal
 from .media.sound_signal import SoundSignal, array_signal, in_stereo, sound_signal
 from .model_file import check_digest, parse_tensors
 from .sound_range import SHORT, sample_range
+from .sound_segments import segments
 from .sound_transform import SoundTransform
 from .targets import encode_to_rate, encode_to_size
 from .transforms.sound_sizes import bins_of
@@ -105,6 +106,8 @@ class SoundCodec(Codec):
             raise InputError(f"{self.card.get('name')} codes sounds, and this is none")
         signal = in_stereo(signal)
         layout = signal.sound_layout
+        if layout.streamed:
+            raise InputError("a sound whose length nobody knows is coded in pieces: see SoundEncoder")
         if target.effort != EFFORTS[0]:
             raise InputError("effort is of pictures: sounds are coded without")
         if target.kind == "quality":
@@ -125,9 +128,9 @@ class SoundCodec(Codec):
     def _coded(self, signal: SoundSignal, rate: int) -> bytes:
         """The file at a fixed-point index."""
         layout, data = signal.sound_layout, []
-        for batch in _batches(_segments(signal), layout):
+        for batch in _batches(segments(signal), layout):
             writers = [Writer() for _ in batch]
-            for writer, found in zip(writers, self._write(writers, batch, layout, rate), strict=True):
+            for writer, found in zip(writers, self.write_segments(writers, batch, layout, rate), strict=True):
                 data.append((found.digest(), writer.finish()))
         header = Header(
             version=2,
@@ -138,7 +141,7 @@ class SoundCodec(Codec):
         )
         return pack(header, data, (), signal.metadata)
 
-    def _write(
+    def write_segments(
         self, coders: Sequence[Any], batch: Sequence[np.ndarray], layout: SoundLayout, rate: int
     ) -> list[SoundLatents]:
         """Segments of one length, each [channels, (frames + 1) hop], coded."""
@@ -150,10 +153,10 @@ class SoundCodec(Codec):
         """Bytes at an index, from some of the segments."""
         layout = signal.sound_layout
         every, bits, seen = max(1, -(-layout.units // TRIED)), 0.0, 0
-        chosen = (s for n, s in enumerate(_segments(signal)) if n % every == 0)
+        chosen = (s for n, s in enumerate(segments(signal)) if n % every == 0)
         for batch in _batches(chosen, layout):
             meters = [Meter() for _ in batch]
-            self._write(meters, batch, layout, rate)
+            self.write_segments(meters, batch, layout, rate)
             bits += sum(meter.bits for meter in meters)
             seen += sum(a.shape[-1] - layout.hop for a in batch)
         whole = layout.units * layout.hop + layout.samples
@@ -173,6 +176,8 @@ class SoundCodec(Codec):
         layout = _layout_of(file)
         if part is not None and not isinstance(part, Frames):
             raise InputError("a sound: regions and items are not decoded from it, seconds are")
+        if part is None and not file.seeks:  # as it comes
+            return sound_signal(lambda: self.samples(file), layout, metadata=file.metadata)
         if part is None:
             file.load()  # what is wrong behind the data is noticed too
         first, stop = sample_range(layout, part or Frames())
@@ -202,6 +207,11 @@ class SoundCodec(Codec):
 
         Raises InputError for numbers outside, otherwise a CodecError.
         """
+        if not file.seeks:
+            if first or stop is not None:
+                raise InputError("a part of a sound that comes through a pipe: load the file")
+            yield from self._as_they_come(file)
+            return
         layout = _layout_of(file)
         stop = layout.samples if stop is None else stop
         for number, found in self._decoded(file, first, stop):
@@ -209,6 +219,15 @@ class SoundCodec(Codec):
             samples = self._synthesised(found, layout, file.header.quality)
             samples = samples[max(0, first - where.start) : min(where.stop, stop) - where.start]
             yield samples
+
+    def _as_they_come(self, file: LecFile) -> Iterator[np.ndarray]:
+        """All samples, each segment's as soon as it is there."""
+        self._check_model(file.header)
+        for number, chunk in file.segments():
+            layout = _layout_of(file)
+            (where,) = (layout if layout.samples else layout.endless).unit(number)
+            (found,) = self._read(file, [number], [chunk], where.stop - where.start)
+            yield self._synthesised(found, layout, file.header.quality)[: where.stop - where.start]
 
     @guarded
     def _synthesised(self, found: SoundLatents, layout: SoundLayout, rate: int) -> np.ndarray:
@@ -219,6 +238,7 @@ class SoundCodec(Codec):
         """Decode latents and compare their digests, without making samples. Raises a CodecError."""
         file = LecFile.open(data)
         self._check_model(file.header)
+        file.load()  # of a pipe nothing comes twice
         for _ in self._decoded(file, 0, _layout_of(file).samples):
             pass
 
@@ -241,15 +261,17 @@ class SoundCodec(Codec):
             cut = len(part) - (last.stop - last.start < layout.step)  # a shorter one is read alone
             for same in (part[:cut], part[cut:]):
                 if same:
-                    yield from zip(same, self._read(file, same), strict=True)
+                    (where,) = layout.unit(same[0])
+                    chunks = [chunk for chunk, _ in file.read(same)]
+                    yield from zip(same, self._read(file, same, chunks, where.stop - where.start), strict=True)
 
     @guarded
-    def _read(self, file: LecFile, numbers: Sequence[int]) -> list[SoundLatents]:
+    def _read(
+        self, file: LecFile, numbers: Sequence[int], chunks: Sequence[DataChunk], length: int
+    ) -> list[SoundLatents]:
         """The latents of segments of one length. Raises CorruptFile."""
         layout, rate = _layout_of(file), file.header.quality
-        chunks = [chunk for chunk, _ in file.read(numbers)]
-        (where,) = layout.unit(numbers[0])
-        frames = -(-(where.stop - where.start) // layout.hop) + 1
+        frames = -(-length // layout.hop) + 1
         coding = self.entropy.of(bins_of(layout.sample_rate), layout.channels)
         for number, chunk in zip(numbers, chunks, strict=True):
             if 8 * len(chunk.payload) + 64 < coding.least_bits((frames,), rate):
@@ -259,15 +281,16 @@ class SoundCodec(Codec):
             try:
                 readers.append(Reader(chunk.payload))
             except CorruptFile as error:
-                raise CorruptFile(f"segment {number} of {layout.units}: {error}") from None
+                raise CorruptFile(f"{_which(layout, number)}: {error}") from None
         try:
             found = coding.traverse(readers, (frames,), [rate] * len(numbers), device=self.stepwise)
         except CorruptFile as error:
-            which = f"segment {numbers[0]}" if len(numbers) == 1 else f"segments {numbers[0]} to {numbers[-1]}"
-            raise CorruptFile(f"{which} of {layout.units}: {error}") from None
+            last = f" to {numbers[-1]}" if len(numbers) > 1 else ""
+            which = _which(layout, numbers[0]) + last
+            raise CorruptFile(f"{which}: {error}") from None
         for number, reader, latents, chunk in zip(numbers, readers, found, chunks, strict=True):
             if not reader.exhausted() or latents.digest() != chunk.digest:
-                raise CorruptFile(f"segment {number} of {layout.units}: it does not decode to what was encoded")
+                raise CorruptFile(f"{_which(layout, number)}: it does not decode to what was encoded")
         return found
 
     def _check_model(self, header: Header) -> None:
@@ -276,53 +299,13 @@ class SoundCodec(Codec):
         check_digest(header, self.parse_digest, self.card)
 
 
+def _which(layout: SoundLayout, number: int) -> str:
+    return f"segment {number} of {layout.units}" if layout.samples else f"segment {number}"
+
+
 def _layout_of(file: LecFile) -> SoundLayout:
     assert isinstance(file.layout, SoundLayout)
     return file.layout
-
-
-def _segments(signal: SoundSignal) -> Iterator[np.ndarray]:
-    """The segments of a sound with what their frames see of it: [channels, (frames + 1) hop] float32. Beyond its ends
-    the sound is mirrored. Raises InputError when the samples are not as many as the layout says.
-    """
-    layout = signal.sound_layout
-    hop, step = layout.hop, layout.step
-    kept = np.zeros((0, layout.channels), np.float32)
-    begun = seen = 0
-
-    def cut(final: bool) -> Iterator[np.ndarray]:
-        """Segments that are complete; kept: the samples from `begun` (a hop before a segment) on."""
-        nonlocal kept, begun
-        while len(kept) >= step + (2 * hop if begun else hop) or (final and len(kept) > (hop if begun else 0)):
-            front = kept if begun else np.concatenate([_mirrored(kept[:hop], hop)[::-1], kept])
-            inside = min(step, len(front) - hop)
-            frames = -(-inside // hop) + 1
-            whole = front[: (frames + 1) * hop]
-            missing = (frames + 1) * hop - len(whole)
-            if missing:
-                whole = np.concatenate([whole, _mirrored(whole[::-1], missing)])
-            yield np.ascontiguousarray(whole.T)
-            if inside < step or (final and len(front) == hop + step):
-                kept = kept[:0]
-                return
-            kept = front[step:]
-            begun += step
-
-    for block in signal.blocks():
-        seen += len(block)
-        if seen > layout.samples:
-            break
-        kept = np.concatenate([kept, block.astype(np.float32, copy=False)])
-        yield from cut(False)
-    if seen != layout.samples:
-        raise InputError(f"the sound has other than the {layout.samples} samples that it had when it was looked at")
-    yield from cut(True)
-
-
-def _mirrored(a: np.ndarray, count: int) -> np.ndarray:
-    """The first `count` of a [n, channels] there and back again."""
-    turned = np.concatenate([a, a[::-1]])
-    return np.tile(turned, (-(-count // len(turned)), 1))[:count]
 
 
 def _batches(segments: Iterator[np.ndarray], layout: SoundLayout) -> Iterator[list[np.ndarray]]:

@@ -113,6 +113,12 @@ class LosslessSoundCodec(Codec):
         layout = _checked(file)
         if part is not None and not isinstance(part, Frames):
             raise InputError("a sound: regions and items are not decoded from it, seconds are")
+        if part is None and not file.seeks:  # as it comes
+
+            def as_it_comes() -> Iterator[np.ndarray]:
+                return self.samples(file)
+
+            return sound_signal(lambda: map(real, as_it_comes()), layout, exact=as_it_comes, metadata=file.metadata)
         if part is None:
             file.load()  # what is wrong behind the data is noticed too
         first, stop = sample_range(layout, part or Frames())
@@ -149,6 +155,12 @@ class LosslessSoundCodec(Codec):
         Raises InputError for numbers outside, otherwise a CodecError.
         """
         layout = _checked(file)
+        if not file.seeks:
+            if first or stop is not None:
+                raise InputError("a part of a sound that comes through a pipe: load the file")
+            for number, chunk in file.segments():
+                yield decoded(chunk, number, _checked(file))
+            return
         stop = layout.samples if stop is None else stop
         for number in range(first // layout.step, -(-stop // layout.step)):
             (where,) = layout.unit(number)
@@ -157,7 +169,9 @@ class LosslessSoundCodec(Codec):
 
     def test(self, data: bytes | LecFile) -> None:
         """Decode everything and compare the digests. Raises a CodecError."""
-        for _ in self.samples(LecFile.open(data)):
+        file = LecFile.open(data)
+        file.load()  # of a pipe nothing comes twice
+        for _ in self.samples(file):
             pass
 
 
@@ -172,7 +186,7 @@ def coded(segment: np.ndarray, layout: SoundLayout, effort: int = 1) -> tuple[by
 
 def decoded(chunk: DataChunk, number: int, layout: SoundLayout) -> np.ndarray:
     """A segment's samples [n, channels], their digest compared. Raises CorruptFile, UnsupportedFile."""
-    (where,) = layout.unit(number)
+    (where,) = (layout if layout.samples else layout.endless).unit(number)
     shape, dtype = (where.stop - where.start, layout.channels), source_dtype(layout)
     method = chunk.payload[0]
     what = f"segment {number} of {layout.units}"

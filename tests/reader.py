@@ -206,7 +206,7 @@ def read_sound(file: LecFile, payload: bytes) -> None:
     h = dict(zip(names, struct.unpack("<I3BHI", payload), strict=True))
     known = h["bit_depth"] in (8, 16, 24, 32, 64) and h["floating"] in (0, 1)
     demand(known, "a range", "UnsupportedFile")
-    demand(h["sample_rate"] >= 1000 and h["segment"] > 0 and h["samples"] > 0 and h["channels"] > 0, "a range")
+    demand(h["sample_rate"] >= 1000 and h["segment"] > 0 and h["channels"] > 0, "a range")
     demand(h["sample_rate"] <= 192000 and h["segment"] <= 3000, "a range", "LimitExceeded")
     codec = file.header["codec"]
     demand(codec == 1 or h["channels"] < 3, "channels")
@@ -215,7 +215,18 @@ def read_sound(file: LecFile, payload: bytes) -> None:
     step = (2 * h["sample_rate"] + 50) // 100 * h["segment"]
     demand(step * h["channels"] <= 2**26, "size of a segment", "LimitExceeded")
     file.boxes = [(at, 0, min(step, h["samples"] - at), 1) for at in range(0, h["samples"], step)]
+    file.streamed = not file.boxes
     file.header |= h
+
+
+def read_length(file: LecFile, payload: bytes) -> None:
+    """Section 26: the second LSND of a sound whose first one says no length, before its last segment."""
+    h, segments = file.header, len(file.data)
+    again = LecFile({"codec": h["codec"]}, [])
+    read_sound(again, payload)
+    demand(not again.streamed and {**h, **again.header, "samples": 0} == {**h, "samples": 0}, "another LSND")
+    demand(len(again.boxes) == segments + 1, "samples of LSND")
+    file.header["samples"], file.boxes, file.streamed = again.header["samples"], again.boxes, False
 
 
 def tile_boxes(h: dict) -> list[tuple[int, int, int, int]]:
@@ -255,6 +266,7 @@ def read_file(data: bytes) -> LecFile:
     while not finished:
         turn, is_alpha = divmod(len(lengths), 1 + h["alpha"])
         complete = bool(file.data) if file.announced else turn == len(file.groups or file.boxes)
+        complete = complete and not file.streamed
         limits, before = {}, at
         if file.announced:
             pass
@@ -263,9 +275,10 @@ def read_file(data: bytes) -> LecFile:
             limits[b"LDAT"] = min(2**31 - 1, file.groups[turn][0] * (4096 + 64 * width * height))
         elif not complete and h["media"] == 3:
             hop = (2 * h["sample_rate"] + 50) // 100
-            limits[b"LDAT"] = min(2**31 - 1, 4096 + 8 * h["channels"] * (file.boxes[turn][2] + hop))
+            size = hop * h["segment"] if file.streamed else file.boxes[turn][2]
+            limits[b"LDAT"] = min(2**31 - 1, 4096 + 8 * h["channels"] * (size + hop))
             if h["codec"] == 1:
-                raw = file.boxes[turn][2] * h["channels"] * h["bit_depth"] // 8
+                raw = size * h["channels"] * h["bit_depth"] // 8
                 limits[b"LDAT"] = 4096 + raw + raw // 8
         elif not complete:
             _, _, width, height = file.boxes[turn]
@@ -275,6 +288,9 @@ def read_file(data: bytes) -> LecFile:
             limits[b"LDAT" if h["codec"] == 1 else b"LEXT"] = 4096 + raw + raw // 8
             limits[b"LALP"] = 4096 + height * row + height * row // 8
         kind, payload, at = read_chunk(data, at, limits)
+        if kind == b"LSND" and file.streamed:
+            read_length(file, payload)
+            continue
         if kind == b"LGRP":
             demand(file.announced and not complete, "LGRP out of order")
             at = read_announced(file, data, before)

@@ -8,12 +8,12 @@ Only version 2 of the format has it: LHDR has the identity alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Final
 
-from ...errors import LimitExceeded
-from ..fields import check_values, declare, declared
+from ...errors import CorruptFile, InputError, LimitExceeded
+from ..fields import check_values, declare, declared, unpack_values
 from ..layout import Layout
 from ..limits import MAX_CHUNK, MAX_SEGMENT, MAX_SEGMENT_SAMPLES, max_lossless_bytes
 
@@ -26,7 +26,10 @@ MIXED: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class SoundLayout(Layout):
-    """Raises InputError for a value that no file may have, LimitExceeded for one beyond the limits."""
+    """streamed: the file was begun when nobody knew its length, which a second LSND before the last segment says (see
+    `bitstream.streamed`); samples: 0 until that is known. Raises InputError for a value that no file may have,
+    LimitExceeded for one beyond the limits.
+    """
 
     media: ClassVar[int] = 3
     name: ClassVar[str] = "sound"
@@ -40,10 +43,13 @@ class SoundLayout(Layout):
     segment: int = declare(
         "u16", "Frames of 20 ms in a segment.", low=1, high=MAX_SEGMENT, default=500, too_high=LimitExceeded
     )
-    samples: int = declare("u32", "Samples of each channel.", low=1, high=2**32 - 1)
+    samples: int = declare("u32", "Samples of each channel; 0: not known yet.", high=2**32 - 1)
+    streamed: bool = False
 
     def __post_init__(self) -> None:
         check_values(declared(type(self)), vars(self))
+        if not self.samples and not self.streamed:
+            raise InputError("header: samples is 0 of a sound whose length is known")
         if self.step * self.channels > MAX_SEGMENT_SAMPLES:
             raise LimitExceeded(
                 f"a segment of {self.step} samples of {self.channels} channels: the limit is {MAX_SEGMENT_SAMPLES}, "
@@ -79,6 +85,27 @@ class SoundLayout(Layout):
         """How long all of it lasts."""
         return Fraction(self.samples, self.sample_rate)
 
+    @property
+    def endless(self) -> SoundLayout:
+        """The same, as long as can be: what is read of a sound before its length is known is judged by this."""
+        return replace(self, samples=2**32 - 1)
+
+    def pack(self) -> bytes:
+        return replace(self, samples=0)._packed() if self.streamed else self._packed()
+
+    def _packed(self) -> bytes:
+        """With the length, as far as it is known."""
+        return super().pack()
+
+    @classmethod
+    def unpack(cls, values: Mapping[str, Any], payload: bytes, offset: int) -> SoundLayout:
+        fields = declared(cls)
+        found = unpack_values(fields, payload, offset, "LSND")
+        for name, wrong in cls.contradictions({**values, **found}):
+            at = next(field.offset for field in fields if field.name == name)
+            raise CorruptFile(f"byte {offset + at}: {wrong}")
+        return cls(**found, streamed=not found["samples"])
+
     def unit(self, number: int) -> tuple[slice]:
         """The samples of a segment."""
         self.check_number(number)
@@ -98,7 +125,7 @@ class SoundLayout(Layout):
         """bpp: bits a sample, as bpd; kbps: thousand bits a second; length: seconds. items, item_shape, block_items: a
         sound has none.
         """
-        bpp = 8 * size / self.pixels
+        bpp = 8 * size / max(1, self.pixels)
         return {
             "items": None,
             "item_shape": None,
@@ -108,7 +135,7 @@ class SoundLayout(Layout):
             "length": float(self.seconds),
             "bpp": bpp,
             "bpd": bpp,
-            "kbps": size / 125 / float(self.seconds),
+            "kbps": size / 125 / float(self.seconds) if self.samples else None,
         }
 
     @classmethod
@@ -124,4 +151,4 @@ class SoundLayout(Layout):
     @classmethod
     def rate_text(cls, facts: Mapping[str, Any]) -> str:
         """`12.0 kbps`"""
-        return f"{facts['kbps']:.1f} kbps"
+        return "of unknown length" if facts["kbps"] is None else f"{facts['kbps']:.1f} kbps"

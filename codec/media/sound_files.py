@@ -20,7 +20,7 @@ from ...errors import InputError
 from .ffmpeg import Source, announced, cut_short, kept, opened, reading
 from .sound_signal import SoundSignal, sound_layout, sound_signal
 
-__all__ = ["load_sound"]
+__all__ = ["load_sound", "stream_sound"]
 
 _TECHNICAL = {"encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
 _TECHNICAL |= {"language", "creation_time", "ENCODER"}
@@ -42,6 +42,30 @@ def load_sound(source: Source) -> SoundSignal:
         exact=lambda: _exact(path, layout.channels, layout.bit_depth, bool(layout.floating)),
         file_bytes=size,
         notes=notes,
+    )
+
+
+def stream_sound(source: Source, segment: float) -> SoundSignal:
+    """A sound as it comes, which may have no end: what it gives out once, `blocks` or `exact`, is decoded when it is
+    there. segment: seconds of each of its segments. Raises InputError for what holds no sound, OSError.
+    """
+    container = opened(source, "sound")
+    stream = container.streams.audio[0]
+    depth, floating = _kind(stream)
+    channels = stream.codec_context.channels
+    layout = sound_layout(
+        stream.rate,
+        channels,
+        0,
+        frames=max(1, round(50 * segment)),
+        bit_depth=depth,
+        floating=int(floating),
+        streamed=True,
+    )
+    return sound_signal(
+        lambda: _decoded(container, "flt", min(2, channels), "mono" if channels == 1 else "stereo"),
+        layout,
+        exact=lambda: _decoded(container, _form(depth, floating), channels),
     )
 
 
@@ -92,19 +116,23 @@ def _frames(path: Any, form: str, channels: int, layout: str | None = None) -> I
     """All samples in a format of FFmpeg's, [n, channels], some at a time. layout: FFmpeg's name of the channels, None:
     those that there are. Raises InputError where FFmpeg cannot go on.
     """
+    with opened(path, "sound") as container:
+        yield from _decoded(container, form, channels, layout)
+
+
+def _decoded(container: Any, form: str, channels: int, layout: str | None = None) -> Iterator[np.ndarray]:
     import av
 
-    with opened(path, "sound") as container:
-        stream = container.streams.audio[0]
-        with reading("the sound cannot be read to its end"):
-            resampler = av.AudioResampler(form, layout or stream.layout, stream.rate)
-            for frame in container.decode(stream):
-                if layout is None and frame.layout.nb_channels != channels:
-                    raise InputError(f"the sound changes from {channels} to {frame.layout.nb_channels} channels")
-                for piece in resampler.resample(frame):
-                    yield piece.to_ndarray().reshape(-1, channels)
-            for piece in resampler.resample(None):
+    stream = container.streams.audio[0]
+    with reading("the sound cannot be read to its end"):
+        resampler = av.AudioResampler(form, layout or stream.layout, stream.rate)
+        for frame in container.decode(stream):
+            if layout is None and frame.layout.nb_channels != channels:
+                raise InputError(f"the sound changes from {channels} to {frame.layout.nb_channels} channels")
+            for piece in resampler.resample(frame):
                 yield piece.to_ndarray().reshape(-1, channels)
+        for piece in resampler.resample(None):
+            yield piece.to_ndarray().reshape(-1, channels)
 
 
 def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:
@@ -114,5 +142,9 @@ def _blocks(path: Any, channels: int) -> Iterator[np.ndarray]:
 
 def _exact(path: Any, channels: int, depth: int, floating: bool) -> Iterator[np.ndarray]:
     """All samples as the source has them, of its `source_dtype`. What was coded with loss is rounded to 16 bits."""
-    form = ("dbl" if depth == 64 else "flt") if floating else {8: "u8", 16: "s16"}.get(depth, "s32")
-    return _frames(path, form, channels)
+    return _frames(path, _form(depth, floating), channels)
+
+
+def _form(depth: int, floating: bool) -> str:
+    """FFmpeg's name of samples of a `source_dtype`."""
+    return ("dbl" if depth == 64 else "flt") if floating else {8: "u8", 16: "s16"}.get(depth, "s32")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,16 @@ from ...bitstream.layout import UNSPECIFIED
 from ...errors import InputError
 from .signal import Signal
 
-__all__ = ["SoundSignal", "array_signal", "in_stereo", "real", "sound_layout", "sound_signal", "source_dtype"]
+__all__ = [
+    "SoundSignal",
+    "array_signal",
+    "in_segments",
+    "in_stereo",
+    "real",
+    "sound_layout",
+    "sound_signal",
+    "source_dtype",
+]
 
 Blocks = Callable[[], Iterator[np.ndarray]]
 STEREO = 2
@@ -33,7 +43,7 @@ class SoundSignal(Signal):
     blocks: all samples in stretches of any length, float32 [n, channels], nominally in [-1, 1], of more than two
     channels a mix of two; it may raise a CodecError at any of them. exact: the same as the source has them, with every
     channel, of `source_dtype`; None where there is no more than `blocks`. length: samples of each channel, all in all:
-    those of the layout, or of a part.
+    those of the layout, or of a part; 0 of a sound that comes as it is made, once, until it is at its end.
     """
 
     blocks: Blocks = lambda: iter(())
@@ -63,7 +73,7 @@ def real(samples: np.ndarray) -> np.ndarray:
     return samples.astype(np.float32, copy=False)
 
 
-def sound_layout(sample_rate: int, channels: int, samples: int, *, frames: int = 500, **fields: int) -> SoundLayout:
+def sound_layout(sample_rate: int, channels: int, samples: int, *, frames: int = 500, **fields: Any) -> SoundLayout:
     """A layout in segments of `frames`, fewer where there are very many channels. Raises InputError, LimitExceeded."""
     hop = max(1, (2 * sample_rate + 50) // 100)
     frames = min(frames, max(1, TOGETHER // (hop * max(1, channels))))
@@ -94,6 +104,11 @@ def sound_signal(
     metadata = metadata or Metadata(primaries=UNSPECIFIED, transfer=UNSPECIFIED)
     length = layout.samples if length is None else length
     return SoundSignal(samples, layout, metadata, False, file_bytes, notes, blocks, exact, length)
+
+
+def in_segments(signal: SoundSignal, seconds: float) -> SoundSignal:
+    """The signal, cut into segments of so many seconds, a multiple of 0.02. Raises InputError, LimitExceeded."""
+    return replace(signal, layout=replace(signal.sound_layout, segment=max(1, round(50 * seconds))), cut=True)
 
 
 def in_stereo(signal: SoundSignal) -> SoundSignal:

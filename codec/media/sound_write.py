@@ -76,7 +76,7 @@ def write_sound_signal(
         return _write_wav(signal, file) if suffix == ".wav" else _encode(signal, file, suffix)
 
     facts, notes = save(destination, write, check_sound_output, ".wav", folder=folder, overwrite=overwrite)
-    return {"samples": signal.length, **facts}, notes
+    return ({"samples": signal.length} if signal.length else {}) | facts, notes
 
 
 def integers(block: np.ndarray, depth: int) -> np.ndarray:
@@ -135,14 +135,21 @@ def wav_bytes(samples: np.ndarray, layout: SoundLayout) -> bytes:
 
 
 def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
-    file.write(wav_head(signal.sound_layout, signal.length))
-    size = 0
+    """With an unknown length its head says that until the end is there, if the file seeks; a pipe's says no more."""
+    layout, length = signal.sound_layout, signal.length or None
+    file.write(wav_head(layout, length))
+    size = samples = 0
     for block in _sources(signal):
-        data = wav_bytes(block, signal.sound_layout)
+        data = wav_bytes(block, layout)
         file.write(data)
-        size += len(data)
+        file.flush()  # somebody may be listening
+        size, samples = size + len(data), samples + len(block)
     if size % 2:
         file.write(b"\0")
+    if length is None and file.seekable():
+        file.seek(0)
+        file.write(wav_head(layout, samples))
+        file.seek(0, 2)
     return ()
 
 
