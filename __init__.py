@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from PIL import Image
+    from torch import Tensor
 
     from .bitstream import LecFile
-    from .codec.dataset import LecClips, LecDataset, RandomCompression
+    from .codec.dataset import LecClips, LecDataset, RandomCompression, RandomSoundCompression
     from .codec.image import ImageCodec
     from .codec.lossless import LosslessCodec
     from .codec.registry import load
@@ -78,6 +79,7 @@ __all__ = [
     "LosslessSoundCodec",
     "OutputExists",
     "RandomCompression",
+    "RandomSoundCompression",
     "SoundCodec",
     "SoundDecoder",
     "SoundEncoder",
@@ -89,6 +91,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_set",
+    "encode_sound",
     "info",
     "load",
 ]
@@ -102,13 +105,14 @@ _ELSEWHERE = {
     "LecStream": ".codec.stream",
     "RandomCompression": ".codec.dataset",
     "Video": ".codec.video_file",
+    "RandomSoundCompression": ".codec.dataset",
     "LosslessSoundCodec": ".codec.sound_lossless",
     "SoundCodec": ".codec.sound",
     "SoundDecoder": ".codec.sound_stream",
     "SoundEncoder": ".codec.sound_stream",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""
-_IN_TORCH = ("LecDataset", "LecStream", "RandomCompression")
+_IN_TORCH = ("LecDataset", "LecStream", "RandomCompression", "RandomSoundCompression")
 """Data sets of torch: classes of their own, or made with it."""
 
 
@@ -235,6 +239,52 @@ def encode_set(
     return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
 
 
+def encode_sound(
+    sound: np.ndarray | Tensor | str | os.PathLike[str],
+    sample_rate: int | None = None,
+    quality: float | None = None,
+    *,
+    kbps: float | None = None,
+    size: int | None = None,
+    segment: float | None = None,
+    lossless: bool = False,
+    device: str = "cpu",
+    model: str | Path | None = None,
+) -> bytes:
+    """The bytes of a `.lec` file for one sound.
+
+    sound: samples, an array `[n]` or `[n, channels]` or a tensor `[n]` or `[channels, n]` as torchaudio has them,
+    floats in [-1, 1] or integers of 8, 16 or 32 bits; or a path. sample_rate: in Hz, of samples. At most one of:
+    quality, 1 to 100, 60 by default; kbps, thousand bits a second; size, the most bytes. segment: seconds of each
+    segment, which decodes alone, 10 by default. lossless: keep every sample; without, of more than two channels of a
+    file a mix is made. device: `"cpu"` or `"cuda"`. model: name or path.
+
+    Raises InputError, LimitExceeded, UnknownModel, ModelError, and OSError for a path.
+
+    >>> import numpy as np
+    >>> steps = np.arange(600, dtype=np.int16).reshape(300, 2)
+    >>> bool((decode(encode_sound(steps, 8000, lossless=True)) == steps).all())
+    True
+    """
+    from .codec.choice import codec_for
+    from .codec.codec import Target
+    from .codec.media.sound_files import load_sound
+    from .codec.media.sound_signal import array_signal, in_segments
+    from .errors import InputError
+
+    target = Target.of({"quality": quality, "kbps": kbps, "size": size}, lossless=lossless)
+    if isinstance(sound, (str, os.PathLike)):
+        if sample_rate is not None:
+            raise InputError("a file says its sample rate itself")
+        signal = load_sound(sound)
+        signal = signal if segment is None else in_segments(signal, segment)
+    elif sample_rate is None:
+        raise InputError("samples need a sample rate")
+    else:
+        signal = array_signal(sound, sample_rate, segment)
+    return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
+
+
 def decode(
     source: bytes | str | os.PathLike[str],
     *,
@@ -244,8 +294,8 @@ def decode(
     model: str | Path | None = None,
 ) -> np.ndarray:
     """The picture in a `.lec` file, or the set: `uint8` or `uint16`, shaped as `encode` or `encode_set` takes it; of a
-    sound its samples, float32 [n, channels]; of a video all of its frames, uint8 [N, H, W, 3] (`Video` decodes them one
-    by one).
+    sound its samples, float32 [n, channels], or without loss what they were; of a video all of its frames, uint8
+    [N, H, W, 3] (`Video` decodes them one by one).
 
     source: the file's bytes or its path. region: (x, y, width, height) in pixels, of a part of a picture. items:
     numbers of items of a set, from 0. Of a path only what the part needs is read. model: name or path; by default the

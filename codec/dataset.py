@@ -25,7 +25,7 @@ from .image import ImageCodec
 from .media.picture_files import walk
 from .registry import load, load_for
 
-__all__ = ["LecClips", "LecDataset", "RandomCompression"]
+__all__ = ["LecClips", "LecDataset", "RandomCompression", "RandomSoundCompression"]
 
 
 class LecDataset(Dataset[Any]):
@@ -214,3 +214,43 @@ class RandomCompression(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, for `print(module)`."""
         return f"quality={self.quality}, p={self.p}"
+
+
+class RandomSoundCompression(RandomCompression):
+    """The same of sounds: each as it would come back from a `.lec` file of a random quality. sample_rate: in Hz."""
+
+    def __init__(
+        self,
+        sample_rate: int,
+        quality: tuple[float, float] = (10, 90),
+        p: float = 1.0,
+        model: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
+    ):
+        super().__init__(quality, p, model, device)
+        self.sample_rate = sample_rate
+
+    @torch.no_grad()
+    def forward(self, sounds: Tensor) -> Tensor:
+        """sounds: `[C, n]` or `[B, C, n]`, C = 1 or 2, floating point in [-1, 1] -> the same shape and type. Raises
+        InputError.
+        """
+        if not isinstance(sounds, Tensor) or not sounds.is_floating_point():
+            raise InputError("sounds must be a tensor of floating point in [-1, 1]")
+        shape = list(sounds.shape)
+        if sounds.ndim not in (2, 3) or shape[-2] not in (1, 2) or 0 in shape:
+            raise InputError(f"sounds must be [C, n] or [B, C, n] with C = 1 or 2, not {shape}")
+        batch = sounds if sounds.ndim == 3 else sounds[None]
+        touched, quality = self.draw(len(batch))
+        result = batch.clone()
+        if bool(touched.any()):
+            from .sound import SoundCodec
+
+            codec = load("sound", self.device, model=self.model, of=SoundCodec)
+            chosen = batch[touched.to(batch.device)].float()
+            degraded = codec.degrade(chosen, self.sample_rate, quality[touched].tolist())
+            result[touched.to(batch.device)] = degraded.to(result)
+        return result.reshape(sounds.shape)
+
+    def extra_repr(self) -> str:
+        return f"sample_rate={self.sample_rate}, {super().extra_repr()}"

@@ -81,7 +81,7 @@ class SoundCodec(Codec):
     @guarded
     def encode(
         self,
-        samples: np.ndarray,
+        samples: np.ndarray | Tensor,
         sample_rate: int,
         quality: float | None = None,
         *,
@@ -89,7 +89,8 @@ class SoundCodec(Codec):
         size: int | None = None,
         segment: float | None = None,
     ) -> bytes:
-        """A sound, [n] or [n, channels], floats in [-1, 1] or integers, at a rate in Hz -> the bytes of a `.lec` file.
+        """A sound, an array [n] or [n, channels] or a tensor [n] or [channels, n], floats in [-1, 1] or integers, at a
+        rate in Hz -> the bytes of a `.lec` file.
 
         At most one of quality, 1 to 100, 60 by default; kbps, thousand bits a second, met within 1.5%; size, the most
         bytes. segment: seconds of each segment, 10 by default. Raises InputError, LimitExceeded.
@@ -241,6 +242,29 @@ class SoundCodec(Codec):
         file.load()  # of a pipe nothing comes twice
         for _ in self._decoded(file, 0, _layout_of(file).samples):
             pass
+
+    @guarded
+    def degrade(self, sounds: Tensor, sample_rate: int, quality: Sequence[float]) -> Tensor:
+        """Sounds as they would come back from files: [B, channels, n], floats in [-1, 1], each at a quality of its own
+        -> the same, float32, on the CPU. Nothing is coded. Raises InputError.
+        """
+        import torch
+
+        out = torch.empty(sounds.shape, dtype=torch.float32, device="cpu")
+        for n, (sound, wanted) in enumerate(zip(sounds, quality, strict=True)):
+            signal, rate = in_stereo(array_signal(sound, sample_rate)), fixed_quality(wanted)
+            layout = signal.sound_layout
+            coding = self.entropy.of(bins_of(sample_rate), layout.channels)
+            parts = []
+            for segment in segments(signal):
+                z, y = self.transform.analyse(segment[None], sample_rate, rate, self.runtime)
+                frames = y.shape[-1]
+                halves = z[0].reshape(layout.channels, -1, z.shape[-1])
+                envelope, features = coding.envelope_of(halves, [rate] * layout.channels, frames, self.runtime)
+                latents = SoundLatents((z[0], y[0].astype(np.int32)), envelope, features)
+                parts.append(self._synthesised(latents, layout, rate))
+            out[n] = torch.from_numpy(np.concatenate(parts)[: layout.samples].T.copy())
+        return out
 
     def latents(self, data: bytes | LecFile, number: int) -> SoundLatents:
         """The latents of a segment: the part that is the same on every machine."""

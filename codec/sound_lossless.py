@@ -64,9 +64,9 @@ class LosslessSoundCodec(Codec):
 
     @guarded
     def encode(self, samples: np.ndarray, sample_rate: int, *, segment: float | None = None, effort: int = 1) -> bytes:
-        """A sound, [n] or [n, channels], integers of 8, 16 or 32 bits or floats, at a rate in Hz -> the bytes of a
-        `.lec` file. segment: seconds of each segment, 10 by default; effort: above 1 FLAC takes longer and is a little
-        smaller. Raises InputError, LimitExceeded.
+        """A sound, an array [n] or [n, channels] or a tensor [n] or [channels, n], integers of 8, 16 or 32 bits or
+        floats, at a rate in Hz -> the bytes of a `.lec` file. segment: seconds of each segment, 10 by default; effort:
+        above 1 FLAC takes longer and is a little smaller. Raises InputError, LimitExceeded.
         """
         target = Target("lossless", effort=effort)
         return self.encode_signals([array_signal(samples, sample_rate, segment)], target)[0]

@@ -69,6 +69,7 @@ class LecFile:
     block: int = 0
     groups: list[tuple[int, int]] = field(default_factory=list)
     exact: set[int] = field(default_factory=set)
+    streamed: bool = False
     announced: bool = False
     packets: list[list[bytes]] = field(default_factory=list)
 

@@ -117,10 +117,13 @@ def in_stereo(signal: SoundSignal) -> SoundSignal:
     return replace(signal, layout=replace(layout, channels=min(STEREO, layout.channels)), exact=None)
 
 
-def array_signal(samples: np.ndarray, sample_rate: int, segment: float | None = None) -> SoundSignal:
-    """The signal of samples in memory: [n] or [n, channels], floats, nominally in [-1, 1], or integers of 8, 16 or 32
-    bits. segment: seconds of each segment, 10 by default. Raises InputError, LimitExceeded.
+def array_signal(samples: Any, sample_rate: int, segment: float | None = None) -> SoundSignal:
+    """The signal of samples in memory: an array [n] or [n, channels], or a tensor [n] or [channels, n] as torchaudio
+    has them; floats, nominally in [-1, 1], or integers of 8, 16 or 32 bits. segment: seconds of each segment, 10 by
+    default. Raises InputError, LimitExceeded.
     """
+    if hasattr(samples, "detach"):
+        samples = samples.detach().cpu().numpy().T
     if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2) or not samples.size:
         raise InputError("a sound must be an array [n] or [n, channels] with at least one sample")
     samples = samples[:, None] if samples.ndim == 1 else samples
