@@ -342,7 +342,7 @@ def encode_command(
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     units = {"image": tile, "set": block, "video": group, "sound": segment}
     codecs = Codecs(model, device, _workers(jobs, todo))
-    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio, live)
+    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio, live=live)
     skipped = _skipped(todo, skip_existing, force)
     _run("encoding", todo, task, encoded_line, jobs, processes, keep_going, as_json, quiet, skipped)
 
