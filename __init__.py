@@ -175,7 +175,7 @@ def encode(
     from .bitstream import Metadata
     from .codec.choice import codec_for
     from .codec.codec import Target
-    from .codec.media.medium import PICTURE, SOUND, VIDEO, medium_of
+    from .codec.media.medium import PICTURE, SOUND, VIDEO, medium_of_file
     from .codec.media.picture import load_picture
     from .codec.media.pillow_image import picture_of
     from .codec.media.signal import picture_signal
@@ -188,7 +188,7 @@ def encode(
         samples = picture
     else:
         is_path = isinstance(picture, (str, os.PathLike))
-        medium = medium_of(os.fspath(picture)) if isinstance(picture, (str, os.PathLike)) else PICTURE
+        medium = medium_of_file(os.fspath(picture)) if isinstance(picture, (str, os.PathLike)) else PICTURE
         if medium in (VIDEO, SOUND) and isinstance(picture, (str, os.PathLike)):
             if tile is not None:
                 raise InputError(f"tiles are of pictures, and {os.fspath(picture)} is a {medium.name}")

@@ -34,7 +34,7 @@ import typer.core
 
 from ..bitstream import LOSSLESS, NO_DIGEST
 from ..codec.codec import RATES
-from ..codec.media.medium import MEDIA, SET, medium_of
+from ..codec.media.medium import MEDIA, SET, medium_of_file
 from ..codec.media.part import Frames, Items, Part
 from ..errors import ModelWarning
 from .codecs import Codecs, ModelUnavailable
@@ -332,7 +332,7 @@ def encode_command(
     inputs = collect(listed(files or (), files_from), PICTURES, recursive, folders=as_set, others=others)
     if not quiet:
         _name_others(others)
-    inputs = [replace(i, medium=SET if as_set else medium_of(i.source)) for i in inputs]
+    inputs = [replace(i, medium=SET if as_set else medium_of_file(i.source)) for i in inputs]
     first = next((shown(i.source) for i in inputs if i.medium is SET), None)
     if first is not None and (asked or tile is not None):
         options = f"{option_names(*RATES, 'tile', 'effort')} do not go with it"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import demo
 import numpy as np
 import pytest
 from PIL import Image
 
-import demo
 import lecodec
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.peers import LecodecCodec, codec_by_name

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     from .part import Part
     from .signal import Signal
 
-__all__ = ["ARRAY", "MEDIA", "PICTURE", "SET", "SOUND", "SOUNDS", "VIDEO", "VIDEOS", "Medium", "medium_of"]
+__all__ = [
+    "ARRAY",
+    "MEDIA",
+    "PICTURE",
+    "SET",
+    "SOUND",
+    "SOUNDS",
+    "VIDEO",
+    "VIDEOS",
+    "Medium",
+    "medium_of",
+    "medium_of_file",
+]
 
 ARRAY = ".npz:"
 """Stands between the name of a file and that of one of its arrays."""
@@ -178,3 +191,15 @@ MEDIA = {medium.name: medium for medium in (PICTURE, SET, VIDEO, SOUND)}
 def medium_of(name: str) -> Medium:
     """The medium of a file by its name; what no medium claims is taken for a picture."""
     return next((medium for medium in MEDIA.values() if medium.claims(name)), PICTURE)
+
+
+def medium_of_file(path: str) -> Medium:
+    """The medium of a file by its name, but for a GIF, which is a video if it holds several pictures."""
+    medium = medium_of(path)
+    if medium is PICTURE and path.lower().endswith(".gif"):
+        from PIL import Image
+
+        with suppress(OSError, ValueError, SyntaxError), Image.open(path, formats=("GIF",)) as image:
+            if getattr(image, "is_animated", False):
+                return VIDEO
+    return medium

@@ -15,7 +15,9 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+import lecodec
 from lecodec.bitstream import LecFile, VideoLayout
 from lecodec.cli.main import main
 from lecodec.cli.paths import decoded_name
@@ -184,6 +186,21 @@ def test_frames_of_their_own_times_go_through_a_file(tmp_path, models, capsys):
         np.testing.assert_array_equal(read(tmp_path / "c.mkv")[0], part)
     assert run("decode", tmp_path / "a.lec", "-o", tmp_path / "c.mkv", "-f", "--from", "99") == 1
     assert "the video has frames 0 to 4" in capsys.readouterr().err
+
+
+def test_a_gif_that_moves_is_a_video(tmp_path, models, monkeypatch):
+    """It was refused as several pictures; one that does not move is a picture still."""
+    frames = [Image.fromarray(frame) for frame in clip(4, 24, 32)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[100, 50, 200, 100], loop=0)
+    frames[0].save(tmp_path / "b.gif")
+    assert run("encode", tmp_path / "a.gif", "-o", tmp_path / "a.lec", "--model", MODEL) == 0
+    assert run("decode", tmp_path / "a.lec", "-o", tmp_path / "a.mkv") == 0
+    back, times = read(tmp_path / "a.mkv")
+    assert back.shape == (4, 24, 32, 3) and times == pytest.approx([0, 0.1, 0.15, 0.35], abs=2e-3)
+    assert len(lecodec.Video(lecodec.encode(tmp_path / "a.gif", model=MODEL), model=MODEL)) == 4
+    assert run("encode", tmp_path / "b.gif", "-o", tmp_path / "b.lec", "--lossless") == 0
+    assert lecodec.decode(tmp_path / "b.lec").shape == (24, 32, 3)
+    assert run("encode", tmp_path / "none.gif", "-o", tmp_path / "c.lec") == 1
 
 
 def test_odd_sizes_are_written(tmp_path):
