@@ -17,6 +17,7 @@ only what registers the plug-in is there from the start, because importing the p
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -150,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     code: Any = 0
     try:
         try:
-            app(args=None if argv is None else list(argv), prog_name="lecodec")
+            arguments = sys.argv[1:] if argv is None else list(argv)
+            _with_only(arguments[0] if arguments else "")(args=arguments, prog_name="lecodec")
         except SystemExit as exit:
             code = exit.code
         sys.stdout.flush()  # a full disk behind stdout may show only here
@@ -159,6 +161,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         leave_stdout()
         code = 1
     raise SystemExit(code)
+
+
+def _with_only(name: str) -> typer.Typer:
+    """The program with one command alone, if there is one of this name: to build all of them takes longer than `info`
+    takes to say what is in a file.
+    """
+    named = [command for command in app.registered_commands if command.name == name]
+    if not named:
+        return app
+    small = copy.copy(app)
+    small.registered_commands, small.registered_groups = named, []
+    return small
 
 
 def _warned(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:

@@ -1,4 +1,4 @@
-"""Pillow's way to `.lec` files: a plug-in, registered when this module is imported (`import lecodec` does).
+"""Pillow's way to `.lec` files: a plug-in, registered when this module is imported (`import lecodec` sees to that).
 
     Image.open("x.lec") -> header and metadata -> .load() -> pixels          im.save("x.lec", quality=60)
 
@@ -134,8 +134,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     fp.write(codec_for(signal, target, model=given.get("model")).encode_verified([signal], target)[0])
 
 
-if __name__ == "lecodec.codec.pillow":  # not where pytest imports the root once more, under its folder's name
-    Image.register_open("LEC", LecImageFile, _accept)
-    Image.register_save("LEC", _save)
-    Image.register_extension("LEC", ".lec")
-    Image.register_mime("LEC", "image/x-lec")
+Image.register_open("LEC", LecImageFile, _accept)
+Image.register_save("LEC", _save)
+Image.register_extension("LEC", ".lec")
+Image.register_mime("LEC", "image/x-lec")

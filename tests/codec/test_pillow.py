@@ -242,3 +242,15 @@ def test_a_set_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "x.lec").write_bytes(lecodec.encode_set(np.zeros((5, 4, 3), np.uint8)))
     with pytest.raises(lecodec.UnsupportedFile, match=r"a set of 5 items of the shape \[4, 3\], not a picture"):
         Image.open(tmp_path / "x.lec")
+
+
+@pytest.mark.parametrize("first", ["from PIL import Image; import lecodec", "import lecodec; from PIL import Image"])
+def test_the_plugin_is_there_whichever_is_imported_first(first: str) -> None:
+    code = f"import sys; {first}; Image.init(); assert Image.registered_extensions()['.lec'] == 'LEC'"
+    code += "; import PIL.Image, inspect; assert 'def open' in inspect.getsource(PIL.Image)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+def test_pillow_is_not_imported_for_nothing() -> None:
+    code = "import sys, lecodec, lecodec.cli.main; assert 'PIL.Image' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
