@@ -4,7 +4,7 @@
 
 The pictures are in scikit-image's wheel: `coffee.png` (Rachel Michetti), `astronaut.png` (NASA), `chelsea.png` (Stefan
 van der Walt), all CC0 or in the public domain, and `page.png`, of a printed book. AVIF's settings are the coarsest, so
-the others follow it. The file of lecodec is never the larger one, and every other one is at most 2% larger. Rates are
+the others follow it. Files of lecodec are never the larger ones, and every other one is at most 2% larger. Rates are
 the sizes of files really written, to `demo/`; quality is measured on what was decoded from those bytes.
 """
 
@@ -32,10 +32,19 @@ from lecodec.eval.measure.coding import Original, coded
 from lecodec.eval.quality.metrics import ms_ssim, psnr, ssimulacra2
 from lecodec.eval.tasks.pictures import bundled, read_rgb
 
-__all__ = ["PICTURES", "SPREAD", "Picture", "Result", "at_equal_bytes", "demonstrate", "main", "peers"]
+__all__ = ["OURS", "PICTURES", "SPREAD", "Picture", "Result", "at_equal_bytes", "demonstrate", "main", "peers"]
 
+OURS = (None, "eye")
+"""Models: the default one, and the one for what an eye sees."""
 PEERS = ("avif", "jxl", "webp", "jpeg")
-TITLES = {"lecodec": "lecodec", "avif": "AVIF", "jxl": "JPEG XL", "webp": "WebP", "jpeg": "JPEG"}
+TITLES = {
+    "lecodec": "lecodec",
+    "lecodec:eye": "lecodec --model eye",
+    "avif": "AVIF",
+    "jxl": "JPEG XL",
+    "webp": "WebP",
+    "jpeg": "JPEG",
+}
 SPREAD = 1.02
 """The largest file of a group, over the smallest, at most."""
 CROP_WIDTH, CROP_HEIGHT, ENLARGE = 128, 96, 2
@@ -147,9 +156,11 @@ def just_below(codec: Codec, samples: np.ndarray, size: int) -> float:
     return low / 50
 
 
-def at_equal_bytes(name: str, samples: np.ndarray, bpp: float, ours: Codec, others: Sequence[Codec]) -> list[Result]:
-    """lecodec first, then each of the others, of which the first is the coarsest. Raises CodecError if sizes differ by
-    more than SPREAD.
+def at_equal_bytes(
+    name: str, samples: np.ndarray, bpp: float, ours: Sequence[Codec], others: Sequence[Codec]
+) -> list[Result]:
+    """Those of lecodec first, then each of the others, of which the first is the coarsest. Raises CodecError if sizes
+    differ by more than SPREAD.
     """
     size = bpp * samples.shape[0] * samples.shape[1] / 8
     coarse = bisect_left(range(101), size, lo=1, hi=100, key=lambda setting: len(others[0].encode(samples, setting)))
@@ -157,21 +168,22 @@ def at_equal_bytes(name: str, samples: np.ndarray, bpp: float, ours: Codec, othe
     for other in others[1:]:
         theirs.append(measure(name, other, closest(other, samples, len(theirs[0].data)), samples))
     lengths = [len(result.data) for result in theirs]
-    result = measure(name, ours, just_below(ours, samples, min(lengths)), samples)
-    if not max(lengths) / SPREAD <= len(result.data) <= min(lengths):
-        raise CodecError(f"{name}: files of {len(result.data)} and {lengths} bytes are not of one size")
-    return [result, *theirs]
+    own = [measure(name, codec, just_below(codec, samples, min(lengths)), samples) for codec in ours]
+    for result in own:
+        if not max(lengths) / SPREAD <= len(result.data) <= min(lengths):
+            raise CodecError(f"{name}: files of {len(result.data)} and {lengths} bytes are not of one size")
+    return [*own, *theirs]
 
 
 def demonstrate(
-    folder: Path, pictures: Sequence[Picture] = PICTURES, model: str | Path | None = None
+    folder: Path, pictures: Sequence[Picture] = PICTURES, models: Sequence[str | Path | None] = OURS
 ) -> list[list[Result]]:
     """Run the demonstration into a folder, which is made if needed; older outputs there are replaced.
 
-    Returns a group for each picture: lecodec first, then each of PEERS. Raises CodecError, OSError.
+    Returns a group for each picture: the models first, then each of PEERS. Raises CodecError, OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ours, others = LecodecCodec(model), peers()
+    ours, others = [LecodecCodec(model) for model in models], peers()
     originals, groups = [], []
     for picture in pictures:
         samples = read_rgb(bundled(picture.name))
@@ -179,14 +191,14 @@ def demonstrate(
         stem = Path(picture.name).stem
         write_picture(samples, folder / f"{stem}-original.png", overwrite=True)
         groups.append(at_equal_bytes(picture.name, samples, picture.bpp, ours, others))
-        for result, codec in zip(groups[-1], (ours, *others), strict=True):
-            kind = result.codec.partition(":")[0].partition("@")[0]
+        for result, codec in zip(groups[-1], (*ours, *others), strict=True):
+            kind = result.codec.replace(":", "-")
             with atomic_write(folder / f"{stem}-{kind}{codec.suffix}", overwrite=True) as file:
                 file.write(result.data)
             write_picture(result.decoded, folder / f"{stem}-{kind}-decoded.png", overwrite=True)
     sheet = side_by_side(pictures, originals, groups)
     with atomic_write(folder / "demo.jpg", overwrite=True) as file:
-        sheet.save(file, "JPEG", quality=85, subsampling="4:4:4", optimize=True)
+        sheet.save(file, "JPEG", quality=80, subsampling="4:4:4", optimize=True)
     return groups
 
 
@@ -201,7 +213,7 @@ def side_by_side(
         "RGB", (columns * (width + gap) - gap, top + len(groups) * (height + LABEL_HEIGHT + gap)), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    heads = ["original", *(TITLES[r.codec.partition(":")[0].partition("@")[0]] for r in groups[0])]
+    heads = ["original", *(TITLES.get(r.codec, r.codec) for r in groups[0])]
     for column, head in enumerate(heads):
         draw.text((column * (width + gap) + 4, 4), head, fill="black", font=title)
     for row, (picture, samples, group) in enumerate(zip(pictures, originals, groups, strict=True)):
@@ -230,11 +242,11 @@ def main() -> int:
     except (CodecError, OSError) as error:
         print(f"lecodec: demo: {error}", file=sys.stderr)
         return 1
-    print("picture        codec    setting   bytes    bpp  PSNR dB  MS-SSIM  SSIMULACRA2  encode s  decode s")
+    print("picture        codec       setting   bytes    bpp  PSNR dB  MS-SSIM  SSIMULACRA2  encode s  decode s")
     for group in groups:
         for r in group:
             print(
-                f"{r.picture:<14} {r.codec:<8} {r.setting:7.4g} {len(r.data):7d} {r.bpp:6.3f} {r.psnr:8.2f} "
+                f"{r.picture:<14} {r.codec:<11} {r.setting:7.4g} {len(r.data):7d} {r.bpp:6.3f} {r.psnr:8.2f} "
                 f"{r.ms_ssim:8.4f} {r.ssimulacra2:12.1f} {r.encode_s:9.3f} {r.decode_s:9.3f}"
             )
         print()

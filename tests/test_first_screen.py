@@ -71,7 +71,7 @@ def test_the_numbers_are_in_the_tables() -> None:
 def test_the_picture_is_the_demos() -> None:
     assert "](docs/demo.jpg)" in SCREEN and (ROOT / "docs/demo.jpg").stat().st_size < 400_000
     with Image.open(ROOT / "docs/demo.jpg") as sheet:
-        columns = 2 + len(demo.PEERS)
+        columns = 1 + len(demo.OURS) + len(demo.PEERS)
         assert sheet.width == columns * (demo.CROP_WIDTH * demo.ENLARGE + 6) - 6
         assert sheet.height == 28 + len(demo.PICTURES) * (demo.CROP_HEIGHT * demo.ENLARGE + demo.LABEL_HEIGHT + 6)
 
@@ -79,7 +79,7 @@ def test_the_picture_is_the_demos() -> None:
 def test_files_are_of_one_size_and_ours_is_not_the_larger() -> None:
     samples = np.ascontiguousarray(read_rgb(bundled("chelsea.png"))[60:228, 100:292])
     others = [peer for peer in demo.peers() if peer.name in ("avif", "jpeg")]
-    ours, *theirs = demo.at_equal_bytes("chelsea", samples, 0.5, LecodecCodec(), others)
+    ours, *theirs = demo.at_equal_bytes("chelsea", samples, 0.5, [LecodecCodec()], others)
     assert [result.codec for result in theirs] == ["avif", "jpeg"]
     for result in theirs:
         assert len(ours.data) <= len(result.data) <= demo.SPREAD * len(ours.data)
@@ -90,7 +90,7 @@ def test_files_are_of_one_size_and_ours_is_not_the_larger() -> None:
 def test_sizes_that_no_other_codec_has_are_refused() -> None:
     flat = np.full((168, 168, 3), 90, np.uint8)
     with pytest.raises(CodecError, match="are not of one size"):
-        demo.at_equal_bytes("flat", flat, 0.5, LecodecCodec(), [codec_by_name("avif"), codec_by_name("jpeg")])
+        demo.at_equal_bytes("flat", flat, 0.5, [LecodecCodec()], [codec_by_name("avif"), codec_by_name("jpeg")])
 
 
 def test_fractions_of_jpegs_quality_lie_between_whole_ones() -> None:

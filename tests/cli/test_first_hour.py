@@ -19,7 +19,7 @@ from PIL import Image
 import lecodec
 
 ROOT = Path(lecodec.__file__).resolve().parent
-PICTURES = {"astronaut.png": (258, 256), "chelsea.png": (256, 264), "coffee.png": (260, 272)}
+PICTURES = {"astronaut.png": (258, 256), "chelsea.png": (168, 190), "coffee.png": (172, 176)}
 """In place of whole photographs: height and width, all different, so that each is coded by itself."""
 
 
