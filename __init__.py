@@ -115,8 +115,8 @@ _ELSEWHERE = {
     "SoundEncoder": ".codec.sound_stream",
 }
 """Public name -> the module that has it; names in `__all__` that are neither here nor below are in `errors`."""
-_IN_TORCH = ("LecDataset", "LecStream", "RandomCompression", "RandomSoundCompression")
-"""Data sets of torch: classes of their own, or made with it."""
+_IN_TORCH = (".codec.dataset", ".codec.stream")
+"""Modules that need torch: its data sets."""
 
 
 def __getattr__(name: str) -> Any:
@@ -125,7 +125,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _IN_TORCH:
+    if _ELSEWHERE.get(name) in _IN_TORCH:
         from .errors import needed
 
         needed("torch", "torch", name)

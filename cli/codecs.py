@@ -111,9 +111,15 @@ class Codecs:
             return self._loaded[key]
 
     def _limit_threads(self, codec: Codec) -> None:
-        """Give the thread that calls its share of torch's threads, if the codec uses torch and that is there."""
+        """Give the thread that calls its share of the threads, of torch's if the codec uses torch and that is there."""
         torch = sys.modules.get("torch")
-        if self.workers == 1 or not codec.uses_torch or torch is None:
+        if self.workers == 1:
+            return
+        if torch is None:
+            from ..codec.codec import share_threads
+
+            share_threads(self.workers)
+        if not codec.uses_torch or torch is None:
             return
         with self._lock:
             self._share = self._share or max(1, torch.get_num_threads() // self.workers)

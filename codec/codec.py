@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .media.signal import Signal
 
-__all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Target"]
+__all__ = ["EFFORTS", "RATES", "Codec", "Conflict", "Target", "share_threads"]
 
 QUALITY = 60.0
 """Where nothing is asked for."""
@@ -35,6 +35,13 @@ RATES = ("quality", "bpp", "kbps", "psnr", "ssimulacra2", "size")
 second; psnr, in dB; ssimulacra2, a score up to 100; size, the most bytes. The arguments of `encode` and the options of
 the command line have these names.
 """
+
+
+def share_threads(workers: int) -> None:
+    """Give the calling thread its share, of so many, of the threads that networks run in without torch."""
+    from ..entropy.parallel import share
+
+    share(workers)
 
 
 class Conflict(InputError):

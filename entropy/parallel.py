@@ -10,28 +10,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-__all__ = ["limit", "parallel_map", "pooled", "threads"]
+__all__ = ["parallel_map", "pooled", "share", "threads"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 _own = threading.local()
 
 
-def limit(count: int) -> None:
-    """From here on the calling thread has at most so many threads, where torch is not loaded."""
-    _own.most = count
+def share(workers: int) -> None:
+    """From here on the calling thread has its share, of so many, of the threads, where torch is not loaded."""
+    _own.most = max(1, _all() // workers)
+
+
+def _all() -> int:
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
 
 
 def threads() -> int:
-    """How many: torch's number; where torch is not loaded what `limit` or OMP_NUM_THREADS says, or else one for each
+    """How many: torch's number; where torch is not loaded what `share` or OMP_NUM_THREADS says, or else one for each
     processor.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
         return torch.get_num_threads()
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    count = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
-    return max(1, min(count, getattr(_own, "most", count)))
+    return getattr(_own, "most", None) or _all()
 
 
 def parallel_map(work: Callable[[_A], _R], parts: Sequence[_A]) -> list[_R]:
