@@ -314,7 +314,13 @@ def encode_command(
     no_audio: NoAudio = False,
     segment: Annotated[
         float | None,
-        typer.Option("--segment", help="Seconds a segment of a sound; 10 by default, 1 with --live.", min=0.02, max=60),
+        typer.Option(
+            "--segment",
+            help="Seconds a segment of a sound; 10 by default, 1 with --live.",
+            min=0.02,
+            max=60,
+            metavar="SECONDS",
+        ),
     ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Write a sound while it comes, a segment behind it: for pipes.")
