@@ -346,8 +346,7 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
     from .errors import UnknownModel
 
     file = LecFile.open(source)
-    if file.layout.name == "video":
-        file.load()  # what its groups hold is counted
+    parts = video_parts(file) if file.layout.name == "video" else None
     file.check()
     header, metadata = file.header, file.metadata
     try:
@@ -359,7 +358,7 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
         **header.facts(file.size),
         "tiles": header.layout.units,
         "methods": file.methods(),
-        "parts": video_parts(file) if header.layout.name == "video" else None,
+        "parts": parts,
         "icc_bytes": len(metadata.icc),
         "exif_bytes": len(metadata.exif),
         "xmp_bytes": len(metadata.xmp),

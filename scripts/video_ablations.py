@@ -3,7 +3,7 @@
     clip -> codec with a part switched off -> bytes, PSNR of Y' -> BD-rate against the whole codec
     clip -> the whole codec -> PSNR of Y' of each frame -> table, plot
 
-    python scripts/video_ablations.py CLIP [CLIP …] --frames 33 --start 100 --width 320 -o eval/results
+    python scripts/video_ablations.py CLIP [CLIP …] --frames 33 --start 240 --width 208 -o eval/results
 
 Switched off in turn are the coarser steps of frames between others (all frames at one step), these frames themselves
 (each is coded from the one before, at one step), z beside the references, and the dead zone. A negative figure would
