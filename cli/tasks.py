@@ -388,7 +388,7 @@ def _silent(signal: Signal) -> Signal:
 
 def _stripped(metadata: Metadata) -> Metadata:
     """Without what a file can do without; the code points say what the samples mean, and stay."""
-    return replace(metadata, icc=b"", exif=b"", xmp=b"")
+    return replace(metadata, icc=b"", exif=b"", xmp=b"", tags=b"")
 
 
 def _check_output(job: Job, force: bool) -> None:

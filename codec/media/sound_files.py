@@ -4,7 +4,7 @@
 
 What is read is whatever FFmpeg reads: with loss as float32, of more than two channels a mix of two; without as the
 source has them, to the bit. Sample rate and length come back as they were: a file is read once for its length, and once
-more when it is coded. Tags, cover and cue points are left out, and a note says so.
+more when it is coded. Tags and chapters are kept; a cover is left out, and a note says so.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ...bitstream import SoundLayout
+from ...bitstream import Metadata, SoundLayout
+from ...bitstream.layout import UNSPECIFIED
 from ...errors import InputError
 from .ffmpeg import Source, announced, cut_short, kept, opened, reading
 from .sound_signal import SoundSignal, sound_layout, sound_signal
+from .sound_tags import pack_tags, tags_of
 
 __all__ = ["load_sound", "stream_sound"]
 
-_TECHNICAL = {"encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
-_TECHNICAL |= {"language", "creation_time", "ENCODER"}
-"""Tags that FFmpeg makes of what is no tag, or that say nothing of the sound."""
 _PACKED = ("flac", "alac", "wavpack", "tta", "ape")
 """FFmpeg's names of codecs without loss."""
 
@@ -35,13 +34,14 @@ def load_sound(source: Source) -> SoundSignal:
     Raises InputError for what holds no sound, LimitExceeded for one beyond the limits, OSError.
     """
     path, size = kept(source)
-    layout, notes = _looked_at(path)
+    layout, notes, tags = _looked_at(path)
     return sound_signal(
         lambda: _blocks(path, min(2, layout.channels)),
         layout,
         exact=lambda: _exact(path, layout.channels, layout.bit_depth, bool(layout.floating)),
         file_bytes=size,
         notes=notes,
+        metadata=_metadata(tags),
     )
 
 
@@ -66,11 +66,16 @@ def stream_sound(source: Source, segment: float) -> SoundSignal:
         lambda: _decoded(container, "flt", min(2, channels), "mono" if channels == 1 else "stereo"),
         layout,
         exact=lambda: _decoded(container, _form(depth, floating), channels),
+        metadata=_metadata(tags_of(container, stream)),
     )
 
 
-def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...]]:
-    """Layout and notes of a sound, read to its end. Raises InputError."""
+def _metadata(tags: dict[str, str]) -> Metadata:
+    return Metadata(primaries=UNSPECIFIED, transfer=UNSPECIFIED, tags=pack_tags(tags))
+
+
+def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...], dict[str, str]]:
+    """Layout, notes and tags of a sound, read to its end. Raises InputError."""
     notes = []
     with opened(path, "sound") as container:
         stream = container.streams.audio[0]
@@ -79,8 +84,7 @@ def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...]]:
         others = sorted({s.type for s in container.streams if s.index != stream.index})
         if others:
             notes.append(f"{' and '.join(others)} left out")
-        if {*container.metadata, *stream.metadata} - _TECHNICAL:
-            notes.append("tags left out")
+        tags = tags_of(container, stream)
         whole = announced(container, stream)
         packed = stream.codec_context.name in _PACKED
     length = used = 0
@@ -92,7 +96,7 @@ def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...]]:
         raise InputError("the sound has no samples")
     notes += cut_short(length / rate, whole)
     depth = 32 if used & 255 else depth
-    return sound_layout(rate, channels, length, bit_depth=depth, floating=int(floating)), tuple(notes)
+    return sound_layout(rate, channels, length, bit_depth=depth, floating=int(floating)), tuple(notes), tags
 
 
 def _kind(stream: Any) -> tuple[int, bool]:

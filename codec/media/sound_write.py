@@ -26,6 +26,7 @@ from .flac_rows import LAYOUTS
 from .part import Part
 from .signal import Signal
 from .sound_signal import SoundSignal, source_dtype
+from .sound_tags import info_chunk, parse_tags
 
 __all__ = ["check_sound_output", "integers", "wav_bytes", "wav_head", "write_sound_signal"]
 
@@ -137,7 +138,8 @@ def wav_bytes(samples: np.ndarray, layout: SoundLayout) -> bytes:
 def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
     """With an unknown length its head says that until the end is there, if the file seeks; a pipe's says no more."""
     layout, length = signal.sound_layout, signal.length or None
-    file.write(wav_head(layout, length))
+    more = info_chunk(parse_tags(signal.metadata.tags))
+    file.write(wav_head(layout, length, more))
     size = samples = 0
     for block in _sources(signal):
         data = wav_bytes(block, layout)
@@ -148,7 +150,7 @@ def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
         file.write(b"\0")
     if length is None and file.seekable():
         file.seek(0)
-        file.write(wav_head(layout, samples))
+        file.write(wav_head(layout, samples, more))
         file.seek(0, 2)
     return ()
 
@@ -168,6 +170,7 @@ def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]
         raise InputError(f"{layout.channels} channels are written as .wav or .flac")
     kind = LAYOUTS[layout.channels - 1]
     with writing(file, container_name, f"sound as {suffix}") as (container, mux):
+        container.metadata.update(parse_tags(signal.metadata.tags))
         stream: Any = container.add_stream(codec, rate=rate)
         stream.layout = kind
         # encoders refuse rates that are high for the samples that there are
@@ -200,6 +203,7 @@ def _encode_flac(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
         notes.append("written with 24 bits a sample")
     form = "s16" if depth == 16 else "s32"
     with writing(file, "flac", "sound as .flac") as (container, mux):
+        container.metadata.update(parse_tags(signal.metadata.tags))
         stream: Any = container.add_stream("flac", rate=layout.sample_rate)
         stream.layout = kind = LAYOUTS[layout.channels - 1]
         stream.format = form

@@ -1,0 +1,59 @@
+"""Tags of sounds: kept from any file to any file, chapters among them, and left out where that is asked for."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from lecodec.bitstream import LecFile, Metadata
+from lecodec.cli.main import main
+from lecodec.codec.media.sound_files import load_sound
+from lecodec.codec.media.sound_signal import array_signal, sound_signal
+from lecodec.codec.media.sound_tags import pack_tags, parse_tags
+from lecodec.codec.media.sound_write import write_sound_signal
+
+TAGS = {"title": "Überall = überall", "artist": "Somebody", "CHAPTER001": "00:00:00.100", "CHAPTER001NAME": "Here"}
+
+
+def tagged(path, tags):
+    x = (9000 * np.sin(np.arange(16000) / 9)).astype(np.int16)[:, None]
+    signal = array_signal(x, 16000)
+    metadata = Metadata(primaries=2, transfer=2, tags=pack_tags(tags))
+    write_sound_signal(
+        sound_signal(signal.blocks, signal.sound_layout, exact=signal.exact, metadata=metadata), path, overwrite=True
+    )
+
+
+def run(line):
+    with pytest.raises(SystemExit) as done:
+        main(line.split())
+    assert not done.value.code
+
+
+def test_tags_are_names_and_texts():
+    assert parse_tags(pack_tags(TAGS)) == TAGS and pack_tags({}) == b"" and parse_tags(b"") == {}
+    assert parse_tags(b"a=b\0nothing\0=x\0\xff=\xfe\0") == {"a": "b", "\ufffd": "\ufffd"}
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus"])
+def test_tags_and_chapters_go_from_file_to_file(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    tagged(tmp_path / f"a{suffix}", TAGS)
+    signal = load_sound(f"a{suffix}")
+    assert parse_tags(signal.metadata.tags) == TAGS and not signal.notes
+    run(f"encode --lossless a{suffix} -o a.lec")
+    assert parse_tags(LecFile.open("a.lec").metadata.tags) == TAGS
+    run("decode a.lec -o b.flac")
+    assert parse_tags(load_sound("b.flac").metadata.tags) == TAGS
+    run(f"encode --lossless --strip a{suffix} -o b.lec")
+    assert not LecFile.open("b.lec").metadata.tags
+
+
+def test_mp3_and_wav_keep_what_they_have_names_for(tmp_path):
+    for suffix in (".mp3", ".m4a", ".wav"):
+        tagged(tmp_path / f"a{suffix}", TAGS)
+        found = parse_tags(load_sound(tmp_path / f"a{suffix}").metadata.tags)
+        assert found["title"] == TAGS["title"] and found["artist"] == TAGS["artist"], suffix
+    with av.open(str(tmp_path / "a.wav")) as file:
+        assert sum(frame.samples for frame in file.decode(audio=0)) == 16000
