@@ -174,7 +174,7 @@ def adapt_command(
             settings=dict(_setting(text) for text in settings or []),
         )
         _say_model(folder, output)
-        print(f"{found['gain']:.1%} fewer bytes at equal PSNR on {found['pictures']} held-out pictures")
+        print(f"{found['gain']:.1%} fewer bytes at equal distortion on {found['pictures']} held-out pictures")
 
 
 def _say_model(source: Path, output: Path) -> None:

@@ -70,7 +70,7 @@ data = lecodec.encode(picture)
 back = lecodec.decode(data)
 assert back.shape == picture.shape and np.abs(back.astype(int) - picture).mean() < 4
 assert np.array_equal(lecodec.decode(data, region=(8, 4, 20, 16)).shape, (16, 20, 3))
-assert len(lecodec.encode(picture, bpp=0.6)) and lecodec.info(data)["model"] == "image-3"
+assert len(lecodec.encode(picture, bpp=0.6)) and lecodec.info(data)["model"] == "eye-1"
 codec = lecodec.load("image")
 codec.test(data)
 Image.fromarray(picture).save(out / "p.lec", quality=70)

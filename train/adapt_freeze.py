@@ -19,7 +19,6 @@ from ..bitstream import check_writable
 from ..codec.adapted import changed
 from ..codec.image import ImageCodec
 from ..codec.image_transform import image_model
-from ..codec.media.samples import psnr_of
 from ..codec.model_file import load_tensors, read_card, save_model
 from ..codec.registry import load
 from ..codec.transforms.network import ImageNetwork
@@ -30,6 +29,7 @@ from .adapt_recipe import AdaptRecipe
 from .checkpoint import load_checkpoint
 from .data import CropStream
 from .freeze import amend_card, calibrated, with_digests
+from .objectives import distortion_of
 from .run import print_line, train
 from .thaw import origins, thawed
 
@@ -62,7 +62,7 @@ def adapt(
     base: the model to change, by name or path; minutes: of training; name: of the model and of the run's folder in
     `runs` (default: the stem of `out`); resume: go on with that run; settings: further fields of the recipe; calibrate:
     as of `freeze_adapted`; say: progress. Returns what the card says of the held-out pictures: `pictures` and `gain`,
-    the share of bytes saved at equal PSNR.
+    the share of bytes saved at equal distortion (`gain_of`).
 
     Raises InputError: too few pictures, a base that cannot be adapted, a gain below LEAST_GAIN (nothing is written
     then, the run stays); OutputExists, UnknownModel, ModelError.
@@ -175,22 +175,32 @@ def _tensors(network: ImageNetwork, changes: Changes) -> dict[str, np.ndarray]:
 
 
 def gain_of(codec: ImageCodec, base: ImageCodec, pictures: Sequence[np.ndarray]) -> float:
-    """The share of bytes that `codec` saves against `base` at equal PSNR: mean of pictures uint8 [H, W, 3], of which
-    the middle is taken where they are larger than SIDE. Whole files, logarithms of bytes on lines between QUALITIES.
+    """The share of bytes that `codec` saves against `base` at equal distortion, that which they were trained for: mean
+    of pictures uint8 [H, W, 3], of which the middle is taken where they are larger than SIDE. Whole files, logarithms
+    of bytes on lines between QUALITIES.
     """
+    kind = str(base.card["training"]["recipe"].get("distortion", "mse"))
     logs = []
     for picture in pictures:
         top, left = (max(0, (n - SIDE) // 2) for n in picture.shape[:2])
         part = picture[top : top + SIDE, left : left + SIDE]
-        ours, theirs = _curve(codec, part), _curve(base, part)
+        ours, theirs = _curve(codec, part, kind), _curve(base, part, kind)
         low, high = max(ours[0, 0], theirs[0, 0]), min(ours[0, -1], theirs[0, -1])
         at = np.linspace(low, high, 32) if high > low else np.array([(low + high) / 2])
         logs.append(np.mean(np.interp(at, *ours) - np.interp(at, *theirs)))
     return 1 - math.exp(np.mean(logs))
 
 
-def _curve(codec: ImageCodec, picture: np.ndarray) -> np.ndarray:
-    """[2, n]: PSNR, rising, and the logarithm of the bytes at each of QUALITIES."""
-    files = [ImageCodec.encode(codec, picture, quality) for quality in QUALITIES]
-    points = sorted((min(99.0, psnr_of(picture, codec.decode(data))), math.log(len(data))) for data in files)
-    return np.array(points).T
+@torch.no_grad()
+def _curve(codec: ImageCodec, picture: np.ndarray, kind: str) -> np.ndarray:
+    """[2, n]: minus the logarithm of the distortion, rising, and that of the bytes at each of QUALITIES."""
+
+    def planes(samples: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(samples).permute(2, 0, 1)[None].float() / 255
+
+    points = []
+    for quality in QUALITIES:
+        data = ImageCodec.encode(codec, picture, quality)
+        distortion = float(distortion_of(kind, planes(picture), planes(codec.decode(data)))[0])
+        points.append((-math.log(max(distortion, 1e-9)), math.log(len(data))))
+    return np.array(sorted(points)).T

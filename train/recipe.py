@@ -361,7 +361,7 @@ class VideoRecipe(Strict):
     """Name of the model and of the run's folder."""
     seed: int = 1
     """The seed of all that is random."""
-    base: str = "image"
+    base: str = "psnr"
     """The image model, by name or path, whose transforms and entropy model video is coded with."""
     clips: list[Path] = []
     """Video files, and folders of them, searched recursively."""

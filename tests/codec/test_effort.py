@@ -27,7 +27,7 @@ from lecodec.eval.tasks.pictures import bundled
 
 @pytest.fixture(scope="module")
 def codec() -> ImageCodec:
-    codec = lecodec.load("image")
+    codec = lecodec.load("psnr")
     assert isinstance(codec, ImageCodec)
     return codec
 
@@ -71,7 +71,7 @@ def test_a_model_loaded_in_inference_mode_has_effort_too(photo, tmp_path):
     from shutil import copy
 
     with torch.inference_mode():
-        codec = lecodec.load(model=copy(find_model("image").path, tmp_path / "copy.safetensors"))
+        codec = lecodec.load(model=copy(find_model("psnr").path, tmp_path / "copy.safetensors"))
     assert codec.decode(codec.encode(photo[:32, :32], 50, effort=2)).shape == (32, 32, 3)
 
 
