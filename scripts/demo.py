@@ -34,12 +34,12 @@ from lecodec.eval.tasks.pictures import bundled, read_rgb
 
 __all__ = ["OURS", "PICTURES", "SPREAD", "Picture", "Result", "at_equal_bytes", "demonstrate", "main", "peers"]
 
-OURS = (None, "eye")
-"""Models: the default one, and the one for what an eye sees."""
+OURS = (None, "psnr")
+"""Models: the default one, for what an eye sees, and the one for squared error."""
 PEERS = ("avif", "jxl", "webp", "jpeg")
 TITLES = {
     "lecodec": "lecodec",
-    "lecodec:eye": "lecodec --model eye",
+    "lecodec:psnr": "lecodec --model psnr",
     "avif": "AVIF",
     "jxl": "JPEG XL",
     "webp": "WebP",
