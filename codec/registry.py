@@ -29,7 +29,14 @@ _C = TypeVar("_C", bound=Codec)
 __all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
 
 SHIPPED = Path(__file__).parent / "models"
-ALIASES = {"image": "eye-1", "eye": "eye-1", "psnr": "image-3", "photo": "photo-1", "video": "video-1", "sound": "sound-1"}
+ALIASES = {
+    "image": "eye-1",
+    "eye": "eye-1",
+    "psnr": "image-3",
+    "photo": "photo-1",
+    "video": "video-1",
+    "sound": "sound-1",
+}
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 
 
