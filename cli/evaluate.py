@@ -242,10 +242,19 @@ def task_command(
     ] = 1000,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0, metavar="N")] = 0,
     limit: Limit = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Print a YAML task to begin with, and nothing else.")
+    ] = False,
     device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:
     """Accuracy of networks on compressed input, against bytes. Goes on where a killed run with the same -o stopped."""
+    if template:
+        with one_sentence("--template"):
+            from ..eval.tasks.custom import TEMPLATE
+
+            print(TEMPLATE, end="")
+        return
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(data or tasks)):
         from ..eval.measure.run import run_tasks

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import CodecError, InputError
 from .codecs.peers import codec_by_name
+from .figures.classes import enough
 from .figures.rows import Summary
 from .figures.summary import summarise
 from .measure.run import ITEMS, RUN, TaskRun
@@ -36,7 +37,9 @@ def write_summary(
 
 
 def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
-    """For people at a terminal: each codec's accuracy at equal rates, a table a task, then the BD figures."""
+    """For people at a terminal: each codec's accuracy at equal rates, a table a task; the smallest files that lose at
+    most one point; the BD figures.
+    """
     tables: list[list[dict[str, Any]]] = []
     for task in dict.fromkeys(row.task for row in summary.at_rates):
         rows = [row for row in summary.at_rates if row.task == task]
@@ -47,6 +50,11 @@ def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
             cells = {f"at {rate:g}": _percent(found[rate]) if rate in found else "" for rate in rates}
             table.append({"task": task, "codec": codec, **cells})
         tables.append(table)
+    small = [
+        {"task": task, "codec": p.codec, "setting": p.setting, "bytes": round(p.bytes), "drop": f"{100 * p.drop:.1f}"}
+        for task in dict.fromkeys(point.task for point in summary.points)
+        for p in enough([point for point in summary.points if point.task == task])
+    ]
     compared = []
     for row in summary.comparisons:
         points = f"{row.bd_points:+.1f}{_ends(row.bd_points_low, row.bd_points_high, '+.1f')}"
@@ -54,7 +62,7 @@ def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
         compared.append(
             {"task": row.task, "codec": row.codec, f"points on {row.anchor}": points, "bytes at equal accuracy": rate}
         )
-    return [*tables, *([compared] if compared else [])]
+    return [*tables, *(table for table in (small, compared) if table)]
 
 
 def _percent(row: Any) -> str:

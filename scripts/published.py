@@ -21,6 +21,7 @@ from findings import MACHINE, PARENT, page
 from lecodec.bitstream import atomic_write
 from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import IDENTITY
+from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import write_items
 from lecodec.eval.measure.run import TaskRun, run_tasks
@@ -48,7 +49,7 @@ def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int 
     machine = summarise([r for r in run.rows if r.codec in (IDENTITY, PARENT, MACHINE)], PARENT, RATES, resamples)
     results = root / "eval" / "results"
     (results / "machine").mkdir(parents=True, exist_ok=True)
-    points, *_ = summary.write(results / "machine", run.comments)
+    points, *_ = summary.write(results / "machine", run.comments, only={name: name for name in TABLES[:5]})
     points.replace(results / "machine.tsv")
     machine.write(results / "machine", run.comments, only={"comparisons": "machine-1"})
     write_items(results / "machine" / "items.tsv", run.comments, run.rows)

@@ -62,7 +62,8 @@ class BrightQuarter:
 
     def answer(self, prediction, original, truth) -> Answer:
         best = int(np.argmax(prediction))
-        return Answer(float(best == truth), float(best == int(np.argmax(original))), f"quarter {best}")
+        same = float(best == int(np.argmax(original)))
+        return Answer(float(best == truth), same, f"quarter {best}", f"quarter {best}", f"quarter {truth}")
 
 
 class Misfit(BrightQuarter):

@@ -36,9 +36,9 @@ Key = tuple[str, float]
 class Grid:
     """One task's items at all points.
 
-    points: (codec, setting), in the order of the rows; bytes, rates (bits a unit), scores and agreements (0 to 1):
-    [items, points]; a task without truth has only `nan` scores, agreements likewise; metrics: [items, points] by name,
-    whole columns are `nan` where not measured, whole rows for items left out.
+    points: (codec, setting), in the order of the rows; bytes, rates (bits a unit), scores, agreements and top5 (0 to
+    1): [items, points]; a task without truth has only `nan` scores, agreements and top5 likewise; metrics: [items,
+    points] by name, whole columns are `nan` where not measured, whole rows for items left out.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Grid:
     rates: np.ndarray
     scores: np.ndarray
     agreements: np.ndarray
+    top5: np.ndarray
     metrics: dict[str, np.ndarray]
 
     @property
@@ -91,6 +92,7 @@ class Sampled:
     rates: np.ndarray
     scores: np.ndarray
     agreements: np.ndarray
+    top5: np.ndarray
     metrics: dict[str, tuple[np.ndarray, np.ndarray]]
 
     @property
@@ -100,13 +102,13 @@ class Sampled:
 
 def sample(grid: Grid, resamples: int) -> Sampled:
     """One draw of items for everything that a grid holds. Raises `InputError` for fewer than 40 resamples."""
-    blocks = [grid.rates, grid.scores, grid.agreements]
+    blocks = [grid.rates, grid.scores, grid.agreements, grid.top5]
     for values in grid.metrics.values():
         lacking = np.isnan(values).all(axis=1)
         blocks += [values, np.where(lacking[:, None], np.nan, grid.accuracies)]
     means = np.split(resampled_means(np.concatenate(blocks, axis=1), resamples), len(blocks), axis=1)
-    metrics = dict(zip(grid.metrics, zip(means[3::2], means[4::2], strict=True), strict=True))
-    return Sampled(grid, means[0], means[1], means[2], metrics)
+    metrics = dict(zip(grid.metrics, zip(means[4::2], means[5::2], strict=True), strict=True))
+    return Sampled(grid, means[0], means[1], means[2], means[3], metrics)
 
 
 def grids_of(rows: Sequence[ItemRow]) -> tuple[list[Grid], list[str]]:
@@ -203,6 +205,7 @@ def _grid(source: str, task: str, table: dict[str, dict[Key, ItemRow]], notes: l
         rates=matrix(lambda row: row.rate),
         scores=scores[kept] if known[0].any() else np.full((len(items), len(points)), np.nan),
         agreements=agreements[kept] if known[1].any() else np.full((len(items), len(points)), np.nan),
+        top5=matrix(lambda row: math.nan if row.answers[task].top5 is None else row.answers[task].top5),
         metrics={name: _even(matrix(lambda row, name=name: quality(row, name))) for name in names},
     )
 

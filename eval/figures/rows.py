@@ -1,6 +1,6 @@
 """The rows of the summary's tables: what is reported of a point, a codec, a pair of codecs and a metric.
 
-    Summary -> points.tsv, comparisons.tsv, at-rate.tsv, pairs.tsv, correlations.tsv
+    Summary -> points.tsv, comparisons.tsv, at-rate.tsv, pairs.tsv, correlations.tsv, classes.tsv, confusions.tsv
 
 Every figure over items has a 95% bootstrap interval (see `statistics`), `nan` where there is none. Fields ending in
 `_points` are percent points, those called `bd_rate` percent; scores, agreements and drops are shares, 0 to 1. `kind`
@@ -10,6 +10,7 @@ for tasks that have no truth. Rates are bits a unit: a pixel, or a second of sou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,9 +18,9 @@ from typing import Any
 
 from ..measure.tsv import write_tsv
 
-__all__ = ["TABLES", "AtRate", "Comparison", "Correlation", "Pair", "Point", "Summary"]
+__all__ = ["TABLES", "AtRate", "ByClass", "Comparison", "Confusion", "Correlation", "Pair", "Point", "Summary"]
 
-TABLES = ("points", "comparisons", "at-rate", "pairs", "correlations")
+TABLES = ("points", "comparisons", "at-rate", "pairs", "correlations", "classes", "confusions")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Point:
     items: how many; bytes: mean; rate: mean of 8 * bytes / units; drop: identity's score less this one (its agreement
     less this one without truth), paired; lost, gained: items wholly right before and not after, and the reverse, `nan`
     without truth; p: McNemar's exact p, p_holm: adjusted for all points of the task; metrics: means over the items that
-    have the metric at all points.
+    have the metric at all points; top5: the share of items whose right class is among the five most likely.
     """
 
     source: str
@@ -54,6 +55,9 @@ class Point:
     p: float
     p_holm: float
     metrics: Mapping[str, float]
+    top5: float = math.nan
+    top5_low: float = math.nan
+    top5_high: float = math.nan
 
     @property
     def accuracy(self) -> tuple[float, float, float]:
@@ -160,6 +164,35 @@ class Correlation:
 
 
 @dataclass(frozen=True)
+class ByClass:
+    """One class at one codec's setting. items: of that class; accuracy: the share of them that was recognised as it;
+    uncompressed: that of the uncompressed items.
+    """
+
+    source: str
+    task: str
+    codec: str
+    setting: float
+    name: str
+    items: int
+    accuracy: float
+    uncompressed: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many items of the class `truth` were answered with the class `found`."""
+
+    source: str
+    task: str
+    codec: str
+    setting: float
+    truth: str
+    found: str
+    items: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """All tables of a run. notes: what was left out and what looks wrong, a sentence each."""
 
@@ -170,6 +203,8 @@ class Summary:
     correlations: tuple[Correlation, ...]
     notes: tuple[str, ...]
     resamples: int
+    classes: tuple[ByClass, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
 
     def table(self, name: str) -> tuple[list[str], list[dict[str, Any]]]:
         """(columns, rows) of one of `TABLES`, for `write_tsv`; a point's metrics become columns `m.NAME`."""
@@ -179,6 +214,8 @@ class Summary:
             "at-rate": (AtRate, self.at_rates),
             "pairs": (Pair, self.pairs),
             "correlations": (Correlation, self.correlations),
+            "classes": (ByClass, self.classes),
+            "confusions": (Confusion, self.confusions),
         }[name]
         columns = [field.name for field in fields(kind) if field.name != "metrics"]
         metrics = list(dict.fromkeys(f"m.{metric}" for row in rows if isinstance(row, Point) for metric in row.metrics))
@@ -188,7 +225,8 @@ class Summary:
         """Write the tables, with the notes at their heads, as TABLE.tsv; the paths, in the order of `TABLES`. only:
         tables to write, with the names of their files. Raises `OSError`.
         """
-        names = dict(zip(TABLES, TABLES, strict=True)) if only is None else only
+        there = {"classes": self.classes, "confusions": self.confusions}  # of tasks with classes only
+        names = {name: name for name in TABLES if there.get(name, True)} if only is None else only
         head: Sequence[str] = [*comments, f"intervals: 95%, {self.resamples} bootstrap resamples of items", *self.notes]
         paths = [Path(directory) / f"{name}.tsv" for name in names.values()]
         for name, path in zip(names, paths, strict=True):

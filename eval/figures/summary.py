@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..tasks.task import ItemRow
+from .classes import by_class
 from .comparison import at_rates, compare, curves_of, pairs, rates_of
 from .correlation import correlate
 from .grid import Grid, Sampled, grids_of, sample
@@ -45,7 +46,7 @@ def summarise(
     if anchor is not None and not any(anchor in grid.codecs for grid in grids):
         known = ", ".join(dict.fromkeys(codec for grid in grids for codec in grid.codecs))
         raise InputError(f"the anchor {anchor!r} is not among the codecs: {known or 'only identity'}")
-    points, comparisons, equal, different, correlations = [], [], [], [], []
+    points, comparisons, equal, different, correlations, classes_of, confusions = [], [], [], [], [], [], []
     for grid in grids:
         what = f"{grid.source}, {grid.task}"
         if len(grid.items) < MIN_ITEMS:
@@ -55,6 +56,9 @@ def summarise(
             notes.append(f"{what}: {label_note}")
         sampled = sample(grid, resamples)
         points += _points(sampled)
+        shares, taken = by_class(grid, rows)
+        classes_of += shares
+        confusions += taken
         correlations += [correlate(sampled, metric) for metric in dict.fromkeys(("rate", *grid.metrics))]
         if not grid.codecs:
             continue
@@ -73,6 +77,8 @@ def summarise(
         correlations=tuple(correlations),
         notes=tuple(notes),
         resamples=resamples,
+        classes=tuple(classes_of),
+        confusions=tuple(confusions),
     )
 
 
@@ -89,6 +95,7 @@ def _points(sampled: Sampled) -> list[Point]:
     for p, (codec, setting) in enumerate(grid.points):
         drops = sampled.accuracies[:, grid.identity] - sampled.accuracies[:, p]
         columns = {"score": sampled.scores[:, p], "drop": drops, "agreement": sampled.agreements[:, p]}
+        columns["top5"] = sampled.top5[:, p]
         figures = [spread(name, values[0], interval(values, count)) for name, values in columns.items()]
         lost, gained, p_value, p_holm = tests.get(p, (np.nan,) * 4)
         metrics = {name: float(means[0, p]) for name, (means, _) in sampled.metrics.items()}
@@ -102,6 +109,7 @@ def _points(sampled: Sampled) -> list[Point]:
                 **figures[0],
                 **figures[1],
                 **figures[2],
+                **figures[3],
                 lost=float(lost),
                 gained=float(gained),
                 p=p_value,

@@ -3,8 +3,9 @@
     ItemRow rows -> items.tsv (`#` comments, column names, a line a file) -> the same ItemRow rows
 
 Columns: source, item, codec, setting, bytes, units; then `m.NAME` for each metric; then for each task `t.TASK.score`,
-`t.TASK.agreement` and `t.TASK.text`. An empty cell was not measured (a task of another source, a metric that does not
-apply); `nan` was measured and is not a number. Columns come in the order in which rows first need them.
+`t.TASK.agreement` and `t.TASK.text`, of a task with classes `.found`, `.truth` and `.top5` as well. An empty cell was
+not measured (a task of another source, a metric that does not apply); `nan` was measured and is not a number. Columns
+come in the order in which rows first need them.
 
 Guarantees: what is read is what was written, numbers to 7 significant digits, whole numbers and texts exactly. Control
 characters, line separators and backslashes inside a text are escaped (`\\t`, `\\n`, `\\r`, `\\\\`, `\\uXXXX`), so a row
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ __all__ = ["read_items", "write_items"]
 
 _FIXED = ("source", "item", "codec", "setting", "bytes", "units")
 _PARTS = ("score", "agreement", "text")
+_OF_CLASSES = ("found", "truth", "top5")
 _HIDDEN = re.compile("[\\\\\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]")
 _SHORT = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _LONG = {escape: character for character, escape in _SHORT.items()}
@@ -43,7 +46,10 @@ def write_items(path: Path, comments: Iterable[str], rows: Sequence[ItemRow]) ->
     for name in (*metrics, *tasks):
         if not _NAME.fullmatch(name):
             raise InputError(f"{name!r} cannot head a column: names of metrics and tasks have no spaces")
-    columns = [*_FIXED, *(f"m.{name}" for name in metrics), *(f"t.{task}.{part}" for task in tasks for part in _PARTS)]
+    columns = [*_FIXED, *(f"m.{name}" for name in metrics)]
+    for task in tasks:
+        classes = any(row.answers[task].found for row in rows if task in row.answers)
+        columns += [f"t.{task}.{part}" for part in (*_PARTS, *(_OF_CLASSES if classes else ()))]
     seen: set[tuple[str, str, str, float]] = set()
     table = []
     for row in rows:
@@ -98,10 +104,10 @@ def _cells(row: ItemRow, where: str) -> dict[str, Any]:
     }
     cells |= {f"m.{name}": float(value) for name, value in row.metrics.items()}
     for task, answer in row.answers.items():
-        for part, value in (("score", answer.score), ("agreement", answer.agreement)):
-            _check_share(float(value), f"{where}: {part} of {task}")
-            cells[f"t.{task}.{part}"] = float(value)
-        cells[f"t.{task}.text"] = _escape(answer.text)
+        for part, value in (("score", answer.score), ("agreement", answer.agreement), ("top5", answer.top5)):
+            share = "" if value is None else _check_share(float(value), f"{where}: {part} of {task}")
+            cells[f"t.{task}.{part}"] = share
+        cells |= {f"t.{task}.{part}": _escape(getattr(answer, part)) for part in ("text", "found", "truth")}
     return cells
 
 
@@ -116,12 +122,12 @@ def _check_columns(columns: list[str], where: str) -> list[str]:
         task, _, part = column.removeprefix("t.").rpartition(".")
         if columns.count(column) > 1:
             raise InputError(f"{where}: there are two columns {column!r}")
-        if column.startswith("t.") and task and part in _PARTS:
+        if column.startswith("t.") and task and part in (*_PARTS, *_OF_CLASSES):
             tasks.setdefault(task, set()).add(part)
         elif not (column.startswith("m.") and len(column) > 2):
             raise InputError(f"{where}: {column!r} is neither m.METRIC nor t.TASK.score, .agreement or .text")
     for task, parts in tasks.items():
-        for part in _PARTS:
+        for part in (*_PARTS, *(_OF_CLASSES if parts.intersection(_OF_CLASSES) else ())):
             if part not in parts:
                 raise InputError(f"{where}: there is no column 't.{task}.{part}'")
     return list(tasks)
@@ -153,6 +159,10 @@ def _row(cells: dict[str, str], tasks: list[str], where: str) -> ItemRow:
         score, agreement, words = (f"t.{task}.{part}" for part in _PARTS)
         if cells[score] or cells[agreement] or cells[words]:
             answers[task] = Answer(share(score), share(agreement), text(words))
+            if f"t.{task}.found" in cells:
+                found, truth = text(f"t.{task}.found"), text(f"t.{task}.truth")
+                top5 = share(f"t.{task}.top5") if cells[f"t.{task}.top5"] else None
+                answers[task] = replace(answers[task], found=found, truth=truth, top5=top5)
     return ItemRow(
         source=text("source"),
         item=text("item"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -94,7 +94,9 @@ class RunState:
                     entry.metrics[name] = float(value)
                 else:
                     answer = Answer(float(value["score"]), float(value["agreement"]), str(value["text"]))
-                    entry.answers[name] = answer
+                    found, truth = str(value.get("found", "")), str(value.get("truth", ""))
+                    top5 = None if value.get("top5") is None else float(value["top5"])
+                    entry.answers[name] = replace(answer, found=found, truth=truth, top5=top5)
 
     def _keys(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
         """(metric or answer, its name, its key) of everything that is measured on a coded item."""

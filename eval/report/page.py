@@ -55,7 +55,8 @@ def write_report(
     else:
         summary = Summary((), (), (), (), (), (), resamples)  # files to look at are a report too
     sounds = gallery.are_sounds(rows)
-    unit = KBITS_A_SECOND if sounds else BITS_A_PIXEL
+    unit, noun = (KBITS_A_SECOND, "sounds") if sounds else (BITS_A_PIXEL, "pictures")
+    items = len({(row.source, row.item) for row in rows})
     told = told_by(comments, rows)
     sections = task_sections(summary, told, unit)
     metrics = metric_sections(summary, sections)
@@ -84,10 +85,10 @@ def write_report(
         script=safe(script),
         data=safe(json_in_html(data)),
         images=[safe(json_in_html(picture.images)) for picture in shown],
-        title=f"What compression costs networks: {', '.join(dict.fromkeys(row.source for row in rows)) or 'no items'}",
-        noun="sounds" if sounds else "pictures",
+        title=f"What compression costs networks: {items or 'no'} {noun}",
+        noun=noun,
         sounds=sounds,
-        items=len({(row.source, row.item) for row in rows}),
+        items=items,
         files=sum(row.codec != IDENTITY for row in rows),
         codecs=codecs,
         told=told,

@@ -100,8 +100,14 @@ def task_sections(summary: Summary, told: Provenance, unit: Unit) -> list[Sectio
                 (
                     tables.at_equal_rate(own(summary.at_rates), own(summary.pairs), unit),
                     tables.against_anchor(own(summary.comparisons), unit),
+                    tables.enough_table(points, unit),
                 ),
-                (tables.pairs_apart(own(summary.pairs), unit), tables.points_table(points, unit)),
+                (
+                    tables.pairs_apart(own(summary.pairs), unit),
+                    *([tables.by_class(own(summary.classes))] if own(summary.classes) else []),
+                    *([tables.confused(own(summary.confusions))] if own(summary.confusions) else []),
+                    tables.points_table(points, unit),
+                ),
             )
         )
     return sections

@@ -11,10 +11,24 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ..codecs.codec import IDENTITY
-from ..figures.rows import AtRate, Comparison, Correlation, Pair, Point, Summary
+from ..figures.classes import enough
+from ..figures.rows import AtRate, ByClass, Comparison, Confusion, Correlation, Pair, Point, Summary
 from .cells import Cell, Table, Unit, interval, number, words
 
-__all__ = ["against_anchor", "at_equal_rate", "correlations", "overview", "pairs_apart", "points_table"]
+__all__ = [
+    "against_anchor",
+    "at_equal_rate",
+    "by_class",
+    "confused",
+    "correlations",
+    "enough_table",
+    "overview",
+    "pairs_apart",
+    "points_table",
+]
+
+_MOST_CLASSES = 20
+"""Lines of the tables of classes."""
 
 
 def overview(summary: Summary) -> Table:
@@ -132,6 +146,7 @@ def pairs_apart(rows: Sequence[Pair], unit: Unit) -> Table:
 def points_table(rows: Sequence[Point], unit: Unit) -> Table:
     """Everything that is reported of one task's codecs and settings."""
     scored = any(row.kind == "score" for row in rows)
+    ranked = any(not math.isnan(row.top5) for row in rows)
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
 
     def cells(row: Point) -> Iterable[Cell]:
@@ -141,6 +156,8 @@ def points_table(rows: Sequence[Point], unit: Unit) -> Table:
         yield number(row.rate, "#.3g", unit.scale)
         if scored:
             yield interval(row.score, row.score_low, row.score_high, scale=100)
+        if ranked:
+            yield interval(row.top5, row.top5_low, row.top5_high, scale=100)
         yield interval(row.agreement, row.agreement_low, row.agreement_high, scale=100)
         yield interval(row.drop, row.drop_low, row.drop_high, scale=100)
         if scored:
@@ -149,6 +166,7 @@ def points_table(rows: Sequence[Point], unit: Unit) -> Table:
             yield number(row.metrics.get(name, math.nan), "#.4g")
 
     score, tests = (("score, %",), ("lost", "gained", "p")) if scored else ((), ())
+    top5 = ("top-5, %",) if ranked else ()
     told = (
         " Lost and gained: items that were wholly right before compression and are not after it, and the reverse; p: "
         "McNemar's exact test of the two, adjusted for all rows of the table (Holm)."
@@ -159,8 +177,87 @@ def points_table(rows: Sequence[Point], unit: Unit) -> Table:
         "All points",
         f"Means over {rows[0].items if rows else 0} items. Agreement: with the network's own answer to the "
         f"uncompressed item. Drop: what was lost against uncompressed items, paired.{told}",
-        ("codec", "setting", "bytes", unit.label, *score, "agreement, %", "drop, %", *tests, *metrics),
+        ("codec", "setting", "bytes", unit.label, *score, *top5, "agreement, %", "drop, %", *tests, *metrics),
         tuple(tuple(cells(row)) for row in rows),
+    )
+
+
+def enough_table(points: Sequence[Point], unit: Unit) -> Table:
+    """What a user asks first: how small files may be. points: of one task."""
+    return Table(
+        "Enough for one point",
+        "The smallest files of each codec that lose at most one percent point against uncompressed items, as do all "
+        "its larger ones. A codec that loses more at its largest files is not among them.",
+        ("codec", "setting", "bytes", unit.label, "drop, points"),
+        tuple(
+            (
+                words(point.codec),
+                number(point.setting, "g"),
+                number(point.bytes, ",.0f"),
+                number(point.rate, "#.3g", unit.scale),
+                interval(point.drop, point.drop_low, point.drop_high, scale=100),
+            )
+            for point in sorted(enough(points), key=lambda point: point.rate)
+        ),
+    )
+
+
+def by_class(rows: Sequence[ByClass]) -> Table:
+    """One task's classes, those first that lose most."""
+    codecs = list(dict.fromkeys(row.codec for row in rows if row.codec != IDENTITY))
+    shares: dict[str, dict[str, list[ByClass]]] = {}
+    for row in rows:
+        shares.setdefault(row.name, {}).setdefault(row.codec, []).append(row)
+
+    def mean(own: Sequence[ByClass]) -> float:
+        return sum(row.accuracy for row in own) / len(own) if own else math.nan
+
+    def loss(name: str) -> float:
+        return max((shares[name][IDENTITY][0].uncompressed - mean(shares[name][codec]) for codec in codecs), default=0)
+
+    names = sorted(shares, key=lambda name: (-loss(name), name))
+    return Table(
+        "By class",
+        "How often items of a class are recognised as it, in percent, as means over all settings of a codec: the "
+        f"{min(_MOST_CLASSES, len(names))} classes of {len(names)} that lose most. classes.tsv has all, setting by "
+        "setting.",
+        ("class", "items", "uncompressed, %", *(f"{codec}, %" for codec in codecs)),
+        tuple(
+            (
+                words(name),
+                number(shares[name][IDENTITY][0].items, ".0f"),
+                number(shares[name][IDENTITY][0].accuracy, scale=100),
+                *(number(mean(shares[name][codec]), scale=100) for codec in codecs),
+            )
+            for name in names[:_MOST_CLASSES]
+        ),
+    )
+
+
+def confused(rows: Sequence[Confusion]) -> Table:
+    """What one task's classes are taken for, those pairs first that compression adds most to."""
+    codecs = list(dict.fromkeys(row.codec for row in rows))
+    settings = {codec: len({row.setting for row in rows if row.codec == codec}) for codec in codecs}
+    counts: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if row.truth != row.found:
+            of_pair = counts.setdefault((row.truth, row.found), dict.fromkeys(codecs, 0.0))
+            of_pair[row.codec] += row.items / settings[row.codec]
+
+    def added(pair: tuple[str, str]) -> float:
+        return sum(counts[pair].values()) - len(codecs) * counts[pair].get(IDENTITY, 0.0)
+
+    pairs = sorted(counts, key=lambda pair: (-added(pair), pair))
+    return Table(
+        "Taken for another class",
+        "How many items of a class are taken for another one, as means over all settings of a codec: the "
+        f"{min(_MOST_CLASSES, len(pairs))} pairs of {len(pairs)} that compression adds most to. confusions.tsv has "
+        "all, setting by setting.",
+        ("class", "taken for", *("uncompressed" if codec == IDENTITY else codec for codec in codecs)),
+        tuple(
+            (words(truth), words(found), *(number(counts[truth, found][codec]) for codec in codecs))
+            for truth, found in pairs[:_MOST_CLASSES]
+        ),
     )
 
 

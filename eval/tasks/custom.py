@@ -2,19 +2,7 @@
 
     task.yaml -> data (a Source), network (see custom_network.py), answer -> Task
 
-A classifier of one's own, beside its pictures and the state dict that it was trained to:
-
-    name: flowers
-    data: pictures            # relative to this file; without it, the folder that the run is given
-    labels: labels.csv        # see labels.py; `auto` for classes if missing, else `none`
-    short_side: 256           # downscale to this; without it pictures stay as they are
-    network:
-      torchvision: mobilenet_v2
-      weights: flowers.pth
-      arguments: {num_classes: 10}
-    preprocess: {resize: 256, crop: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
-    answer: classes
-    classes: names.txt        # a name a line, optional
+TEMPLATE is a classifier of one's own, beside its pictures and the state dict that it was trained to.
 
 | answer      | output of the network                            | score        | agreement with the original's        |
 |-------------|--------------------------------------------------|--------------|--------------------------------------|
@@ -50,8 +38,23 @@ from .sources import Photographs
 from .task import Answer, Source
 from .text import accuracy, greedy_ctc, word_accuracy
 
-__all__ = ["CustomTask", "TaskFile", "custom_task"]
+__all__ = ["TEMPLATE", "CustomTask", "TaskFile", "custom_task"]
 
+TEMPLATE = """\
+# A task for lecodec eval task --tasks THIS-FILE.yaml. Paths are relative to this file.
+name: flowers
+media: image              # or audio, with sample_rate: 16000
+data: pictures            # without it, the folder that the run is given
+labels: labels.csv        # lines of name,class (a number or a name); prefix, folders, none; auto if missing
+short_side: 256           # downscale to this; without it pictures stay as they are
+network:                  # or onnx: FILE.onnx, or callable: FILE.py:NAME, or torchaudio: NAME
+  torchvision: mobilenet_v2
+  weights: flowers.pth
+  arguments: {num_classes: 10}
+preprocess: {resize: 256, crop: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+answer: classes           # or text, embedding, mask, values
+classes: names.txt        # a name a line, optional
+"""
 _MEASURES = {"classes": "top-1", "embedding": "cosine", "mask": "overlap of masks", "values": "1 - relative distance"}
 
 
@@ -140,7 +143,8 @@ class CustomTask:
             how, self.measure = f"text by {self._unit}{read}", f"{self._unit} accuracy"
         else:
             self.measure = _MEASURES[how]
-            how += f" named {names_digest}" if (names_digest := _digest(classes)) else ""
+            named = f" named {names_digest}" if (names_digest := _digest(classes)) else ""
+            how += f"{named}, top 5" if how == "classes" else named
         self.description = f"{network.description}, {how}"
 
     def predict(self, samples: np.ndarray) -> Any:
@@ -195,7 +199,7 @@ class CustomTask:
             score = math.nan if truth is None else self._likeness(prediction, truth)
             return Answer(score, self._likeness(prediction, original), prediction)
         if self._file.answer == "classes":
-            return class_answer(prediction, original, truth, self._classes, getattr(self.source, "classes", None))
+            return class_answer(prediction, original, truth, self._classes, self.source)
         if self._file.answer == "embedding":
             return embedding_answer(prediction, original)
         if self._file.answer == "mask" and prediction.dtype == bool:

@@ -6,13 +6,14 @@
 |------------------|---------------------------------------------------------------------------------------------------|
 | `prefix`         | the number that the file's name begins with, as in `0001_n01443537_goldfish.JPEG`                 |
 | `folders`        | the subfolder: the number that its name begins with, or its place among all subfolders by name    |
-| FILE.csv or .tsv | lines `name,class` or `name,text`, with a tab in .tsv; a first line that ends in `class` or       |
-|                  | `text` is a heading. Of texts, `name|text` and `name|text|spoken text` (the last counts) as well  |
+| FILE.csv or .tsv | lines `name,class` or `name,text`, with a tab in .tsv; a first line such as `file,label` is a     |
+|                  | heading. Of texts, `name|text` and `name|text|spoken text` (the last counts) as well              |
 | `none`           | nobody knows                                                                                      |
 | `auto`           | `prefix` when all names have the form above, else `labels.csv` or `labels.tsv` inside the folder, |
 |                  | else `folders` when there are only subfolders, else `none`                                        |
 
-Class numbers begin at 0. Subfolders without numbers are counted, which gives the right classes only when all of a
+Classes are numbers from 0 on, or in a table all of them names: those that the network has, or, of a network without
+names, counted by the alphabet. Subfolders without numbers are counted, which gives the right classes only when all of a
 network's classes are there: `LabelledFolder.classes` tells the task how many there were. In a table of texts a name may
 lack its suffix.
 """
@@ -20,7 +21,7 @@ lack its suffix.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = ["Labelled", "LabelledFolder", "read_folder"]
 
 _NUMBER = re.compile(r"\d+")
 _IMAGENET = re.compile(r"\d{1,4}_n\d{8}(_|\.)")
+_HEADINGS = ("label", "labels", "target", "category", "classes", "class_name", "transcript", "transcription")
 _TABLES = ("labels.csv", "labels.tsv")
 
 
@@ -38,13 +40,14 @@ _TABLES = ("labels.csv", "labels.tsv")
 class LabelledFolder:
     """names: in order, with / between a subfolder and its file. truths: class numbers or texts by name, without those
     that nobody knows. classes: how many subfolders were counted, None where the numbers were written. where: for the
-    tables.
+    tables. class_names: by the alphabet, where the truths are names.
     """
 
     names: tuple[str, ...]
     truths: dict[str, Any]
     classes: int | None
     where: str
+    class_names: tuple[str, ...] = ()
 
     def truth(self, name: str, *, needed: bool) -> Any:
         """What is true of an item, None where that is unknown. Raises InputError if it is needed."""
@@ -64,6 +67,11 @@ class Labelled:
     def classes(self) -> int | None:
         """How many classes there are when truths are places among them, None when they were written as numbers."""
         return self._found.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of all classes, by the alphabet, where truths are names."""
+        return self._found.class_names
 
     def names(self) -> tuple[str, ...]:
         """Files, by name."""
@@ -95,8 +103,8 @@ def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> Lab
         if table.suffix.lower() not in (".csv", ".tsv"):
             raise InputError(f"labels are prefix, folders, none, auto or a file .csv or .tsv, found {str(labels)!r}")
         names = _some(folder, [name for name in files if (folder / name).resolve() != table.resolve()])
-        truths = _texts(table, names) if texts else _classes(table, names)
-        return LabelledFolder(names, truths, None, f"{'texts' if texts else 'classes'} from {table.name}")
+        truths, named = (_texts(table, names), ()) if texts else _classes(table, names)
+        return LabelledFolder(names, truths, None, f"{'texts' if texts else 'classes'} from {table.name}", named)
     names = _some(folder, [name for name in files if name not in _TABLES])
     if labels == "none":
         return LabelledFolder(names, {}, None, "without labels")
@@ -133,26 +141,33 @@ def _some(folder: Path, names: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _classes(table: Path, names: tuple[str, ...]) -> dict[str, int]:
-    """name -> class. Names of items that are not there are passed over, but not all of them."""
+def _classes(table: Path, names: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """name -> class, a number or a name; all names. Items that are not there are passed over, but not all of them."""
     separator = "\t" if table.suffix.lower() == ".tsv" else ","
-    truths: dict[str, int] = {}
-    for number, line in _lines(table, "class"):
+    truths: dict[str, str] = {}
+    for number, line in _lines(table, "class", names):
         name, found, label = (part.strip().strip('"') for part in line.rpartition(separator))
         if not found or not name:
             raise InputError(f"{table}, line {number}: expected name{separator!r}class, found {line[:60]!r}")
-        if not label.isascii() or not label.isdigit():
-            raise InputError(f"{table}, line {number}: a class is a number from 0 on, found {label[:60]!r}")
-        if truths.setdefault(name, int(label)) != int(label):
+        if not label or _is_number(label) != _is_number(next(iter(truths.values()), label)):
+            raise InputError(f"{table}, line {number}: classes are all numbers or all names, found {label[:60]!r}")
+        if truths.setdefault(name, label) != label:
             raise InputError(f"{table}, line {number}: {name} has two classes, {truths[name]} and {label}")
-    return _known(table, truths, {name: name for name in names})
+    known = _known(table, truths, {name: name for name in names})
+    if all(map(_is_number, known.values())):
+        return {name: int(label) for name, label in known.items()}, ()
+    return known, tuple(sorted(set(truths.values())))
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdigit()
 
 
 def _texts(table: Path, names: tuple[str, ...]) -> dict[str, str]:
     """name -> text, as `_classes`."""
     truths: dict[str, str] = {}
     separator = "\t" if table.suffix.lower() == ".tsv" else ""
-    for number, line in _lines(table, "text"):
+    for number, line in _lines(table, "text", names):
         separator = separator or ("|" if "|" in line else ",")  # the first line decides
         name, found, text = line.partition(separator)
         text = text.rpartition("|")[2] if separator == "|" else text
@@ -164,15 +179,20 @@ def _texts(table: Path, names: tuple[str, ...]) -> dict[str, str]:
     return _known(table, truths, {Path(name).stem: name for name in names} | {name: name for name in names})
 
 
-def _lines(table: Path, heading: str) -> Iterator[tuple[int, str]]:
-    """The lines that are neither empty nor the heading, with their numbers."""
+def _lines(table: Path, heading: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The lines that are neither empty nor the heading, with their numbers. heading: what the last column may be
+    called, besides _HEADINGS; names: of the items, of which a heading names none.
+    """
     try:
         lines = table.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{table}: cannot read the labels: {reason}") from None
     for number, line in enumerate(lines, 1):
-        if line.strip() and not (number == 1 and re.split(r"[,|\t]", line.lower())[-1].strip(' "') == heading):
+        cells = [cell.strip(' "') for cell in re.split(r"[,|\t]", line)]
+        if number == 1 and cells[-1].lower() in (heading, *_HEADINGS) and cells[0] not in names:
+            continue
+        if line.strip():
             yield number, line
 
 

@@ -66,11 +66,13 @@ class PluginTask:
         found = guarded(CodecError, f"{self.name}: answer failed", self._task.answer, prediction, original, truth)
         try:
             score, agreement, text = float(found.score), float(found.agreement), str(found.text)
+            top5 = None if (top5 := getattr(found, "top5", None)) is None else float(top5)
         except (AttributeError, TypeError, ValueError):
             raise CodecError(f"{self.name}: answer must give an Answer, not {type(found).__name__}") from None
-        if not all(math.isnan(value) or 0 <= value <= 1 for value in (score, agreement)):
+        if not all(math.isnan(value) or 0 <= value <= 1 for value in (score, agreement, top5 or 0)):
             raise CodecError(f"{self.name}: score and agreement lie in 0 to 1, found {score:g} and {agreement:g}")
-        return Answer(score, agreement, text)
+        seen, truth = str(getattr(found, "found", "")), str(getattr(found, "truth", ""))
+        return Answer(score, agreement, text, seen, truth, top5)
 
 
 class PluginSource:

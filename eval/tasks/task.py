@@ -72,12 +72,17 @@ class Answer:
     """What a task made of one decoded item.
 
     score: 0 to 1 against the truth, `nan` where there is none; agreement: 0 to 1 with the answer to the original;
-    text: the answer for people ("goldfish", "Hallo Welt", "23% foreground").
+    text: the answer for people ("goldfish", "Hallo Welt", "23% foreground"). Of classes also: found, the name of the
+    class answered; truth, that of the right one, "" where nobody knows; top5: 1 if the right one is among the five most
+    likely, else 0, None where it is unknown and for five classes or fewer.
     """
 
     score: float
     agreement: float
     text: str
+    found: str = ""
+    truth: str = ""
+    top5: float | None = None
 
 
 class Task(Protocol):

@@ -49,6 +49,17 @@ def test_a_run_and_its_report(run: Run) -> None:
     assert (code, err, out) == (0, "", "report/index.html\n")
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert "bright-quarter" in page and str(Path.cwd()) not in page
+    assert f"<title>What compression costs networks: {examples.COUNT} pictures" in page  # whatever they are
+    for title in ("Enough for one point", "By class", "Taken for another class"):
+        assert title in page and title in Path("report/tables.md").read_text(encoding="utf-8")
+
+
+def test_the_template_is_a_task(run: Run) -> None:
+    yaml = pytest.importorskip("yaml")
+    from lecodec.eval.tasks.custom import TaskFile
+
+    code, out, err = run("eval", "task", "--template")
+    assert (code, err) == (0, "") and TaskFile(**yaml.safe_load(out)).answer == "classes"
 
 
 def test_what_is_left_out_is_told_and_costs_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

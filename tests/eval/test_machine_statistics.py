@@ -17,6 +17,7 @@ from scipy.interpolate import PchipInterpolator
 from lecodec.errors import InputError
 from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.figures import bd
+from lecodec.eval.figures.classes import enough
 from lecodec.eval.figures.correlation import lower_is_better
 from lecodec.eval.figures.curves import Curves, Pchip, bd_accuracy, bd_rate, isotonic
 from lecodec.eval.figures.rows import TABLES
@@ -40,7 +41,9 @@ coded = st.builds(
     bytes=st.integers(0, 10**15),
     units=st.integers(0, 10**12).map(float) | st.floats(0, 1e9),
     metrics=st.dictionaries(st.sampled_from(["psnr", "d_a.b", "t.x.score"]), numbers),
-    answers=st.dictionaries(st.sampled_from(["top-1", "a.score", "text"]), st.builds(Answer, shares, shares, texts)),
+    answers=st.dictionaries(
+        st.sampled_from(["top-1", "a.score", "text"]), st.builds(Answer, shares, shares, texts, texts, texts, shares)
+    ),
 )
 
 
@@ -65,6 +68,10 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, rows, comments):
         for task, answer in a.answers.items():
             assert close(answer.score, b.answers[task].score) and close(answer.agreement, b.answers[task].agreement)
             assert answer.text == b.answers[task].text
+            if any(row.answers[task].found for row in rows if task in row.answers):  # else it is no task with classes
+                assert (answer.found, answer.truth) == (b.answers[task].found, b.answers[task].truth)
+                wanted, found = (math.nan if x.top5 is None else x.top5 for x in (answer, b.answers[task]))
+                assert close(wanted, found)
 
 
 def table(tmp_path: Path) -> Path:
@@ -364,7 +371,10 @@ def experiment(items: int = 60, seed: int = 0, codecs: tuple[str, ...] = ("jpeg"
         ]
         for codec, setting, size, level in points:
             right = float(hard < level)
-            top, mask = Answer(right, float(right == (hard < sure)), "x"), Answer(math.nan, level, "")
+            truth = "cat" if name % 3 else "dog"
+            found = truth if right else "cow"
+            top = Answer(right, float(right == (hard < sure)), "x", found, truth, min(1.0, right + (hard < 0.9)))
+            mask = Answer(math.nan, level, "")
             metrics = {"psnr": math.inf if codec == IDENTITY else 20 + 10 * level, "d_x": 1 - level}
             answers = {"top": top, "mask": mask}
             rows.append(ItemRow("photos", f"{name}.png", codec, setting, size, 1000.0, metrics, answers))
@@ -383,6 +393,43 @@ def test_where_there_is_no_interval_the_terminal_shows_none():
     assert any(cell[:1].isdigit() for cell in cells) and not any("nan" in cell and "to" in cell for cell in cells)
     whole = terminal_tables(summarise(experiment(), resamples=100))
     assert any(" to " in str(cell) for table in whole for row in table for cell in row.values())
+
+
+def test_classes_confusions_and_the_five_most_likely():
+    rows = experiment(60)
+    summary = summarise(rows, resamples=50)
+    assert {row.task for row in summary.classes} == {row.task for row in summary.confusions} == {"top"}
+    point = by(summary.points, task="top", codec="jpeg", setting=3)
+    own = [row for row in rows if (row.codec, row.setting) == ("jpeg", 3)]
+    assert point.top5 > point.score
+    assert point.top5 == pytest.approx(np.mean([row.answers["top"].top5 for row in own]))
+    assert point.top5_low <= point.top5 <= point.top5_high
+    assert math.isnan(by(summary.points, task="mask", codec="jpeg", setting=3).top5)
+    cats = [row for row in own if row.answers["top"].truth == "cat"]
+    found = by(summary.classes, codec="jpeg", setting=3, name="cat")
+    assert found.items == len(cats) == 40
+    assert found.accuracy == pytest.approx(np.mean([row.answers["top"].score for row in cats]))
+    assert found.uncompressed == by(summary.classes, codec=IDENTITY, name="cat").accuracy > found.accuracy
+    counts = [row for row in summary.confusions if (row.codec, row.setting, row.truth) == ("jpeg", 3, "cat")]
+    assert {row.found: row.items for row in counts} == {
+        "cat": round(40 * found.accuracy),
+        "cow": 40 - round(40 * found.accuracy),
+    }
+    unlabelled = [changed(row, answers={"top": replace(row.answers["top"], score=math.nan, truth="")}) for row in rows]
+    again = summarise(unlabelled, resamples=50).classes  # what the network saw in the original stands for the truth
+    assert {row.name for row in again} == {"cat", "dog", "cow"}
+    assert all(row.accuracy == 1 for row in again if row.codec == IDENTITY)
+
+
+def test_the_smallest_files_that_lose_at_most_a_point():
+    points = [p for p in summarise(experiment(200, sure=0.6), resamples=50).points if p.task == "top"]
+    found = enough(points)
+    assert [point.codec for point in found] == ["jpeg", "half"]
+    for best in found:
+        own = [point for point in points if point.codec == best.codec]
+        assert all(point.drop <= 0.01 for point in own if point.rate >= best.rate)
+        assert max(point.drop for point in own if point.rate < best.rate) > 0.01
+    assert not enough(points, -2.0)
 
 
 def test_an_exact_item_does_not_make_the_mean_psnr_of_a_point_infinite():
@@ -566,7 +613,7 @@ def test_figures_missing_in_many_resamples_are_told():
 def test_labels_of_other_pictures_are_noted():
     rows = experiment(40, sure=0.9)
     for row in rows:
-        row.answers["top"] = Answer(0.0, row.answers["top"].agreement, "x")
+        row.answers["top"] = replace(row.answers["top"], score=0.0)
     assert any("photos, top: the network is right on 0 of 40" in note for note in summarise(rows, resamples=50).notes)
     assert not summarise(experiment(40), resamples=50, classes={"top": 2}).notes
 

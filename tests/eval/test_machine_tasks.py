@@ -132,12 +132,22 @@ def test_classes_from_a_table(tmp_path: Path) -> None:
     assert source.classes is None
 
 
+@pytest.mark.parametrize("heading", ["file,label\n", "filename,class\n", "image,target\n", ""])
+def test_classes_by_name_under_any_heading(tmp_path: Path, heading: str) -> None:
+    pictures(tmp_path, "a.png", "b.png", "label")
+    (tmp_path / "labels.csv").write_text(heading + "a.png,red fox\nb.png,ant\nlabel,label\n")
+    source = Photographs(tmp_path, short_side=None)
+    assert [source.item(name).truth for name in source.names()] == ["red fox", "ant", "label"]
+    assert source.class_names == ("ant", "label", "red fox") and source.classes is None
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a.png,3\na.png 4\n", "line 2: expected name','class"),
-        ("name,class\na.png,goldfish\n", "line 2: a class is a number from 0 on, found 'goldfish'"),
-        ("a.png,-1\n", "line 1: a class is a number"),
+        ("name,class\nb.png,3\na.png,goldfish\n", "line 3: classes are all numbers or all names, found 'goldfish'"),
+        ("b.png,1\na.png,-1\n", "line 2: classes are all numbers or all names"),
+        ("a.png,\n", "line 1: classes are all numbers or all names, found ''"),
         ("a.png,1\na.png,2\n", "line 2: a.png has two classes, 1 and 2"),
         ("b.png,1\n", "none of its 1 names is a file"),
         ("", "none of its 0 names"),
@@ -180,11 +190,18 @@ def test_classes_from_folders(tmp_path: Path) -> None:
     assert numbered.classes is None
 
 
+class Counted:
+    """What a source knows of its classes."""
+
+    def __init__(self, classes: int | None = None, class_names: tuple[str, ...] = ()) -> None:
+        self.classes, self.class_names = classes, class_names
+
+
 def test_counted_classes_are_refused_when_the_network_has_others() -> None:
     scores = np.array([0.1, 0.7, 0.2])
-    assert class_answer(scores, scores, 1, (), 3).score == 1
+    assert class_answer(scores, scores, 1, (), Counted(3)).score == 1
     with pytest.raises(InputError, match="counted from 2 folders and the network has 3"):
-        class_answer(scores, scores, 1, (), 2)
+        class_answer(scores, scores, 1, (), Counted(2))
 
 
 # --- text on photographs ------------------------------------------------------------------------------------------
@@ -258,10 +275,33 @@ def test_class_answers() -> None:
     found = class_answer(wrong, right, 1, ())
     assert (found.score, found.agreement, found.text) == (0, 0, "class 0 60%")
     assert math.isnan(class_answer(right, right, None, ()).score)
-    for truth in (2, -1, "dog", 0.5):
+    for truth in (2, -1, 0.5):
         with pytest.raises(InputError, match="the classes 0 to 1, the label is"):
             class_answer(right, right, truth, ())
     assert softmax(np.array([1e4, 0.0], np.float32)).tolist() == [1, 0]
+
+
+def test_classes_by_name_and_the_five_most_likely() -> None:
+    names = ("cat", "crane", "dog", "owl", "fox", "hen", "crane")
+    scores = np.array([0.01, 0.04, 0.5, 0.2, 0.15, 0.1, 0.0])
+    right = class_answer(scores, scores, "Dog", names)
+    assert (right.score, right.top5, right.found, right.truth) == (1, 1, "dog", "dog")
+    near = class_answer(scores, scores, 5, names)
+    assert (near.score, near.top5, near.truth) == (0, 1, "hen")
+    assert class_answer(scores, scores, 0, names).top5 == 0
+    assert class_answer(np.roll(scores, -1), scores, "crane", names).score == 1  # of two cranes either is right
+    assert class_answer(np.roll(scores, -1), scores, "crane", names).found == "crane (1)"
+    assert class_answer(scores, scores, None, names).top5 is None
+    assert class_answer(scores[:5], scores[:5], 1, names[:5]).top5 is None  # of five classes one always is
+    by_alphabet = Counted(class_names=("ant", "bee"))
+    assert class_answer(scores[2:4], scores[2:4], "ant", (), by_alphabet).score == 1
+    assert class_answer(scores[2:4], scores[2:4], "bee", (), by_alphabet).found == "ant"
+    for truth, classes, source, message in (
+        ("cow", names, None, "the label is 'cow', and the network has no class of that name"),
+        ("ant", (), by_alphabet, "the labels name 2 classes and the network has 7"),
+    ):
+        with pytest.raises(InputError, match=message):
+            class_answer(scores, scores, truth, classes, source)
 
 
 def test_mask_answers() -> None:

@@ -302,7 +302,7 @@ def test_an_onnx_file(tmp_path: Path, squares: Path) -> None:
     fields = {"data": str(squares), "labels": "prefix", "answer": "classes", "network": {"onnx": "m.onnx"}}
     task = task_by_name(task_file(tmp_path, **fields))
     assert [a.score for a in answers(task)] == [1] * 12
-    assert task.description.startswith("ONNX m.onnx ") and task.description.endswith(", classes")
+    assert task.description.startswith("ONNX m.onnx ") and task.description.endswith(", classes, top 5")
     found = task_by_name(task_file(tmp_path, **{**fields, "preprocess": {"layout": "NHWC"}}))
     with pytest.raises(CodecError, match=r"the network failed on float32 \[1, 40, 48, 3\]: "):
         answers(found)
