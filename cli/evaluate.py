@@ -251,9 +251,9 @@ def task_command(
     """Accuracy of networks on compressed input, against bytes. Goes on where a killed run with the same -o stopped."""
     if template:
         with one_sentence("--template"):
-            from ..eval.tasks.custom import TEMPLATE
+            from ..eval.task import template_of_tasks
 
-            print(TEMPLATE, end="")
+            print(template_of_tasks(), end="")
         return
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(data or tasks)):

@@ -24,7 +24,7 @@ from .figures.rows import Summary
 from .figures.summary import summarise
 from .measure.run import ITEMS, RUN, TaskRun
 
-__all__ = ["decoder_of", "report_of", "terminal_tables", "write_summary"]
+__all__ = ["decoder_of", "report_of", "template_of_tasks", "terminal_tables", "write_summary"]
 
 
 def write_summary(
@@ -34,6 +34,13 @@ def write_summary(
     summary = summarise(run.rows, anchor, rates, resamples, run.classes)
     summary.write(out, run.comments)
     return summary
+
+
+def template_of_tasks() -> str:
+    """A YAML task to begin with."""
+    from .tasks.custom import TEMPLATE
+
+    return TEMPLATE
 
 
 def terminal_tables(summary: Summary) -> list[list[dict[str, Any]]]:
