@@ -23,8 +23,8 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ from .models import adapt_command, freeze_command, models_app, train_command
 from .options import SETTINGS, Device, FilesFrom, Force, Json, Quiet, SkipExisting, command
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, is_shard, listed, plan
 from .shards import ShardTask, run_shards
-from .tasks import Decoding, Encoding, Testing, open_lec, opened
+from .tasks import Decoding, Encoding, Testing, open_lec, opened, worth_torch
 from .values import (
     bytes_of,
     check_depth,
@@ -545,7 +545,7 @@ def _run(
     report = Report(line, len(todo) - len(shards), as_json=as_json, quiet=quiet, to_stdout=to_stdout)
     for job in skipped:
         report.skip(job)
-    with promptly_interrupted(report.summary):
+    with promptly_interrupted(report.summary), _library(worth_torch(task, [*left, *shards])):
         try:
             with progress(label, len(left), quiet, getattr(task, "watch", None)) as tick:
                 how = {"workers": _workers(jobs, todo), "keep_going": keep_going, "processes": processes}
@@ -557,6 +557,19 @@ def _run(
             raise typer.Exit(1) from None
     report.summary()
     raise typer.Exit(report.code)
+
+
+@contextmanager
+def _library(torch: bool) -> Iterator[None]:
+    """torch computes inside, in processes that are begun there too, if that is wanted."""
+    if not torch:
+        yield
+        return
+    os.environ["LECODEC_RUNTIME"] = "torch"
+    try:
+        yield
+    finally:
+        del os.environ["LECODEC_RUNTIME"]
 
 
 def _skipped(todo: Sequence[Job], wanted: bool, force: bool) -> frozenset[Job]:

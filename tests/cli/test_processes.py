@@ -148,3 +148,25 @@ def test_processes_end_with_their_parent_and_leave_nothing(tmp_path, folder):
         time.sleep(0.05)
     assert not any(Path(f"/proc/{w}").exists() for w in workers)
     assert not list(tmp_path.glob("out/.*.part"))
+
+
+def test_much_work_is_torchs_and_little_is_numpys(folder, tmp_path, monkeypatch):
+    """Of two cores. What the process has imported already is what it takes, so others are asked."""
+    code = (
+        "import sys; from lecodec.cli import tasks, jobs; tasks.cores = lambda: 2; tasks.ENOUGH = int(sys.argv[1])\n"
+        "from lecodec.cli.main import main\n"
+        "try: main(sys.argv[2:])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "LECODEC_RUNTIME"}
+
+    def used(enough: int, *words: object) -> bool:
+        command = [sys.executable, "-c", code, str(enough), *map(str, words), "--quiet"]
+        said = subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+        return said.strip().splitlines()[-1] == "True"
+
+    (folder / "bad.png").unlink()
+    assert not used(5 * 620 + 2 * 620, "encode", "-r", folder, "-o", f"{tmp_path}/a/")
+    assert used(5 * 600, "encode", "-r", folder, "-o", f"{tmp_path}/b/")
+    assert not used(10**6, "decode", "-r", tmp_path / "a", "-o", f"{tmp_path}/c/")
+    assert used(2000, "decode", "-r", tmp_path / "a", "-o", f"{tmp_path}/d/")
