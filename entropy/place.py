@@ -58,7 +58,8 @@ def place_for(device: Any) -> str:
         torch.empty(1, dtype=torch.float32, device=torch.device(place))
         return place
     except (RuntimeError, AssertionError, TypeError):
-        raise InputError(f"device {place!r} is not available here") from None
+        said_so = device if device is None or isinstance(device, str) else place
+        raise InputError(f"device {said_so!r} is not available here") from None
 
 
 def load_torch(what: str) -> Any:

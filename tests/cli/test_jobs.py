@@ -726,7 +726,7 @@ def break_ten(folder: Path) -> dict[str, str]:
     for name, data in broken.items():
         (folder / name).write_bytes(data)
     frames = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (0, 99, 200)]
-    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "film.png", save_all=True, append_images=frames[1:])
     Image.fromarray(rgb[:, :, 0].astype(np.float32)).save(folder / "float.tif")
     with zipfile.ZipFile(folder / "archive.png", "w") as archive:
         archive.writestr("notes.txt", "text")
@@ -738,7 +738,7 @@ def break_ten(folder: Path) -> dict[str, str]:
         "cut.jpg": "damaged",
         "cut.png": "damaged",
         "empty.png": "empty",
-        "film.gif": "3 ",
+        "film.png": "3 ",
         "float.tif": "float",
         "lost.png": "No such file",
         "text.png": "not a picture",

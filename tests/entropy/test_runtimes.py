@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lecodec.bitstream import Parsed, SetLayout, parse
+from lecodec.codec.adapted import changed
 from lecodec.codec.blocks import MODEL
 from lecodec.codec.image_transform import entropy_model_of
 from lecodec.codec.lossless import LosslessCodec
@@ -50,8 +51,12 @@ def opened(name: str) -> tuple[Any, Parsed]:
     else:
         path = FOLDER / f"{OWN[name].get('model', 'tiny')}.safetensors"
     if path not in MODELS:
-        kind = imported_model if name.startswith("compressai/") else entropy_model_of(read_card(path).card)
-        MODELS[path] = kind(parse_tensors(load_tensors(path)))
+        tensors, card = load_tensors(path), read_card(path).card
+        if card["kind"] == "adapted":
+            base = FOLDER / f"{card['base']['name']}.safetensors"
+            tensors, card = changed(tensors, card, load_tensors(base), read_card(base).card)
+        kind = imported_model if name.startswith("compressai/") else entropy_model_of(card)
+        MODELS[path] = kind(parse_tensors(tensors))
     return MODELS[path], file
 
 
