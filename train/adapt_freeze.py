@@ -7,8 +7,8 @@ held-out pictures -> files of both models at a few qualities -> bytes at equal P
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from ..bitstream import check_writable
 from ..codec.adapted import changed
 from ..codec.image import ImageCodec
 from ..codec.image_transform import image_model
-from ..codec.model_file import load_tensors, read_card, save_model
+from ..codec.latent_model import LatentModel
+from ..codec.model_file import save_model
 from ..codec.registry import load
 from ..codec.transforms.network import ImageNetwork
 from ..entropy.hyperprior import IndexTable, gain_table, offset_table
@@ -28,7 +29,7 @@ from .adapt import Changes, base_of, split_pictures
 from .adapt_recipe import AdaptRecipe
 from .checkpoint import load_checkpoint
 from .data import CropStream
-from .freeze import amend_card, calibrated, with_digests
+from .freeze import calibrated, with_digests
 from .objectives import distortion_of
 from .run import print_line, train
 from .thaw import origins, thawed
@@ -73,26 +74,20 @@ def adapt(
     wanted = {"name": name, "pictures": [str(folder)], "base": base, "minutes": minutes, **(settings or {})}
     run = train("adapt", resume, wanted, runs=runs, progress=say)
     state = load_checkpoint(run / "checkpoint.pt")
-    part = out.with_name(f".{out.stem}.{os.getpid()}.safetensors")
-    try:
-        freeze_adapted(state, part, name, origin=str(run), calibrate=calibrate, say=say)
-        recipe = AdaptRecipe(**state["recipe"])
-        held_out = split_pictures(recipe)[1][:MEASURED]
-        say(f"measuring on {len(held_out)} held-out pictures")
-        whole = changed(load_tensors(part), read_card(part).card, *base_of(recipe)[:2])
-        codec = ImageCodec(image_model(*whole))
-        gain = gain_of(codec, load(model=recipe.base, of=ImageCodec), held_out)
-        found = {"pictures": len(held_out), "gain": round(gain, 4)}
-        if gain < LEAST_GAIN:
-            raise InputError(
-                f"{folder}: held-out pictures take {1 - gain:.1%} of the bytes that {recipe.base} takes: too little is "
-                f"gained, so no model is written ({run} is kept)"
-            )
-        amend_card(part, {"adaptation": {**read_card(part).card["adaptation"], "held_out": found}})
-        check_writable(out, overwrite)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    recipe = AdaptRecipe(**state["recipe"])
+    kept, held_out = split_pictures(recipe)
+    made = _made(state, name, str(run), kept, calibrate, say)
+    held_out = held_out[:MEASURED]
+    say(f"measuring on {len(held_out)} held-out pictures")
+    gain = gain_of(ImageCodec(made.model), load(model=recipe.base, of=ImageCodec), held_out)
+    if gain < LEAST_GAIN:
+        raise InputError(
+            f"{folder}: held-out pictures take {1 - gain:.1%} of the bytes that {recipe.base} takes: too little is "
+            f"gained, so no model is written ({run} is kept)"
+        )
+    found = {"pictures": len(held_out), "gain": round(gain, 4)}
+    card = {**made.card, "adaptation": {**made.card["adaptation"], "held_out": found}}
+    save_model(made.tensors, card, out, overwrite)
     return found
 
 
@@ -111,6 +106,28 @@ def freeze_adapted(
 
     Raises InputError (not the checkpoint of an adaptation, another base, no pictures), ModelError, OutputExists.
     """
+    made = _made(state, name, origin, None, calibrate, say)
+    return save_model(made.tensors, made.card, out, overwrite)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """tensors, card: of the file of changes; model: the whole one."""
+
+    tensors: dict[str, np.ndarray]
+    card: dict[str, Any]
+    model: LatentModel
+
+
+def _made(
+    state: dict[str, Any],
+    name: str,
+    origin: str,
+    pictures: list | None,
+    calibrate: int,
+    say: Callable[[str], None] | None,
+) -> _Made:
+    """What `freeze_adapted` writes, with its errors. pictures: to count symbols on; None: those of the recipe."""
     try:
         recipe = AdaptRecipe(**state["recipe"])
         base, base_card, _ = base_of(recipe)
@@ -137,14 +154,14 @@ def freeze_adapted(
     }
     whole, whole_card = changed(tensors, card, base, base_card)
     if calibrate:
-        crops = CropStream(split_pictures(recipe)[0], (1.0, 1.0), recipe.seed - 1).take(calibrate, 256)
+        pictures = split_pictures(recipe)[0] if pictures is None else pictures
+        crops = CropStream(pictures, (1.0, 1.0), recipe.seed - 1).take(calibrate, 256)
         tables = calibrated(whole, whole_card, crops, say)
         tensors |= {f"set.{key}": table for key, table in tables.items()}
         whole, whole_card = changed(tensors, card, base, base_card)
     whole_card = with_digests(whole, whole_card)
-    image_model(whole, whole_card)  # raises ModelError rather than let a model out that cannot code
-    card |= {key: whole_card[key] for key in ("parse_digest", "synthesis_digest")}
-    return save_model(tensors, card, out, overwrite)
+    model = image_model(whole, whole_card)  # raises ModelError rather than let a model out that cannot code
+    return _Made(tensors, card | {key: whole_card[key] for key in ("parse_digest", "synthesis_digest")}, model)
 
 
 @torch.no_grad()
@@ -196,11 +213,11 @@ def _curve(codec: ImageCodec, picture: np.ndarray, kind: str) -> np.ndarray:
     """[2, n]: minus the logarithm of the distortion, rising, and that of the bytes at each of QUALITIES."""
 
     def planes(samples: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(samples).permute(2, 0, 1)[None].float() / 255
+        return torch.tensor(samples).permute(2, 0, 1)[None].float() / 255
 
     points = []
     for quality in QUALITIES:
-        data = ImageCodec.encode(codec, picture, quality)
+        data = codec.encode(picture, quality)
         distortion = float(distortion_of(kind, planes(picture), planes(codec.decode(data)))[0])
         points.append((-math.log(max(distortion, 1e-9)), math.log(len(data))))
     return np.array(sorted(points)).T
