@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from ..bitstream import LecFile, atomic_write, attributes_of
 from ..codec.media.medium import PICTURE, SOUND, VIDEO, Medium
-from ..codec.media.tar import WholeInfo
+from ..codec.media.tar import members_of
 from ..errors import InputError
 from .console import Report
 from .jobs import Job, Record, expected, run
@@ -33,7 +33,6 @@ __all__ = ["ShardTask", "run_shards"]
 WINDOW = 64 << 20
 """Bytes of members that are worked on at a time, and MOST of them."""
 MOST = 512
-MAX_MEMBER = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -183,10 +182,8 @@ def _run_shard(job: Job, task: ShardTask, report: Callable[[Record], None], work
             if not members:
                 raise InputError(f"has no member to {_VERBS[type(task)]}")
     except Exception as error:
-        if not expected(error) and not isinstance(error, tarfile.TarError):
+        if not expected(error):
             raise
-        if isinstance(error, tarfile.TarError):
-            error = InputError(f"is not a whole tar file: {error}")
         report(Record(job, error.with_traceback(None)))
 
 
@@ -206,20 +203,12 @@ def _windows(source: BinaryIO, job: Job, encodes: bool) -> Iterator[list[_Pair]]
     """The members of a shard with their contents, and their jobs where there is something to do, some at a time."""
     window: list[_Pair] = []
     held = 0
-    with tarfile.open(fileobj=source, mode="r|*", tarinfo=WholeInfo) as tar:
-        for info in tar:
-            if info.size > MAX_MEMBER:
-                raise InputError(f"its member {info.name} takes {info.size} bytes, more than {MAX_MEMBER}")
-            content = b""
-            if info.isreg():
-                file = tar.extractfile(info)
-                assert file is not None
-                content = file.read()
-            window.append(((info, content), _member(job, info, content, encodes)))
-            held += len(content)
-            if held >= WINDOW or len(window) >= MOST:
-                yield window
-                window, held = [], 0
+    for info, content in members_of(source):
+        window.append(((info, content), _member(job, info, content, encodes)))
+        held += len(content)
+        if held >= WINDOW or len(window) >= MOST:
+            yield window
+            window, held = [], 0
     if window:
         yield window
 

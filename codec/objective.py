@@ -28,12 +28,13 @@ from .feature_distance import FeatureDistance
 from .media.named import named
 from .perception import perceptual_error
 
-__all__ = ["Objective", "objective_of"]
+__all__ = ["ERRORS", "Objective", "objective_of"]
 
-_ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": lambda x, x_hat: (x_hat - x).square().mean((1, 2, 3)),
     "ssimulacra2": perceptual_error,
 }
+"""D [B] of a picture and its reconstruction, [B, 3, H, W] float32 each, by what recipes call it."""
 _NETWORKS = "eval.quality.networks:load_module"
 _turn = Lock()
 """A network's features go through its hooks: one picture at a time."""
@@ -77,7 +78,7 @@ class Objective:
         """D [B] of pictures [B, 3, H, W] float32 in [0, 1]; the gradient goes to x_hat. Raises InputError when the
         package that holds the network is missing.
         """
-        found = _ERRORS[self.distortion](x, x_hat)
+        found = ERRORS[self.distortion](x, x_hat)
         if self._features is not None:
             with _turn:
                 found = found + self.weight * self._features(x, x_hat)
@@ -115,7 +116,7 @@ def objective_of(card: Mapping[str, Any]) -> Objective:
             f"effort follows what a model was trained for, which the card of {card.get('name')} does not say: leave "
             f"the effort at {EFFORTS[0]}"
         )
-    what = found.distortion if found.distortion not in _ERRORS else found.network
+    what = found.distortion if found.distortion not in ERRORS else found.network
     if what is not None and (what != found.network or ":" in what):
         raise InputError(
             f"{card.get('name')} was trained for {what}, which effort cannot follow: leave the effort at {EFFORTS[0]}"

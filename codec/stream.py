@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, BinaryIO
 
@@ -25,12 +24,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from ..bitstream import LecFile
 from ..errors import CodecError, InputError
-from .media.tar import WholeInfo
+from .media.tar import members_of
 from .registry import load_for
 
 __all__ = ["LecStream"]
 
-MAX_MEMBER = 1 << 30
 _READ: dict[str, Callable[[bytes], Any]] = {
     "cls": int,
     "txt": bytes.decode,
@@ -204,17 +202,10 @@ def _samples_of(shard: str) -> Iterator[dict[str, tuple[str, bytes]]]:
 
 
 def _members(shard: str) -> Iterator[tuple[str, bytes]]:
-    with ExitStack() as stack:
-        file = stack.enter_context(_opened(shard))
-        try:
-            tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|*", tarinfo=WholeInfo))
-            for info in tar:
-                if info.size > MAX_MEMBER:
-                    raise InputError(f"{shard}:{info.name}: takes {info.size} bytes, more than {MAX_MEMBER}")
-                if info.isreg() and (member := tar.extractfile(info)) is not None:
-                    yield info.name, member.read()
-        except tarfile.TarError as error:
-            raise InputError(f"{shard}: is not a whole tar file: {error}") from None
+    with _opened(shard) as file, _named(shard):
+        for info, content in members_of(file):
+            if info.isreg():
+                yield info.name, content
 
 
 def _opened(shard: str) -> BinaryIO:
@@ -226,7 +217,5 @@ def _opened(shard: str) -> BinaryIO:
         raise InputError(f"{shard}: to read URLs takes fsspec (pip install fsspec)") from None
     try:
         return fsspec.open(shard, "rb").open()  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
-    except ImportError as error:
-        raise InputError(f"{shard}: {error}") from None
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         raise InputError(f"{shard}: {error}") from None

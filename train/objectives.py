@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..codec.perception import perceptual_error
+from ..codec.objective import ERRORS
 from ..entropy.rate import QUALITY_LEVELS
 
 __all__ = ["balance_weight", "distortion_of", "draw_indices", "lagrangian", "quality_lambda"]
@@ -27,10 +27,8 @@ def distortion_of(kind: str, x: Tensor, x_hat: Tensor) -> Tensor:
     """D [B] of pictures [B, 3, H, W] in [0, 1]: 'mse', 'ms-ssim' for 1 - MS-SSIM, 'ssimulacra2' for the error that is
     behind this score with some plain error (see `codec.perception`).
     """
-    if kind == "mse":
-        return (x_hat.float() - x).square().mean((1, 2, 3))
-    if kind == "ssimulacra2":
-        return perceptual_error(x, x_hat)
+    if kind in ERRORS:
+        return ERRORS[kind](x, x_hat.float())
     from ..eval.quality.metrics import ms_ssim_per_sample
 
     return 1 - ms_ssim_per_sample(x, x_hat.float().clamp(0, 1))
