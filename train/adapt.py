@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..codec.model_file import load_tensors
+from ..codec.objective import Objective, objective_of
 from ..codec.registry import find_model
 from ..errors import InputError
 from .adapt_recipe import AdaptRecipe
 from .data import CropStream, load_pictures
-from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
-from .recipe import Recipe
+from .objectives import balance_weight, draw_indices, lagrangian, quality_lambda
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
 from .thaw import Origin, origins, thawed
@@ -69,24 +70,20 @@ class Changes(nn.Module):
         return out
 
 
-def base_of(recipe: AdaptRecipe) -> tuple[dict[str, Any], dict[str, Any], Recipe]:
-    """Tensors and card of the model that is changed, and what its card says of its training. Raises InputError for a
-    model of another kind, or of which that is not known; UnknownModel, ModelError.
+def base_of(recipe: AdaptRecipe) -> tuple[dict[str, Any], dict[str, Any], Objective]:
+    """Tensors and card of the model that is changed, and what it was trained for. Raises InputError for a model of
+    another kind, or of which that is not known; UnknownModel, ModelError.
     """
     found = find_model(recipe.base)
-    card = found.card
-    try:
-        if card.get("kind") != "image":
-            raise TypeError
-        says = {"train": [], **card["training"]["recipe"]}
-        trained = Recipe(**{key: value for key, value in says.items() if key != "features"})
-        if says.get("features"):
-            raise TypeError
-    except (KeyError, TypeError, ValueError):
+    trained = None
+    if found.card.get("kind") == "image":
+        with suppress(InputError):  # which would speak of effort
+            trained = objective_of(found.card)
+    if trained is None or trained.network is not None:
         raise InputError(
             f"{found.name} cannot be adapted: image models can that were trained here, without a network's features"
-        ) from None
-    return load_tensors(found.path), card, trained
+        )
+    return load_tensors(found.path), found.card, trained
 
 
 def split_pictures(recipe: AdaptRecipe, say: Callable[[str], None] | None = None) -> tuple[list, list]:
@@ -109,6 +106,7 @@ class AdaptExperiment(Experiment[AdaptRecipe]):
         super().__init__(recipe, say, accelerator, resumes)
         torch.manual_seed(recipe.seed)
         tensors, card, self.trained = base_of(recipe)
+        self.balance = float(card["training"]["recipe"].get("balance", 0.5))
         self.base = {key: card[key] for key in ("parse_digest", "synthesis_digest")}
         pictures, held_out = split_pictures(recipe, say)
         self.network = thawed(tensors, card)
@@ -169,13 +167,13 @@ class AdaptExperiment(Experiment[AdaptRecipe]):
 
     def _loss(self, x: Tensor, index: Tensor) -> Tensor:
         r = self.trained
-        lam = quality_lambda(index, r.lambda_low, r.lambda_high)
+        lam = quality_lambda(index, r.low, r.high)
         x_hat, bits = torch.func.functional_call(self.network, self.changes(), (x, index))
         if not self.network.training:
             x_hat = x_hat.clamp(0, 1)
         bpp = bits / (x.shape[-1] * x.shape[-2])
-        weight = balance_weight(lam, r.lambda_low, r.lambda_high, r.balance)
-        return lagrangian(bpp, distortion_of(r.distortion, x, x_hat), lam, weight)
+        weight = balance_weight(lam, r.low, r.high, self.balance)
+        return lagrangian(bpp, r.error(x, x_hat.float()), lam, weight)
 
     def line(self, figures: Mapping[str, float]) -> str:
         return (

@@ -21,6 +21,7 @@ from ..codec.image import ImageCodec
 from ..codec.image_transform import image_model
 from ..codec.latent_model import LatentModel
 from ..codec.model_file import save_model
+from ..codec.objective import Objective, objective_of
 from ..codec.registry import load
 from ..codec.transforms.network import ImageNetwork
 from ..entropy.hyperprior import IndexTable, gain_table, offset_table
@@ -30,7 +31,6 @@ from .adapt_recipe import AdaptRecipe
 from .checkpoint import load_checkpoint
 from .data import CropStream
 from .freeze import calibrated, with_digests
-from .objectives import distortion_of
 from .run import print_line, train
 from .thaw import origins, thawed
 
@@ -196,12 +196,12 @@ def gain_of(codec: ImageCodec, base: ImageCodec, pictures: Sequence[np.ndarray])
     of pictures uint8 [H, W, 3], of which the middle is taken where they are larger than SIDE. Whole files, logarithms
     of bytes on lines between QUALITIES.
     """
-    kind = str(base.card["training"]["recipe"].get("distortion", "mse"))
+    objective = objective_of(base.card)
     logs = []
     for picture in pictures:
         top, left = (max(0, (n - SIDE) // 2) for n in picture.shape[:2])
         part = picture[top : top + SIDE, left : left + SIDE]
-        ours, theirs = _curve(codec, part, kind), _curve(base, part, kind)
+        ours, theirs = _curve(codec, part, objective), _curve(base, part, objective)
         low, high = max(ours[0, 0], theirs[0, 0]), min(ours[0, -1], theirs[0, -1])
         at = np.linspace(low, high, 32) if high > low else np.array([(low + high) / 2])
         logs.append(np.mean(np.interp(at, *ours) - np.interp(at, *theirs)))
@@ -209,7 +209,7 @@ def gain_of(codec: ImageCodec, base: ImageCodec, pictures: Sequence[np.ndarray])
 
 
 @torch.no_grad()
-def _curve(codec: ImageCodec, picture: np.ndarray, kind: str) -> np.ndarray:
+def _curve(codec: ImageCodec, picture: np.ndarray, objective: Objective) -> np.ndarray:
     """[2, n]: minus the logarithm of the distortion, rising, and that of the bytes at each of QUALITIES."""
 
     def planes(samples: np.ndarray) -> torch.Tensor:
@@ -218,6 +218,6 @@ def _curve(codec: ImageCodec, picture: np.ndarray, kind: str) -> np.ndarray:
     points = []
     for quality in QUALITIES:
         data = codec.encode(picture, quality)
-        distortion = float(distortion_of(kind, planes(picture), planes(codec.decode(data)))[0])
+        distortion = float(objective.error(planes(picture), planes(codec.decode(data)))[0])
         points.append((-math.log(max(distortion, 1e-9)), math.log(len(data))))
     return np.array(sorted(points)).T

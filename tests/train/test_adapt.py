@@ -16,7 +16,9 @@ from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.registry import load
 from lecodec.entropy.tables import TableSet
 from lecodec.train import adapt_freeze
+from lecodec.train.adapt import base_of
 from lecodec.train.adapt_freeze import adapt, gain_of
+from lecodec.train.adapt_recipe import AdaptRecipe
 from lecodec.train.freeze import freeze
 from lecodec.train.run import train
 from lecodec.train.thaw import origins, thawed
@@ -110,6 +112,19 @@ def test_what_does_not_gain_is_not_written(tmp_path, stripes, monkeypatch):
         how = {"base": str(BASES[1]), "runs": tmp_path / "runs", "calibrate": 5, "settings": SHORT}
         adapt(stripes, tmp_path / "no.safetensors", **how)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_the_default_model_can_be_adapted(tmp_path, stripes, monkeypatch):
+    """Whatever it was trained for; and the others that are shipped without features."""
+    for base in ("psnr", "image-2", "image"):
+        assert base_of(AdaptRecipe(kind="adapted", name="x", pictures=[stripes], steps=1, base=base))
+    monkeypatch.setattr(adapt_freeze, "QUALITIES", (40, 90))
+    monkeypatch.setattr(adapt_freeze, "LEAST_GAIN", -1.0)
+    out = tmp_path / "mine.safetensors"
+    found = adapt(stripes, out, runs=tmp_path / "runs", calibrate=2, settings={**SHORT, "steps": 1})
+    assert -0.5 < found["gain"] < 0.5  # after a single step
+    assert read_card(out).card["base"]["name"] == lecodec.load().card["name"]
+    assert load(model=out, of=lecodec.ImageCodec).base is not None
 
 
 def test_a_small_folder_is_refused_before_anything_is_trained(tmp_path, stripes):
