@@ -25,6 +25,7 @@ from ..codec.objective import Objective, objective_of
 from ..codec.registry import load
 from ..codec.transforms.network import ImageNetwork
 from ..entropy.hyperprior import IndexTable, gain_table, offset_table
+from ..entropy.layers import GAIN_MAX
 from ..errors import InputError
 from .adapt import Changes, base_of, split_pictures
 from .adapt_recipe import AdaptRecipe
@@ -138,7 +139,7 @@ def _made(
             raise InputError(f"{origin} changes another model than {recipe.base} is now")
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as e:
         raise InputError(f"{origin} is not a checkpoint of an adapted model: {e}") from None
-    tensors = _tensors(network, changes)
+    tensors = _tensors(network, changes, base)
     adaptation = {
         "recipe": recipe.model_dump(mode="json", exclude={"pictures", "base"}),
         "steps": state["step"],
@@ -165,8 +166,8 @@ def _made(
 
 
 @torch.no_grad()
-def _tensors(network: ImageNetwork, changes: Changes) -> dict[str, np.ndarray]:
-    """The tensors of a file of changes, tables of symbols aside."""
+def _tensors(network: ImageNetwork, changes: Changes, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of a file of changes to a base, tables of symbols aside."""
     out: dict[str, np.ndarray] = {}
     for name, origin in origins(network).items():
         key = name.replace(".", "/")
@@ -182,8 +183,11 @@ def _tensors(network: ImageNetwork, changes: Changes) -> dict[str, np.ndarray]:
             rows = gain_table if "gain" in origin.name else offset_table
             before = rows(table).astype(np.int32)
             table.value += changes.add[key]
-            difference = rows(table) - before
-            out[f"add.{origin.name}"] = difference.clip(-(2**15), 2**15 - 1).astype(np.int16)
+            old = base[origin.name].astype(np.int32)
+            new = old + rows(table) - before
+            if rows is gain_table:  # the base's own may be the largest there is
+                new = new.clip(0, GAIN_MAX)
+            out[f"add.{origin.name}"] = (new - old).clip(-(2**15), 2**15 - 1).astype(np.int16)
         elif origin.name.startswith("parse."):
             out[f"add.{origin.name}"] = (changes.add[key].double() * origin.unit).round().numpy().astype(np.int32)
         else:

@@ -14,6 +14,7 @@ from lecodec import InputError, OutputExists
 from lecodec.codec.adapted import changed
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.registry import load
+from lecodec.entropy.layers import GAIN_MAX
 from lecodec.entropy.tables import TableSet
 from lecodec.train import adapt_freeze
 from lecodec.train.adapt import base_of
@@ -125,6 +126,26 @@ def test_the_default_model_can_be_adapted(tmp_path, stripes, monkeypatch):
     assert -0.5 < found["gain"] < 0.5  # after a single step
     assert read_card(out).card["base"]["name"] == lecodec.load().card["name"]
     assert load(model=out, of=lecodec.ImageCodec).base is not None
+
+
+def test_gains_stay_in_their_range(stripes):
+    """Also where the base has the largest there are, or none: a change that goes further is cut."""
+    tensors, card = load_tensors(BASES[1]), read_card(BASES[1]).card
+    names = [name for name in tensors if "gain" in name and name.startswith("parse.")]
+    for name in names:
+        tensors[name] = np.full_like(tensors[name], GAIN_MAX)
+        tensors[name][:, 0] = 0
+    network = thawed(tensors, card)
+    changes = adapt_freeze.Changes(network, origins(network), 2)
+    for sign in (1, -1):
+        with torch.no_grad():
+            for key, change in changes.add.items():
+                if "gain" in key:
+                    change.fill_(0.1 * sign)
+        out = adapt_freeze._tensors(thawed(tensors, card), changes, tensors)
+        for name in names:
+            whole = tensors[name].astype(int) + out[f"add.{name}"]
+            assert 0 <= whole.min() and whole.max() <= GAIN_MAX, name
 
 
 def test_a_small_folder_is_refused_before_anything_is_trained(tmp_path, stripes):
