@@ -24,9 +24,10 @@ from ..codec.media.medium import PICTURE, SOUND, VIDEO, Medium
 from ..codec.media.tar import members_of
 from ..errors import InputError
 from .console import Report
+from .decoding import Decoding, Testing
+from .encoding import Encoding
 from .jobs import Job, Record, expected, run
 from .paths import decoded_name, encoded_name
-from .tasks import Decoding, Encoding, Testing
 
 __all__ = ["ShardTask", "run_shards"]
 

@@ -533,7 +533,7 @@ def test_the_program_ends_at_once_unless_it_trained(
 def test_ctrl_c_leaves_nothing(command: Path, tmp_path: Path, picture: np.ndarray) -> None:
     """Interrupted while the output is half-written: the temporary file is there, then it is gone."""
     write_picture(picture, tmp_path / "a.png")
-    slow = "import lecodec.cli.tasks as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
+    slow = "import lecodec.cli.encoding as c, time\nreal = c.atomic_write\nfrom contextlib import contextmanager\n"
     slow += "@contextmanager\ndef slow(*a, **k):\n    with real(*a, **k) as f:\n        f.write(b'half')\n"
     slow += "        f.flush(); open('ready', 'w').close(); time.sleep(60)\n        yield f\nc.atomic_write = slow\n"
     script = command.read_text().replace("from lecodec.cli.main", slow + "from lecodec.cli.main")

@@ -523,7 +523,7 @@ def test_rate_targets(cli: Callable) -> None:
 )
 def test_sizes(text: str, size: int, cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("lecodec.cli.main._run", lambda label, todo, task, *_, **__: asked.append(task.target))
+    monkeypatch.setattr("lecodec.cli.coding.run_command", lambda label, todo, task, *_, **__: asked.append(task.target))
     main_code = cli("encode", "a.png", "--size", text)[0]
     assert (main_code, asked) == (0, [Target("size", size)])
 
@@ -780,18 +780,18 @@ def command(tmp_path: Path, tiny_default: Path) -> list[str]:
     script.write_text(
         "import time\n"
         "from contextlib import contextmanager\n"
-        "from lecodec.cli import tasks\n"
+        "from lecodec.cli import encoding\n"
         "from lecodec.codec import registry\n"
         "from lecodec.cli.main import program\n"
         "registry.ALIASES['image'] = 'tiny'\n"
-        "real = tasks.atomic_write\n"
+        "real = encoding.atomic_write\n"
         "@contextmanager\n"
         "def slow(*a, **k):\n"
         "    with real(*a, **k) as file:\n"
         "        yield file\n"
         "        file.flush()\n"
         "        time.sleep(0.2)\n"
-        "tasks.atomic_write = slow\n"
+        "encoding.atomic_write = slow\n"
         "program()\n"
     )
     return [sys.executable, str(script)]
