@@ -3,8 +3,8 @@
     crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> average -> checkpoints -> freeze
 
 It takes one GPU if there is one (lightning Fabric; several when the recipe says so), and keeps all pictures in memory.
-bfloat16 autocast is used outside the exact layers only; these compute in float64 in training too. weights.pt holds what
-freezing needs of a checkpoint.
+bfloat16 autocast is used outside the exact layers only, where the processor has it; these compute in float64 in
+training too. weights.pt holds what freezing needs of a checkpoint.
 """
 
 from __future__ import annotations
@@ -280,9 +280,20 @@ def _fabric(recipe: Recipe, accelerator: str) -> Any:
     gpus = torch.cuda.device_count() if accelerator != "cpu" and torch.cuda.is_available() else 0
     if recipe.devices > max(1, gpus):
         raise InputError(f"recipe {recipe.name} asks for {recipe.devices} GPUs, there are {gpus}")
-    fabric = Fabric(accelerator=accelerator, devices=recipe.devices, precision=recipe.precision)
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if _has_bfloat16(gpu=gpus > 0) else "32-true"
+    fabric = Fabric(accelerator=accelerator, devices=recipe.devices, precision=precision)
     fabric.launch()
     return fabric
+
+
+def _has_bfloat16(gpu: bool) -> bool:
+    """Whether the GPU, or this CPU, multiplies in bfloat16 by instructions of its own."""
+    if gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _centre_crops(folders: list[Path], say: Callable[[str], None], side: int = 256, most: int = 16) -> Tensor | None:

@@ -146,8 +146,9 @@ class Recipe(Strict):
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
     """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
-    """Precision of everything but the exact layers."""
+    precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
+    """Precision of everything but the exact layers. auto: bfloat16 where the GPU or the CPU has instructions for it (an
+    imitation of them is seven times slower than float32)."""
     devices: int = Field(1, ge=1)
     """GPUs to train on; each takes its own batch."""
     compile: bool = False

@@ -21,7 +21,7 @@ from lecodec.codec.media.named import named
 from lecodec.errors import CodecError, InputError
 from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
-from lecodec.train.recipe import CircuitRecipe
+from lecodec.train.recipe import CircuitRecipe, Recipe
 from lecodec.train.run import Run, train
 from lecodec.train.schedule import phase_at, warm_up
 from lecodec.train.schema import load_as
@@ -240,6 +240,26 @@ def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):
         with pytest.raises(InputError, match="far enough"):
             train("image.yaml", overrides=more, progress=lambda _: None)
     assert asked == [1, 4]
+
+
+@pytest.mark.parametrize("instructions, precision", [({}, "32-true"), ({"avx512_bf16": True}, "bf16-mixed")])
+def test_bfloat16_is_for_processors_that_have_it(folder, monkeypatch, instructions, precision):
+    taken = []
+
+    class Fabric:
+        def __init__(self, precision, **_):
+            taken.append(precision)
+
+        def launch(self):
+            pass
+
+    monkeypatch.setattr("lightning.fabric.Fabric", Fabric)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    (folder / "recipe.yaml").write_text(RECIPES["image"].replace("precision: 32-true", ""))
+    recipe = load_as(Recipe, folder / "recipe.yaml", {})
+    image._fabric(recipe, "cpu")
+    image._fabric(recipe.model_copy(update={"precision": "32-true"}), "cpu")
+    assert taken == [precision, "32-true"]
 
 
 def test_the_learning_rate_rises_in_at_most_a_twentieth_of_the_run():
