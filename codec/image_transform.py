@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..entropy.conditional_coding import conditional_model
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyper_config import HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding
@@ -34,8 +35,15 @@ def receptive_field(config: TransformConfig) -> int:
 
 
 def entropy_model_of(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
-    """The entropy model of a model of the kind "image": with context if its card has the sizes of that."""
-    return HyperpriorCoding if card.get("context") is None else ContextCoding
+    """The entropy model of a model of the kind "image": with context, or with a memory too, if its card has the sizes
+    of that. Raises ModelError for a memory of an unknown kind.
+    """
+    if card.get("context") is None:
+        return HyperpriorCoding
+    memory = card.get("conditional")
+    if memory is None:
+        return ContextCoding
+    return conditional_model(memory.get("kind") if isinstance(memory, dict) else None)
 
 
 def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu") -> LatentModel:

@@ -110,6 +110,8 @@ def freeze_network(
     """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
     network, config = network.cpu().eval(), network.config
     context = {} if config.context is None else {"context": asdict(config.context)}
+    if config.conditional is not None:
+        context["conditional"] = asdict(config.conditional)
     tensors = {f"parse.{n}": a for n, a in network.hyperprior.frozen().items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
         for key, value in part.state_dict().items():

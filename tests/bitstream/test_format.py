@@ -103,7 +103,7 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
 def test_golden_files_read_from_the_specification(tiny_model, model, name):
     data = (GOLDEN / name).read_bytes()
-    if name.startswith("model-context"):
+    if name.startswith(("model-context", "model-dictionary", "model-control")):
         with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
         return

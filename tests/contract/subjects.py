@@ -189,6 +189,7 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
+    lossy("dictionary", "tiny-dictionary"),
     lossy("adapted", "tiny-adapted"),
     lossy("compressai mean", "compressai/mean"),
     lossy("compressai hyperprior", "compressai/hyperprior"),
