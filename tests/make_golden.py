@@ -34,6 +34,7 @@ from lecodec.codec.registry import list_models, load
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
 from lecodec.entropy.conditional_coding import EXPONENTIALS
+from lecodec.entropy.hyperprior import HyperConfig, Hyperprior
 from lecodec.eval.tasks.pictures import bundled
 from lecodec.train.freeze import with_digests
 
@@ -167,6 +168,30 @@ def tiny_conditional(kind: str) -> None:
     card = {key: card[key] for key in ("kind", "transform", "hyper", "context", "receptive_field")}
     card |= {"name": f"tiny-{kind}", "conditional": memory}
     save_model(tensors, with_digests(tensors, card), FOLDER / f"tiny-{kind}.safetensors")
+
+
+def tiny_nested() -> None:
+    """The model `tiny-nested`: `tiny` with two levels above z, of which nothing was learned."""
+    tensors, card = load_tensors(FOLDER / "tiny.safetensors"), read_card(FOLDER / "tiny.safetensors").card
+    torch.manual_seed(12)
+    hyper = HyperConfig(**{**card["hyper"], "levels": 3})
+    model = Hyperprior(hyper).eval()
+    tensors = {name: a for name, a in tensors.items() if not name.startswith("parse.z.")}
+    tensors["parse.h_s.0.bias"] = tensors["parse.h_s.0.bias"] * 64  # z is in units of 1/64
+    tensors |= {f"parse.{name}": a for name, a in model.frozen().items() if name.startswith("above.")}
+    state = model.h_a.state_dict().items()
+    tensors |= {f"h_a.{name}": a.half().numpy() for name, a in state if name.startswith("above.")}
+    card = {key: card[key] for key in ("kind", "transform", "receptive_field")}
+    card |= {"name": "tiny-nested", "hyper": hyper.entries()}
+    save_model(tensors, with_digests(tensors, card), FOLDER / "tiny-nested.safetensors")
+
+
+def good_nested(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By the model with levels above z: all of them of odd sizes, and single positions."""
+    return {
+        "model-nested": codec.encode(pattern(75, 152, 3), 55),
+        "model-nested-tiled": codec.encode(pattern(70, 134, 3), 90, tile=64),
+    }
 
 
 def good_conditional(kind: str, codec: lecodec.ImageCodec) -> dict[str, bytes]:
@@ -628,6 +653,10 @@ def main() -> None:
     made += [(context, *pair) for pair in good_with_context(context).items()]
     made += [(wide, *pair) for pair in good_wide(wide).items()]
     others = [context, wide, adapted]
+    if not (FOLDER / "tiny-nested.safetensors").exists():
+        tiny_nested()
+    others.append(load(FOLDER / "tiny-nested.safetensors", of=lecodec.ImageCodec))
+    made += [(others[-1], *pair) for pair in good_nested(others[-1]).items()]
     for kind in ("dictionary", "control"):
         if not (FOLDER / f"tiny-{kind}.safetensors").exists():
             tiny_conditional(kind)

@@ -142,7 +142,10 @@ def calibrated(
     entropy = codec.entropy
     assert isinstance(entropy, HyperpriorCoding)
     z, y = calibrated_tables(codec.record_latents, (entropy.z_tables, entropy.y_tables), crops, say=say)
-    return {f"parse.{name}": a for name, a in table_tensors(z, y).items()}
+    tables = table_tensors(z, y)
+    if card["hyper"].get("levels", 1) > 1:  # z has the tables of a level below another
+        tables = {name if name.startswith("y.") else f"above.y{name[1:]}": a for name, a in tables.items()}
+    return {f"parse.{name}": a for name, a in tables.items()}
 
 
 def amend_card(path: Path, entries: dict[str, Any]) -> None:

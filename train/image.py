@@ -37,8 +37,10 @@ from .schedule import Average, load_weights, phase_at, warm_up
 
 __all__ = ["ImageExperiment", "learning_rate", "weights_of"]
 
-ANEW = "hyperprior.context."
+ANEW = ("hyperprior.context.", "hyperprior.above.", "hyperprior.h_a.above.")
 """What `start_from` may lack."""
+TOP = "hyperprior.prior."
+"""What it may have in vain: the levels of a nest end in tables of their own."""
 POOL = 2048
 """Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
@@ -145,8 +147,10 @@ class ImageExperiment(Experiment[Recipe]):
         if recipe.start_from is not None:
             state = load_checkpoint(recipe.start_from)
             anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
+            nested = self.network.config.hyper.levels > 1
             with contents_of(recipe.start_from, self.noun):
-                load_weights(self.network, {**anew, **state["ema"]}, recipe.name)
+                kept = {n: p for n, p in state["ema"].items() if not (nested and n.startswith(TOP))}
+                load_weights(self.network, {**anew, **kept}, recipe.name)
         if recipe.train_only:
             for name, p in self.network.named_parameters():
                 p.requires_grad_(name.startswith(tuple(recipe.train_only)))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...entropy.conditional import ConditionalConfig, ConditionalHyperprior
 from ...entropy.context import ContextConfig, ContextHyperprior
+from ...entropy.hyper_config import MAX_LEVELS
 from ...entropy.hyperprior import HyperConfig, Hyperprior
 from .image import Analysis, Pointwise, Synthesis, TransformConfig
 
@@ -58,7 +59,11 @@ def _hyperprior(config: NetworkConfig) -> Hyperprior:
 
 
 _SIDE = {
-    **{f"hyperprior.h_s.layers.{n}.": side for n, side in enumerate((64, 64, 32, 32, 16))},
+    **{
+        f"hyperprior.{'above.' * above}h_s.layers.{n}.": side * 4**above
+        for above in range(MAX_LEVELS)
+        for n, side in enumerate((64, 64, 32, 32, 16))
+    },
     "hyperprior.context.": 32,
     **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up.", "g_s.linear."), 16),
     **dict.fromkeys(("g_s.blocks8.", "g_s.head."), 8),

@@ -24,6 +24,7 @@ from .. import reader
 from ..codec.test_golden import difference, load_expected
 from ..container_examples import box_of
 from ..context_reader import context_latents
+from ..nested_reader import nested_latents
 from ..fuzz.mutations import candidate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -106,6 +107,15 @@ def test_golden_files_read_from_the_specification(tiny_model, model, name):
     if name.startswith(("model-context", "model-dictionary", "model-control")):
         with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
+        return
+    if name.startswith("model-nested"):
+        nested, file = GOLDEN / "tiny-nested.safetensors", agree_on_container(data)
+        for tile in range(len(file.boxes)):
+            found = nested_latents(nested, file, tile)
+            levels = lecodec.load(model=nested).latents(data, tile).levels
+            assert len(found) == len(levels) == 4
+            for ours, theirs in zip(levels, found, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
         return
     if name == "model-adapted.lec":
         changes = GOLDEN / "tiny-adapted.safetensors"
