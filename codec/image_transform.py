@@ -36,7 +36,7 @@ def receptive_field(config: TransformConfig) -> int:
 
 def entropy_model_of(card: Mapping[str, Any]) -> Callable[[Mapping[str, np.ndarray]], HyperpriorCoding]:
     """What makes the entropy model of a model of the kind "image" from its tensors: with context, or with a memory too,
-    if its card has the sizes of that; over as many levels as it says. Raises ModelError for a memory of an unknown kind.
+    if its card has the sizes of that; over as many levels as it says. Raises ModelError for a memory that there is not.
     """
     made = HyperpriorCoding
     if card.get("context") is not None:

@@ -68,8 +68,8 @@ class FactorizedPrior(nn.Module):
 
 
 def fixed_bits(z: Tensor) -> Tensor:
-    """Bits [B] of z [B, C, h, w] under the logistic of scale FIXED_SCALE around 0, the same for all channels: the top of
-    a nest of hyperpriors, of which no part is learned (Duan et al., arXiv 2406.06165).
+    """Bits [B] of z [B, C, h, w] under the logistic of scale FIXED_SCALE around 0, the same for all channels: the top
+    of a nest of hyperpriors, of which no part is learned (arXiv 2406.06165).
     """
     low, high = (torch.sigmoid((z.float() + side) / FIXED_SCALE) for side in (-0.5, 0.5))
     return -torch.log2((high - low).clamp_min(2.0**-20)).flatten(1).sum(1)

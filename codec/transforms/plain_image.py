@@ -32,8 +32,8 @@ __all__ = ["PlainImageTransform"]
 
 
 class PlainImageTransform(WindowedTransform):
-    """weights: of g_a, h_a and g_s, float32 by name; config, hyper: their sizes; twin: gives the same transform in torch, for
-    gradients. The other arguments are those of `WindowedTransform`.
+    """weights: of g_a, h_a and g_s, float32 by name; config, hyper: their sizes; twin: gives the same transform in
+    torch, for gradients. The other arguments are those of `WindowedTransform`.
     """
 
     def __init__(

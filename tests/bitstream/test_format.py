@@ -24,8 +24,8 @@ from .. import reader
 from ..codec.test_golden import difference, load_expected
 from ..container_examples import box_of
 from ..context_reader import context_latents
-from ..nested_reader import nested_latents
 from ..fuzz.mutations import candidate
+from ..nested_reader import nested_latents
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
