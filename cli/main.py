@@ -1,9 +1,9 @@
 """The command line: the program, its commands by name, and what it exits with; what they mean is said elsewhere.
 
     main -> coding (encode, decode, info, test) -> run -> jobs        main -> models (models, train, freeze, adapt)
-                                                                      main -> evaluate (what measures)
+    main -> view (a page for a browser)                               main -> evaluate (what measures)
 
-    lecodec encode | decode | info | test | models | train | freeze | adapt | eval …
+    lecodec encode | decode | info | test | view | models | train | freeze | adapt | eval …
 
 Exit codes: 0 all good, 1 some file failed, 2 wrong usage, 130 interrupted, 143 terminated.
 
@@ -31,6 +31,7 @@ from .console import complain, escaping, leave_stdout, tell
 from .evaluate import eval_app
 from .models import adapt_command, freeze_command, models_app, train_command
 from .options import SETTINGS, command
+from .view import view_command
 
 __all__ = ["app", "main", "program"]
 
@@ -143,6 +144,7 @@ command(app, "encode", "Compress pictures, videos, sounds and sets of samples.")
 command(app, "decode", "Decompress files.")(decode_command)
 command(app, "info", "Say what files hold, without decoding them.")(info_command)
 command(app, "test", "Check that files are whole.")(test_command)
+command(app, "view", "Make a page that decodes a picture in a browser.")(view_command)
 command(app, "train", "Train a model as a recipe says.")(train_command)
 command(app, "freeze", "Turn a training run into a model file.")(freeze_command)
 command(app, "adapt", "Fit an image model to pictures of one kind.")(adapt_command)

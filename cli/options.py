@@ -119,6 +119,11 @@ EXAMPLES = {
             "test photo.png.lec",
             "test -r coded/ -j 0                     # all below a folder, a file on each core",
         ),
+        "view": (
+            "view photo.png.lec                      # -> photo.png.lec.html",
+            "view photo.png.lec --original photo.png -o compared.html",
+            "view photo.png.lec --serve",
+        ),
         "models": ("models                                  # those that are found, and where",),
         "train": (
             "train image --set name=mine --set train=[photos/] --set minutes=60",

@@ -26,7 +26,7 @@ from .model_file import ModelCard, load_tensors, read_card
 
 _C = TypeVar("_C", bound=Codec)
 
-__all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over"]
+__all__ = ["ALIASES", "find_by_digest", "find_model", "list_models", "load", "load_for", "pass_over", "whole_model"]
 
 SHIPPED = Path(__file__).parent / "models"
 ALIASES = {
@@ -167,6 +167,18 @@ def load_for(header: Header, device: str = "cpu", *, model: str | os.PathLike[st
         return LosslessCodec(device=device)
     path = find_by_digest(header.parse_digest, header.synthesis_digest).path if model is None else model
     return load(device=device, model=path)
+
+
+def whole_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors and the card of a model, by name or path: of one that changes another one, those of the whole. Raises
+    as `load`.
+    """
+    found = find_model(path)
+    tensors, kind = load_tensors(found.path), kind_of(found.card)
+    if kind is None or not kind.change:
+        return tensors, found.card
+    base = _base_of(found.card, found.path.parent)
+    return named(kind.change)(tensors, found.card, load_tensors(base), read_card(base).card)
 
 
 @lru_cache(maxsize=8)
