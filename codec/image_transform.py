@@ -5,12 +5,13 @@ tensors, card -> sizes, weights -> ImageTransform or PlainImageTransform, entrop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..entropy.conditional_coding import conditional_model
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyper_config import HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding
@@ -33,9 +34,26 @@ def receptive_field(config: TransformConfig) -> int:
     return (8 * config.synthesis8 + 16 * config.synthesis16) * REACH
 
 
-def entropy_model_of(card: Mapping[str, Any]) -> type[HyperpriorCoding]:
-    """The entropy model of a model of the kind "image": with context if its card has the sizes of that."""
-    return HyperpriorCoding if card.get("context") is None else ContextCoding
+def entropy_model_of(card: Mapping[str, Any]) -> Callable[[Mapping[str, np.ndarray]], HyperpriorCoding]:
+    """What makes the entropy model of a model of the kind "image" from its tensors: with context, or with a memory too,
+    if its card has the sizes of that; over as many levels as it says. Raises ModelError for a memory that there is not.
+    """
+    made = HyperpriorCoding
+    if card.get("context") is not None:
+        memory = card.get("conditional")
+        made = ContextCoding
+        if memory is not None:
+            made = conditional_model(memory.get("kind") if isinstance(memory, dict) else None)
+    levels = card["hyper"].get("levels", 1) if isinstance(card.get("hyper"), dict) else 1
+    return made if levels == 1 else partial(_nested, made, levels)
+
+
+def _nested(made: type[HyperpriorCoding], levels: int, tensors: Mapping[str, np.ndarray]) -> HyperpriorCoding:
+    """tensors: of the lowest level, and as `above.*` those of the levels above."""
+    if levels == 1:
+        return made(tensors)
+    above = {name[6:]: a for name, a in tensors.items() if name.startswith("above.")}
+    return made(tensors, _nested(HyperpriorCoding, levels - 1, above))
 
 
 def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], device: str = "cpu") -> LatentModel:
@@ -49,7 +67,7 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
         hyper = HyperConfig(**card["hyper"])
     except (KeyError, TypeError, ValueError):
         raise ModelError("the model's card does not give the sizes of its networks") from None
-    entropy = entropy_model_of(card)(parse_tensors(tensors))
+    entropy = entropy_model_of({**card, "hyper": hyper.entries()})(parse_tensors(tensors))
     if (entropy.latent, entropy.hyper) != (config.latent, hyper.hyper):
         raise ModelError("the model's entropy model does not fit its transforms")
     if config.most_blocks > len(tensors):  # more names than there is time to compare
@@ -78,4 +96,4 @@ def _in_numpy(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper:
     from .transforms.plain_image import PlainImageTransform
 
     twin = partial(_in_torch, weights, config, hyper, "cpu")
-    return PlainImageTransform(weights, config, twin=twin, **_reaches(config))
+    return PlainImageTransform(weights, config, hyper, twin=twin, **_reaches(config))

@@ -53,8 +53,8 @@ class ContextConfig:
 
 
 class ContextStep(nn.Module):
-    """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B]
-    -> d, dt [B, M, h/2, w/2].
+    """c_k. features [B, F, h/2, w/2], r and |r| of k passes [B, 2 k M, h/2, w/2], index [B], state: what the pass
+    before hands on, of models with a memory -> d, dt [B, M, h/2, w/2], state of this pass.
     """
 
     def __init__(self, decoded: int, c: HyperConfig, width: int):
@@ -70,11 +70,18 @@ class ContextStep(nn.Module):
         self.gain = IndexTable(width, knots=c.knots)
         """log gain after the first layer."""
 
-    def forward(self, features: Tensor, r: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        enter, look, leave = self.layers
+    def forward(
+        self, features: Tensor, r: Tensor, index: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        enter, look, _ = self.layers
         a = enter(torch.cat([features, r], 1), self.gain(index).exp())
-        d, dt = leave(torch.cat([a, look(a)], 1)).chunk(2, 1)
-        return d, dt
+        change, state = self.changes(a, look(a), state)
+        d, dt = change.chunk(2, 1)
+        return d, dt, state
+
+    def changes(self, a: Tensor, b: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """a, b of c_k -> d and dt [B, 2 M, h/2, w/2], state."""
+        return self.layers[2](torch.cat([a, b], 1)), None
 
 
 class ContextHyperprior(Hyperprior):
@@ -130,13 +137,13 @@ def in_passes(
     mu_0, t_0, y = (F.pixel_unshuffle(a, 2) for a in (*start[1:], y.float()))
     top = len(narrow) - 1
     table_0 = table_of(t_0.detach(), top)
-    parts, decoded = [], []
+    parts, decoded, state = [], [], None
     total = torch.zeros(len(y), device=y.device)
     for k in range(PASSES):
         first, t, spread = (_of_pass(a, k) for a in (mu_0, t_0, table_0))
         mu = first
         if k:
-            d, dt = steps[k - 1](features, torch.cat(decoded, 1), index)
+            d, dt, state = steps[k - 1](features, torch.cat(decoded, 1), index, state)
             mu = _mean(first, d, widen[spread], (-(2**reach), 2**reach - 1), training)
             t = clamp_inward(t + dt, 0, top)
         part, bits = code(_of_pass(y, k), mu, t)

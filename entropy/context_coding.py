@@ -124,11 +124,18 @@ class ContextCoding(HyperpriorCoding):
         seen = b.input("seen", enter.weight.shape[1], *SIGNED)
         mu_0, t_0 = (b.input(name, m, *self.mean_range) for name in ("mu", "t"))
         a = enter.steps(b, seen, b.input("gain", len(enter.weight), 0, GAIN_MAX, row=True))
-        change = leave.steps(b, b.join(a, look.steps(b, a)))
+        near = look.steps(b, a)
+        change, states = self._asked(b, k, (a, near), leave.steps(b, b.join(a, near)))
         d, dt = b.select(change, range(m)), b.select(change, range(m, 2 * m))
         widen = b.table(table_steps(b, t_0, self.top), self._tensors["context.widen"])
         mu = b.clamp(b.add(mu_0, b.shift(b.multiply(d, widen), WIDEN_BITS)), *self.mean_range)
-        return b.program(mu=mu, t=table_steps(b, b.add(t_0, dt), self.top))
+        return b.program(mu=mu, t=table_steps(b, b.add(t_0, dt), self.top), **states)
+
+    def _asked(self, b: Builder, k: int, seen: tuple[int, int], change: int) -> tuple[int, dict[str, int]]:
+        """What a memory adds to the change of pass k, for models that have one. seen: the first two layers of c_k;
+        change: d and dt -> d and dt, and what is handed on to the next pass, by name.
+        """
+        return change, {}
 
     def _residual(self) -> Program:
         """What c_k sees of a pass: y_hat, mu_0, t_0 [M] -> r [M] in units of 2^-ACTIVATION_BITS."""
@@ -197,13 +204,13 @@ class ContextCoding(HyperpriorCoding):
         inside = _inside((height, width))
         y = None if y is None else folded(y, blocks)
         y_hat = np.empty((len(mu_0), 4 * self.latent, *blocks), np.int32)
-        filled = self.features
+        filled, states = self.features, {}
         for k, own in enumerate(self._own):
             first = {"mu": mu_0[:, own], "t": t_0[:, own]}
             if k:
                 inputs = {**first, "seen": seen[:, :filled], "gain": rows_at(self._step_gains[k - 1], rates)}
-                found = run_in_bands(runtime, self._corrections[k - 1], inputs, BAND)
-                decoded, index = found["mu"], found["t"]
+                states = run_in_bands(runtime, self._corrections[k - 1], inputs | states, BAND)
+                decoded, index = states.pop("mu"), states.pop("t")
             else:
                 decoded, index = first["mu"].copy(), _tables_of(first["t"], self.top)
             index *= inside[own % 4]

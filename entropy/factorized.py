@@ -16,11 +16,15 @@ from torch import Tensor, nn
 from .rate import BANKS, QUALITY_LEVELS
 from .tables import TableSet
 
-__all__ = ["FactorizedPrior"]
+__all__ = ["FactorizedPrior", "fixed_bits", "fixed_prior"]
 
 COMPONENTS = 3
 SUPPORT = 255
 """Tables reach at most from -SUPPORT to SUPPORT; beyond is the escape."""
+
+
+FIXED_SCALE, FIXED_SUPPORT = 1.0, 12
+"""Of the fixed logistic, see `fixed_bits`."""
 
 
 class FactorizedPrior(nn.Module):
@@ -61,3 +65,18 @@ class FactorizedPrior(nn.Module):
                 escape = max(1.0 - p[first : last + 1].sum(), 2.0**-20)
                 tables.append((int(first) - SUPPORT, np.append(p[first : last + 1], escape)))
         return TableSet.from_probabilities(tables)
+
+
+def fixed_bits(z: Tensor) -> Tensor:
+    """Bits [B] of z [B, C, h, w] under the logistic of scale FIXED_SCALE around 0, the same for all channels: the top
+    of a nest of hyperpriors, of which no part is learned (arXiv 2406.06165).
+    """
+    low, high = (torch.sigmoid((z.float() + side) / FIXED_SCALE) for side in (-0.5, 0.5))
+    return -torch.log2((high - low).clamp_min(2.0**-20)).flatten(1).sum(1)
+
+
+def fixed_prior(channels: int) -> TableSet:
+    """Its integer tables: that of the logistic for every bank and channel."""
+    edges = np.arange(-FIXED_SUPPORT, FIXED_SUPPORT + 2) - 0.5
+    p = np.diff(1 / (1 + np.exp(-edges / FIXED_SCALE)))
+    return TableSet.from_probabilities([(-FIXED_SUPPORT, np.append(p, 2.0**-20))] * (BANKS * channels))

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact import TrainableExact, clamp_inward, integer_gain, straight_through
-from .factorized import FactorizedPrior
+from .factorized import FactorizedPrior, fixed_bits, fixed_prior
 from .hyper_config import KNOTS, HyperConfig
 from .hyperprior_coding import (
     SCALE_LOW,
@@ -61,6 +61,8 @@ class Likelihood:
 GAIN_LINE = (-0.13, 2.86)
 """Log gain on y at index 0 and 63 when training starts: from the step size 5.1 / sqrt(lambda) that is optimal for an
 orthonormal transform at lambda = 20 and 8000."""
+LINE_ABOVE = (-0.3, 0.7)
+"""That on z."""
 
 
 class IndexTable(nn.Module):
@@ -85,11 +87,14 @@ class IndexTable(nn.Module):
 
 
 class HyperAnalysis(nn.Module):
-    """h_a: y [B, M, h, w], h and w multiples of 4; index [B] -> z [B, Z, h/4, w/4]. Float: only the encoder runs it."""
+    """h_a: y [B, M, h, w], h and w multiples of 4; index [B] -> z [B, Z, h/4, w/4]. Float: only the encoder runs it.
 
-    def __init__(self, c: HyperConfig):
+    line: log gain on y, see GAIN_LINE. above: the same for z, of a nest.
+    """
+
+    def __init__(self, c: HyperConfig, line: tuple[float, float] = GAIN_LINE):
         super().__init__()
-        self.gain_y = IndexTable(c.latent, (-GAIN_LINE[0], -GAIN_LINE[1]), knots=c.knots)
+        self.gain_y = IndexTable(c.latent, (-line[0], -line[1]), knots=c.knots)
         self.stem = nn.Conv2d(4 * c.latent, c.width, 1)
         self.mix2 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide2 = nn.Conv2d(c.width, c.width, 1)
@@ -97,7 +102,8 @@ class HyperAnalysis(nn.Module):
         self.mix4 = nn.Conv2d(c.width, c.width, 3, padding=1, groups=c.width)
         self.wide4 = nn.Conv2d(c.width, c.width, 1)
         self.head = nn.Conv2d(c.width, c.hyper, 1)
-        self.gain_z = IndexTable(c.hyper, (-0.3, 0.7), knots=c.knots)
+        self.gain_z = IndexTable(c.hyper, LINE_ABOVE, knots=c.knots)
+        self.above = None if c.above is None else HyperAnalysis(c.above, LINE_ABOVE)
 
     def forward(self, y: Tensor, index: Tensor) -> Tensor:
         # Undo the gain of the rate, then compress: the channels of y span three orders of magnitude.
@@ -117,9 +123,12 @@ class _HyperSynthesis(nn.Module):
     its offset: what lies between is the same task at every rate.
     """
 
-    def __init__(self, c: HyperConfig):
+    def __init__(self, c: HyperConfig, line: tuple[float, float] = GAIN_LINE):
         super().__init__()
-        first = TrainableExact(c.hyper, c.width, 3, input_bits=0, input_range=Z_RANGE)
+        self.line = line
+        bits = 0 if c.above is None else MEAN_BITS
+        z_range = Z_RANGE[0] << bits, Z_RANGE[1] << bits
+        first = TrainableExact(c.hyper, c.width, 3, input_bits=bits, input_range=z_range)
         last = TrainableExact(
             c.width, 2 * c.latent, output_bits=MEAN_BITS, output_range=c.mean_range, relu=False, scale=4.0
         )
@@ -140,18 +149,18 @@ class _HyperSynthesis(nn.Module):
         self.gains = nn.ModuleList([first, IndexTable(c.middle, knots=c.knots), mean])
         """log gains after the two 3 x 3 layers and the last one."""
         self.offset = IndexTable(2 * c.latent, scale=10.0, knots=c.knots)
-        self.top = c.tables - 1
+        self.top, self.channels = c.tables - 1, c.hyper
         with torch.no_grad():
             knots = self.offset.value.shape[0]
-            middle = sum(GAIN_LINE) / 2
-            line = torch.linspace(GAIN_LINE[0] - middle, GAIN_LINE[1] - middle, knots)
-            mean.value[:, : c.latent] = line[:, None]
+            middle = sum(line) / 2
+            rise = torch.linspace(line[0] - middle, line[1] - middle, knots)
+            mean.value[:, : c.latent] = rise[:, None]
         self.set_scales(torch.full((c.latent,), 0.3))
 
     @torch.no_grad()
     def set_scales(self, deviation: Tensor) -> None:
         """Start from scales that fit channels of y with these standard deviations [M], before the rate's gain."""
-        log_gain = torch.linspace(*GAIN_LINE, self.offset.value.shape[0])[:, None]
+        log_gain = torch.linspace(*self.line, self.offset.value.shape[0])[:, None]
         t = (deviation.clamp_min(1e-3).log() + log_gain - math.log(SCALE_LOW)) / SCALE_STEP
         self.offset.value[:, len(deviation) :] = t.clamp(1, self.top - 1) / self.offset.scale
 
@@ -169,6 +178,44 @@ class _HyperSynthesis(nn.Module):
         return self.stages(z_hat, index)[1:]
 
 
+class _Above(nn.Module):
+    """The entropy model of z in a nest: a hyperprior over the level above it, whose tables are those of `fixed_prior`,
+    or again a nest. forward: z [B, Z, h, w], index [B], the analysis of z -> z_hat with straight-through gradient, bits
+    [B] of it and of all above.
+    """
+
+    def __init__(self, c: HyperConfig):
+        super().__init__()
+        self.h_s = _HyperSynthesis(c, LINE_ABOVE)
+        self.above = None if c.above is None else _Above(c.above)
+        with torch.no_grad():
+            self.h_s.set_scales(torch.full((c.latent,), 2.0))
+
+    def forward(self, z: Tensor, index: Tensor, analysis: HyperAnalysis) -> tuple[Tensor, Tensor]:
+        size = z.shape[2:]
+        top = analysis(F.pad(z, (0, -size[1] % 4, 0, -size[0] % 4), mode="replicate"), index)
+        if self.above is None:
+            noisy = top + torch.rand_like(top) - 0.5 if self.training else top.round()
+            top_hat, bits = top + (top.round() - top).detach(), fixed_bits(noisy)
+        else:
+            assert analysis.above is not None
+            top_hat, bits = self.above(top, index, analysis.above)
+        mu, t = (a[:, :, : size[0], : size[1]] for a in self.h_s(top_hat, index))
+        residual = z - mu
+        z_hat = torch.where(is_coded(t), mu + straight_through(residual, residual.round()), mu)
+        return z_hat, bits + residual_bits(residual, t, self.h_s.top, self.training, rounded=True)
+
+    @torch.no_grad()
+    def frozen(self) -> dict[str, np.ndarray]:
+        """The tensors of a `HyperpriorCoding` of z, of a nest with those of the level above it as `above.*`."""
+        y, layers = laplace_tables(self.h_s.top + 1), self.h_s
+        if self.above is None:
+            return table_tensors(fixed_prior(layers.channels), y) | synthesis_tensors(layers)
+        tables = {name: a for name, a in table_tensors(y, y).items() if name.startswith("y.")}
+        above = {f"above.{name}": a for name, a in self.above.frozen().items()}
+        return tables | synthesis_tensors(layers) | above
+
+
 class Hyperprior(nn.Module):
     """forward: y [B, M, h, w] (h, w multiples of 4), index [B] -> Likelihood.
 
@@ -181,11 +228,16 @@ class Hyperprior(nn.Module):
         self.config = config
         self.h_a = HyperAnalysis(config)
         self.h_s = _HyperSynthesis(config)
-        self.prior = FactorizedPrior(config.hyper)
+        if config.above is None:
+            self.prior = FactorizedPrior(config.hyper)
+        else:
+            self.above = _Above(config.above)
 
     def hyper_latent(self, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """z_hat [B, Z, h/4, w/4] with straight-through gradient, bits_z [B]."""
         z = self.h_a(y, index)
+        if self.h_a.above is not None:
+            return self.above(z, index, self.h_a.above)
         bits_z = self.prior(z + torch.rand_like(z) - 0.5 if self.training else z.round(), index)
         return z + (z.round() - z).detach(), bits_z
 
@@ -198,15 +250,15 @@ class Hyperprior(nn.Module):
     @torch.no_grad()
     def frozen(self) -> dict[str, np.ndarray]:
         """The tensors of a `HyperpriorCoding`, with the tables that training fitted."""
-        out = table_tensors(self.prior.freeze(), laplace_tables(self.config.tables))
+        y = laplace_tables(self.config.tables)
+        if self.config.above is None:
+            out = table_tensors(self.prior.freeze(), y)
+        else:
+            out = {name: a for name, a in table_tensors(y, y).items() if name.startswith("y.")}
+            out |= {f"above.{name}": a for name, a in self.above.frozen().items()}
         if self.config.reach != USUAL_REACH:
             out["reach"] = np.array([self.config.reach], np.int32)
-        for n, layer in enumerate(self.h_s.layers):
-            out |= layer_tensors(f"h_s.{n}", layer.freeze())  # pyright: ignore[reportCallIssue]
-        for n, gain in enumerate(self.h_s.gains):
-            out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
-        out["offset"] = offset_table(self.h_s.offset)
-        return out
+        return out | synthesis_tensors(self.h_s)
 
     def code(self, y: Tensor, mu: Tensor, t: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
         """y, means and table numbers of one shape [B, C, h, w] -> y_hat of that shape, bits [B]."""
@@ -214,6 +266,17 @@ class Hyperprior(nn.Module):
         change = (residual.round() - residual).detach()
         y_hat = torch.where(is_coded(t), mu + residual + change, mu)
         return y_hat, residual_bits(residual, t, self.h_s.top, self.training, rounded)
+
+
+def synthesis_tensors(h_s: _HyperSynthesis) -> dict[str, np.ndarray]:
+    """Those of h_s in a model file."""
+    out = {}
+    for n, layer in enumerate(h_s.layers):
+        out |= layer_tensors(f"h_s.{n}", layer.freeze())  # pyright: ignore[reportCallIssue]
+    for n, gain in enumerate(h_s.gains):
+        out[f"gain.{n}"] = gain_table(gain)  # pyright: ignore[reportArgumentType]
+    out["offset"] = offset_table(h_s.offset)
+    return out
 
 
 def is_coded(t: Tensor) -> Tensor:

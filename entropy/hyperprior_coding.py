@@ -289,4 +289,4 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def _dtype(name: str) -> np.dtype:
-    return np.dtype(np.int16 if name.endswith("weight") or "gain" in name else np.int32)
+    return np.dtype(np.int16 if name.endswith(("weight", "keys", "values")) or "gain" in name else np.int32)

@@ -1,4 +1,6 @@
-"""FORMAT.md, sections 20 and 21, read by themselves: latents of models with context. As independent as `reader`."""
+"""FORMAT.md, sections 20, 21 and 31, read by themselves: latents of models with context, and with a memory. As
+independent as `reader`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,22 @@ __all__ = ["context_digest", "context_latents"]
 PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
 
+def memory_of(model: Model) -> str:
+    if "context.exponentials" in model.tensors:
+        return "dictionary"
+    return "control" if "context.1.gate.weight" in model.tensors else ""
+
+
 def context_digest(model: Model) -> bytes:
-    edge = 2**model.reach
+    edge, memory = 2**model.reach, memory_of(model)
+    answer = f'"answer": ["{memory}", [2047, 7, 5, 384, 10]], ' if memory else ""
+    name = "conditional context 0" if memory else "context hyperprior 0"
     constants = (
-        '{"activation": [8, 8191], "banks": 8, "context": [[1, 3, 1], [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], '
+        '{"activation": [8, 8191], '
+        + answer
+        + '"banks": 8, "context": [[1, 3, 1], [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], '
         f'[1, 0, 3, 2]], [{edge - 1}, 14, 10]], "gain": [10, 16383], "kernels": [3, 1, 3, 1, 1], '
-        f'"mean": [6, {-edge}, {edge - 1}], "model": "context hyperprior 0", "weight": 12, "z": [-255, 255]}}'
+        f'"mean": [6, {-edge}, {edge - 1}], "model": "{name}", "weight": 12, "z": [-255, 255]}}'
     )
     text = constants.encode()
     for name, tensor in sorted(model.tensors.items()):
@@ -45,11 +57,11 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
         v = t[name].astype(np.int64)
         return (v[r] * (256 - e) + v[r + 1] * e + 128) // 256
 
-    def run(name: str, a: np.ndarray, kernel: int, low: int, shift: int, gain=None, offset=None, wide=False):
+    def run(name: str, a: np.ndarray, kernel: int, low: int, shift: int, gain=None, offset=None, wide=(0, 8191)):
         n = len(t[f"{name}.weight"])
         gain = np.full(n, 1024) if gain is None else gain
         offset = np.zeros(n, np.int64) if offset is None else offset
-        span, out = (low, 255 if low == -255 else 8191), ((-edge, edge - 1) if wide else (0, 8191))
+        span, out = (low, {-255: 255, -2047: 2047}.get(low, 8191)), ((-edge, edge - 1) if wide is True else wide)
         return layer(a, t[f"{name}.weight"], t[f"{name}.bias"], kernel, *span, shift, gain, offset, *out)
 
     a = shuffle(run("h_s.1", run("h_s.0", z, 3, -255, 14, row("gain.0")), 1, 0, 22))
@@ -57,6 +69,20 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
     a = shuffle(run("h_s.3", features, 1, 0, 22))
     v0 = run("h_s.4", a, 1, 0, 24, row("gain.2"), row("offset"), wide=True)
 
+    def answer(name: str, asked: np.ndarray) -> np.ndarray:
+        if memory == "control":
+            value = run(f"{name}.value", asked, 1, -2047, 22, wide=(-8191, 8191))
+            return (value * run(f"{name}.gate", asked, 1, -2047, 20, wide=(0, 1024)) + 512) >> 10
+        out = []
+        for head, (keys, values) in enumerate(zip(t[f"{name}.keys"], t[f"{name}.values"], strict=True)):
+            q = asked[head * keys.shape[1] : (head + 1) * keys.shape[1]].astype(np.int64)
+            logits = (np.einsum("nd,dij->nij", keys.astype(np.int64), q) + 512) >> 10
+            w = t["context.exponentials"].astype(np.int64)[np.clip(logits, -192, 191) + 192]
+            above = np.einsum("nij,nd->dij", w, values.astype(np.int64))
+            out.append(np.clip(above // w.sum(0), -8191, 8191))
+        return np.concatenate(out)
+
+    memory, state = memory_of(model), []
     y_hat = np.zeros((m, 2 * hb, 2 * wb), np.int64)
     seen = [features[:, :hb, :wb]]
     for k in range(4):
@@ -65,6 +91,11 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
             a = run(f"{name}.0", np.concatenate(seen), 1, -8191, 22, row(f"{name}.gain"))
             b = run(f"{name}.1", a, 3, 0, 22)
             change = run(f"{name}.2", np.concatenate([a, b]), 1, 0, 24, wide=True)
+            if memory:
+                asked = run(f"{name}.ask", np.concatenate([a, b, *state]), 1, -8191, 22, wide=(-2047, 2047))
+                state = [answer(name, asked)]
+                told = run(f"{name}.tell", state[0], 1, -8191, 24, wide=True)
+                change = np.clip(change + told, -edge, edge - 1)
         mu, mu_0, number, spread = (np.zeros((m, hb, wb), np.int64) for _ in range(4))
         for c in range(m):
             i, j = PLACES[k][c % 4] // 2, PLACES[k][c % 4] % 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import struct
 import zlib
 from dataclasses import replace
@@ -28,11 +29,14 @@ from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.codec import Target
 from lecodec.codec.compressai_import import import_compressai
 from lecodec.codec.media.signal import picture_signal
-from lecodec.codec.model_file import save_model
+from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.codec.registry import list_models, load
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader
+from lecodec.entropy.conditional_coding import EXPONENTIALS
+from lecodec.entropy.hyperprior import HyperConfig, Hyperprior
 from lecodec.eval.tasks.pictures import bundled
+from lecodec.train.freeze import with_digests
 
 from .container_examples import contents_of
 
@@ -139,6 +143,65 @@ def tiny_adapted() -> None:
         settings: dict[str, object] = {"steps": 60, "crop": 64, "rank": 2, "learning_rate": 5e-3}
         base, out = FOLDER / "tiny-context.safetensors", FOLDER / "tiny-adapted.safetensors"
         adapt(folder, out, base=str(base), runs=Path(folder, "runs"), settings=settings)
+
+
+def tiny_conditional(kind: str) -> None:
+    """The model `tiny-KIND`: `tiny-context` with a memory that nobody has taught anything."""
+    rng, path = np.random.default_rng(11), FOLDER / "tiny-context.safetensors"
+    tensors, card = load_tensors(path), read_card(path).card
+    heads, entries, size, width, latent = 2, 12, 4, 12, 16
+    for k in (1, 2, 3):
+        shapes = {"ask": (heads * size, 2 * width + (heads * size if k > 1 else 0)), "tell": (2 * latent, heads * size)}
+        if kind == "control":
+            shapes |= dict.fromkeys(("value", "gate"), (heads * size, heads * size))
+        else:
+            keys = rng.normal(size=(heads, entries, size))
+            keys *= 128 / np.linalg.norm(keys, axis=2, keepdims=True)
+            tensors[f"parse.context.{k}.keys"] = keys.round().astype(np.int16)
+            tensors[f"parse.context.{k}.values"] = rng.integers(-999, 1000, keys.shape).astype(np.int16)
+            tensors["parse.context.exponentials"] = EXPONENTIALS
+        for name, shape in shapes.items():
+            most = 300 if name == "tell" else 4096 // math.isqrt(shape[1])
+            tensors[f"parse.context.{k}.{name}.weight"] = rng.integers(-most, most + 1, shape).astype(np.int16)
+            tensors[f"parse.context.{k}.{name}.bias"] = rng.integers(-(2**16), 2**16, shape[0]).astype(np.int32)
+    memory = {"kind": kind, "entries": entries, "heads": heads, "size": size}
+    card = {key: card[key] for key in ("kind", "transform", "hyper", "context", "receptive_field")}
+    card |= {"name": f"tiny-{kind}", "conditional": memory}
+    save_model(tensors, with_digests(tensors, card), FOLDER / f"tiny-{kind}.safetensors")
+
+
+def tiny_nested() -> None:
+    """The model `tiny-nested`: `tiny` with two levels above z, of which nothing was learned."""
+    tensors, card = load_tensors(FOLDER / "tiny.safetensors"), read_card(FOLDER / "tiny.safetensors").card
+    torch.manual_seed(12)
+    hyper = HyperConfig(**{**card["hyper"], "levels": 3})
+    model = Hyperprior(hyper).eval()
+    tensors = {name: a for name, a in tensors.items() if not name.startswith("parse.z.")}
+    tensors["parse.h_s.0.bias"] = tensors["parse.h_s.0.bias"] * 64  # z is in units of 1/64
+    tensors |= {f"parse.{name}": a for name, a in model.frozen().items() if name.startswith("above.")}
+    state = model.h_a.state_dict().items()
+    tensors |= {f"h_a.{name}": a.half().numpy() for name, a in state if name.startswith("above.")}
+    card = {key: card[key] for key in ("kind", "transform", "receptive_field")}
+    card |= {"name": "tiny-nested", "hyper": hyper.entries()}
+    save_model(tensors, with_digests(tensors, card), FOLDER / "tiny-nested.safetensors")
+
+
+def good_nested(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By the model with levels above z: all of them of odd sizes, and single positions."""
+    return {
+        "model-nested": codec.encode(pattern(75, 152, 3), 55),
+        "model-nested-tiled": codec.encode(pattern(70, 134, 3), 90, tile=64),
+    }
+
+
+def good_conditional(kind: str, codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By models with a memory: odd numbers of latents, tiles, noise at the highest quality."""
+    noise = np.random.default_rng(9).integers(0, 256, (33, 18, 3), dtype=np.uint8)
+    return {
+        f"model-{kind}": codec.encode(pattern(75, 52, 3), 62.5),
+        f"model-{kind}-tiled": codec.encode(pattern(90, 150, 3), 30, tile=64),
+        f"model-{kind}-noise": codec.encode(noise, 100),
+    }
 
 
 def released() -> list[tuple[lecodec.ImageCodec, str, bytes]]:
@@ -589,6 +652,16 @@ def main() -> None:
     made += [(adapted, "model-adapted", adapted.encode(pattern(75, 52, 3), 62.5))]
     made += [(context, *pair) for pair in good_with_context(context).items()]
     made += [(wide, *pair) for pair in good_wide(wide).items()]
+    others = [context, wide, adapted]
+    if not (FOLDER / "tiny-nested.safetensors").exists():
+        tiny_nested()
+    others.append(load(FOLDER / "tiny-nested.safetensors", of=lecodec.ImageCodec))
+    made += [(others[-1], *pair) for pair in good_nested(others[-1]).items()]
+    for kind in ("dictionary", "control"):
+        if not (FOLDER / f"tiny-{kind}.safetensors").exists():
+            tiny_conditional(kind)
+        others.append(load(FOLDER / f"tiny-{kind}.safetensors", of=lecodec.ImageCodec))
+        made += [(others[-1], *pair) for pair in good_conditional(kind, others[-1]).items()]
     made += [(codec, *pair) for pair in good_with_exact_tiles(codec).items()]
     made += released()
     for codec, name, data in made:
@@ -602,7 +675,7 @@ def main() -> None:
             write_new(file, data)
             pictured = pictures.get(picture, name + suffix)
             expected["good"][file] = {"latents": latents_digest(codec, data), "picture": pictured}
-            if codec in (context, wide, adapted):
+            if codec in others:
                 expected["good"][file]["model"] = codec.card["name"]
     if not (FOLDER / "tiny-circuit.safetensors").exists():
         tiny_circuit()

@@ -24,13 +24,15 @@ __all__ = ["calibrated_tables"]
 
 
 class _Recorder:
-    """A coder that writes nothing and counts the symbols of each table, escapes included."""
+    """A coder that writes nothing and counts the symbols of each of some tables, escapes included."""
 
     def __init__(self, *tables: TableSet):
         self.counts = {id(t): np.zeros(len(t.counts), np.int64) for t in tables}
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         assert values is not None, "a recorder cannot read"
+        if id(tables) not in self.counts:
+            return values
         symbol, _ = tables.symbols(values, index)
         self.counts[id(tables)] += np.bincount(tables.start[index] + symbol, minlength=len(tables.counts))
         return values

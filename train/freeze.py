@@ -110,6 +110,8 @@ def freeze_network(
     """Write a network as the model file `out`. card: further entries of its card; crops: pictures to calibrate on."""
     network, config = network.cpu().eval(), network.config
     context = {} if config.context is None else {"context": asdict(config.context)}
+    if config.conditional is not None:
+        context["conditional"] = asdict(config.conditional)
     tensors = {f"parse.{n}": a for n, a in network.hyperprior.frozen().items()}
     for prefix, part in (("g_a", network.g_a), ("h_a", network.hyperprior.h_a), ("g_s", network.g_s)):
         for key, value in part.state_dict().items():
@@ -140,7 +142,10 @@ def calibrated(
     entropy = codec.entropy
     assert isinstance(entropy, HyperpriorCoding)
     z, y = calibrated_tables(codec.record_latents, (entropy.z_tables, entropy.y_tables), crops, say=say)
-    return {f"parse.{name}": a for name, a in table_tensors(z, y).items()}
+    tables = table_tensors(z, y)
+    if card["hyper"].get("levels", 1) > 1:  # z has the tables of a level below another
+        tables = {name if name.startswith("y.") else f"above.y{name[1:]}": a for name, a in tables.items()}
+    return {f"parse.{name}": a for name, a in tables.items()}
 
 
 def amend_card(path: Path, entries: dict[str, Any]) -> None:

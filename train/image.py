@@ -29,6 +29,7 @@ from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures
 from .features import distance_of
 from .grow import grow
+from .latents import drawn_from, kept_latents, key_of
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .recipe import Recipe
 from .run import Experiment, Place
@@ -36,8 +37,10 @@ from .schedule import Average, load_weights, phase_at, warm_up
 
 __all__ = ["ImageExperiment", "learning_rate", "weights_of"]
 
-ANEW = "hyperprior.context."
+ANEW = ("hyperprior.context.", "hyperprior.above.", "hyperprior.h_a.above.")
 """What `start_from` may lack."""
+TOP = "hyperprior.prior."
+"""What it may have in vain: the levels of a nest end in tables of their own."""
 POOL = 2048
 """Latents that are kept for training an entropy model."""
 VALIDATION_INDICES = (0, 16, 32, 48, 63)
@@ -125,13 +128,17 @@ class ImageExperiment(Experiment[Recipe]):
         rank = fabric.global_rank
         torch.manual_seed(recipe.seed + rank)
         seed = recipe.seed + 1000 * rank + 7919 * int(time.time() if resumes else 0)
-        pictures = load_pictures(recipe.train, say=self.say)
-        self.crops = CropStream(pictures, recipe.downscale, seed, recipe.workers, recipe.synthetic)
         # Of its own, as the crops' is: runs with one seed see the same crops at the same indices, whatever they train.
         self.indices = torch.Generator().manual_seed(seed)
         self.network = ImageNetwork(recipe.network())
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        if not resumes:
+        self.crops = None
+        if recipe.cache is None or not recipe.cache.exists():
+            pictures = load_pictures(recipe.train, say=self.say)
+            self.say(f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels")
+            self.crops = CropStream(pictures, recipe.downscale, seed, recipe.workers, recipe.synthetic)
+        if not resumes and recipe.cache is None:
+            assert self.crops is not None
             self.crops.batch = 64
             if recipe.grow_from is None:
                 start_from_statistics(self.network, next(iter(self.crops)))
@@ -140,8 +147,10 @@ class ImageExperiment(Experiment[Recipe]):
         if recipe.start_from is not None:
             state = load_checkpoint(recipe.start_from)
             anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
+            nested = self.network.config.hyper.levels > 1
             with contents_of(recipe.start_from, self.noun):
-                load_weights(self.network, {**anew, **state["ema"]}, recipe.name)
+                kept = {n: p for n, p in state["ema"].items() if not (nested and n.startswith(TOP))}
+                load_weights(self.network, {**anew, **kept}, recipe.name)
         if recipe.train_only:
             for name, p in self.network.named_parameters():
                 p.requires_grad_(name.startswith(tuple(recipe.train_only)))
@@ -157,11 +166,10 @@ class ImageExperiment(Experiment[Recipe]):
         self.held_out = _centre_crops(recipe.validation, self.say)
         self.at = Place(0, 0.0)
         self.stream = self._latents() if recipe.objective == "rate" else self._pictures()
+        if recipe.cache is not None:
+            self.stream = self._kept(recipe.cache, seed)
         self.objective.train()
-        self.say(
-            f"{len(pictures)} pictures, {sum(p.size for p in pictures) / 3e6:.0f} megapixels; to decode takes "
-            f"{decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel"
-        )
+        self.say(f"to decode takes {decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel")
 
     def _grow(self, path: Path, crops: Tensor) -> None:
         state = load_checkpoint(path)
@@ -201,8 +209,26 @@ class ImageExperiment(Experiment[Recipe]):
 
     # -- the loop
 
+    def _kept(self, path: Path, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of latents that are kept in a file, which is made first if it is not there."""
+        recipe = self.recipe
+        says = recipe.model_dump(mode="json", include={"train", "downscale", "synthetic", "cached"})
+        key = key_of(self.network.g_a, {**says, "crop": recipe.phases[0].crop})
+        make = None
+        if self.crops is not None:
+            self.crops.crop, self.crops.batch = recipe.phases[0].crop, 1
+            made = ((self._analysed(x, index), index) for x, index in self._pictures())
+            make = itertools.islice(made, recipe.cached)
+        for y, index in drawn_from(kept_latents(path, key, make), recipe.phases[0].batch, seed):
+            yield y.to(self.fabric.device), index.to(self.fabric.device)
+
+    def _analysed(self, x: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad(), self.fabric.autocast():
+            return self.network.g_a(x, index)
+
     def _pictures(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of crops with random quality indices."""
+        assert self.crops is not None
         for x in self.crops:
             x = x.to(self.fabric.device, non_blocking=True)
             yield x, draw_indices(len(x), self.indices).to(x.device)
@@ -213,8 +239,7 @@ class ImageExperiment(Experiment[Recipe]):
         """
         pool: deque[tuple[Tensor, Tensor]] = deque(maxlen=POOL)
         for x, index in self._pictures():
-            with torch.no_grad(), self.fabric.autocast():
-                pool.extend(zip(self.network.g_a(x, index), index, strict=True))
+            pool.extend(zip(self._analysed(x, index), index, strict=True))
             if pool[0][0].shape != pool[-1][0].shape:  # a new phase
                 pool = deque((item for item in pool if item[0].shape == pool[-1][0].shape), POOL)
             if len(pool) < self.recipe.reuse * len(x):
@@ -228,7 +253,8 @@ class ImageExperiment(Experiment[Recipe]):
     def step(self, at: Place) -> dict[str, float]:
         recipe, fabric, self.at = self.recipe, self.fabric, at
         _, phase, _ = phase_at(recipe.phases, at.share)
-        self.crops.crop, self.crops.batch = phase.crop, max(1, phase.batch // self.fresh)
+        if self.crops is not None and recipe.cache is None:
+            self.crops.crop, self.crops.batch = phase.crop, max(1, phase.batch // self.fresh)
         x, index = next(self.stream)
         rate = learning_rate(recipe, at)
         for group in itertools.chain.from_iterable(o.param_groups for o in self.optimisers):

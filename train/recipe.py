@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from ..codec.transforms.image import TransformConfig
 from ..codec.transforms.network import NetworkConfig
 from ..codec.transforms.sound import SoundConfig
+from ..entropy.conditional import ConditionalConfig
 from ..entropy.context import ContextConfig
 from ..entropy.context_coding import GROUPS
 from ..entropy.envelope import EnvelopeConfig
@@ -79,7 +80,12 @@ class FeatureTerm(Strict):
 class Recipe(Strict):
     """The schema of a recipe. Paths are relative to the working directory."""
 
-    sizes: ClassVar = {"transform": TransformConfig, "hyper": HyperConfig, "context": ContextConfig}
+    sizes: ClassVar = {
+        "transform": TransformConfig,
+        "hyper": HyperConfig,
+        "context": ContextConfig,
+        "conditional": ConditionalConfig,
+    }
     gone: ClassVar = {"rounding": "noise", "indices": "uniform", "tail": 0.0}
     kind: Literal["image"] = "image"
     name: Name
@@ -111,6 +117,9 @@ class Recipe(Strict):
     context: dict[str, int] | None = None
     """Sizes of the networks of passes with context ({}: the usual ones); none: a hyperprior without. A run may start
     from weights without them: they begin anew."""
+    conditional: dict[str, int | str] | None = None
+    """What the passes with context ask besides, and its sizes ({}: the usual ones, a dictionary); none: nothing. It
+    begins anew where the weights that a run starts from are without it."""
 
     objective: Literal["rd", "rate"] = "rd"
     """rd: bpp + lambda * distortion; rate: the bits of y alone, for an entropy model on frozen transforms. That runs no
@@ -118,6 +127,12 @@ class Recipe(Strict):
     reuse: int = Field(4, ge=1)
     """objective rate: in how many steps, on average, a crop's latent is used. Latents are kept in memory only: after
     `--resume` they are collected anew, from new crops, before the first step."""
+    cache: Path | None = None
+    """objective rate: a file that latents are kept in, of `cached` crops at random quality indices. The first run makes
+    it, later ones with the same transforms and crops read it: then no picture is read but for validation. All phases
+    are then as the first."""
+    cached: int = Field(800, ge=1)
+    """Crops whose latents are kept there."""
     distortion: Literal["mse", "ms-ssim", "ssimulacra2"] = "mse"
     """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM; ssimulacra2: the error behind this score,
     with some plain error (see codec/perception.py)."""
@@ -172,10 +187,17 @@ class Recipe(Strict):
                 raise ValueError("grow_range says which rates of the model in grow_from are gone on with")
             if not 0 <= self.grow_range[0] < self.grow_range[1] <= QUALITY_LEVELS - 1:
                 raise ValueError(f"grow_range is two quality indices in 0 to {QUALITY_LEVELS - 1}, the lower one first")
-        if self.objective == "rate" and self.train_only != ["hyperprior"]:
-            raise ValueError("objective rate needs train_only: [hyperprior]: it knows of no distortion")
+        whole = [name for name in self.train_only or ["all"] if not f"{name}.".startswith("hyperprior.")]
+        if self.objective == "rate" and whole:
+            raise ValueError(
+                "objective rate needs train_only: [hyperprior], or parts of that: it knows of no distortion"
+            )
+        if self.cache is not None and (self.objective != "rate" or self.start_from is None):
+            raise ValueError("cache keeps latents: it needs objective: rate, and transforms to start_from")
         if self.grow_from is not None and self.start_from is not None:
             raise ValueError("a run starts from a checkpoint or grows from one, not both")
+        if self.conditional is not None and self.context is None:
+            raise ValueError("conditional is asked by the passes of context: it needs context: {}")
         if self.context is not None and self.network().transform.latent % GROUPS:
             raise ValueError(f"with context, the channels of the latent are a multiple of {GROUPS}")
         self.network()
@@ -187,9 +209,10 @@ class Recipe(Strict):
             transform = TransformConfig(**self.transform)  # pyright: ignore[reportArgumentType]
             hyper = HyperConfig(**{**self.hyper, "latent": transform.latent, "knots": transform.knots})
             context = None if self.context is None else ContextConfig(**self.context)
+            memory = None if self.conditional is None else ConditionalConfig(**self.conditional)  # pyright: ignore[reportArgumentType]
         except TypeError as e:
             raise ValueError(str(e).replace("__init__() got an", "has an")) from None
-        return NetworkConfig(transform, hyper, context)
+        return NetworkConfig(transform, hyper, context, memory)
 
 
 class CircuitPhase(Strict):

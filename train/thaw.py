@@ -81,6 +81,10 @@ def thawed(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> ImageN
     """The network of a model of the kind "image", in training mode, on the CPU. tensors, card: of its file. Raises
     ModelError.
     """
+    if card.get("conditional") is not None:
+        raise ModelError("the model cannot be trained from its file: its passes have a memory")
+    if "above.h_s.0.weight" in {name.removeprefix("parse.") for name in tensors}:
+        raise ModelError("the model cannot be trained from its file: it has levels above z")
     try:
         context = None if card.get("context") is None else ContextConfig(**card["context"])
         config = NetworkConfig(TransformConfig(**card["transform"]), HyperConfig(**card["hyper"]), context)

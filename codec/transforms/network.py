@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...entropy.conditional import ConditionalConfig, ConditionalHyperprior
 from ...entropy.context import ContextConfig, ContextHyperprior
+from ...entropy.hyper_config import MAX_LEVELS
 from ...entropy.hyperprior import HyperConfig, Hyperprior
 from .image import Analysis, Pointwise, Synthesis, TransformConfig
 
@@ -28,6 +30,8 @@ class NetworkConfig:
     hyper: HyperConfig = field(default_factory=HyperConfig)
     context: ContextConfig | None = None
     """Sizes of the passes with context; None: a hyperprior without."""
+    conditional: ConditionalConfig | None = None
+    """What these passes ask besides; None: nothing."""
 
 
 class ImageNetwork(nn.Module):
@@ -39,8 +43,7 @@ class ImageNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.g_a = Analysis(config.transform)
-        hyper, context = config.hyper, config.context
-        self.hyperprior = Hyperprior(hyper) if context is None else ContextHyperprior(hyper, context)
+        self.hyperprior = _hyperprior(config)
         self.g_s = Synthesis(config.transform)
 
     def forward(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,8 +51,19 @@ class ImageNetwork(nn.Module):
         return self.g_s(likelihood.y_hat, index), likelihood.bits_y + likelihood.bits_z
 
 
+def _hyperprior(config: NetworkConfig) -> Hyperprior:
+    hyper, context, memory = config.hyper, config.context, config.conditional
+    if context is None:
+        return Hyperprior(hyper)
+    return ContextHyperprior(hyper, context) if memory is None else ConditionalHyperprior(hyper, context, memory)
+
+
 _SIDE = {
-    **{f"hyperprior.h_s.layers.{n}.": side for n, side in enumerate((64, 64, 32, 32, 16))},
+    **{
+        f"hyperprior.{'above.' * above}h_s.layers.{n}.": side * 4**above
+        for above in range(MAX_LEVELS)
+        for n, side in enumerate((64, 64, 32, 32, 16))
+    },
     "hyperprior.context.": 32,
     **dict.fromkeys(("g_s.stem.", "g_s.blocks16.", "g_s.up.", "g_s.linear."), 16),
     **dict.fromkeys(("g_s.blocks8.", "g_s.head."), 8),
@@ -63,7 +77,7 @@ def decoding_macs(network: ImageNetwork) -> float:
         p.numel() / side**2
         for name, p in network.named_parameters()
         for prefix, side in _SIDE.items()
-        if name.startswith(prefix) and name.endswith(".weight")
+        if name.startswith(prefix) and name.endswith((".weight", ".keys", ".values"))
     )
 
 

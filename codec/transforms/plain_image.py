@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bitstream import PictureLayout
+from ...entropy.hyper_config import HyperConfig
 from ...entropy.latents import MEAN_BITS
 from ...entropy.parallel import pooled, threads
 from ...entropy.place import NUMPY
@@ -31,14 +32,15 @@ __all__ = ["PlainImageTransform"]
 
 
 class PlainImageTransform(WindowedTransform):
-    """weights: of g_a, h_a and g_s, float32 by name; config: their sizes; twin: gives the same transform in torch, for
-    gradients. The other arguments are those of `WindowedTransform`.
+    """weights: of g_a, h_a and g_s, float32 by name; config, hyper: their sizes; twin: gives the same transform in
+    torch, for gradients. The other arguments are those of `WindowedTransform`.
     """
 
     def __init__(
         self,
         weights: Mapping[str, np.ndarray],
         config: TransformConfig,
+        hyper: HyperConfig,
         *,
         twin: Callable[[], Transform],
         reach_a: int,
@@ -50,7 +52,11 @@ class PlainImageTransform(WindowedTransform):
         for name, array in weights.items():
             network, _, rest = name.partition(".")
             networks[network][rest] = array
-        self._g_a, self._h_a = _Analysis(networks["g_a"], config), _HyperAnalysis(networks["h_a"])
+        self._g_a, self._h_a, self.depth = _Analysis(networks["g_a"], config), [], hyper.levels
+        for n in range(hyper.levels):
+            prefix = "above." * n
+            own = {name[len(prefix) :]: a for name, a in networks["h_a"].items() if name.startswith(prefix)}
+            self._h_a.append(_HyperAnalysis(own))
         self._gain_y = networks["g_a"]["gain_y.value"]
         self._g_s, self._make_twin = _Synthesis(networks["g_s"], config), twin
 
@@ -61,9 +67,9 @@ class PlainImageTransform(WindowedTransform):
         with np.errstate(all="ignore"):
             return self._g_a(samples, index)
 
-    def _above(self, y: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def _above(self, y: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return self._h_a(y, index)
+            return self._h_a[n](y, index)
 
     def _samples(self, y_hat: np.ndarray, index: np.ndarray, layout: PictureLayout) -> np.ndarray:
         with np.errstate(all="ignore"):

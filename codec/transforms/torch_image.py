@@ -49,6 +49,7 @@ class ImageTransform(TorchTransform):
             window=window,
             place=place,
         )
+        self.depth = hyper.levels
 
     @torch.inference_mode()
     def log_gains(self, index: np.ndarray) -> np.ndarray:

@@ -51,8 +51,11 @@ class TorchTransform(WindowedTransform):
         return self._analysed(self._here(samples), self._here(index)).float().cpu().numpy()
 
     @torch.inference_mode()
-    def _above(self, y: np.ndarray, index: np.ndarray) -> np.ndarray | None:
-        return None if self.h_a is None else self.h_a(self._here(y), self._here(index)).cpu().numpy()
+    def _above(self, y: np.ndarray, index: np.ndarray, n: int) -> np.ndarray | None:
+        h_a = self.h_a
+        for _ in range(n):
+            h_a = h_a.above
+        return None if h_a is None else h_a(self._here(y), self._here(index)).cpu().numpy()
 
     @torch.inference_mode()
     def _samples(self, y_hat: np.ndarray, index: np.ndarray, layout: PictureLayout) -> np.ndarray:

@@ -80,6 +80,8 @@ class WindowedTransform(Transform):
     """
 
     down: tuple[int, ...] = DOWN, DOWN
+    depth = 1
+    """Levels above y, at most."""
 
     def __init__(self, *, reach_a: int, reach_s: int, window: Mapping[str, int], place: str):
         self.reach_a, self.reach, self.place = reach_a, reach_s, place
@@ -91,8 +93,10 @@ class WindowedTransform(Transform):
         """
         raise NotImplementedError
 
-    def _above(self, y: np.ndarray, index: np.ndarray) -> np.ndarray | None:
-        """y [B, M, h, w], h and w multiples of 4 -> the one level above it [B, Z, h/4, w/4] float32, or None."""
+    def _above(self, y: np.ndarray, index: np.ndarray, n: int) -> np.ndarray | None:
+        """Level n [B, C, h, w], h and w multiples of 4, y being level 0 -> the level above it [B, Z, h/4, w/4] float32,
+        or None.
+        """
         raise NotImplementedError
 
     def _samples(self, y_hat: np.ndarray, index: np.ndarray, layout: PictureLayout) -> np.ndarray:
@@ -120,10 +124,15 @@ class WindowedTransform(Transform):
         return y
 
     def above(self, y: np.ndarray, rates: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """See `Transform`: z [B, Z, h/4, w/4], if there is one."""
-        missing = [(0, -side % 4) for side in y.shape[-2:]]
-        found = self._above(np.pad(y, [(0, 0), (0, 0), *missing], mode="edge"), _index(rates))
-        return () if found is None else (found,)
+        """See `Transform`: z [B, Z, h/4, w/4], if there is one, and the levels above that."""
+        levels: list[np.ndarray] = []
+        for n in range(self.depth):
+            missing = [(0, -side % 4) for side in y.shape[-2:]]
+            found = self._above(np.pad(y, [(0, 0), (0, 0), *missing], mode="edge"), _index(rates), n)
+            if found is None:
+                break
+            levels.append(y := found)
+        return tuple(reversed(levels))
 
     def synthesise(self, y_hat: np.ndarray, rates: Sequence[int], layout: PictureLayout) -> np.ndarray:
         """See `Transform`."""

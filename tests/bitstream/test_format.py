@@ -25,6 +25,7 @@ from ..codec.test_golden import difference, load_expected
 from ..container_examples import box_of
 from ..context_reader import context_latents
 from ..fuzz.mutations import candidate
+from ..nested_reader import nested_latents
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -103,9 +104,18 @@ def agree(model: reader.Model, codec, data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
 def test_golden_files_read_from_the_specification(tiny_model, model, name):
     data = (GOLDEN / name).read_bytes()
-    if name.startswith("model-context"):
+    if name.startswith(("model-context", "model-dictionary", "model-control")):
         with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
+        return
+    if name.startswith("model-nested"):
+        nested, file = GOLDEN / "tiny-nested.safetensors", agree_on_container(data)
+        for tile in range(len(file.boxes)):
+            found = nested_latents(nested, file, tile)
+            levels = lecodec.load(model=nested).latents(data, tile).levels
+            assert len(found) == len(levels) == 4
+            for ours, theirs in zip(levels, found, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
         return
     if name == "model-adapted.lec":
         changes = GOLDEN / "tiny-adapted.safetensors"

@@ -189,6 +189,8 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
+    lossy("dictionary", "tiny-dictionary"),
+    lossy("nested", "tiny-nested"),
     lossy("adapted", "tiny-adapted"),
     lossy("compressai mean", "compressai/mean"),
     lossy("compressai hyperprior", "compressai/hyperprior"),

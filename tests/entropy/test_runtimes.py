@@ -24,6 +24,7 @@ from lecodec.codec.registry import find_by_digest, load
 from lecodec.codec.tiles import boxes_of
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.coder import Reader, Writer
+from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.imported_coding import imported_model
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
@@ -75,7 +76,11 @@ def test_golden_files_have_the_same_latents_in_every_runtime(name):
             whole.update(b"".join(level.astype("<i4").tobytes() for level in found[0].levels))
             y = found[0].y_hat[None].astype(np.float32) / 64  # whatever mu is, s is what it was: y_hat = s + mu
             writer = Writer()
-            source = [*(level[None] for level in found[0].levels[:-1]), y]
+            source, model = [y], entropy
+            for level in reversed(found[0].levels[:-1]):  # of a nest, in units of 2^-fraction but for the coarsest
+                model = model.above if isinstance(model, HyperpriorCoding) else model
+                own = isinstance(model, HyperpriorCoding)
+                source.insert(0, level[None] * np.float32(2.0**-model.fraction) if own else level[None])
             again = entropy.traverse([writer], box.size, [q], source, device=runtime)
             assert again[0].digest() == chunk.digest and writer.finish() == chunk.payload
         if name in OWN:

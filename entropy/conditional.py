@@ -1,0 +1,192 @@
+"""The hyperprior with context and a memory, trainable form: a dictionary, or what it is compared with.
+
+    q_k = ask_k(a_k, b_k, s_(k-1))     s_k = answer_k(q_k)     (d, dt) of c_k += tell_k(s_k)          k = 1, 2, 3
+
+See `conditional_coding` for the two kinds and where they come from. It starts as a model without a memory: what it
+tells is near 0, so training can begin with that model's weights and at its rate. `ConditionalHyperprior` is trained;
+what its `frozen` returns makes a `DictionaryCoding` or a `ControlCoding`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .conditional_coding import EXPONENTIALS, GATE_BITS, KEY_BITS, LOGIT_BITS, LOGITS, MAX_ENTRIES, QUERY_MAX
+from .context import ContextConfig, ContextHyperprior, ContextStep
+from .context_coding import PASSES, SIGNED
+from .exact import TrainableExact, clamp_inward, straight_through
+from .hyperprior import HyperConfig
+from .hyperprior_coding import layer_tensors
+from .latents import MEAN_BITS
+from .layers import ACTIVATION_BITS, ACTIVATION_MAX
+
+__all__ = ["Answer", "ConditionalConfig", "ConditionalHyperprior", "ControlAnswer", "DictionaryAnswer"]
+
+_TOP = ACTIVATION_MAX * 2.0**-ACTIVATION_BITS
+
+
+@dataclass(frozen=True)
+class ConditionalConfig:
+    """What is asked, and its sizes. Raises ValueError for what there is not."""
+
+    kind: str = "dictionary"
+    """`dictionary`, or `control`: a gated layer in its place, of as many multiplications if entries = heads * size."""
+    entries: int = 64
+    """Of each head, at most 256."""
+    heads: int = 4
+    """How many answers are looked up side by side."""
+    size: int = 16
+    """Numbers of a key, and of a value."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in _ANSWERS:
+            raise ValueError(f"kind is {' or '.join(_ANSWERS)}, not {self.kind!r}")
+        for name, value in asdict(self).items():
+            if name != "kind" and (type(value) is not int or value < 1):
+                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+        if self.entries > MAX_ENTRIES:
+            raise ValueError(f"entries are at most {MAX_ENTRIES}, not {self.entries}")
+
+
+class Answer(nn.Module):
+    """forward: queries [B, heads * size, h, w] -> answers of that shape, multiples of 2^-ACTIVATION_BITS."""
+
+    def frozen(self) -> dict[str, np.ndarray]:
+        """Its tensors in a model file, by their names there without `context.K.`"""
+        raise NotImplementedError
+
+
+class DictionaryAnswer(Answer):
+    """Attention to constants: heads of `entries` keys of length 1, and values."""
+
+    def __init__(self, c: ConditionalConfig):
+        super().__init__()
+        shape = c.heads, c.entries, c.size
+        self.keys = nn.Parameter(F.normalize(torch.randn(shape), dim=2))
+        self.values = nn.Parameter(torch.randn(shape))
+
+    def forward(self, q: Tensor) -> Tensor:
+        with torch.autocast(q.device.type, enabled=False):
+            return self._soft(q.float()) if self.training else self._exact(q)
+
+    def _soft(self, q: Tensor) -> Tensor:
+        """The integers' values but for a last bit, with the gradient of the softmax."""
+        keys = F.normalize(self.keys, dim=2)
+        keys = straight_through(keys, (keys * 2**KEY_BITS).round() * 2.0**-KEY_BITS)
+        heads, _, size = keys.shape
+        asked = q.unflatten(1, (heads, size)).permute(0, 1, 3, 4, 2).flatten(2, 3)  # [B, heads, h w, size]
+        logits = asked @ keys.transpose(1, 2)
+        half = LOGITS / 2 * 2.0**-LOGIT_BITS
+        logits = straight_through(logits, (logits * 2**LOGIT_BITS + 0.5).floor() * 2.0**-LOGIT_BITS)
+        weights = clamp_inward(logits, -half, half - 2.0**-LOGIT_BITS).softmax(3)
+        one = 2.0**ACTIVATION_BITS
+        values = straight_through(self.values, (self.values * one).round() / one)
+        out = weights @ values
+        out = clamp_inward(straight_through(out, (out * one).floor() / one), -_TOP, _TOP)
+        return out.unflatten(2, q.shape[2:]).permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+    @torch.no_grad()
+    def _exact(self, q: Tensor) -> Tensor:
+        """What the frozen dictionary answers: sums below 2^51 in float64."""
+        keys, values = (torch.from_numpy(a.astype(np.float64)).to(q.device) for a in self.frozen().values())
+        heads, _, size = keys.shape
+        asked = (q.double() * 2**ACTIVATION_BITS).round().unflatten(1, (heads, size)).permute(0, 1, 3, 4, 2)
+        logits = asked.flatten(2, 3) @ keys.transpose(1, 2)
+        logits = (logits * 2.0 ** (LOGIT_BITS - ACTIVATION_BITS - KEY_BITS) + 0.5).floor()
+        index = logits.clamp(-LOGITS // 2, LOGITS // 2 - 1).long() + LOGITS // 2
+        weights = torch.from_numpy(EXPONENTIALS).to(q.device).double()[index]
+        out = (weights @ values / weights.sum(3, keepdim=True)).floor().clamp(*SIGNED)
+        return (out * 2.0**-ACTIVATION_BITS).float().unflatten(2, q.shape[2:]).permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+    @torch.no_grad()
+    def frozen(self) -> dict[str, np.ndarray]:
+        keys = F.normalize(self.keys.detach().cpu().float(), dim=2) * 2**KEY_BITS
+        values = (self.values.detach().cpu().float() * 2**ACTIVATION_BITS).clamp(*SIGNED)
+        return {name: a.round().numpy().astype(np.int16) for name, a in (("keys", keys), ("values", values))}
+
+
+class ControlAnswer(Answer):
+    """A gated layer of 1 x 1, which knows nothing but its weights either."""
+
+    def __init__(self, c: ConditionalConfig):
+        super().__init__()
+        size, signed = c.heads * c.size, {"input_range": (-QUERY_MAX, QUERY_MAX), "relu": False}
+        self.value = TrainableExact(size, size, output_range=SIGNED, **signed)
+        gate = {"output_bits": GATE_BITS, "output_range": (0, 1 << GATE_BITS)}
+        self.gate = TrainableExact(size, size, **gate, **signed)
+        with torch.no_grad():
+            self.gate.weight.mul_(0.3)
+            self.gate.bias.fill_(0.5)
+
+    def forward(self, q: Tensor) -> Tensor:
+        out, one = self.value(q) * self.gate(q), 2.0**ACTIVATION_BITS
+        if not self.training:
+            out = out.double()
+        return straight_through(out, (out * one + 0.5).floor() / one).float()
+
+    def frozen(self) -> dict[str, np.ndarray]:
+        return layer_tensors("value", self.value.freeze()) | layer_tensors("gate", self.gate.freeze())
+
+
+_ANSWERS: dict[str, type[DictionaryAnswer] | type[ControlAnswer]] = {
+    "dictionary": DictionaryAnswer,
+    "control": ControlAnswer,
+}
+
+
+class ConditionalStep(ContextStep):
+    """c_k with a memory. forward: as that of `ContextStep`, and state: s_(k-1) [B, heads * size, h/2, w/2], of the
+    first pass None -> d, dt, s_k.
+    """
+
+    def __init__(self, k: int, c: HyperConfig, width: int, memory: ConditionalConfig):
+        super().__init__(2 * k * c.latent, c, width)
+        size = memory.heads * memory.size
+        queries = {"input_range": SIGNED, "output_range": (-QUERY_MAX, QUERY_MAX)}
+        self.ask = TrainableExact(2 * width + (size if k > 1 else 0), size, relu=False, **queries)
+        self.answer = _ANSWERS[memory.kind](memory)
+        told = {"output_bits": MEAN_BITS, "output_range": c.mean_range, "scale": 2.0}
+        self.tell = TrainableExact(size, 2 * c.latent, input_range=SIGNED, relu=False, **told)
+        with torch.no_grad():
+            self.tell.weight.mul_(0.01)
+
+    def forward(
+        self, features: Tensor, r: Tensor, index: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        if not self.layers[0].weight.requires_grad:  # y_hat is y but for a rounding: there is no gradient to speak of
+            r = r.detach()
+        return super().forward(features, r, index, state)
+
+    def changes(self, a: Tensor, b: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        change, _ = super().changes(a, b, state)
+        q = self.ask(torch.cat([a, b] if state is None else [a, b, state], 1))
+        state = self.answer(q)
+        low, high = (end * 2.0**-MEAN_BITS for end in self.tell.output_range)
+        return clamp_inward(change + self.tell(state), low, high), state
+
+
+class ConditionalHyperprior(ContextHyperprior):
+    """forward: as that of `ContextHyperprior`."""
+
+    def __init__(self, config: HyperConfig, context: ContextConfig, memory: ConditionalConfig):
+        super().__init__(config, context)
+        self.memory = memory
+        self.context = nn.ModuleList([ConditionalStep(k, config, context.width, memory) for k in range(1, PASSES)])
+
+    @torch.no_grad()
+    def frozen(self) -> dict[str, np.ndarray]:
+        """The tensors of a coding of its kind, with the tables that training fitted."""
+        out = super().frozen()
+        for k, step in enumerate(self.context, 1):
+            assert isinstance(step, ConditionalStep)
+            for name, layer in (("ask", step.ask), ("tell", step.tell)):
+                out |= layer_tensors(f"context.{k}.{name}", layer.freeze())
+            out |= {f"context.{k}.{name}": a for name, a in step.answer.frozen().items()}
+        if self.memory.kind == "dictionary":
+            out["context.exponentials"] = EXPONENTIALS
+        return out
