@@ -24,6 +24,7 @@ function notShown(header, model) {
     const said = `it was coded without loss with the model of parse digest ${header.parse_digest}`;
     return header.parse_digest === NO_DIGEST ? null : `${said}: this page knows models with loss`;
   }
+  if (model && !model.known) return `${model.card.name} has networks that this page does not know`;
   if (!model || model.digest() !== header.parse_digest) {
     return `the file needs the model with parse digest ${header.parse_digest}, which is not in this page`;
   }

@@ -38,6 +38,12 @@ function halves(bits) {
   return out;
 }
 
+/* The tensors of the entropy models that are decoded here: the hyperprior, and that with context in four passes. */
+const KNOWN = RegExp([
+  /^[zy]\.(counts|length|low)$/, /^(h_s|context\.[123])\.\d\.(weight|bias)$/, /^gain\.\d$/, /^offset$/, /^reach$/,
+  /^context\.([123]\.gain|narrow|widen)$/,
+].map((one) => one.source).join("|"));
+
 class Model {
   constructor(bytes) {
     const { card, tensors } = readTensors(bytes);
@@ -48,6 +54,8 @@ class Model {
       if (name.startsWith("parse.")) this.integers[name.slice(6)] = tensor;
       if (name.startsWith("g_s.")) this.floats[name.slice(4)] = tensor;
     }
+    this.known = Object.keys(this.integers).every((name) => KNOWN.test(name));
+    if (!this.known) return; // of another kind: `notShown` says so
     const t = (name) => this.integers[name].data;
     this.tables = {};
     for (const level of ["z", "y"]) {

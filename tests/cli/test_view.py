@@ -42,6 +42,12 @@ BY_MODEL = {
     "machine-1": "released-machine-1",
     "image-2": "released-image-2",
 }
+OTHERS = {
+    "tiny-control": "model-control model-control-noise model-control-tiled",
+    "tiny-dictionary": "model-dictionary model-dictionary-noise model-dictionary-tiled",
+    "tiny-nested": "model-nested model-nested-tiled",
+}
+"""Models of kinds that no shipped one is of, which the page does not know."""
 LOSSLESS = (
     "lossless-colour lossless-grey16 lossless-rgb16 lossless-alpha-tiled lossless-noise lossless-pixel lossless-set "
     "lossless-set-colour lossless-set-scalars16 lossless-set-4d lossless-set-lzma lossless-set-lzma16"
@@ -113,9 +119,19 @@ def test_golden_files_decode_in_javascript(tmp_path: Path) -> None:
             assert off <= (1 if wanted.dtype == np.uint8 else 16), (name, off)
 
 
+def test_models_that_the_page_does_not_know(tmp_path: Path) -> None:
+    lines = [
+        {"model": str(model_file(model)), "files": [str(GOLDEN / f"{name}.lec") for name in names.split()], "into": ""}
+        for model, names in OTHERS.items()
+    ]
+    told = asked(tmp_path, *lines)
+    assert {said["kind"] for said in told} == {"NotShown"}
+    assert told[0]["message"] == "tiny-control has networks that this page does not know"
+
+
 def test_every_golden_file_of_a_picture_was_looked_at() -> None:
     """What is not decoded in node is by models that the page does not have, or in WebP, which the browser decodes."""
-    names = {name for names in BY_MODEL.values() for name in names.split()} | set(LOSSLESS)
+    names = {name for names in (BY_MODEL | OTHERS).values() for name in names.split()} | set(LOSSLESS)
     rest = {name.removesuffix(".lec") for name in EXPECTED["good"]} - names
     assert all(
         name.startswith(("model-photo", "model-circuit", "lossless-webp", "exact", "model-adapted")) for name in rest
