@@ -23,7 +23,7 @@ from .transforms import DOWN
 from .transforms.sizes import REACH, TransformConfig
 from .transforms.transform import Transform
 
-__all__ = ["entropy_model_of", "image_model", "receptive_field"]
+__all__ = ["entropy_model_of", "image_model", "receptive_field", "transform_of"]
 
 WINDOW = {"cpu": 2**14, "cuda": 2**16}
 """Positions of y (16 x 16 pixels each) that a network works on at a time, so that memory stays bounded."""
@@ -74,9 +74,17 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
         raise misfit("g_a or g_s")
     check_shapes(tensors, {**config.shapes(), "h_a": hyper.analysis_shapes()})
     digests = checked_digests(tensors, card, entropy)
-    in_torch = partial(_in_torch, floats(tensors, "g_a", "h_a", "g_s"), config, hyper)
-    transform = _in_numpy(*in_torch.args) if place == NUMPY else in_torch(place)
+    transform = transform_of(floats(tensors, "g_a", "h_a", "g_s"), config, hyper, place)
     return LatentModel(dict(card), transform, entropy, *digests)
+
+
+def transform_of(
+    weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig | None, place: str
+) -> Transform:
+    """weights: of g_a, h_a and g_s, float32 by name; config, hyper: their sizes, None for no h_a and no level above y;
+    place: see `place_for`.
+    """
+    return (_in_numpy if place == NUMPY else partial(_in_torch, place=place))(weights, config, hyper)
 
 
 def _reaches(config: TransformConfig) -> dict[str, Any]:
@@ -85,14 +93,16 @@ def _reaches(config: TransformConfig) -> dict[str, Any]:
     return {"reach_a": reach_a, "reach_s": -(-receptive_field(config) // DOWN), "window": WINDOW}
 
 
-def _in_torch(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig, place: str) -> Transform:
+def _in_torch(
+    weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig | None, place: str
+) -> Transform:
     load_torch("this")
     from .transforms.torch_image import ImageTransform
 
     return ImageTransform(weights, config, hyper, place=place, **_reaches(config))
 
 
-def _in_numpy(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig) -> Transform:
+def _in_numpy(weights: Mapping[str, np.ndarray], config: TransformConfig, hyper: HyperConfig | None) -> Transform:
     from .transforms.plain_image import PlainImageTransform
 
     twin = partial(_in_torch, weights, config, hyper, "cpu")

@@ -84,6 +84,12 @@ KINDS: dict[str, Kind] = {
         train="train.adapt:AdaptExperiment",
         freeze="train.adapt_freeze:freeze_adapted",
     ),
+    "codebook": Kind(
+        load="codec.codebook_model:codebook_model",
+        recipe="train.codebook_recipe:CodebookRecipe",
+        train="train.codebook:CodebookExperiment",
+        freeze="train.codebook_freeze:freeze_codebook",
+    ),
     "compressai": Kind(load="codec.compressai_transform:compressai_model", needs_torch=True),
 }
 TRAINED = {name: kind for name, kind in KINDS.items() if kind.train}

@@ -28,13 +28,16 @@ from lecodec.codec.blocks import encode_block
 from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.codec import Target
 from lecodec.codec.compressai_import import import_compressai
+from lecodec.codec.latent_model import synthesis_digest
 from lecodec.codec.media.signal import picture_signal
 from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.codec.registry import list_models, load
 from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.entropy.codebook_coding import CodebookCoding, contexts
 from lecodec.entropy.coder import Reader
 from lecodec.entropy.conditional_coding import EXPONENTIALS
 from lecodec.entropy.hyperprior import HyperConfig, Hyperprior
+from lecodec.entropy.tables import TableSet
 from lecodec.eval.tasks.pictures import bundled
 from lecodec.train.freeze import with_digests
 
@@ -191,6 +194,44 @@ def good_nested(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     return {
         "model-nested": codec.encode(pattern(75, 152, 3), 55),
         "model-nested-tiled": codec.encode(pattern(70, 134, 3), 90, tile=64),
+    }
+
+
+def tiny_codebook() -> None:
+    """The model `tiny-codebook`: random words on the transforms of `tiny`."""
+    rng, path = np.random.default_rng(13), FOLDER / "tiny.safetensors"
+    base, card = load_tensors(path), read_card(path).card
+    tensors: dict[str, np.ndarray] = {}
+    sizes, stages, words = (1, 1, 2, 4, 4, 4), 2, 9
+    for g, size in enumerate(sizes):
+        spread = 2.0 ** (10 - g / 2)
+        own = rng.normal(0, 1, (stages, words, size)) * spread * np.array([4, 1])[:, None, None]
+        own[:, 0] = 0
+        tensors[f"words.{g}"] = own.round().astype(np.int32)
+        tensors[f"size.{g}"] = rng.integers(0, 4, (stages, words)).astype(np.int16)
+    tensors["stages"] = np.minimum(np.arange(64)[:, None] // np.arange(6, 12), stages).astype(np.int16)
+    tensors["gain"] = np.rint(1024 * np.exp(np.linspace(0, 3, 64)))[:, None].astype(np.int32).repeat(16, 1)
+    each = len(sizes) * sum(map(contexts, range(stages)))
+    table = TableSet.from_probabilities([(0, np.append(rng.random(words) + 0.05, 1e-6)) for _ in range(each)])
+    tensors["y.counts"], tensors["y.low"] = table.counts.astype(np.int32), table.low
+    tensors["y.length"] = np.diff(table.start).astype(np.int32)
+    entropy = CodebookCoding(tensors)
+    whole = {f"parse.{name}": a for name, a in tensors.items()}
+    whole |= {name: a for name, a in base.items() if name.startswith(("g_a.", "g_s."))}
+    card = {key: card[key] for key in ("transform", "receptive_field")} | {"name": "tiny-codebook", "kind": "codebook"}
+    card["parse_digest"] = entropy.digest().hex()
+    card["synthesis_digest"] = synthesis_digest(whole, card["transform"]).hex()
+    save_model(whole, card, FOLDER / "tiny-codebook.safetensors")
+
+
+def good_codebook(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    """By codebooks: no stage, some, all; odd sizes; tiles."""
+    noise = np.random.default_rng(9).integers(0, 256, (33, 18, 3), dtype=np.uint8)
+    return {
+        "model-codebook": codec.encode(pattern(75, 152, 3), 25),
+        "model-codebook-tiled": codec.encode(pattern(70, 134, 3), 50, tile=64),
+        "model-codebook-noise": codec.encode(noise, 100),
+        "model-codebook-nothing": codec.encode(noise, 1),
     }
 
 
@@ -653,10 +694,14 @@ def main() -> None:
     made += [(context, *pair) for pair in good_with_context(context).items()]
     made += [(wide, *pair) for pair in good_wide(wide).items()]
     others = [context, wide, adapted]
-    if not (FOLDER / "tiny-nested.safetensors").exists():
-        tiny_nested()
-    others.append(load(FOLDER / "tiny-nested.safetensors", of=lecodec.ImageCodec))
-    made += [(others[-1], *pair) for pair in good_nested(others[-1]).items()]
+    for name, make, good_of in (
+        ("nested", tiny_nested, good_nested),
+        ("codebook", tiny_codebook, good_codebook),
+    ):
+        if not (FOLDER / f"tiny-{name}.safetensors").exists():
+            make()
+        others.append(load(FOLDER / f"tiny-{name}.safetensors", of=lecodec.ImageCodec))
+        made += [(others[-1], *pair) for pair in good_of(others[-1]).items()]
     for kind in ("dictionary", "control"):
         if not (FOLDER / f"tiny-{kind}.safetensors").exists():
             tiny_conditional(kind)

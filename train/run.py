@@ -28,12 +28,13 @@ from ..codec.media.named import named
 from ..errors import InputError
 from .adapt_recipe import AdaptRecipe
 from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoint
+from .codebook_recipe import CodebookRecipe
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe, SoundRecipe, VideoRecipe
 from .schema import find_recipe, load_as, recipe_kind
 
 __all__ = ["Experiment", "Place", "Run", "print_line", "train"]
 
-_R = TypeVar("_R", Recipe, CircuitRecipe, PhotoRecipe, VideoRecipe, SoundRecipe, AdaptRecipe)
+_R = TypeVar("_R", Recipe, CircuitRecipe, PhotoRecipe, VideoRecipe, SoundRecipe, AdaptRecipe, CodebookRecipe)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class PlainImageTransform(WindowedTransform):
         self,
         weights: Mapping[str, np.ndarray],
         config: TransformConfig,
-        hyper: HyperConfig,
+        hyper: HyperConfig | None,
         *,
         twin: Callable[[], Transform],
         reach_a: int,
@@ -52,8 +52,8 @@ class PlainImageTransform(WindowedTransform):
         for name, array in weights.items():
             network, _, rest = name.partition(".")
             networks[network][rest] = array
-        self._g_a, self._h_a, self.depth = _Analysis(networks["g_a"], config), [], hyper.levels
-        for n in range(hyper.levels):
+        self._g_a, self._h_a, self.depth = _Analysis(networks["g_a"], config), [], 0 if hyper is None else hyper.levels
+        for n in range(self.depth):
             prefix = "above." * n
             own = {name[len(prefix) :]: a for name, a in networks["h_a"].items() if name.startswith(prefix)}
             self._h_a.append(_HyperAnalysis(own))

@@ -32,7 +32,7 @@ class ImageTransform(TorchTransform):
         self,
         weights: Mapping[str, np.ndarray],
         config: TransformConfig,
-        hyper: HyperConfig,
+        hyper: HyperConfig | None,
         *,
         reach_a: int,
         reach_s: int,
@@ -42,14 +42,14 @@ class ImageTransform(TorchTransform):
         # Not on the meta device: random numbers there import torch's compiler, which costs more than they do.
         super().__init__(
             filled(Analysis(config), "g_a", weights, place),
-            filled(HyperAnalysis(hyper), "h_a", weights, place),
+            None if hyper is None else filled(HyperAnalysis(hyper), "h_a", weights, place),
             filled(Synthesis(config), "g_s", weights, place),
             reach_a=reach_a,
             reach_s=reach_s,
             window=window,
             place=place,
         )
-        self.depth = hyper.levels
+        self.depth = 0 if hyper is None else hyper.levels
 
     @torch.inference_mode()
     def log_gains(self, index: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from lecodec.codec.registry import find_by_digest, load_for
 from lecodec.errors import CodecError
 
 from .. import reader
+from ..codebook_reader import codebook_latents
 from ..codec.test_golden import difference, load_expected
 from ..container_examples import box_of
 from ..context_reader import context_latents
@@ -107,6 +108,13 @@ def test_golden_files_read_from_the_specification(tiny_model, model, name):
     if name.startswith(("model-context", "model-dictionary", "model-control")):
         with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
+        return
+    if name.startswith("model-codebook"):
+        path, file = GOLDEN / "tiny-codebook.safetensors", agree_on_container(data)
+        for tile in range(len(file.boxes)):
+            found = codebook_latents(reader.Model(path), file, tile)
+            for ours, theirs in zip(lecodec.load(model=path).latents(data, tile).levels, found, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
         return
     if name.startswith("model-nested"):
         nested, file = GOLDEN / "tiny-nested.safetensors", agree_on_container(data)

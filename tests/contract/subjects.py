@@ -191,6 +191,7 @@ SUBJECTS = [
     lossy("wide", "tiny-wide"),
     lossy("dictionary", "tiny-dictionary"),
     lossy("nested", "tiny-nested"),
+    lossy("codebook", "tiny-codebook"),
     lossy("adapted", "tiny-adapted"),
     lossy("compressai mean", "compressai/mean"),
     lossy("compressai hyperprior", "compressai/hyperprior"),

@@ -23,6 +23,7 @@ from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.codec.registry import find_by_digest, load
 from lecodec.codec.tiles import boxes_of
 from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.entropy.codebook_coding import CodebookCoding
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.imported_coding import imported_model
@@ -57,6 +58,7 @@ def opened(name: str) -> tuple[Any, Parsed]:
             base = FOLDER / f"{card['base']['name']}.safetensors"
             tensors, card = changed(tensors, card, load_tensors(base), read_card(base).card)
         kind = imported_model if name.startswith("compressai/") else entropy_model_of(card)
+        kind = CodebookCoding if card["kind"] == "codebook" else kind
         MODELS[path] = kind(parse_tensors(tensors))
     return MODELS[path], file
 
@@ -75,6 +77,8 @@ def test_golden_files_have_the_same_latents_in_every_runtime(name):
             assert found[0].digest() == found[1].digest() == chunk.digest
             whole.update(b"".join(level.astype("<i4").tobytes() for level in found[0].levels))
             y = found[0].y_hat[None].astype(np.float32) / 64  # whatever mu is, s is what it was: y_hat = s + mu
+            if isinstance(entropy, CodebookCoding):
+                continue  # other words of a cascade may come as near, for fewer bits
             writer = Writer()
             source, model = [y], entropy
             for level in reversed(found[0].levels[:-1]):  # of a nest, in units of 2^-fraction but for the coarsest
