@@ -96,7 +96,8 @@ def train_command(
         str | None,
         typer.Option(
             "--fields",
-            help="List what recipes of a kind (image, photo, circuit, video, sound, adapted, codebook) may set, and exit.",
+            help="List what recipes of a kind (image, photo, circuit, video, sound, adapted, codebook) may set, "
+            "and exit.",
             callback=_print_fields,
             is_eager=True,
             metavar="KIND",

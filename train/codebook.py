@@ -47,8 +47,8 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
         super().__init__(recipe, say, accelerator, resumes)
         self.codec = load(model=recipe.base, of=ImageCodec)
         transform, entropy = self.codec.transform, self.codec.entropy
-        if sum(recipe.sizes()) != entropy.latent:
-            raise InputError(f"the groups have {sum(recipe.sizes())} channels, {recipe.base} has {entropy.latent}")
+        if sum(recipe.channels()) != entropy.latent:
+            raise InputError(f"the groups have {sum(recipe.channels())} channels, {recipe.base} has {entropy.latent}")
         self.gain = np.broadcast_to(np.exp(log_gains(self.codec)), (QUALITY_LEVELS, entropy.latent))
         stream = CropStream(load_pictures(recipe.train, say=say), recipe.downscale, recipe.seed)
         rng = np.random.default_rng(recipe.seed)
@@ -63,9 +63,9 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
         self.units = np.concatenate(units).astype(np.float32)
         """[places, M]: y over the gain of its rate."""
         self.found: dict[str, np.ndarray] = {}
-        self.bits = np.zeros((len(recipe.sizes()), recipe.stages))
-        self.errors = np.zeros((len(recipe.sizes()), recipe.stages + 1))
-        say(f"{len(self.units)} vectors, in {len(recipe.sizes())} groups")
+        self.bits = np.zeros((len(recipe.channels()), recipe.stages))
+        self.errors = np.zeros((len(recipe.channels()), recipe.stages + 1))
+        say(f"{len(self.units)} vectors, in {len(recipe.channels())} groups")
 
     def state(self) -> dict[str, Any]:
         import torch
@@ -78,10 +78,10 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
         self.bits, self.errors = self.found.pop("bits"), self.found.pop("errors")
 
     def done(self, step: int) -> float:
-        return step / (len(self.recipe.sizes()) + COUNTED)
+        return step / (len(self.recipe.channels()) + COUNTED)
 
     def step(self, at: Place) -> dict[str, float]:
-        sizes = self.recipe.sizes()
+        sizes = self.recipe.channels()
         if at.step < len(sizes):
             end = sum(sizes[: at.step + 1])
             return self._learn(at.step, self.units[:, end - sizes[at.step] : end])
@@ -124,7 +124,7 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
 
     def _decide(self) -> None:
         """How many stages each rate has of each group, and the gains as integers."""
-        sizes = self.recipe.sizes()
+        sizes = self.recipe.channels()
         ends = np.cumsum(sizes)
         bits = np.concatenate([np.zeros((len(sizes), 1)), self.bits.cumsum(1)], 1)
         stages = np.empty((QUALITY_LEVELS, len(sizes)), np.int16)
@@ -150,7 +150,7 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
             if n % HELD_OUT:
                 coding.traverse([recorder], y.shape[1:], [rate * QUALITY_ONE], [y[None]])
         counts, first = recorder.counts, 0
-        for _ in self.recipe.sizes():
+        for _ in self.recipe.channels():
             for s in range(self.recipe.stages):
                 rows = counts[first : first + contexts(s)]
                 shared = rows.sum(0) + PRIOR

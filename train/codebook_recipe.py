@@ -52,6 +52,6 @@ class CodebookRecipe(Strict):
             raise ValueError("groups are pairs of whole numbers of at least 1")
         return self
 
-    def sizes(self) -> list[int]:
+    def channels(self) -> list[int]:
         """Channels of each group."""
         return [size for size, count in self.groups for _ in range(count)]

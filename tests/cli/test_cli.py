@@ -368,7 +368,7 @@ def test_terminals_get_no_binary_and_give_no_picture(run: Run, monkeypatch: pyte
 
 def test_errors_of_training_and_measuring_are_sentences(run: Run) -> None:
     assert "recipe.yaml" in sentences(run("train", "recipe.yaml"))[0]
-    assert "there are ablation, adapt, best, image" in sentences(run("train", "imgae"))[0]
+    assert "there are ablation, adapt, best, codebook, image" in sentences(run("train", "imgae"))[0]
     assert "cannot name a folder" in sentences(run("train", "image", "--set", "name=../../x"))[0]
     assert "transform.width8 = 160 " in run("train", "--fields", "image").out
     assert len(sentences(run("freeze", "norun", "-o", "m.safetensors"))) == 1
