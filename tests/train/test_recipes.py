@@ -102,7 +102,7 @@ def test_every_field_is_described(kind):
     found = {name: default for name, default, _ in rows}
     assert found["kind"] == kind and found["name"] == "" and found["seed"] == "1"
     some = {"image": "transform.width8", "circuit": "phases.N.narrow", "photo": "sources.N.hold_out"}
-    some |= {"video": "temporal.width", "sound": "coding.context", "adapted": "rank"}
+    some |= {"video": "temporal.width", "sound": "coding.context", "adapted": "rank", "codebook": "words"}
     assert some[kind] in found
 
 
