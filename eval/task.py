@@ -23,8 +23,14 @@ from .figures.classes import enough
 from .figures.rows import Summary
 from .figures.summary import summarise
 from .measure.run import ITEMS, RUN, TaskRun
+from .tasks.catalogue import SOUND_TASKS
 
-__all__ = ["decoder_of", "report_of", "template_of_tasks", "terminal_tables", "write_summary"]
+__all__ = ["codecs_for", "decoder_of", "report_of", "template_of_tasks", "terminal_tables", "write_summary"]
+
+
+def codecs_for(tasks: Sequence[str]) -> list[str]:
+    """What is compared if nobody says: for built-in tasks on sounds codecs of sounds, else of pictures."""
+    return ["lecodec", "opus", "mp3"] if set(tasks) & set(SOUND_TASKS) else ["lecodec", "jpeg", "webp", "avif"]
 
 
 def write_summary(

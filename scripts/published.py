@@ -43,7 +43,7 @@ RATES = (0.25, 0.35, 0.5, 0.75, 1.0)
 def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int = 1000) -> TaskRun:
     """Measure what `runs` does not hold yet; write the tables and the page below `root`. Raises CodecError, OSError."""
     run = run_tasks(
-        TASKS, list(CODECS), runs, data=data, settings=dict(CODECS), workers=workers, progress=_Progress().told
+        TASKS, list(CODECS), runs, data=data, settings=dict(CODECS), workers=workers, progress=Progress().told
     )
     summary = summarise([r for r in run.rows if r.codec != PARENT], "jpeg", RATES, resamples, run.classes)
     machine = summarise([r for r in run.rows if r.codec in (IDENTITY, PARENT, MACHINE)], PARENT, RATES, resamples)
@@ -59,7 +59,7 @@ def publish(data: Path, runs: Path, root: Path, *, workers: int, resamples: int 
     return run
 
 
-class _Progress:
+class Progress:
     """A line on stderr every half minute, with the time that is left."""
 
     def __init__(self) -> None:

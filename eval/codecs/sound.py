@@ -1,4 +1,4 @@
-"""Codecs of sounds under test: Opus, MP3 and the unchanged sound, through PyAV, behind the interface of `peers`.
+"""Codecs of sounds under test: Opus, MP3, FLAC and the unchanged sound, through PyAV, behind the interface of `peers`.
 
     sound --encode(kbit/s)--> real file bytes --decode--> sound, as long as it was and in step with it
 
@@ -6,7 +6,9 @@
 |-------------|-------------------------------------------------------------------------------------------------|
 | `lecodec`   | the shipped sound model; `lecodec:NAME`, `lecodec@PATH`: others. The setting is kbit/s          |
 | `opus`      | libopus in Ogg, variable rate around the setting, in kbit/s                                     |
+| `opus-voip` | the same, made for speech to be understood (its application `voip`)                              |
 | `mp3`       | LAME, constant rate of the setting, in kbit/s: those that MPEG has for the sample rate          |
+| `flac`      | FLAC of 16-bit integers, to which sounds are rounded if they are not such                       |
 | `identity`  | changes nothing: a WAV file of 16-bit integers if the samples are such, else of 32-bit floats   |
 | plug-ins    | `MODULE:NAME` or `FILE.py:NAME`, given the sample rate (see `plugins`)                          |
 
@@ -28,7 +30,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,7 @@ class _AvCodec:
     decoder: str
     tags: dict[str, str]
     min_samples: int = 1
+    options: dict[str, str] = field(default_factory=dict)
 
     def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
         """A whole file at a bit rate (kbit/s) for float32 [T] in [-1, 1]. Raises `CodecError`."""
@@ -79,7 +82,8 @@ class _AvCodec:
             raise CodecError(f"{self.name} takes sounds of at least {self.min_samples} samples, this has {len(sound)}")
         samples = _resampled(sound, self.sample_rate, self.rate)
         try:
-            data = _write(samples, self.rate, self.container, self.encoder, round(1000 * setting), self.tags)
+            bits = round(1000 * setting)
+            data = _write(samples, self.rate, self.container, self.encoder, bits, self.tags, self.options)
         except _errors() as error:
             raise CodecError(f"{self.name} could not encode at {setting:g} kbit/s: {reason(error)}") from error
         return _with_length(data, len(samples)) if self.container == "mp3" else data
@@ -96,27 +100,34 @@ class _AvCodec:
 
 
 @dataclass(frozen=True)
-class _Wav:
-    """The sound as it is."""
+class _Exact:
+    """The sound as it is, in a WAV file, or to 16 bits in a FLAC file."""
 
     sample_rate: int
     description: str
     name: str = IDENTITY
-    suffix: str = ".wav"
+    container: str = "wav"
     ladder: tuple[float, ...] = (0,)
 
+    @property
+    def suffix(self) -> str:
+        return f".{self.container}"
+
     def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
-        """A WAV file, without loss. Raises `CodecError`."""
+        """A whole file. Raises `CodecError`."""
         _check(sound)
         scaled = sound * np.float32(32768)  # exact: a power of two
-        whole = (scaled == np.rint(scaled)).all() and -32768 <= scaled.min() and scaled.max() <= 32767
-        samples, codec = (scaled.astype(np.int16), "pcm_s16le") if whole else (sound, "pcm_f32le")
-        return _write(samples, self.sample_rate, "wav", codec, 0, _BITEXACT)
+        rounded = np.rint(scaled).clip(-32768, 32767)
+        flac = self.container == "flac"
+        whole = flac or bool((scaled == rounded).all())
+        samples = rounded.astype(np.int16) if whole else sound
+        codec = "flac" if flac else "pcm_s16le" if whole else "pcm_f32le"
+        return _write(samples, self.sample_rate, self.container, codec, 0, _BITEXACT)
 
     def decode(self, data: bytes, /) -> np.ndarray:
         """The sound, float32 [T]. Raises `CodecError`."""
         try:
-            return _read(data, "wav", "")[0]
+            return _read(data, self.container, "")[0]
         except _errors() as error:
             raise CodecError(f"{self.name} could not decode its own file: {reason(error)}") from error
 
@@ -173,15 +184,27 @@ def sound_codec_by_name(spec: str, sample_rate: int) -> Codec:
     )
 
 
-def _opus(sample_rate: int) -> Codec:
+def _opus(sample_rate: int, application: str = "") -> Codec:
     library = pyav_with("libopus")
     if sample_rate > OPUS_RATES[-1]:
         raise InputError(f"Opus has sample rates up to {OPUS_RATES[-1]} Hz, not {sample_rate}: resample the sounds")
     rate = sample_rate if sample_rate in OPUS_RATES else 48000
     resampled = "" if rate == sample_rate else f", resampled from {sample_rate} to {rate} Hz"
-    description = f"libopus of {library}, Ogg, variable rate, frames of 20 ms{resampled}"
-    ladder = (6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
-    return _AvCodec("opus", sample_rate, rate, ladder, description, ".opus", "ogg", "libopus", "libopus", _BITEXACT)
+    made_for = f", application {application}" if application else ""
+    description = f"libopus of {library}, Ogg, variable rate, frames of 20 ms{made_for}{resampled}"
+    return _AvCodec(
+        f"opus-{application}" if application else "opus",
+        sample_rate,
+        rate,
+        (6, 8, 10, 12, 16, 20, 24, 32, 48, 64),
+        description,
+        ".opus",
+        "ogg",
+        "libopus",
+        "libopus",
+        _BITEXACT,
+        options={"application": application} if application else {},
+    )
 
 
 def _mp3(sample_rate: int) -> Codec:
@@ -197,11 +220,21 @@ def _mp3(sample_rate: int) -> Codec:
     )
 
 
+def _flac(sample_rate: int) -> Codec:
+    return _Exact(sample_rate, f"FLAC of {pyav_with('flac')}, level 5, 16-bit integers", "flac", "flac")
+
+
 def _identity(sample_rate: int) -> Codec:
-    return _Wav(sample_rate, "WAV, 16-bit integers where the samples are such, else 32-bit floats: the original")
+    return _Exact(sample_rate, "WAV, 16-bit integers where the samples are such, else 32-bit floats: the original")
 
 
-_PEERS: dict[str, Callable[[int], Codec]] = {"opus": _opus, "mp3": _mp3, IDENTITY: _identity}
+_PEERS: dict[str, Callable[[int], Codec]] = {
+    "opus": _opus,
+    "opus-voip": lambda sample_rate: _opus(sample_rate, "voip"),
+    "mp3": _mp3,
+    "flac": _flac,
+    IDENTITY: _identity,
+}
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -224,15 +257,25 @@ def _resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return resample(sound, wanted // divisor, rate // divisor).astype(np.float32)
 
 
-def _write(samples: np.ndarray, rate: int, container: str, codec: str, bit_rate: int, options: dict[str, str]) -> bytes:
-    """A whole file of float32 or int16 [T]. bit_rate: bits a second, 0 where there is none to choose."""
+def _write(
+    samples: np.ndarray,
+    rate: int,
+    container: str,
+    codec: str,
+    bit_rate: int,
+    tags: dict[str, str],
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """A whole file of float32 or int16 [T]. bit_rate: bits a second, 0 where there is none to choose; tags: options of
+    the container; options: of the encoder.
+    """
     import av
 
     frame = av.AudioFrame.from_ndarray(samples[None], "s16" if samples.dtype == np.int16 else "flt", "mono")
     frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container, options=options) as file:
-        stream: Any = file.add_stream(codec, rate=rate)
+    with av.open(buffer, "w", format=container, options=tags) as file:
+        stream: Any = file.add_stream(codec, rate=rate, options=options)
         stream.layout = "mono"
         if bit_rate:
             stream.bit_rate = bit_rate

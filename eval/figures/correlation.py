@@ -8,18 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..codecs.codec import IDENTITY
+from ..quality.metrics import lower_is_better
 from .grid import Sampled
 from .rows import Correlation
 from .statistics import interval, spearman, spread
 
-__all__ = ["correlate", "lower_is_better"]
-
-_DISTANCES = ("d_", "lpips", "dists")
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a distance: `d_...` (of features), lpips and dists in all their variants."""
-    return metric.startswith(_DISTANCES)
+__all__ = ["correlate"]
 
 
 def correlate(sampled: Sampled, metric: str) -> Correlation:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import InputError
-from ..quality.metrics import capped, ms_ssim_db
+from ..quality.metrics import capped, lower_is_better, ms_ssim_db
 from ..tasks.task import ItemRow
 from .bd import Curve, bd_rate
 
@@ -33,9 +33,17 @@ __all__ = [
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
 # quality (50) to such as cannot be told from the original by flipping between the two (90); butteraugli, minus its
-# 3-norm, over about the same rates.
-RANGES = {"ms_ssim_db": (10.0, 20.0), "ssimulacra2": (50.0, 90.0), "butteraugli": (-3.0, -1.0)}
-"""The ends between which BD-rates are taken, by metric; those of PSNR are the user's."""
+# 3-norm, over about the same rates. Of speech, from what is hard to follow to what few tell from the original.
+RANGES = {
+    "ms_ssim_db": (10.0, 20.0),
+    "ssimulacra2": (50.0, 90.0),
+    "butteraugli": (-3.0, -1.0),
+    "si_sdr": (5.0, 20.0),
+    "log_stft": (-1.2, -0.4),
+    "pesq": (2.0, 4.2),
+    "stoi": (0.9, 0.99),
+}
+"""The ends between which BD-rates are taken, by metric, distances with a minus; those of PSNR are the user's."""
 
 # Below this a picture's BD-rate speaks of a corner of the range, and would weigh as much as a whole one in the mean.
 _MIN_COVERAGE = 0.5
@@ -45,9 +53,9 @@ _MIN_COVERAGE = 0.5
 class RateComparison:
     """One codec against the anchor in one metric.
 
-    low, high: the range of quality asked for, dB or scores; low_used, high_used: the part of it that both mean curves
-    cover; bd_rate: percent, of the mean curves; bd_rate_pictures: percent, mean over pictures; pictures: how many of
-    pictures_of those are; note: why a figure is `nan`, else empty.
+    low, high: the range of quality asked for, dB or scores, distances with a minus; low_used, high_used: the part of it
+    that both mean curves cover; bd_rate: percent, of the mean curves; bd_rate_pictures: percent, mean over pictures (or
+    sounds); pictures: how many of pictures_of those are; note: why a figure is `nan`, else empty.
     """
 
     codec: str
@@ -120,11 +128,14 @@ def row_of_means(rows: Sequence[ItemRow], more: Sequence[str]) -> dict[str, Any]
 
 
 def curve_of(rows: Iterable[ItemRow], codec: str, metric: str) -> Curve:
-    """The mean curve of a codec (of one item, if the rows are those of one) in a metric of `quality`."""
+    """The mean curve of a codec (of one item, if the rows are those of one) in a metric of `quality`; of a distance,
+    minus that.
+    """
     # Rates and qualities must be means over the same items: those without a metric give no rate to its curve either.
     name = metric.removesuffix("_db")
     counted = [row for row in rows if row.codec == codec and not math.isnan(row.metrics[name])]
-    return Curve.of([(mean(r.rate for r in own), quality(own, metric)) for own in grouped(counted).values()])
+    sign = -1 if lower_is_better(metric) else 1
+    return Curve.of([(mean(r.rate for r in own), sign * quality(own, metric)) for own in grouped(counted).values()])
 
 
 def compare(

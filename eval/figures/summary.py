@@ -34,9 +34,9 @@ def summarise(
 ) -> Summary:
     """All figures of a run.
 
-    rows: with those of the codec `identity`; anchor: what BD figures refer to, by default jpeg where it takes part,
-    else the first codec of a source; rates: where codecs are compared at equal rate, bits a unit, for all sources or
-    for each by name, by default round numbers that at least two codecs cover; classes: how many a task has, by its
+    rows: with those of the codec `identity`; anchor: what BD figures refer to, by default jpeg or opus where it takes
+    part, else the first codec of a source; rates: where codecs are compared at equal rate, bits a unit, for all sources
+    or for each by name, by default round numbers that at least two codecs cover; classes: how many a task has, by its
     name, for the check of its labels.
 
     Raises `InputError` for rows that cannot be summarised (see `grid`), an anchor that no source has, rates that are
@@ -63,7 +63,8 @@ def summarise(
         if not grid.codecs:
             continue
         curves = {codec: curves_of(sampled, codec) for codec in grid.codecs}
-        reference = anchor if anchor in curves else "jpeg" if "jpeg" in curves else grid.codecs[0]
+        usual = [codec for codec in ("jpeg", "opus") if codec in curves]
+        reference = anchor if anchor in curves else [*usual, *grid.codecs][0]
         comparisons += [compare(grid, curves, codec, reference) for codec in curves if codec != reference]
         at = rates_of(grid, curves, rates)
         accuracies = {codec: of_codec.accuracy_at(at) for codec, of_codec in curves.items()}

@@ -6,18 +6,19 @@
 |---------|---------------------------------|--------------------------------------------------------------------------|
 | `image` | psnr, psnr_y, ms_ssim           | d_mobilenetv2, d_efficientnet_lite0, ssimulacra2, lpips, lpips-vgg,      |
 |         |                                 | dists, butteraugli (a program, see the module of that name)              |
-| `audio` | snr, si_sdr                     | log_stft, log_mel, pesq, stoi                                            |
+| `audio` | snr, si_sdr                     | log_stft, log_mel, pesq, stoi, dnsmos, dnsmos_sig, dnsmos_bak            |
 | `video` | psnr_y, worst_psnr_y, psnr_rgb  |                                                                          |
 
-PESQ (wide band at 16 kHz, narrow band at 8 kHz) and STOI are those of the packages pesq and pystoi.
+PESQ (wide band at 16 kHz, narrow band at 8 kHz) and STOI are those of the packages pesq and pystoi. DNSMOS, overall, of
+the signal and of the background, looks at what was decoded alone (see `quality.hearing`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from ...codec.ssimulacra2 import installed_version
 from ...errors import InputError
 from ..quality import butteraugli, clips, metrics
 from ..quality._extras import extra
+from ..quality.hearing import RATE, Quality, mos_of
 from ..quality.networks import CROP, ImageNetwork, distance
 from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
 from ..quality.spectra import log_spectral
@@ -35,7 +37,7 @@ __all__ = ["DISTANCES", "metrics_by_name"]
 DISTANCES = {"d_mobilenetv2": "mobilenetv2", "d_efficientnet_lite0": "efficientnet-lite0"}
 """Metrics that are distances in the features of a network (see `networks.distance`)."""
 _PLAIN = {"image": metrics.METRICS, "audio": metrics.SOUND_METRICS, "video": clips.CLIP_METRICS}
-_SOUND = ("log_stft", "log_mel", "pesq", "stoi")
+_SOUND = ("log_stft", "log_mel", "pesq", "stoi", "dnsmos", "dnsmos_sig", "dnsmos_bak")
 
 
 def metrics_by_name(
@@ -52,7 +54,7 @@ def metrics_by_name(
         if name in plain:
             made[name] = _of_arrays(name, plain[name])
         elif media == "audio" and name in _SOUND:
-            made[name] = _of_arrays(f"{name} at {rate} Hz", _sound_metric(name, rate))
+            made[name] = _sound_metric(name, rate)
         elif media == "image" and name in metrics.SLOW_METRICS:
             extra(name)
             identity = f"{name} of the package {name} {installed_version()}"
@@ -93,14 +95,21 @@ def _distance(name: str) -> Metric:
     return Metric(f"{name}: {network.description}, centre crop {CROP}", measured)
 
 
-def _sound_metric(name: str, rate: int) -> Callable[[Any, Any], float]:
-    """A measure of two sounds, float [T]. Raises InputError when its package is missing."""
+def _sound_metric(name: str, rate: int) -> Metric:
+    """A measure of two sounds, float [T]. Raises InputError when its package is missing, or for a rate in Hz that it
+    does not know.
+    """
     if name.startswith("log_"):
-        return lambda a, b: log_spectral(a, b, rate)[name == "log_mel"]
+        return _of_arrays(f"{name} at {rate} Hz", lambda a, b: log_spectral(a, b, rate)[name == "log_mel"])
+    if name.startswith("dnsmos"):
+        if rate != RATE:
+            raise InputError(f"dnsmos knows {RATE} Hz, not {rate}")
+        score = name.partition("_")[2] or "ovrl"
+        return Metric(f"{name}: {Quality().description}", lambda coding: mos_of(coding.decoded)[score])
     if name == "stoi":
-        stoi = extra("pystoi").stoi
-        return lambda a, b: float(stoi(a, b, rate))
-    module = extra("pesq")
+        stoi = extra("pystoi", group="speech").stoi
+        return _of_arrays(f"stoi at {rate} Hz, pystoi {version('pystoi')}", lambda a, b: float(stoi(a, b, rate)))
+    module = extra("pesq", group="speech")
     if rate not in (8000, 16000):
         raise InputError(f"pesq knows 8000 and 16000 Hz, not {rate}")
 
@@ -110,4 +119,4 @@ def _sound_metric(name: str, rate: int) -> Callable[[Any, Any], float]:
         except module.PesqError:  # no speech is found in it
             return math.nan
 
-    return pesq
+    return _of_arrays(f"pesq at {rate} Hz, pesq {version('pesq')}", pesq)

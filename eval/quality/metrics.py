@@ -45,6 +45,7 @@ __all__ = [
     "batch_of",
     "capped",
     "check_pictures",
+    "lower_is_better",
     "ms_ssim",
     "ms_ssim_db",
     "ms_ssim_per_sample",
@@ -207,6 +208,13 @@ def capped(metric: str, value: float) -> float:
     """A value as it counts in means: at most `MOST_DB`, and as much below 0 at least. `nan` stays."""
     most = MOST_DB.get(metric, math.inf)
     return value if math.isnan(value) else max(-most, min(most, value))
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric is a distance: `d_...` (of features), `log_...` (of spectra), lpips and dists in all their
+    variants.
+    """
+    return metric.startswith(("d_", "log_", "lpips", "dists"))
 
 
 def _ratio_db(signal: float, noise: float) -> float:

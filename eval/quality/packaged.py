@@ -22,7 +22,7 @@ import numpy as np
 from ...errors import InputError
 from ._extras import extra
 
-__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra", "require"]
+__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra", "onnx_session", "require"]
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,16 @@ def _digest(path: Path, size: int, changed: int) -> str:
 def load_state(path: Path, module: Any) -> None:
     """Load a state dict into a torch module and put it into evaluation mode without gradients.
 
-    A training checkpoint with a "state_dict" is taken too. Raises InputError: no file, code inside it, wrong names.
+    A training checkpoint with a "state_dict" or a "model_state" is taken too. Raises InputError: no file, code inside
+    it, wrong names.
     """
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-            state = state["state_dict"]
+        for key in ("state_dict", "model_state"):
+            if isinstance(state, dict) and isinstance(state.get(key), dict):
+                state = state[key]
         module.load_state_dict(state)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of weights") from None
@@ -111,6 +113,19 @@ def require(module: str, package: str | None = None) -> None:
     """Raise InputError as `machine_extra` does when a module is not there, without the time that importing it takes."""
     if find_spec(module.partition(".")[0]) is None:
         machine_extra(module, package)
+
+
+def onnx_session(path: Any) -> Any:
+    """An onnxruntime session on one thread of the CPU. Raises InputError when onnxruntime or the file is no good."""
+    runtime = machine_extra("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no class of their own
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: onnxruntime cannot load this model: {reason}") from None
 
 
 def machine_extra(module: str, package: str | None = None) -> Any:

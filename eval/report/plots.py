@@ -31,6 +31,11 @@ METRICS = {
     "ssimulacra2": "SSIMULACRA2",
     "snr": "SNR, dB",
     "si_sdr": "SI-SDR, dB",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+    "dnsmos": "DNSMOS, overall",
+    "dnsmos_sig": "DNSMOS of the signal",
+    "dnsmos_bak": "DNSMOS of the background",
 }
 
 Triple = tuple[float, float, float]
@@ -38,6 +43,8 @@ Triple = tuple[float, float, float]
 
 def metric_label(name: str) -> str:
     """What an axis is called; distances tell which way is good."""
+    if name.startswith("log_"):
+        return f"distance of {name[4:].replace('stft', 'STFT')} logarithms (lower is better)"
     if name.startswith("d_"):
         return f"feature distance, {name[2:].replace('_', ' ')} (lower is better)"
     if name.startswith(("lpips", "dists")):

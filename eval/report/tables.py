@@ -277,9 +277,9 @@ def correlations(rows: Sequence[Correlation], within: bool = False) -> Table:
     title = "Within a codec" if within else "Which metric predicts accuracy"
     caption = (
         "Spearman's rank correlation between a metric's mean and the accuracy, over all codecs and settings. 1 is a "
-        "metric that ranks them as the network does; distances (d_…, lpips, dists) are negated. The row rate is the "
-        "file size alone: only what is above it tells more than how many bits were spent. Resampling blurs ranks: the "
-        "intervals reach further down than up, and a figure may lie above its own."
+        "metric that ranks them as the network does; distances (d_…, log_…, lpips, dists) are negated. The row rate is "
+        "the file size alone: only what is above it tells more than how many bits were spent. Resampling blurs ranks: "
+        "the intervals reach further down than up, and a figure may lie above its own."
     )
     if within:
         caption = (

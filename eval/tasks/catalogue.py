@@ -1,6 +1,6 @@
 """The tasks that there are, by name; and where those of a user come from.
 
-    specs, folder of pictures -> tasks, those on the same pictures with one source
+    specs, folder -> tasks, those on the same pictures or sounds with one source
 
 | spec                          | question                                                        | truth    |
 |-------------------------------|-----------------------------------------------------------------|----------|
@@ -9,6 +9,8 @@
 | `text`                        | what do the lines drawn on it say?                              | the text |
 | `mask`                        | which part is the foreground?                                   | none     |
 | `embedding`                   | does it resemble the original?                                  | none     |
+| `words`, `phonemes`, …        | what is to be heard? (on sounds: see listening.py)              | none     |
+| `transcript`                  | which words are said?                                           | the text |
 | FILE.yaml                     | a network of the user's, without programming (see custom.py)    |          |
 | MODULE:NAME, FILE.py:NAME     | any object with the interface of `task.Task`                    |          |
 
@@ -30,12 +32,14 @@ from ..quality.packaged import machine_extra
 from .classification import Top1
 from .embedding import Embedding
 from .lettering import TextOnPhotographs
+from .listening import LISTENING, Listening
 from .mask import Foreground
+from .sounds import Sounds
 from .sources import Photographs
 from .task import Task
 from .text import ReadText
 
-__all__ = ["TASKS", "Sources", "tasks_by_name"]
+__all__ = ["SOUND_TASKS", "TASKS", "Sources", "tasks_by_name"]
 
 _MADE: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "imagenet-mobilenetv2": (Photographs, lambda source: Top1("mobilenetv2", source)),
@@ -43,10 +47,15 @@ _MADE: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "text": (TextOnPhotographs, ReadText),
     "mask": (Photographs, Foreground),
     "embedding": (Photographs, Embedding),
+    **{name: (Sounds, lambda source, name=name: Listening(name, source)) for name in LISTENING},
 }
+_OPTIONS: dict[type[Any], dict[str, Any]] = {Sounds: {"labels": "auto", "texts": True}}
+"""Of sources, beside their folder: texts are of use where there are some."""
 
 TASKS = tuple(_MADE)
 """Names of the built-in tasks."""
+SOUND_TASKS = tuple(LISTENING)
+"""Those on sounds."""
 
 
 class Sources:
@@ -74,8 +83,8 @@ def _made_of(source: Any) -> list[Any]:
 def tasks_by_name(specs: Sequence[str | Task], data: Path | None = None) -> list[Task]:
     """The tasks that specs name (see the module's text), in their order; objects pass through.
 
-    data: the folder of pictures for those that do not say where theirs are. Raises InputError: unknown, not installed,
-    no folder, a wrong YAML file, no specs at all, or two sources of the same name that differ.
+    data: the folder of pictures or sounds for those that do not say where theirs are. Raises InputError: unknown, not
+    installed, no folder, a wrong YAML file, no specs at all, or two sources of the same name that differ.
     """
     if not specs:
         raise InputError(f"no tasks are given; there are {_known()}")
@@ -96,8 +105,9 @@ def _task(spec: str, data: Path | None, sources: Sources) -> Task:
     if spec in _MADE:
         kind, make = _MADE[spec]
         if data is None:
-            raise InputError(f"the task {spec} needs a folder of pictures, and none was given")
-        return make(sources.get(kind, data))
+            what = "sounds" if kind is Sounds else "pictures"
+            raise InputError(f"the task {spec} needs a folder of {what}, and none was given")
+        return make(sources.get(kind, data, **_OPTIONS.get(kind, {})))
     if spec.lower().endswith((".yaml", ".yml")):
         machine_extra("pydantic")
         machine_extra("yaml", "pyyaml")

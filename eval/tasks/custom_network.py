@@ -24,8 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import CodecError, InputError
 from ..codecs.plugins import guarded, plugin_object
-from ..quality.packaged import file_digest, load_state, machine_extra
-from .text import onnx_session
+from ..quality.packaged import file_digest, load_state, machine_extra, onnx_session
 
 __all__ = ["CustomNetwork", "NetworkSpec", "Preprocess", "Strict"]
 

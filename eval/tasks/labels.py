@@ -10,7 +10,8 @@
 |                  | heading. Of texts, `name|text` and `name|text|spoken text` (the last counts) as well              |
 | `none`           | nobody knows                                                                                      |
 | `auto`           | `prefix` when all names have the form above, else `labels.csv` or `labels.tsv` inside the folder, |
-|                  | else `folders` when there are only subfolders, else `none`                                        |
+|                  | else `folders` when there are only subfolders, else `none`; of texts the table, also              |
+|                  | `metadata.csv`, else `none`                                                                       |
 
 Classes are numbers from 0 on, or in a table all of them names: those that the network has, or, of a network without
 names, counted by the alphabet. Subfolders without numbers are counted, which gives the right classes only when all of a
@@ -34,6 +35,7 @@ _NUMBER = re.compile(r"\d+")
 _IMAGENET = re.compile(r"\d{1,4}_n\d{8}(_|\.)")
 _HEADINGS = ("label", "labels", "target", "category", "classes", "class_name", "transcript", "transcription")
 _TABLES = ("labels.csv", "labels.tsv")
+_TEXTS = (*_TABLES, "metadata.csv")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> Lab
     files = [path.name for path in visible if path.is_file()]
     folders = [path for path in visible if path.is_dir()]
     if labels == "auto":
-        labels = _guess(folder, files, folders)
+        labels = _guess(folder, files, folders, texts)
     if texts and labels in ("prefix", "folders"):
         raise InputError(f"texts come from a file .csv or .tsv, labels: {labels} gives classes")
     if labels == "folders":
@@ -105,14 +107,16 @@ def read_folder(folder: Path, labels: str | Path, *, texts: bool = False) -> Lab
         names = _some(folder, [name for name in files if (folder / name).resolve() != table.resolve()])
         truths, named = (_texts(table, names), ()) if texts else _classes(table, names)
         return LabelledFolder(names, truths, None, f"{'texts' if texts else 'classes'} from {table.name}", named)
-    names = _some(folder, [name for name in files if name not in _TABLES])
+    names = _some(folder, [name for name in files if name not in (_TEXTS if texts else _TABLES)])
     if labels == "none":
         return LabelledFolder(names, {}, None, "without labels")
     truths = {name: int(found[0]) for name in names if (found := _NUMBER.match(name))}
     return LabelledFolder(names, truths, None, "classes from file names")
 
 
-def _guess(folder: Path, files: list[str], folders: list[Path]) -> str | Path:
+def _guess(folder: Path, files: list[str], folders: list[Path], texts: bool) -> str | Path:
+    if texts:
+        return next((folder / table for table in _TEXTS if table in files), "none")
     if files and all(_IMAGENET.match(name) for name in files):
         return "prefix"
     for table in _TABLES:

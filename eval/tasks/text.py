@@ -23,11 +23,11 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
-from ..quality.packaged import PackagedFile, check_picture, machine_extra, require
+from ..quality.packaged import PackagedFile, check_picture, machine_extra, onnx_session, require
 from .lettering import layout
 from .task import Answer, Source
 
-__all__ = ["ReadText", "Recogniser", "accuracy", "greedy_ctc", "onnx_session", "word_accuracy"]
+__all__ = ["ReadText", "Recogniser", "accuracy", "edits", "greedy_ctc", "share_right", "word_accuracy", "words_of"]
 
 _WEIGHTS = PackagedFile(
     "rapidocr-onnxruntime", "1.4.4", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", alone=True
@@ -88,19 +88,31 @@ class ReadText:
 
 def accuracy(found: Sequence[str], true: Sequence[str], *, spaces: bool = False) -> float:
     """max(0, 1 - edits / characters) over all lines; spaces: whether they count. Nothing read of nothing is 1."""
-    distance = machine_extra("rapidfuzz.distance", "rapidfuzz").Levenshtein.distance
     if not spaces:
         found, true = (["".join(line.split()) for line in lines] for lines in (found, true))
     characters = sum(map(len, true))
-    edits = sum(distance(a, b) for a, b in zip(found, true, strict=True))
-    return max(0.0, 1 - edits / characters) if characters else float(edits == 0)
+    wrong = sum(edits(a, b) for a, b in zip(found, true, strict=True))
+    return max(0.0, 1 - wrong / characters) if characters else float(wrong == 0)
 
 
 def word_accuracy(found: str, true: str) -> float:
-    """max(0, 1 - edits / words), of words of letters, digits and apostrophes, whatever their case."""
-    distance = machine_extra("rapidfuzz.distance", "rapidfuzz").Levenshtein.distance
-    a, b = (re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold().replace("\u2019", "'")) for text in (found, true))
-    return max(0.0, 1 - distance(a, b) / len(b)) if b else float(not a)
+    """max(0, 1 - edits / words) of `words_of` both."""
+    return share_right(words_of(found), words_of(true))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text: letters, digits and apostrophes, whatever their case."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold().replace("\u2019", "'"))
+
+
+def share_right(found: Sequence[str], true: Sequence[str]) -> float:
+    """max(0, 1 - edits / length) of two sequences, the edits being Levenshtein's; nothing found of nothing is 1."""
+    return max(0.0, 1 - edits(found, true) / len(true)) if true else float(not found)
+
+
+def edits(found: Sequence[str], true: Sequence[str]) -> int:
+    """Levenshtein's distance: the fewest insertions, deletions and substitutions that make one of the other."""
+    return machine_extra("rapidfuzz.distance", "rapidfuzz").Levenshtein.distance(found, true)
 
 
 def greedy_ctc(scores: np.ndarray, characters: Sequence[str], blank: int = 0) -> str:
@@ -115,19 +127,6 @@ def greedy_ctc(scores: np.ndarray, characters: Sequence[str], blank: int = 0) ->
     changed = np.append(True, best[1:] != best[:-1])[: len(best)]
     kept = best[changed & (best != blank)]
     return "".join([str(characters[k - (k > blank)]) for k in kept.tolist()])
-
-
-def onnx_session(path: Any) -> Any:
-    """An onnxruntime session on one thread of the CPU. Raises InputError when onnxruntime or the file is no good."""
-    runtime = machine_extra("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no class of their own
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: onnxruntime cannot load this model: {reason}") from None
 
 
 @lru_cache(maxsize=1)

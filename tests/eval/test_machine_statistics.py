@@ -18,12 +18,12 @@ from lecodec.errors import InputError
 from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.figures import bd
 from lecodec.eval.figures.classes import enough
-from lecodec.eval.figures.correlation import lower_is_better
 from lecodec.eval.figures.curves import Curves, Pchip, bd_accuracy, bd_rate, isotonic
 from lecodec.eval.figures.rows import TABLES
 from lecodec.eval.figures.statistics import holm, interval, label_check, mcnemar, resampled_means, spearman
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import read_items, write_items
+from lecodec.eval.quality.metrics import lower_is_better
 from lecodec.eval.task import terminal_tables
 from lecodec.eval.tasks.task import Answer, ItemRow
 
@@ -502,7 +502,9 @@ def test_metrics_that_predict_accuracy():
         assert (found.points, found.codecs, found.items) == (10, 2, 60)
     rate = by(summary.correlations, task="top", metric="rate")  # two codecs: the rate does not rank across them
     assert rate.within_codecs == pytest.approx(1) and 0.5 < rate.over_points < 1
-    assert [lower_is_better(name) for name in ("d_x", "lpips_alex", "dists", "psnr")] == [True, True, True, False]
+    assert [lower_is_better(name) for name in ("d_x", "log_stft", "lpips_alex", "dists", "psnr")] == [True] * 4 + [
+        False
+    ]
 
 
 def test_items_that_some_codec_lacks_count_for_none():

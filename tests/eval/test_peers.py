@@ -203,16 +203,17 @@ def test_sounds_come_back_in_step(name, rate):
     assert data == codec.encode(original, setting)  # no serial number drawn at random
 
 
+@pytest.mark.parametrize("name", ["opus", "opus-voip"])
 @pytest.mark.parametrize("setting", [8, 24, 48])
-def test_opus_is_decoded_by_its_own_decoder(setting):
+def test_opus_is_decoded_by_its_own_decoder(setting, name):
     """FFmpeg's turned part of this tone into noise at 48 kbit/s, and was 0.13 ms late at 8."""
-    codec, original = sound_codec_by_name("opus", 16000), chirp(32123, 16000)
+    codec, original = sound_codec_by_name(name, 16000), chirp(32123, 16000)
     lag, correlation = agreement(original, codec.decode(codec.encode(original, setting)))
     assert abs(lag) <= 0.0001 * 16000 and correlation > 0.8
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
-@pytest.mark.parametrize("name", ["opus", "mp3", "identity"])
+@pytest.mark.parametrize("name", ["opus", "mp3", "flac", "identity"])
 def test_sounds_of_any_length_keep_it(name, rate):
     """MP3: just above a multiple of its frame, LAME adds a frame that FFmpeg does not count as padding."""
     codec, original = sound_codec_by_name(name, rate), chirp(6000, rate)
@@ -253,7 +254,24 @@ def test_a_wav_file_changes_nothing_and_wastes_nothing():
     assert codec.ladder == (0,) and suffix_of(codec) == ".wav"
 
 
-@pytest.mark.parametrize("name", ["opus", "mp3", "identity"])
+def test_flac_rounds_to_16_bits_and_is_smaller_than_wav():
+    flac, wav = (sound_codec_by_name(name, 16000) for name in ("flac", "identity"))
+    original = chirp(16000, 16000)
+    of_integers = (np.rint(original * 32768).clip(-32768, 32767) / 32768).astype(np.float32)
+    data = flac.encode(original, 0)
+    assert (flac.decode(data) == of_integers).all() and suffix_of(flac) == ".flac"
+    assert len(data) < len(wav.encode(of_integers, 0))
+    assert (flac.decode(flac.encode(np.full(500, 1.0, np.float32), 0)) == 32767 / 32768).all()
+
+
+def test_opus_for_speech_writes_other_bytes():
+    """At rates at which libopus has a choice of modes."""
+    sound = chirp(16000, 16000)
+    files = [sound_codec_by_name(name, 16000).encode(sound, 16) for name in ("opus", "opus-voip")]
+    assert files[0] != files[1]
+
+
+@pytest.mark.parametrize("name", ["opus", "mp3", "flac", "identity"])
 def test_what_is_no_sound_is_refused(name):
     codec, sound = sound_codec_by_name(name, 16000), chirp(2000, 16000)
     for wrong in (sound.astype(np.float64), sound[None], sound[:0], sound * math.nan):
@@ -271,7 +289,7 @@ def test_sample_rates_that_a_codec_lacks_are_named():
         sound_codec_by_name("opus", 96000)
     with pytest.raises(InputError, match="above 0"):
         sound_codec_by_name("identity", 0)
-    with pytest.raises(InputError, match="opus, mp3, identity"):
+    with pytest.raises(InputError, match="opus, opus-voip, mp3, flac, identity"):
         sound_codec_by_name("vorbis", 16000)
 
 

@@ -146,6 +146,9 @@ def test_sounds_are_measured(folder, tmp_path):
     for item in result.items:
         assert item["kbps"] == pytest.approx(8 * item["bytes"] / 2500, rel=1e-6)
     assert (tmp_path / "sound.tsv").read_text().count("\n") > 6
+    assert {(row.codec, row.anchor) for row in result.comparisons} == {(low["codec"], "opus")}
+    assert all("needs 3" in row.note for row in result.comparisons)  # of one setting there is no curve
+    assert (tmp_path / "sound.png").read_bytes()[:4] == b"\x89PNG"
     for wrong in ({"more": ["beauty"]}, {"codecs": ["jpeg"]}, {"codecs": []}):
         with pytest.raises(InputError):
             run_sound(folder, **{"codecs": ["opus"], "out": tmp_path, **wrong})
