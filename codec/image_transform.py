@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy.conditional_coding import conditional_model
 from ..entropy.context_coding import ContextCoding
 from ..entropy.hyper_config import HyperConfig
 from ..entropy.hyperprior_coding import HyperpriorCoding
 from ..entropy.place import NUMPY, load_torch, place_for
+from ..entropy.retrieved_coding import conditional_model
 from ..errors import ModelError
 from .latent_model import LatentModel, check_shapes, checked_digests, floats, misfit
 from .model_file import parse_tensors

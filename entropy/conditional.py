@@ -1,14 +1,15 @@
-"""The hyperprior with context and a memory, trainable form: a dictionary, or what it is compared with.
+"""The hyperprior with context and a memory, trainable form: a dictionary, one of real pictures, or the control.
 
     q_k = ask_k(a_k, b_k, s_(k-1))     s_k = answer_k(q_k)     (d, dt) of c_k += tell_k(s_k)          k = 1, 2, 3
 
-See `conditional_coding` for the two kinds and where they come from. It starts as a model without a memory: what it
-tells is near 0, so training can begin with that model's weights and at its rate. `ConditionalHyperprior` is trained;
-what its `frozen` returns makes a `DictionaryCoding` or a `ControlCoding`.
+See `conditional_coding` and `retrieved_coding` for the kinds and where they come from. It starts as a model without a
+memory: what it tells is near 0, so training can begin with that model's weights and at its rate. What the `frozen` of
+`ConditionalHyperprior` returns makes a coding of its kind, see `retrieved_coding.conditional_model`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,13 +21,17 @@ from .conditional_coding import EXPONENTIALS, GATE_BITS, KEY_BITS, LOGIT_BITS, L
 from .context import ContextConfig, ContextHyperprior, ContextStep
 from .context_coding import PASSES, SIGNED
 from .exact import TrainableExact, clamp_inward, straight_through
-from .hyperprior import HyperConfig
+from .hyperprior import HyperConfig, Likelihood
 from .hyperprior_coding import layer_tensors
 from .latents import MEAN_BITS
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX
+from .rate import QUALITY_LEVELS
+from .retrieved_coding import KEY_RANGE, MAX_REFERENCES, likeness
 
-__all__ = ["Answer", "ConditionalConfig", "ConditionalHyperprior", "ControlAnswer", "DictionaryAnswer"]
+__all__ = ["PLACES", "ConditionalConfig", "ConditionalHyperprior", "references_of"]
 
+PLACES = 8, 8
+"""Of a crop of 256 x 256 pixels, each a block of 2 x 2 latents."""
 _TOP = ACTIVATION_MAX * 2.0**-ACTIVATION_BITS
 
 
@@ -35,9 +40,11 @@ class ConditionalConfig:
     """What is asked, and its sizes. Raises ValueError for what there is not."""
 
     kind: str = "dictionary"
-    """`dictionary`, or `control`: a gated layer in its place, of as many multiplications if entries = heads * size."""
+    """`dictionary`; `control`: a gated layer in its place, of as many multiplications if entries = heads * size; or
+    `retrieved`: a dictionary of places in real pictures, those of `references`, of which each tile names two.
+    """
     entries: int = 64
-    """Of each head, at most 256."""
+    """Of each head, at most 256; of real pictures as many as 30 crops."""
     heads: int = 4
     """How many answers are looked up side by side."""
     size: int = 16
@@ -45,12 +52,14 @@ class ConditionalConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in _ANSWERS:
-            raise ValueError(f"kind is {' or '.join(_ANSWERS)}, not {self.kind!r}")
+            raise ValueError(f"kind is {', '.join(_ANSWERS)}, not {self.kind!r}")
         for name, value in asdict(self).items():
             if name != "kind" and (type(value) is not int or value < 1):
                 raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
         if self.entries > MAX_ENTRIES:
             raise ValueError(f"entries are at most {MAX_ENTRIES}, not {self.entries}")
+        if self.kind == "retrieved" and self.entries > MAX_REFERENCES:
+            raise ValueError(f"entries are at most {MAX_REFERENCES} pictures, not {self.entries}")
 
 
 class Answer(nn.Module):
@@ -74,29 +83,37 @@ class DictionaryAnswer(Answer):
         with torch.autocast(q.device.type, enabled=False):
             return self._soft(q.float()) if self.training else self._exact(q)
 
+    def _entries(self) -> tuple[Tensor, Tensor]:
+        """Keys and values as training sees them: [heads, entries, size], or [B, heads, entries, size]."""
+        keys, one = F.normalize(self.keys, dim=2), 2.0**ACTIVATION_BITS
+        keys = straight_through(keys, (keys * 2**KEY_BITS).round() * 2.0**-KEY_BITS)
+        return keys, straight_through(self.values, (self.values * one).round() / one)
+
+    def _integers(self) -> tuple[Tensor, Tensor]:
+        """The same as integers, float64."""
+        keys, values = (torch.from_numpy(a.astype(np.float64)) for a in self.frozen().values())
+        return keys.to(self.keys.device), values.to(self.keys.device)
+
     def _soft(self, q: Tensor) -> Tensor:
         """The integers' values but for a last bit, with the gradient of the softmax."""
-        keys = F.normalize(self.keys, dim=2)
-        keys = straight_through(keys, (keys * 2**KEY_BITS).round() * 2.0**-KEY_BITS)
-        heads, _, size = keys.shape
+        keys, values = self._entries()
+        heads, size = keys.shape[-3], keys.shape[-1]
         asked = q.unflatten(1, (heads, size)).permute(0, 1, 3, 4, 2).flatten(2, 3)  # [B, heads, h w, size]
-        logits = asked @ keys.transpose(1, 2)
+        logits = asked @ keys.transpose(-1, -2)
         half = LOGITS / 2 * 2.0**-LOGIT_BITS
         logits = straight_through(logits, (logits * 2**LOGIT_BITS + 0.5).floor() * 2.0**-LOGIT_BITS)
         weights = clamp_inward(logits, -half, half - 2.0**-LOGIT_BITS).softmax(3)
-        one = 2.0**ACTIVATION_BITS
-        values = straight_through(self.values, (self.values * one).round() / one)
-        out = weights @ values
+        out, one = weights @ values, 2.0**ACTIVATION_BITS
         out = clamp_inward(straight_through(out, (out * one).floor() / one), -_TOP, _TOP)
         return out.unflatten(2, q.shape[2:]).permute(0, 1, 4, 2, 3).flatten(1, 2)
 
     @torch.no_grad()
     def _exact(self, q: Tensor) -> Tensor:
         """What the frozen dictionary answers: sums below 2^51 in float64."""
-        keys, values = (torch.from_numpy(a.astype(np.float64)).to(q.device) for a in self.frozen().values())
-        heads, _, size = keys.shape
+        keys, values = self._integers()
+        heads, size = keys.shape[-3], keys.shape[-1]
         asked = (q.double() * 2**ACTIVATION_BITS).round().unflatten(1, (heads, size)).permute(0, 1, 3, 4, 2)
-        logits = asked.flatten(2, 3) @ keys.transpose(1, 2)
+        logits = asked.flatten(2, 3) @ keys.transpose(-1, -2)
         logits = (logits * 2.0 ** (LOGIT_BITS - ACTIVATION_BITS - KEY_BITS) + 0.5).floor()
         index = logits.clamp(-LOGITS // 2, LOGITS // 2 - 1).long() + LOGITS // 2
         weights = torch.from_numpy(EXPONENTIALS).to(q.device).double()[index]
@@ -108,6 +125,37 @@ class DictionaryAnswer(Answer):
         keys = F.normalize(self.keys.detach().cpu().float(), dim=2) * 2**KEY_BITS
         values = (self.values.detach().cpu().float() * 2**ACTIVATION_BITS).clamp(*SIGNED)
         return {name: a.round().numpy().astype(np.int16) for name, a in (("keys", keys), ("values", values))}
+
+
+class RetrievedAnswer(DictionaryAnswer):
+    """The same with places of real pictures. seen: what is set before each forward(), the latents of the crops of each
+    sample, [B, 4 M, crops, places].
+    """
+
+    seen: Tensor
+
+    def __init__(self, c: ConditionalConfig, latent: int):
+        Answer.__init__(self)
+        size, self.heads = c.heads * c.size, c.heads
+        self.key = TrainableExact(
+            4 * latent, size, input_range=SIGNED, output_bits=KEY_BITS, output_range=KEY_RANGE, relu=False
+        )
+        self.value = TrainableExact(4 * latent, size, input_range=SIGNED, output_range=SIGNED, relu=False)
+        with torch.no_grad():
+            self.key.weight.mul_(0.3)
+
+    def _entries(self) -> tuple[Tensor, Tensor]:
+        keys, values = (layer(self.seen).flatten(2) for layer in (self.key, self.value))
+        split = (a.unflatten(1, (self.heads, -1)).transpose(2, 3) for a in (keys, values))
+        keys, values = split
+        return keys, values
+
+    def _integers(self) -> tuple[Tensor, Tensor]:
+        keys, values = self._entries()
+        return (keys.double() * 2**KEY_BITS).round(), (values.double() * 2**ACTIVATION_BITS).round()
+
+    def frozen(self) -> dict[str, np.ndarray]:
+        return layer_tensors("key", self.key.freeze()) | layer_tensors("value", self.value.freeze())
 
 
 class ControlAnswer(Answer):
@@ -133,9 +181,10 @@ class ControlAnswer(Answer):
         return layer_tensors("value", self.value.freeze()) | layer_tensors("gate", self.gate.freeze())
 
 
-_ANSWERS: dict[str, type[DictionaryAnswer] | type[ControlAnswer]] = {
-    "dictionary": DictionaryAnswer,
-    "control": ControlAnswer,
+_ANSWERS: dict[str, Callable[[ConditionalConfig, int], Answer]] = {
+    "dictionary": lambda c, _: DictionaryAnswer(c),
+    "control": lambda c, _: ControlAnswer(c),
+    "retrieved": RetrievedAnswer,
 }
 
 
@@ -149,7 +198,7 @@ class ConditionalStep(ContextStep):
         size = memory.heads * memory.size
         queries = {"input_range": SIGNED, "output_range": (-QUERY_MAX, QUERY_MAX)}
         self.ask = TrainableExact(2 * width + (size if k > 1 else 0), size, relu=False, **queries)
-        self.answer = _ANSWERS[memory.kind](memory)
+        self.answer = _ANSWERS[memory.kind](memory, c.latent)
         told = {"output_bits": MEAN_BITS, "output_range": c.mean_range, "scale": 2.0}
         self.tell = TrainableExact(size, 2 * c.latent, input_range=SIGNED, relu=False, **told)
         with torch.no_grad():
@@ -177,6 +226,27 @@ class ConditionalHyperprior(ContextHyperprior):
         super().__init__(config, context)
         self.memory = memory
         self.context = nn.ModuleList([ConditionalStep(k, config, context.width, memory) for k in range(1, PASSES)])
+        if memory.kind == "retrieved":
+            shape = memory.entries, 4 * config.latent, *PLACES
+            self.references = nn.Parameter(torch.zeros(shape), requires_grad=False)
+            """Latents of the crops over the deviations of their channels, see `references_of`."""
+            self.unit = nn.Parameter(torch.ones(QUALITY_LEVELS, config.latent), requires_grad=False)
+            """These deviations at each rate."""
+
+    def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
+        if self.memory.kind == "retrieved":
+            chosen = self._named(y.detach(), index)
+            seen = (self.references[chosen] * 2**ACTIVATION_BITS).round() * 2.0**-ACTIVATION_BITS
+            for step in self.context:
+                step.answer.seen = seen.flatten(3).transpose(1, 2)  # pyright: ignore[reportAttributeAccessIssue]
+        return super().forward(y, index, rounded)
+
+    def _named(self, y: Tensor, index: Tensor) -> Tensor:
+        """The crops that an encoder names for each sample: [B, CHOSEN]."""
+        last = index.long().clamp(0, QUALITY_LEVELS - 1)
+        units = (y.float() / self.unit[last][:, :, None, None]).cpu().numpy()
+        energies = self.references.square().unflatten(1, (-1, 4)).mean((2, 3, 4)).cpu().numpy()
+        return torch.from_numpy(np.stack([likeness(a, energies) for a in units])).long().to(y.device)
 
     @torch.no_grad()
     def frozen(self) -> dict[str, np.ndarray]:
@@ -187,6 +257,22 @@ class ConditionalHyperprior(ContextHyperprior):
             for name, layer in (("ask", step.ask), ("tell", step.tell)):
                 out |= layer_tensors(f"context.{k}.{name}", layer.freeze())
             out |= {f"context.{k}.{name}": a for name, a in step.answer.frozen().items()}
-        if self.memory.kind == "dictionary":
+        if self.memory.kind != "control":
             out["context.exponentials"] = EXPONENTIALS
+        if self.memory.kind == "retrieved":
+            references = (self.references.detach().cpu().double() * 2**ACTIVATION_BITS).round().clamp(*SIGNED)
+            out["references"], out["heads"] = (
+                references.numpy().astype(np.int16),
+                np.array([self.memory.heads], np.int32),
+            )
+            out["unit"] = (
+                (self.unit.detach().cpu().double() * 2**MEAN_BITS).round().clamp_min(1).numpy().astype(np.int32)
+            )
         return out
+
+
+def references_of(y: Tensor, unit: Tensor) -> Tensor:
+    """y [N, M, h, w] of crops, rounded, over its channels' deviations unit [M] -> the `references` of a
+    `ConditionalHyperprior`, [N, 4 M, h/2, w/2].
+    """
+    return F.pixel_unshuffle((y.round() / unit[:, None, None]).clamp(-_TOP, _TOP), 2)

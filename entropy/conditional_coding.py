@@ -25,7 +25,7 @@ from .context_coding import PASSES, SIGNED, ContextCoding
 from .layers import ACTIVATION_BITS, GAIN_BITS, WEIGHT_BITS, ExactLayer
 from .program import Builder
 
-__all__ = ["EXPONENTIALS", "ControlCoding", "DictionaryCoding", "conditional_model"]
+__all__ = ["EXPONENTIALS", "KEY_BITS", "ConditionalCoding", "ControlCoding", "DictionaryCoding"]
 
 QUERY_MAX = 2**11 - 1
 """Queries are integers in [-QUERY_MAX, QUERY_MAX], in units of 2^-ACTIVATION_BITS."""
@@ -41,7 +41,7 @@ GATE_BITS = 10
 MAX_ENTRIES = 256
 
 
-class _ConditionalCoding(ContextCoding):
+class ConditionalCoding(ContextCoding):
     """What models with a memory have in common. tensors: those of a `ContextCoding` and `context.K.ask.*`,
     `context.K.tell.*`; above: as there. Raises ModelError when they do not make a model. Threads may share one object.
     """
@@ -99,7 +99,7 @@ class _ConditionalCoding(ContextCoding):
         return changed, {"state": state} if k + 1 < PASSES else {}
 
 
-class DictionaryCoding(_ConditionalCoding):
+class DictionaryCoding(ConditionalCoding):
     """answers with a dictionary: `context.K.keys` and `context.K.values`, int16 [heads, entries, size] each, and
     `context.exponentials`, int32 [LOGITS].
     """
@@ -108,9 +108,12 @@ class DictionaryCoding(_ConditionalCoding):
     parts = ("keys", "values")
     tables = ("context.exponentials",)
 
+    def _memory(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and values of pass k."""
+        return self._tensors[f"context.{k}.keys"], self._tensors[f"context.{k}.values"]
+
     def _answer_size(self, k: int) -> int:
-        keys, values = (self._tensors[f"context.{k}.{part}"] for part in self.parts)
-        table = self._tensors["context.exponentials"]
+        (keys, values), table = self._memory(k), self._tensors["context.exponentials"]
         if keys.ndim != 3 or keys.shape != values.shape or not keys.size or keys.shape[1] > MAX_ENTRIES:
             raise ModelError(f"the model's dictionary has keys {keys.shape} and values {values.shape}")
         if table.shape != (LOGITS,) or table.min() < 1 or table.max() > EXPONENTIALS_MAX:
@@ -118,7 +121,7 @@ class DictionaryCoding(_ConditionalCoding):
         return keys.shape[0] * keys.shape[2]
 
     def _answer(self, b: Builder, k: int, q: int) -> int:
-        keys, values = (self._tensors[f"context.{k}.{part}"] for part in self.parts)
+        keys, values = self._memory(k)
         heads, entries, size = keys.shape
         nothing = np.zeros(entries, np.int64)
         own = [b.select(q, range(h * size, (h + 1) * size)) for h in range(heads)]
@@ -134,7 +137,7 @@ class DictionaryCoding(_ConditionalCoding):
         return b.clamp(b.join(*sums), *SIGNED)
 
 
-class ControlCoding(_ConditionalCoding):
+class ControlCoding(ConditionalCoding):
     """answers with `context.K.value.*` and `context.K.gate.*`, layers of 1 x 1."""
 
     answer = "control"
@@ -151,13 +154,3 @@ class ControlCoding(_ConditionalCoding):
         value = self._layer_in(k, "value", ACTIVATION_BITS, SIGNED).steps(b, q)
         gate = self._layer_in(k, "gate", GATE_BITS, (0, 1 << GATE_BITS)).steps(b, q)
         return b.shift(b.multiply(value, gate), GATE_BITS)
-
-
-_MODELS = {model.answer: model for model in (DictionaryCoding, ControlCoding)}
-
-
-def conditional_model(kind: Any) -> type[ContextCoding]:
-    """The entropy model whose memory is of a kind: "dictionary" or "control". Raises ModelError."""
-    if not isinstance(kind, str) or kind not in _MODELS:
-        raise ModelError(f"the model's card asks for a memory of the kind {kind!r}; there are {', '.join(_MODELS)}")
-    return _MODELS[kind]

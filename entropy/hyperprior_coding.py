@@ -289,4 +289,5 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def _dtype(name: str) -> np.dtype:
-    return np.dtype(np.int16 if name.endswith(("weight", "keys", "values")) or "gain" in name else np.int32)
+    short = name.endswith(("weight", "keys", "values")) or "gain" in name or name == "references"
+    return np.dtype(np.int16 if short else np.int32)

@@ -14,6 +14,8 @@ PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
 
 def memory_of(model: Model) -> str:
+    if "references" in model.tensors:
+        return "retrieved"
     if "context.exponentials" in model.tensors:
         return "dictionary"
     return "control" if "context.1.gate.weight" in model.tensors else ""
@@ -47,6 +49,12 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
     edge, last = 2**model.reach, model.last_table
     digest, coded = file.data[tile]
     coder = RangeDecoder(coded)
+    chosen = np.zeros(0, np.int64)
+    if memory_of(model) == "retrieved":
+        count = len(t["references"])
+        counts = [(2**24 - 1) // count + (n < (2**24 - 1) % count) for n in range(count)]
+        chosen = read_group(coder, [(0, [*counts, 1])], np.zeros(2, np.int64))
+        demand(all(0 <= n < count for n in chosen), "number of a crop")
     numbers = np.repeat((q // 256) * 8 // 64 * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
     z = read_group(coder, model.tables("z"), numbers).reshape(shape_z)
 
@@ -73,8 +81,15 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
         if memory == "control":
             value = run(f"{name}.value", asked, 1, -2047, 22, wide=(-8191, 8191))
             return (value * run(f"{name}.gate", asked, 1, -2047, 20, wide=(0, 1024)) + 512) >> 10
-        out = []
-        for head, (keys, values) in enumerate(zip(t[f"{name}.keys"], t[f"{name}.values"], strict=True)):
+        out, found = [], [t.get(f"{name}.keys", np.zeros(0)), t.get(f"{name}.values", np.zeros(0))]
+        if memory == "retrieved":
+            seen = np.concatenate(list(t["references"][chosen].astype(np.int64)), 2)  # crops side by side
+            found = [
+                run(f"{name}.{part}", seen, 1, -8191, shift, wide=wide).reshape(t["heads"][0], -1, seen[0].size)
+                for part, shift, wide in (("key", 23, (-127, 127)), ("value", 22, (-8191, 8191)))
+            ]
+            found = [a.swapaxes(1, 2) for a in found]
+        for head, (keys, values) in enumerate(zip(*found, strict=True)):
             q = asked[head * keys.shape[1] : (head + 1) * keys.shape[1]].astype(np.int64)
             logits = (np.einsum("nd,dij->nij", keys.astype(np.int64), q) + 512) >> 10
             w = t["context.exponentials"].astype(np.int64)[np.clip(logits, -192, 191) + 192]
@@ -118,6 +133,7 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
         residual = np.clip((np.clip(decoded - mu_0, 1 - edge, edge - 1) * narrow + 2048) >> 12, -8191, 8191)
         seen += [residual, abs(residual)]
     y_hat = y_hat[:, :h, :w]
-    demand(blake(z.astype("<i4").tobytes() + y_hat.astype("<i4").tobytes()) == digest, "digest of latents")
+    levels = (chosen, z, y_hat)
+    demand(blake(b"".join(a.astype("<i4").tobytes() for a in levels)) == digest, "digest of latents")
     demand(not coder.words, "data left over")
     return z, y_hat

@@ -26,7 +26,7 @@ from .data import CropStream, load_pictures
 from .run import Experiment, Place
 from .video import log_gains
 
-__all__ = ["CodebookExperiment"]
+__all__ = ["CodebookExperiment", "means_of", "nearest_of"]
 
 COUNTED = 2
 """Rounds of counting: the first one's choices follow tables that say nothing."""
@@ -110,9 +110,9 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
         words, sizes = [], []
         self.errors[g, 0] = float((x**2).sum(1).mean())
         for s in range(recipe.stages):
-            own = _means(x, recipe.words, recipe.rounds, rng)
+            own = means_of(x, recipe.words, recipe.rounds, rng)
             whole = np.rint(own * 2**WORD_BITS).clip(-(2**20), 2**20).astype(np.int32)
-            k = _nearest(x, own)
+            k = nearest_of(x, own)
             x = x - (whole * np.float32(2.0**-WORD_BITS))[k]
             self.errors[g, s + 1] = float((x**2).sum(1).mean())
             share = np.bincount(k, minlength=len(own)) / len(k)
@@ -173,7 +173,7 @@ class _Counts:
         return values
 
 
-def _nearest(x: np.ndarray, words: np.ndarray) -> np.ndarray:
+def nearest_of(x: np.ndarray, words: np.ndarray) -> np.ndarray:
     """x [n, D], words [K, D] -> the number of the nearest word, [n]."""
     half, out = (words**2).sum(1) / 2, []
     for part in np.array_split(x, max(1, len(x) // 8192)):
@@ -181,14 +181,14 @@ def _nearest(x: np.ndarray, words: np.ndarray) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _means(x: np.ndarray, count: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
+def means_of(x: np.ndarray, count: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
     """Lloyd's k-means of x [n, D] -> [count, D], the first of them nothing. A word that nothing is near to is put
     beside the one that the most is near to.
     """
     words = x[rng.choice(len(x), count, replace=len(x) < count)].copy()
     for _ in range(rounds):
         words[0] = 0
-        k = _nearest(x, words)
+        k = nearest_of(x, words)
         met = np.bincount(k, minlength=count)
         sums = np.stack([np.bincount(k, x[:, d], count) for d in range(x.shape[1])], 1)
         words = np.where(met[:, None] > 0, sums / np.maximum(met, 1)[:, None], words).astype(np.float32)

@@ -34,7 +34,9 @@ from .recipe import Recipe
 __all__ = ["amend_card", "calibrated", "freeze", "freeze_image", "freeze_network", "with_digests"]
 
 _PLACES: dict[str, Any] = {
-    **dict.fromkeys(("train", "validation", "start_from", "grow_from", "workers", "devices", "compile"), True),
+    **dict.fromkeys(
+        ("train", "validation", "references", "cache", "start_from", "grow_from", "workers", "devices", "compile"), True
+    ),
     "features": {"weights"},
 }
 """What a recipe says of the machine that it ran on: no part of a card."""

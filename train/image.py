@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..codec.transforms import DOWN
 from ..codec.transforms.network import ImageNetwork, decoding_macs, start_from_statistics
+from ..entropy.conditional import ConditionalHyperprior
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
 from .data import CropStream, load_pictures
@@ -32,12 +33,13 @@ from .grow import grow
 from .latents import drawn_from, kept_latents, key_of
 from .objectives import balance_weight, distortion_of, draw_indices, lagrangian, quality_lambda
 from .recipe import Recipe
+from .references import chosen_references
 from .run import Experiment, Place
 from .schedule import Average, load_weights, phase_at, warm_up
 
 __all__ = ["ImageExperiment", "learning_rate", "weights_of"]
 
-ANEW = ("hyperprior.context.", "hyperprior.above.", "hyperprior.h_a.above.")
+ANEW = tuple(f"hyperprior.{name}" for name in ("context.", "above.", "h_a.above.", "references", "unit"))
 """What `start_from` may lack."""
 TOP = "hyperprior.prior."
 """What it may have in vain: the levels of a nest end in tables of their own."""
@@ -146,14 +148,18 @@ class ImageExperiment(Experiment[Recipe]):
                 self._grow(recipe.grow_from, next(iter(self.crops)))
         if recipe.start_from is not None:
             state = load_checkpoint(recipe.start_from)
-            anew = {n: p for n, p in self.network.state_dict().items() if n.startswith(ANEW)}
+            own = self.network.state_dict()
+            anew = {n: p for n, p in own.items() if n.startswith(ANEW)}
+            again = {n: p for n, p in own.items() if recipe.begin_anew and n.startswith(tuple(recipe.begin_anew))}
             nested = self.network.config.hyper.levels > 1
             with contents_of(recipe.start_from, self.noun):
                 kept = {n: p for n, p in state["ema"].items() if not (nested and n.startswith(TOP))}
-                load_weights(self.network, {**anew, **kept}, recipe.name)
+                load_weights(self.network, {**anew, **kept, **again}, recipe.name)
+        if recipe.references and not resumes:
+            self._refer()
         if recipe.train_only:
             for name, p in self.network.named_parameters():
-                p.requires_grad_(name.startswith(tuple(recipe.train_only)))
+                p.requires_grad_(p.requires_grad and name.startswith(tuple(recipe.train_only)))
         self.objective = _Objective(self.network, recipe)
         self.optimisers = _optimisers(self.network, recipe)
         stepped = self.objective
@@ -170,6 +176,16 @@ class ImageExperiment(Experiment[Recipe]):
             self.stream = self._kept(recipe.cache, seed)
         self.objective.train()
         self.say(f"to decode takes {decoding_macs(self.network) / 1e3:.1f} thousand multiplications a pixel")
+
+    def _refer(self) -> None:
+        """Choose the crops that the memory is of."""
+        hyperprior, recipe = self.network.hyperprior, self.recipe
+        assert isinstance(hyperprior, ConditionalHyperprior)
+        pictures = load_pictures(recipe.references, smallest=256, say=self.say)
+        found = chosen_references(self.network.g_a, pictures, hyperprior.memory.entries, recipe.seed)
+        with torch.no_grad():
+            hyperprior.references.copy_(found[0])
+            hyperprior.unit.copy_(found[1])
 
     def _grow(self, path: Path, crops: Tensor) -> None:
         state = load_checkpoint(path)

@@ -102,6 +102,8 @@ class Recipe(Strict):
     """Share of the crops that get noise, patterns, dither or text (see train/synthetic.py)."""
     start_from: Path | None = None
     """A checkpoint whose weights (not whose optimiser) the run starts with."""
+    begin_anew: list[str] = []
+    """Prefixes of parameters that `start_from` does not give: they begin as in a run from scratch."""
     grow_from: Path | None = None
     """A checkpoint of a narrower model that the run's network grows from (see train/grow.py)."""
     grow_range: tuple[float, float] | None = None
@@ -120,6 +122,9 @@ class Recipe(Strict):
     conditional: dict[str, int | str] | None = None
     """What the passes with context ask besides, and its sizes ({}: the usual ones, a dictionary); none: nothing. It
     begins anew where the weights that a run starts from are without it."""
+
+    references: list[Path] = []
+    """conditional.kind retrieved: folders of the pictures that the crops of the memory are chosen from."""
 
     objective: Literal["rd", "rate"] = "rd"
     """rd: bpp + lambda * distortion; rate: the bits of y alone, for an entropy model on frozen transforms. That runs no
@@ -198,6 +203,10 @@ class Recipe(Strict):
             raise ValueError("a run starts from a checkpoint or grows from one, not both")
         if self.conditional is not None and self.context is None:
             raise ValueError("conditional is asked by the passes of context: it needs context: {}")
+        if bool(self.references) != ((self.conditional or {}).get("kind") == "retrieved"):
+            raise ValueError("conditional.kind retrieved goes with references, and only that does")
+        if self.references and self.start_from is None:
+            raise ValueError("references are chosen by their latents: a run with them needs transforms to start_from")
         if self.context is not None and self.network().transform.latent % GROUPS:
             raise ValueError(f"with context, the channels of the latent are a multiple of {GROUPS}")
         self.network()

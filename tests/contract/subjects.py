@@ -190,6 +190,7 @@ SUBJECTS = [
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
     lossy("dictionary", "tiny-dictionary"),
+    lossy("retrieved", "tiny-retrieved"),
     lossy("nested", "tiny-nested"),
     lossy("codebook", "tiny-codebook"),
     lossy("adapted", "tiny-adapted"),

@@ -11,16 +11,18 @@ import torch
 import lecodec
 from lecodec.codec.image_transform import entropy_model_of
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
-from lecodec.entropy.conditional import ConditionalConfig, ConditionalHyperprior
+from lecodec.entropy.coder import Reader, Writer
+from lecodec.entropy.conditional import ConditionalConfig, ConditionalHyperprior, references_of
 from lecodec.entropy.conditional_coding import EXPONENTIALS, LOGITS, ControlCoding, DictionaryCoding
 from lecodec.entropy.context import ContextConfig
 from lecodec.entropy.context_coding import PASSES, ContextCoding
 from lecodec.entropy.hyperprior import HyperConfig
 from lecodec.entropy.latents import Meter, NullCoder
 from lecodec.entropy.program import FLOAT64_BOUND, Builder
+from lecodec.entropy.retrieved_coding import CHOSEN, RetrievedCoding, likeness
 from lecodec.entropy.run_numpy import IntegerRuntime, NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
-from lecodec.errors import InputError, ModelError
+from lecodec.errors import CorruptFile, InputError, ModelError
 from lecodec.train.latents import drawn_from, kept_latents, key_of
 from lecodec.train.recipe import Recipe
 from lecodec.train.thaw import thawed
@@ -30,7 +32,7 @@ from ..context_reader import context_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
-KINDS = {"dictionary": DictionaryCoding, "control": ControlCoding}
+KINDS = {"dictionary": DictionaryCoding, "control": ControlCoding, "retrieved": RetrievedCoding}
 
 
 def lively(kind: str) -> ConditionalHyperprior:
@@ -38,6 +40,10 @@ def lively(kind: str) -> ConditionalHyperprior:
     torch.manual_seed(0)
     model = ConditionalHyperprior(SIZES, ContextConfig(width=12), ConditionalConfig(kind, 6, 2, 4))
     with torch.no_grad():
+        if kind == "retrieved":
+            crops = torch.randn(6, SIZES.latent, 16, 16) * torch.rand(6, SIZES.latent, 1, 1) * 6
+            model.references.copy_(references_of(crops, torch.full((SIZES.latent,), 2.0)))
+            model.unit.fill_(2.0)
         for step in model.context:
             step.layers[2].weight.mul_(60)  # pyright: ignore
             step.tell.weight.mul_(100)  # pyright: ignore
@@ -95,6 +101,43 @@ def test_a_model_without_a_memory_starts_a_model_with_one():
         assert with_it.bits == pytest.approx(without.bits, rel=0.05)
 
 
+# -- crops
+
+
+def test_a_file_says_which_crops_it_was_coded_with():
+    tensors, (y, z) = lively("retrieved").frozen(), latents_to_code((8, 8))
+    coding = RetrievedCoding(tensors)
+    for signal, crop in enumerate((0, 5)):
+        y[signal] *= 2 * np.sqrt(coding._energies()[crop] / y[signal].var((1, 2)))[:, None, None]
+    writers = [Writer(), Writer()]
+    found = coding.traverse(writers, (8, 8), [5000] * 2, (z, y))
+    assert all(a.levels[0].shape == (CHOSEN, 1, 1) for a in found)
+    assert 0 in found[0].levels[0] and 5 in found[1].levels[0]
+    data = [writer.finish() for writer in writers]
+    read = coding.traverse([Reader(d) for d in data], (8, 8), [5000] * 2)
+    assert [a.digest() for a in read] == [a.digest() for a in found]
+    assert coding.least_bits((8, 8), 5000) > ContextCoding(tensors).least_bits((8, 8), 5000) + 5
+    # Crops that nobody named do not matter; those that were named do.
+    named = set(found[0].levels[0].reshape(-1).tolist())
+    for crop in range(len(tensors["references"])):
+        other = {**tensors, "references": tensors["references"].copy()}
+        other["references"][crop] = -other["references"][crop]
+        again = RetrievedCoding(other).traverse([Reader(data[0])], (8, 8), [5000]) if crop not in named else None
+        assert again is None or again[0].digest() == found[0].digest()
+    wrong = Writer()
+    wrong.code(coding._numbers, np.zeros(CHOSEN, np.int64), np.array([0, 77], np.int32))
+    with pytest.raises(CorruptFile, match="no crop of this number"):
+        coding.traverse([Reader(wrong.finish())], (8, 8), [5000])
+
+
+def test_the_crops_that_are_named_vary_alike():
+    rng = np.random.default_rng(0)
+    spread = rng.random((9, 16)) * 4 + 0.1
+    y = rng.normal(size=(16, 20, 20)) * spread[6][:, None, None]
+    assert 6 in likeness(y, spread**2) and len(likeness(y, spread**2)) == CHOSEN
+    assert likeness(y, spread[:1] ** 2).tolist() == [0, 0]
+
+
 # -- the softmax
 
 
@@ -146,6 +189,15 @@ def test_the_digest_is_that_of_the_specification(kind):
         ("dictionary", "context.3.ask.weight", lambda a: a[:, 1:]),
         ("dictionary", "context.1.tell.bias", lambda a: a[1:]),
         ("dictionary", "context.1.keys", lambda a: a.astype(np.int32)),
+        ("retrieved", "references", lambda a: a[:, 1:]),
+        ("retrieved", "references", lambda a: a.repeat(7, 0)),
+        ("retrieved", "references", lambda a: a.repeat(33, 2)),
+        ("retrieved", "references", lambda a: a + 8000),
+        ("retrieved", "unit", lambda a: a * 0),
+        ("retrieved", "heads", lambda a: a + 1),
+        ("retrieved", "heads", lambda a: a * 0),
+        ("retrieved", "context.2.key.weight", lambda a: a[:, 1:]),
+        ("retrieved", "context.1.value.bias", lambda a: a[1:]),
         ("control", "context.2.gate.weight", lambda a: a[1:]),
         ("control", "context.2.value.bias", lambda a: a[1:]),
     ],
@@ -179,9 +231,12 @@ def test_recipes_say_what_there_is():
     wanted = {"name": "x", "train": ["."], "steps": 1, "phases": [{"fraction": 1, "crop": 64, "batch": 1}]}
     for fault, message in [
         ({"conditional": {}}, "needs context"),
-        ({"conditional": {"kind": "oracle"}, "context": {}}, "dictionary or control"),
+        ({"conditional": {"kind": "oracle"}, "context": {}}, "dictionary, control, retrieved"),
         ({"conditional": {"entries": 0}, "context": {}}, "at least 1"),
         ({"conditional": {"entries": 257}, "context": {}}, "at most 256"),
+        ({"conditional": {"kind": "retrieved"}, "context": {}}, "goes with references"),
+        ({"references": ["a"]}, "goes with references"),
+        ({"conditional": {"kind": "retrieved", "entries": 3}, "context": {}, "references": ["a"]}, "to start_from"),
         ({"conditional": {"depth": 2}, "context": {}}, "depth"),
         ({"cache": "x.pt"}, "cache keeps latents"),
         ({"objective": "rate", "train_only": ["hyperprior.h_s", "g_s"]}, "or parts of that"),
@@ -189,6 +244,8 @@ def test_recipes_say_what_there_is():
     ]:
         with pytest.raises(ValueError, match=message):
             Recipe(**wanted, **fault)
+    with pytest.raises(ValueError, match="at most 30"):
+        ConditionalConfig("retrieved", 31)
     assert Recipe(**wanted, context={}, conditional={}).network().conditional == ConditionalConfig()
 
 

@@ -27,6 +27,7 @@ from lecodec.entropy.codebook_coding import CodebookCoding
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.imported_coding import imported_model
+from lecodec.entropy.retrieved_coding import RetrievedCoding
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 
@@ -85,6 +86,7 @@ def test_golden_files_have_the_same_latents_in_every_runtime(name):
                 model = model.above if isinstance(model, HyperpriorCoding) else model
                 own = isinstance(model, HyperpriorCoding)
                 source.insert(0, level[None] * np.float32(2.0**-model.fraction) if own else level[None])
+            source = source[1:] if isinstance(entropy, RetrievedCoding) else source  # the encoder chooses crops itself
             again = entropy.traverse([writer], box.size, [q], source, device=runtime)
             assert again[0].digest() == chunk.digest and writer.finish() == chunk.payload
         if name in OWN:

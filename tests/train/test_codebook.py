@@ -16,7 +16,7 @@ from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.latents import Meter
 from lecodec.errors import CorruptFile, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint, save_checkpoint
-from lecodec.train.codebook import _classes, _means, _nearest
+from lecodec.train.codebook import _classes, means_of, nearest_of
 from lecodec.train.freeze import freeze
 from lecodec.train.run import train
 
@@ -142,10 +142,10 @@ def test_means_are_means():
     rng = np.random.default_rng(0)
     centres = np.array([[0, 0], [9, 0], [0, 9], [-9, -9]], np.float32)
     x = (centres[rng.integers(0, 4, 400)] + rng.normal(0, 0.1, (400, 2))).astype(np.float32)
-    words = _means(x, 6, 20, rng)
-    assert (words[0] == 0).all() and np.square(x - words[_nearest(x, words)]).sum(1).mean() < 0.1
+    words = means_of(x, 6, 20, rng)
+    assert (words[0] == 0).all() and np.square(x - words[nearest_of(x, words)]).sum(1).mean() < 0.1
     assert _classes(np.array([0.0, 5, 1, 9, 2, 7, 3])).tolist() == [0, 2, 1, 3, 1, 3, 2]
-    assert _means(x[:3], 8, 3, rng).shape == (8, 2)
+    assert means_of(x[:3], 8, 3, rng).shape == (8, 2)
 
 
 def test_the_digest_is_that_of_the_specification():

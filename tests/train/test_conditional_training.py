@@ -30,6 +30,10 @@ MEMORY = {"entries": 6, "heads": 2, "size": 4}
 VARIANTS = {
     "dictionary": ({"conditional": MEMORY}, ["hyperprior.context.1.ask", "hyperprior.context.1.answer"]),
     "control": ({"conditional": {**MEMORY, "kind": "control"}}, ["hyperprior.context"]),
+    "retrieved": (
+        {"conditional": {**MEMORY, "kind": "retrieved", "entries": 3}, "begin_anew": ["hyperprior.context"]},
+        ["hyperprior.context"],
+    ),
     "levels": ({"hyper": {**HYPER, "levels": 3}}, ["hyperprior.above", "hyperprior.h_a.above"]),
 }
 
@@ -40,6 +44,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("conditional")
     for n in range(3):
         Image.fromarray(picture(80, 90, seed=n)).save(folder / f"{n}.png")
+        (folder / "large").mkdir(exist_ok=True)
+        Image.fromarray(picture(256, 270, seed=n)).save(folder / "large" / f"{n}.png")
     torch.manual_seed(0)
     network = ImageNetwork(NetworkConfig(TransformConfig(**SIZES), HyperConfig(16, **HYPER), ContextConfig(12)))
     with torch.no_grad():  # y that says something
@@ -57,18 +63,22 @@ def test_from_kept_latents_to_files(folder, variant):
         f"context: {{width: 12}}\nobjective: rate\ntrain_only: {parts}\ncache: {folder / 'latents.pt'}\ncached: 6\n"
         "steps: 4\nphases: [{fraction: 1.0, crop: 64, batch: 2}]\nlearning_rate: 1.0e-2\n"
     )
+    fields = {**fields, "references": [str(folder / "large")]} if variant == "retrieved" else fields
     run = train(recipe, overrides=fields, runs=folder / "runs", progress=lambda _: None)
     before, after = load_checkpoint(folder / "start.pt")["ema"], load_checkpoint(run / "checkpoint.pt")["ema"]
     assert all(torch.equal(before[n], p) for n, p in after.items() if n in before and not n.startswith(tuple(parts)))
+    if variant == "retrieved":
+        assert after["hyperprior.references"].any() and (after["hyperprior.unit"] > 0).all()
+        with pytest.raises(InputError, match="references need as many"):
+            more = {**fields, "name": "x", "conditional": {**fields["conditional"], "entries": 4}}
+            train(recipe, overrides=more, runs=folder / "runs", progress=lambda _: None)
     path = freeze(run, folder / f"{variant}.safetensors", calibrate=3)
     codec = lecodec.load(model=path, of=lecodec.ImageCodec)
     x = picture(60, 75, seed=9)
     data = codec.encode(x, 90)
     assert codec.decode(data).shape == x.shape
-    plain = ImageNetwork(NetworkConfig(TransformConfig(**SIZES), HyperConfig(16, **HYPER), ContextConfig(12)))
-    plain.load_state_dict(before)
     latents = codec.latents(data, 0)
-    assert len(latents.levels) == (4 if variant == "levels" else 2) and latents.y_hat.any()
+    assert len(latents.levels) == {"levels": 4, "retrieved": 3}.get(variant, 2) and latents.y_hat.any()
     assert parse(data).header.parse_digest == codec.parse_digest
     # The run's latents are kept once: another variant finds them, other transforms do not.
     with pytest.raises(InputError, match="other transforms or crops"):
