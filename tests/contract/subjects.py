@@ -189,7 +189,6 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
-    lossy("dictionary", "tiny-dictionary"),
     lossy("retrieved", "tiny-retrieved"),
     lossy("nested", "tiny-nested"),
     lossy("codebook", "tiny-codebook"),

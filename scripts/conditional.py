@@ -1,0 +1,147 @@
+"""What entropy models on the same transforms take: the table eval/results/conditional.tsv.
+
+    pictures -> each model at a few qualities -> whole files -> decoded -> bpp, PSNR -> BD-rate against the first model
+
+    python scripts/conditional.py --models nothing=passes.safetensors control=control.safetensors … \\
+        --pictures DIR [--limit N] --zeroed dictionary -o eval/results/conditional.tsv
+
+BD-rates are of mean curves over the PSNR that both have. Seconds are of this process's own time (user and system), for
+decoding alone, the least of a few turns over the same files, so that other work on the machine counts little. Model
+bytes are those of the integers, `parse.*`. Side information is what names a tile's references. `--zeroed` measures a
+dictionary once more with a quarter of its entries set to 0, on both sides: another model, whose files name it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lecodec
+from lecodec.bitstream import parse
+from lecodec.codec.image import ImageCodec
+from lecodec.codec.image_transform import image_model
+from lecodec.codec.media.picture import read_picture
+from lecodec.codec.media.picture_files import PICTURES, walk
+from lecodec.codec.media.samples import psnr_of
+from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
+from lecodec.entropy.retrieved_coding import CHOSEN, RetrievedCoding
+from lecodec.eval.figures.bd import Curve, bd_rate
+from lecodec.eval.measure.tsv import environment, write_tsv
+from lecodec.train.freeze import with_digests
+
+QUALITIES = (20.0, 40.0, 60.0, 80.0)
+LOW, HIGH = 20.0, 45.0
+"""dB, wider than the curves are."""
+TURNS, TIMED = 3, 4
+"""How often, and on how many files, decoding is timed."""
+
+
+def zeroed(path: Path) -> ImageCodec:
+    """The model of a dictionary, every fourth of its entries 0."""
+    tensors, card = load_tensors(path), read_card(path).card
+    for name, array in tensors.items():
+        if name.endswith((".keys", ".values")):
+            tensors[name] = array.copy()
+            tensors[name][:, ::4] = 0
+    return ImageCodec(image_model(tensors, with_digests(tensors, card)))
+
+
+def seconds_of(codec: ImageCodec, files: list[bytes]) -> float:
+    """The least that decoding all of the files takes."""
+    found = []
+    for _ in range(TURNS):
+        begun = time.process_time()
+        for data in files:
+            codec.decode(data)
+        found.append(time.process_time() - begun)
+    return min(found)
+
+
+def side_bits(codec: ImageCodec, data: bytes) -> float:
+    """What names references in a file."""
+    if not isinstance(codec.entropy, RetrievedCoding):
+        return 0.0
+    return parse(data).header.layout.units * CHOSEN * math.log2(len(codec.entropy.tensors["references"]))
+
+
+def measured(codec: ImageCodec, pictures: list[np.ndarray]) -> tuple[Curve, dict[str, Any]]:
+    """The mean curve, and what else the table says."""
+    points, files, side = [], [], 0.0
+    for quality in QUALITIES:
+        rates, psnrs = [], []
+        for picture in pictures:
+            data = codec.encode(picture, quality)
+            rates.append(8 * len(data) / (picture.shape[0] * picture.shape[1]))
+            psnrs.append(psnr_of(picture, codec.decode(data)))
+            side += side_bits(codec, data) / (len(pictures) * len(QUALITIES))
+            if quality == QUALITIES[2] and len(files) < TIMED:
+                files.append(data)
+        points.append((float(np.mean(rates)), float(np.mean(psnrs))))
+    row = {"decode_s": round(seconds_of(codec, files), 3), "side_bits": round(side, 1)}
+    for quality, (rate, psnr) in zip(QUALITIES, points, strict=True):
+        row |= {f"bpp@{quality:g}": round(rate, 5), f"dB@{quality:g}": round(psnr, 3)}
+    return Curve.of(points), row
+
+
+def rows_of(
+    codecs: Mapping[str, tuple[ImageCodec, int]], pictures: list[np.ndarray], name: str
+) -> list[dict[str, Any]]:
+    """codecs: by name, with the bytes of their integers; the first is what the others are compared with."""
+    rows, first = [], None
+    for variant, (codec, size) in codecs.items():
+        curve, row = measured(codec, pictures)
+        first = first or (curve, row["decode_s"])
+        bd = bd_rate(first[0], curve, LOW, HIGH)
+        facts = {
+            "pictures": name,
+            "variant": variant,
+            "bd_rate_percent": round(bd.percent, 2),
+            "decoding": round(row["decode_s"] / first[1], 2),
+            "model_bytes": size,
+        }
+        rows.append(facts | row)
+        print(name, variant, facts["bd_rate_percent"], row, flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What entropy models on the same transforms take.")
+    parser.add_argument("--models", nargs="+", metavar="NAME=FILE", required=True)
+    parser.add_argument("--pictures", nargs="+", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--limit", type=int, help="Take every so many pictures that no more than this are left.")
+    parser.add_argument(
+        "--zeroed", metavar="NAME", help="Measure this dictionary without a quarter of its entries too."
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/conditional.tsv"))
+    options = parser.parse_args()
+    paths = {name: Path(path) for name, _, path in (text.partition("=") for text in options.models)}
+    codecs = {name: lecodec.load(model=path, of=ImageCodec) for name, path in paths.items()}
+    if options.zeroed:
+        paths[f"{options.zeroed}, a quarter zeroed"] = paths[options.zeroed]
+        codecs[f"{options.zeroed}, a quarter zeroed"] = zeroed(paths[options.zeroed])
+    sizes = {name: sum(a.nbytes for a in parse_tensors(load_tensors(path)).values()) for name, path in paths.items()}
+    rows: list[dict[str, Any]] = []
+    for folder in options.pictures:
+        found = sorted(str(path) for path in walk(folder, PICTURES) if isinstance(path, str))
+        found = found[:: max(1, -(-len(found) // options.limit))] if options.limit else found
+        pictures = [read_picture(path) for path in found]
+        rows += rows_of(
+            {n: (codec, sizes[n]) for n, codec in codecs.items()}, pictures, f"{folder.name} ({len(found)})"
+        )
+    comments = [
+        "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the first variant of the same pictures",
+        f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against "
+        "the first variant; model_bytes: the integers; side_bits: what names references, a file",
+    ]
+    comments += [f"{name}: {path.name}" for name, path in paths.items()]
+    write_tsv(options.output, [*comments, *environment()], rows)
+
+
+if __name__ == "__main__":
+    main()
