@@ -1,20 +1,23 @@
 """Tags of sounds: names and texts, as FFmpeg gives and takes them, and chapters among them.
 
-    container, stream -> tags_of -> bytes of a tAGs chunk -> parse_tags -> container, or LIST INFO of a WAV file
+    container, stream -> tags_of -> bytes of a tAGs chunk -> parse_tags -> container, or chunks of a WAV file
 
-A chapter is a pair of tags, as Vorbis comments have it: CHAPTER001=00:01:02.500 and CHAPTER001NAME=its title.
+A chapter is a pair of tags, as Vorbis comments have it: CHAPTER001=00:01:02.500 and CHAPTER001NAME=its title. The cue
+points of WAV files are chapters too, told to the microsecond: to the sample at every rate that is coded.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
-__all__ = ["info_chunk", "pack_tags", "parse_tags", "tags_of"]
+__all__ = ["cue_chunks", "info_chunk", "pack_tags", "parse_tags", "tags_of"]
 
 TECHNICAL = {"encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
 TECHNICAL |= {"language", "creation_time"}
 """Tags that FFmpeg makes of what is no tag, or that say nothing of the sound."""
+_TIME = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 INFO = {
     "title": b"INAM",
     "artist": b"IART",
@@ -32,14 +35,20 @@ def tags_of(container: Any, stream: Any) -> dict[str, str]:
     """The tags of an open file of PyAV, names in small letters but for chapters."""
     found = {name.lower(): text for name, text in {**container.metadata, **stream.metadata}.items()}
     tags = {name: text for name, text in found.items() if name not in TECHNICAL and not name.startswith("chapter")}
-    for number, chapter in enumerate(container.chapters(), 1):
-        seconds = float(chapter["start"] * chapter["time_base"])
-        hours, minutes = divmod(int(seconds) // 60, 60)
+    chapters = sorted(container.chapters(), key=lambda chapter: chapter["start"] * chapter["time_base"])
+    for number, chapter in enumerate(chapters, 1):
         name = f"CHAPTER{number:03}"
-        tags[name] = f"{hours:02}:{minutes:02}:{seconds % 60:06.3f}"
+        tags[name] = _time(round(10**6 * chapter["start"] * chapter["time_base"]))
         if title := chapter["metadata"].get("title"):
             tags[f"{name}NAME"] = title
     return tags
+
+
+def _time(microseconds: int) -> str:
+    """HH:MM:SS.mmm, with microseconds where they are needed."""
+    minutes, rest = divmod(microseconds, 60 * 10**6)
+    text = f"{minutes // 60:02}:{minutes % 60:02}:{rest // 10**6:02}.{rest % 10**6:06}"
+    return text.removesuffix("000")
 
 
 def pack_tags(tags: dict[str, str]) -> bytes:
@@ -61,3 +70,23 @@ def info_chunk(tags: dict[str, str]) -> bytes:
             body = text.encode() + b"\0"
             found += struct.pack("<4sI", kind, len(body)) + body + bytes(len(body) % 2)
     return struct.pack("<4sI4s", b"LIST", 4 + len(found), b"INFO") + found if found else b""
+
+
+def cue_chunks(tags: dict[str, str], rate: int, length: int) -> bytes:
+    """The cue points of a WAV file, with their names, for the chapters among tags; nothing if there are none. rate: Hz;
+    length: samples of the sound, beyond which there is no point.
+    """
+    points, labels = b"", b""
+    for number in range(1, 1000):
+        found = _TIME.fullmatch(tags.get(f"CHAPTER{number:03}", ""))
+        place = round((3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])) * rate) if found else length
+        if place >= length:
+            continue
+        points += struct.pack("<II4sIII", number, place, b"data", 0, 0, place)
+        if name := tags.get(f"CHAPTER{number:03}NAME"):
+            text = struct.pack("<I", number) + name.encode() + b"\0"
+            labels += struct.pack("<4sI", b"labl", len(text)) + text + bytes(len(text) % 2)
+    if not points:
+        return b""
+    chunks = struct.pack("<4sII", b"cue ", 4 + len(points), len(points) // 24) + points
+    return chunks + (struct.pack("<4sI4s", b"LIST", 4 + len(labels), b"adtl") + labels if labels else b"")

@@ -26,7 +26,7 @@ from .flac_rows import LAYOUTS
 from .part import Part
 from .signal import Signal
 from .sound_signal import SoundSignal, source_dtype
-from .sound_tags import info_chunk, parse_tags
+from .sound_tags import cue_chunks, info_chunk, parse_tags
 
 __all__ = ["check_sound_output", "integers", "wav_bytes", "wav_head", "write_sound_signal"]
 
@@ -138,7 +138,10 @@ def wav_bytes(samples: np.ndarray, layout: SoundLayout) -> bytes:
 def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
     """With an unknown length its head says that until the end is there, if the file seeks; a pipe's says no more."""
     layout, length = signal.sound_layout, signal.length or None
-    more = info_chunk(parse_tags(signal.metadata.tags))
+    tags = parse_tags(signal.metadata.tags)
+    more = info_chunk(tags)
+    if length == layout.samples:  # chapters are places in the whole
+        more += cue_chunks(tags, layout.sample_rate, length)
     file.write(wav_head(layout, length, more))
     size = samples = 0
     for block in _sources(signal):

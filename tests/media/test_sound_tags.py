@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from lecodec.bitstream import LecFile, Metadata
 from lecodec.cli.main import main
 from lecodec.codec.media.sound_files import load_sound
 from lecodec.codec.media.sound_signal import array_signal, sound_signal
-from lecodec.codec.media.sound_tags import pack_tags, parse_tags
+from lecodec.codec.media.sound_tags import cue_chunks, pack_tags, parse_tags
 from lecodec.codec.media.sound_write import write_sound_signal
 
 TAGS = {"title": "Überall = überall", "artist": "Somebody", "CHAPTER001": "00:00:00.100", "CHAPTER001NAME": "Here"}
@@ -55,5 +57,44 @@ def test_mp3_and_wav_keep_what_they_have_names_for(tmp_path):
         tagged(tmp_path / f"a{suffix}", TAGS)
         found = parse_tags(load_sound(tmp_path / f"a{suffix}").metadata.tags)
         assert found["title"] == TAGS["title"] and found["artist"] == TAGS["artist"], suffix
+        assert suffix != ".wav" or found == TAGS
     with av.open(str(tmp_path / "a.wav")) as file:
         assert sum(frame.samples for frame in file.decode(audio=0)) == 16000
+
+
+def test_cue_points_are_kept_to_the_sample(tmp_path, monkeypatch):
+    """Behind the samples, out of order, one without a name: as editors write them."""
+    monkeypatch.chdir(tmp_path)
+    tagged(tmp_path / "a.wav", {})
+    points = b"".join(struct.pack("<II4sIII", n, p, b"data", 0, 0, p) for n, p in ((7, 12345), (2, 1), (3, 8000)))
+    labels = b"".join(
+        struct.pack("<4sII", b"labl", 4 + len(text), n) + text + bytes(len(text) % 2)
+        for n, text in ((7, b"verse\0"), (2, b"go\0"))
+    )
+    chunks = struct.pack("<4sII", b"cue ", 4 + len(points), 3) + points
+    chunks += struct.pack("<4sI4s", b"LIST", 4 + len(labels), b"adtl") + labels
+    with open("a.wav", "ab") as file:
+        file.write(chunks)
+    wanted = {
+        "CHAPTER001": "00:00:00.000062",  # 1 / 16000 s
+        "CHAPTER001NAME": "go",
+        "CHAPTER002": "00:00:00.500",
+        "CHAPTER003": "00:00:00.771562",
+        "CHAPTER003NAME": "verse",
+    }
+    assert parse_tags(load_sound("a.wav").metadata.tags) == wanted
+    run("encode --lossless a.wav -o a.lec")
+    run("decode a.lec -o b.wav")
+    assert parse_tags(load_sound("b.wav").metadata.tags) == wanted
+    places = struct.iter_unpack("<II4sIII", cue_chunks(wanted, 16000, 16000)[12 : 12 + 72])
+    assert [place for *_, place in places] == [1, 8000, 12345]
+    run("decode a.lec --to 0.6 -o part.wav")
+    assert not load_sound("part.wav").metadata.tags  # they would lie elsewhere
+    run("decode a.lec -o c.flac")
+    assert parse_tags(load_sound("c.flac").metadata.tags)["CHAPTER003NAME"] == "verse"
+
+
+def test_chapters_that_have_no_place_are_no_cue_points():
+    for tags in ({"CHAPTER001": "later"}, {"CHAPTER001": "00:00:02.000"}, {"CHAPTER1": "00:00:00.100"}, {}):
+        assert cue_chunks(tags, 16000, 16000) == b""
+    assert len(cue_chunks({"CHAPTER999": "00:00:00.9"}, 16000, 16000)) == 12 + 24
