@@ -46,9 +46,11 @@ class CircuitCoder:
     def _accept(self, circuit: CircuitCoding, card: Mapping[str, Any]) -> None:
         """Compare a circuit with its card. Raises ModelError."""
         try:
-            shape, levels = [int(n) for n in card["item_shape"]], int(card["levels"])
-        except (KeyError, TypeError, ValueError, OverflowError):
+            shape, levels = list(card["item_shape"]), card["levels"]
+        except (KeyError, TypeError):
             raise ModelError("the card of a circuit says no item_shape or levels") from None
+        if any(type(n) is not int for n in (*shape, levels)):
+            raise ModelError("the card of a circuit says no item_shape or levels in whole numbers")
         if len(shape) > DIMENSIONS or math.prod(shape) != circuit.variables:
             raise ModelError(f"a circuit of {circuit.variables} variables does not fit its card")
         if levels != circuit.levels:

@@ -18,6 +18,7 @@ import torch
 from safetensors.numpy import save_file
 
 import lecodec
+from lecodec.codec.circuit import CircuitCoder
 from lecodec.codec.model_file import load_tensors, read_card
 from lecodec.codec.registry import find_by_digest, find_model, list_models
 from lecodec.codec.transforms.compressai import HyperAnalysis as ImportedHyperAnalysis
@@ -281,3 +282,13 @@ def test_the_command_notes_once_what_it_passes_over(at_hand: Path, tmp_path: Pat
     assert len(tried) == 2 and all("note: tiny-circuit tried, but of no use" in line for line in tried)
     assert notes[0].startswith("lecodec: LECODEC_MODELS: note: ") and "b\\x1b[31m.safetensors is not" in notes[0]
     assert not subprocess.run([*command, "--quiet"], capture_output=True, text=True, timeout=120).stderr
+
+
+@pytest.mark.parametrize(
+    "entry", [{"item_shape": [8.0, 9]}, {"item_shape": [True, 72]}, {"levels": 256.0}, {"levels": None}]
+)
+def test_a_circuits_card_says_whole_numbers(entry):
+    """Found by damaging models: a shape of 6.0 rows went on to numpy."""
+    path = GOLDEN / "tiny-circuit.safetensors"
+    with pytest.raises(ModelError, match="whole numbers"):
+        CircuitCoder(load_tensors(path), {**read_card(path).card, **entry})

@@ -76,6 +76,7 @@ def lec_files(seed: int = 0) -> list[bytes]:
     names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "video/frame"]
     names += ["unknown-ancillary", "colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
     names += ["video/announced-ticks", "video/closed"]
+    names += [f"model-{name}-noise" for name in ("dictionary", "retrieved", "codebook")] + ["model-nested"]
     return files + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
 
 
