@@ -78,7 +78,7 @@ $(WEIGHTS): $(INSTALLED)
 		echo "PESQ and STOI were not installed (pesq needs a C compiler): what measures with them is skipped." >&2
 	@touch $@
 
-# CompressAI and what it brings: the benchmark and tests of what is imported from it run it.
+# CompressAI and what it brings: the benchmark and tests of what is imported from it run it. Ray: tests of many machines.
 $(PEERS): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[compressai]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[compressai,ray]' -c constraints.txt
 	@touch $@

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -25,8 +26,12 @@ from typing import BinaryIO
 
 from ..errors import CodecError, InputError, OutputExists
 
-__all__ = ["atomic_write", "attributes_of", "check_writable", "discard_temporaries"]
+__all__ = ["atomic_write", "attributes_of", "check_writable", "discard_left", "discard_temporaries"]
 
+SHOWN = 40
+"""Characters of an output's name in that of its temporary file: at most 160 bytes, with the rest below the 255 that
+file systems allow.
+"""
 _temporaries: set[str] = set()
 """The temporary files that may exist now. One that was taken out never becomes an output."""
 _ending = False
@@ -70,6 +75,18 @@ def discard_temporaries() -> None:
                 os.unlink(_temporaries.pop())
 
 
+def discard_left(path: str | os.PathLike[str]) -> None:
+    """Remove what a program that was killed has left of an output. Nobody else may be writing that now. Of names above
+    SHOWN characters nothing is removed: it could be of another output.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    pattern = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.part")
+    with suppress(OSError):
+        for entry in os.listdir(folder) if len(name) <= SHOWN else ():
+            if pattern.fullmatch(entry):
+                os.unlink(os.path.join(folder, entry))
+
+
 def check_writable(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuse an output that `atomic_write` would refuse, before any work is done for it.
 
@@ -105,8 +122,7 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = False) -> Itera
     check_writable(path, overwrite)
     path = os.path.realpath(path) if overwrite else os.fspath(path)
     folder, name = os.path.split(path)
-    # 40 characters are at most 160 bytes: with the rest below the 255 that file systems allow for a name.
-    temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.part")
+    temporary = os.path.join(folder, f".{name[:SHOWN]}.{os.urandom(8).hex()}.part")
     temporary = os.path.abspath(temporary)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

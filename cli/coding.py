@@ -22,14 +22,13 @@ from ..bitstream import LOSSLESS, NO_DIGEST
 from ..codec.codec import RATES
 from ..codec.media.medium import MEDIA, SET, medium_of_file
 from ..codec.media.part import Frames, Items, Part
-from .codecs import Codecs
 from .console import complain, decoded_line, encoded_line, escaped, reason, shown, tell, tested_line
 from .decoding import Decoding, Testing
 from .encoding import Encoding
 from .jobs import Job
-from .options import Device, FilesFrom, Force, Json, Quiet, SkipExisting
+from .options import Device, FilesFrom, Force, Json, Quiet, RayAddress, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
-from .run import Manner, run_command, skipped_of, workers_of
+from .run import Manner, codecs_for, run_command, skipped_of
 from .tasks import open_lec, opened
 from .values import (
     bytes_of,
@@ -75,7 +74,12 @@ Model = Annotated[
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Files at a time; 0 for one a core.", min=0, metavar="N")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", help="Files at a time; 0 for one a core; by default 1, with --ray all.", min=0, metavar="N"
+    ),
+]
 Processes = Annotated[
     bool,
     typer.Option(
@@ -197,8 +201,9 @@ def encode_command(
     ] = None,
     recursive: Recursive = False,
     files_from: FilesFrom = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     processes: Processes = False,
+    ray: RayAddress = None,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -227,10 +232,11 @@ def encode_command(
         raise typer.BadParameter("--block goes with sets of samples, and there is none")
     todo = plan(inputs, output, stdout, encoded_name, recursive)
     units = {"image": tile, "set": block, "video": group, "sound": segment}
-    codecs = Codecs(model, device, workers_of(jobs, todo))
-    task = Encoding(codecs, target, units, strip, verify, force, low_delay, no_audio, live=live)
+    manner = Manner(jobs, processes, ray, device != "cpu", keep_going, as_json, quiet)
+    task = Encoding(
+        codecs_for(manner, model, device, todo), target, units, strip, verify, force, low_delay, no_audio, live=live
+    )
     skipped = skipped_of(todo, skip_existing, force)
-    manner = Manner(jobs, processes, keep_going, as_json, quiet)
     run_command("encoding", todo, task, encoded_line, manner, skipped)
 
 
@@ -281,8 +287,9 @@ def decode_command(
     no_audio: NoAudio = False,
     recursive: Recursive = False,
     files_from: FilesFrom = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     processes: Processes = False,
+    ray: RayAddress = None,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -314,11 +321,9 @@ def decode_command(
     else:
         back = partial(decoded_name, form=form or "")
         todo = plan(inputs, output, stdout, back, recursive, partial(back, whole=True))
-    task = Decoding(
-        Codecs(model, device, workers_of(jobs, todo)), part, depth, strip, force, headers, form or "", no_audio
-    )
+    manner = Manner(jobs, processes, ray, device != "cpu", keep_going, as_json, quiet)
+    task = Decoding(codecs_for(manner, model, device, todo), part, depth, strip, force, headers, form or "", no_audio)
     skipped = skipped_of(todo, skip_existing, force)
-    manner = Manner(jobs, processes, keep_going, as_json, quiet)
     run_command("decoding", todo, task, decoded_line, manner, skipped)
 
 
@@ -363,8 +368,9 @@ def test_command(
     files: LecFiles = None,
     recursive: Recursive = False,
     files_from: FilesFrom = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     processes: Processes = False,
+    ray: RayAddress = None,
     keep_going: KeepGoing = True,
     model: Model = None,
     device: Device = "cpu",
@@ -373,8 +379,8 @@ def test_command(
 ) -> None:
     """Check that files are whole; writes nothing."""
     todo = [Job(input.source, error=input.error) for input in collect(listed(files or (), files_from), LEC, recursive)]
-    task = Testing(Codecs(model, device, workers_of(jobs, todo)))
-    manner = Manner(jobs, processes, keep_going, as_json, quiet)
+    manner = Manner(jobs, processes, ray, device != "cpu", keep_going, as_json, quiet)
+    task = Testing(codecs_for(manner, model, device, todo))
     run_command("testing", todo, task, tested_line, manner, writes=False)
 
 

@@ -63,7 +63,7 @@ class Decoding(CodecTask):
         return _pixels(self.opened.get(job.source))
 
     def read(self, job: Job) -> LecFile:
-        check_output(job, self.force)
+        check_output(job, self.force or job.again)
         if job.source != "-":
             self._check_suffix(job, job.medium)
         file = self._file(job)
@@ -114,7 +114,12 @@ class Decoding(CodecTask):
         destination = sys.stdout.buffer if job.destination is None else job.destination
         with attributes_of(job.source):
             found = medium.write(
-                result, destination, self.part, folder=job.folder, overwrite=self.force, form=self.form
+                result,
+                destination,
+                self.part,
+                folder=job.folder,
+                overwrite=self.force or job.again,
+                form=self.form,
             )
         if job.destination is None:
             sys.stdout.buffer.flush()

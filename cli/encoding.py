@@ -79,7 +79,7 @@ class Encoding(CodecTask):
         return 8 * os.path.getsize(job.source) if job.medium is VIDEO else 0
 
     def read(self, job: Job) -> Signal:
-        check_output(job, self.force)
+        check_output(job, self.force or job.again)
         signal = self._signal(job)
         if self.strip:
             signal = replace(signal, metadata=stripped(signal.metadata))
@@ -161,7 +161,7 @@ class Encoding(CodecTask):
             sys.stdout.buffer.flush()
             return
         make_folder(job)
-        with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force) as output:
+        with attributes_of(job.source), atomic_write(job.destination, overwrite=self.force or job.again) as output:
             yield output
 
     def _finish_pieces(

@@ -7,14 +7,15 @@ Each prints its tables, says on stderr what was left out and why, and ends with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from ..codec.workers.pool import cores
 from .console import counting, one_sentence, print_table, shown, tell
-from .jobs import cores
-from .options import SETTINGS, CodecNames, Device, Limit, Quiet, Settings, command
+from .options import SETTINGS, CodecNames, Device, Limit, Quiet, RayAddress, Settings, command
 
 __all__ = ["eval_app"]
 
@@ -49,6 +50,11 @@ def rd_command(
         typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, butteraugli, psnr_y, …", metavar="A,B,…"),
     ] = "",
     settings: Settings = None,
+    jobs: Annotated[
+        int,
+        typer.Option("-j", "--jobs", help="Processes; 0 for one a core. Several share the time.", min=0, metavar="N"),
+    ] = 1,
+    ray: RayAddress = None,
     limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
@@ -69,7 +75,10 @@ def rd_command(
                 limit=limit,
                 more=_names(metrics),
                 settings=ladders,
+                workers=1 if jobs is None and ray is None else jobs or (0 if ray else cores()),
+                ray=ray,
                 progress=tick,
+                say=partial(tell, "measuring"),
             )
         print_table(result.summary_table())
         print()
@@ -260,6 +269,7 @@ def task_command(
         int, typer.Option("--resamples", help="How often the bootstrap draws the items anew.", min=100, metavar="N")
     ] = 1000,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Processes; 0 for one a core.", min=0, metavar="N")] = 0,
+    ray: RayAddress = None,
     limit: Limit = None,
     template: Annotated[
         bool, typer.Option("--template", help="Print a YAML task to begin with, and nothing else.")
@@ -289,9 +299,11 @@ def task_command(
                 weights=weights,
                 settings=ladders,
                 limit=limit,
-                workers=jobs or cores(),
+                workers=jobs or (0 if ray else cores()),
+                ray=ray,
                 device=device,
                 progress=tick,
+                say=partial(tell, "measuring"),
             )
         summary = write_summary(output, run, anchor=anchor, resamples=resamples)
         for table in () if quiet else terminal_tables(summary):

@@ -1,10 +1,10 @@
-"""Many files: bunches of jobs, worker threads, one record for each job, in the order of the inputs.
+"""Many files: bunches of jobs, workers, one record for each job, in the order of the inputs.
 
-    paths -> jobs -> bunches -> [worker thread: read, prepare, code, finish] -> records, in order -> console
+    paths -> jobs -> bunches -> [worker: read, prepare, code, finish] -> records, in order -> console
 
-Small pictures of one size that follow each other are coded together, as one batch. Workers are threads, which share the
-model; torch, Pillow and files release the interpreter's lock, constriction holds it, so that of several workers one at
-a time does entropy coding, while the others run networks, read or write. Or they are processes (see `processes`).
+Small pictures of one size that follow each other are coded together, as one batch. Workers are what a pool makes
+(`codec.workers`): threads, which share the model; processes; or actors of a Ray cluster. Of threads one at a time does
+entropy coding, as constriction holds the interpreter's lock; torch, Pillow and files release it.
 
 Guarantees. Bunches depend on the inputs alone, not on the number of workers or their speed, so that the same command
 writes the same bytes again. A worker holds one bunch at a time: one picture of any size, or small ones of at most
@@ -16,21 +16,21 @@ without leaving a temporary file behind.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..bitstream.atomic import discard_temporaries
 from ..codec.media.medium import PICTURE, Medium
+from ..codec.workers.pool import Pool, Threads, Work, WorkerLost, done
 
-__all__ = ["Job", "Record", "Task", "cores", "expected", "promptly_interrupted", "run"]
+__all__ = ["Bunch", "Feed", "Job", "Record", "Task", "expected", "promptly_interrupted", "run"]
 
 MAX_BUNCH = 32
 """Pictures in one bunch: beyond this a batch gains nothing, and a folder of thumbnails should keep all workers busy."""
@@ -43,7 +43,7 @@ class Job:
     source: a path, or "-" for standard input. destination: a path; None is standard output (or no output at all).
     makes_folders: the destination's folder is made when it is needed. error: why the job cannot be done, if that is
     known before any work. medium: of the input, or of what it is decoded to. folder: the destination is one, with a
-    file for each item.
+    file for each item. again: a worker was lost with it, and what it may have written is overwritten.
     """
 
     source: str
@@ -52,6 +52,11 @@ class Job:
     error: OSError | None = None
     medium: Medium = PICTURE
     folder: bool = False
+    again: bool = False
+
+
+Bunch = list[tuple[int, Job]]
+"""Jobs that are done together, with their numbers in the run."""
 
 
 @dataclass(frozen=True)
@@ -100,78 +105,29 @@ def expected(error: BaseException) -> bool:
     return isinstance(error, (OSError, MemoryError)) or (isinstance(error, RuntimeError) and "memory" in str(error))
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    with suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run(
     jobs: Sequence[Job],
     task: Task,
     report: Callable[[Record], None],
     *,
-    workers: int = 1,
+    pool: Pool | None = None,
     keep_going: bool = True,
     tick: Callable[[Record], None] = lambda record: None,
-    processes: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Do all jobs. `report` gets their records in the order of the jobs, `tick` gets them as they come; both are called
     in this thread.
 
-    keep_going: without it the first failure ends the run: what has been begun is finished and reported, nothing more
-    is begun, and bunches are single jobs. processes: workers are processes, if there are several; the task has to
-    pickle then. Raises what a task raises and `expected` does not expect.
+    pool: what the workers are; by default one thread. keep_going: without it the first failure ends the run: what has
+    been begun is finished and reported, nothing more is begun, and bunches are single jobs. say: takes a sentence when
+    a worker is lost. Raises what a task raises and `expected` does not expect.
     """
-    if processes and min(workers, len(jobs)) > 1:
-        _run_in_processes(jobs, task, report, min(workers, len(jobs)), keep_going, tick)
-        return
-    feed = _Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1))
-    results: queue.SimpleQueue[tuple[int, Record] | BaseException | None] = queue.SimpleQueue()
-    threads = [
-        threading.Thread(target=_work, args=(feed, task, results, keep_going), daemon=True)
-        for _ in range(max(1, min(workers, len(jobs))))
-    ]
-    for thread in threads:
-        thread.start()
-    waiting: dict[int, Record] = {}
-    reported, running = 0, len(threads)
-    try:
-        while running:
-            result = results.get()
-            if result is None:
-                running -= 1
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                number, waiting[number] = result[0], result[1]
-                tick(result[1])
-                while reported in waiting:
-                    report(waiting.pop(reported))
-                    reported += 1
-    except Exception:
-        feed.stop()
-        for thread in threads:
-            thread.join()
-        raise
-
-
-def _run_in_processes(
-    jobs: Sequence[Job],
-    task: Task,
-    report: Callable[[Record], None],
-    workers: int,
-    keep_going: bool,
-    tick: Callable[[Record], None],
-) -> None:
-    from .processes import in_processes  # costs time, and is rarely needed
-
-    feed = _Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1))
+    pool = Threads() if pool is None else pool
+    feed = Feed(_bunches(jobs, task, MAX_BUNCH if keep_going else 1), bool(pool.lost))
     waiting: dict[int, Record] = {}
     reported = 0
-    for records in in_processes(iter(feed.next, None), task, _performed, _failed, workers):
-        for number, record in records:
+    for bunch, found in done(feed, Work(_performed, task), pool, apart=feed.apart, say=say):
+        for number, record in _records(bunch, found):
             waiting[number] = record
             tick(record)
             if record.error is not None and not keep_going:
@@ -215,25 +171,33 @@ class _Terminated(BaseException):
     """SIGTERM, on its way through the blocks that restore the terminal."""
 
 
-class _Feed:
-    """Bunches for whichever thread is free, until there are no more or `stop` is called."""
+class Feed:
+    """Bunches as they are asked for, until there are no more or `stop` is called. noting: which outputs were there when
+    a bunch was handed out, so that what a lost worker has written may be overwritten, but nothing else.
+    """
 
-    def __init__(self, bunches: Iterable[list[tuple[int, Job]]]) -> None:
-        self._bunches = iter(bunches)
-        self._lock = threading.Lock()
+    def __init__(self, bunches: Iterable[Bunch], noting: bool) -> None:
+        self._bunches, self._noting = iter(bunches), noting
+        self._there: set[int] = set()
         self._stopped = False
 
-    def next(self) -> list[tuple[int, Job]] | None:
-        with self._lock:
-            return None if self._stopped else next(self._bunches, None)
+    def __iter__(self) -> Iterator[Bunch]:
+        while not self._stopped and (bunch := next(self._bunches, None)) is not None:
+            if self._noting:
+                self._there |= {n for n, job in bunch if job.destination and os.path.lexists(job.destination)}
+            yield bunch
 
     def stop(self) -> None:
         self._stopped = True
 
+    def apart(self, bunch: Bunch) -> list[Bunch]:
+        """The jobs of a bunch, to be done again one by one."""
+        return [[(number, replace(job, again=number not in self._there))] for number, job in bunch]
 
-def _bunches(jobs: Sequence[Job], task: Task, most: int) -> Iterator[list[tuple[int, Job]]]:
+
+def _bunches(jobs: Sequence[Job], task: Task, most: int) -> Iterator[Bunch]:
     """The jobs with their numbers, neighbours of one kind together."""
-    bunch: list[tuple[int, Job]] = []
+    bunch: Bunch = []
     held, pixels = None, 0
     for number, job in enumerate(jobs):
         kind = task.kind(job) if job.error is None and most > 1 and len(jobs) > 1 else None
@@ -247,20 +211,7 @@ def _bunches(jobs: Sequence[Job], task: Task, most: int) -> Iterator[list[tuple[
         yield bunch
 
 
-def _work(feed: _Feed, task: Task, results: queue.SimpleQueue, keep_going: bool) -> None:
-    """A worker thread: bunches to records; an unexpected exception is handed over too; None at the end."""
-    try:
-        while (bunch := feed.next()) is not None:
-            for number, record in _perform(task, bunch):
-                if record.error is not None and not keep_going:
-                    feed.stop()
-                results.put((number, record))
-    except BaseException as error:
-        results.put(error)
-    results.put(None)
-
-
-def _perform(task: Task, bunch: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Record]]:
+def _perform(task: Task, bunch: Bunch) -> Iterator[tuple[int, Record]]:
     """Do the jobs of one bunch. What cannot be read or written fails alone."""
     read: list[tuple[int, Job, Any]] = []
     for number, job in bunch:
@@ -274,8 +225,14 @@ def _perform(task: Task, bunch: Sequence[tuple[int, Job]]) -> Iterator[tuple[int
         yield from _code(task, read)
 
 
-def _performed(task: Task, bunch: Sequence[tuple[int, Job]]) -> list[tuple[int, Record]]:
+def _performed(task: Task, bunch: Bunch) -> list[tuple[int, Record]]:
     return list(_perform(task, bunch))
+
+
+def _records(bunch: Bunch, found: list[tuple[int, Record]] | WorkerLost) -> list[tuple[int, Record]]:
+    if isinstance(found, WorkerLost):
+        return [(number, Record(job, found)) for number, job in bunch]
+    return found
 
 
 def _code(task: Task, items: Sequence[tuple[int, Job, Any]]) -> Iterator[tuple[int, Record]]:

@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "Limit",
     "Quiet",
+    "RayAddress",
     "Settings",
     "SkipExisting",
     "command",
@@ -47,6 +48,15 @@ SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Pass over inputs whose output exists: go on after an interrupt.")
 ]
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on the nodes of a Ray cluster, which share a file system: its address, auto, or local for this "
+        "machine.",
+        metavar="ADDRESS",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run: cpu or cuda.", metavar="DEVICE")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")]
@@ -102,6 +112,7 @@ EXAMPLES = {
             "encode images.npy                       # a set, always without loss",
             "encode clip.mp4 -q 40",
             "encode talk.wav --kbps 8",
+            "encode -r photos/ -o coded/ --ray auto --skip-existing",
             "encode train-*.tar -o coded/ -j 0       # -> coded/train-000.lec.tar, …, member by member",
         ),
         "decode": (

@@ -22,11 +22,12 @@ from typing import Any, BinaryIO
 from ..bitstream import LecFile, atomic_write, attributes_of
 from ..codec.media.medium import PICTURE, SOUND, VIDEO, Medium
 from ..codec.media.tar import members_of
+from ..codec.workers.pool import Pool, Threads, Work, WorkerLost, done
 from ..errors import InputError
 from .console import Report
 from .decoding import Decoding, Testing
 from .encoding import Encoding
-from .jobs import Job, Record, expected, run
+from .jobs import Bunch, Feed, Job, Record, expected, run
 from .paths import decoded_name, encoded_name
 
 __all__ = ["ShardTask", "run_shards"]
@@ -113,47 +114,44 @@ def run_shards(
     task: ShardTask,
     report: Report,
     *,
-    workers: int = 1,
+    pool: Pool,
     keep_going: bool = True,
-    processes: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Do what the task does to each member of each shard. report: gets their records in their order, and one of a shard
-    itself if that fails; its total grows by the members. processes: each shard is done in one, side by side with
-    others; otherwise its members are by threads.
+    itself if that fails; its total grows by the members. pool: threads do the members of a shard; of processes and
+    actors each does a shard, side by side with others.
     """
-    if processes and min(workers, len(jobs)) > 1 and keep_going:
-        from .processes import in_processes  # costs time, and is rarely needed
-
-        waiting: dict[int, list[Record]] = {}
-        bunches = [[(n, job)] for n, job in enumerate(jobs)]
-        shown = 0
-        for records in in_processes(bunches, task, _in_one_thread, Record, min(workers, len(jobs))):
-            for number, record in records:
-                waiting.setdefault(number, []).append(record)
-            while shown in waiting:
-                for record in waiting.pop(shown):
-                    report.total += 1
-                    report(record)
-                shown += 1
-        return
 
     def show(record: Record) -> None:
         report.total += 1
         report(record)
 
-    for job in jobs:
-        if keep_going or not report.code:
-            _run_shard(job, task, show, workers, keep_going)
+    if isinstance(pool, Threads) or not keep_going:
+        for job in jobs:
+            if keep_going or not report.code:
+                _run_shard(job, task, show, pool if isinstance(pool, Threads) else Threads(), keep_going)
+        return
+    feed = Feed(([pair] for pair in enumerate(jobs)), True)
+    waiting: dict[int, list[Record]] = {}
+    shown = 0
+    for bunch, records in done(feed, Work(_in_one_thread, task), pool, apart=feed.apart, say=say):
+        ((number, job),) = bunch
+        waiting[number] = [Record(job, records)] if isinstance(records, WorkerLost) else records
+        while shown in waiting:
+            for record in waiting.pop(shown):
+                show(record)
+            shown += 1
 
 
-def _in_one_thread(task: ShardTask, bunch: Sequence[tuple[int, Job]]) -> list[tuple[int, Record]]:
-    records: list[tuple[int, Record]] = []
-    for number, job in bunch:
-        _run_shard(job, task, lambda record, number=number: records.append((number, record)), 1, True)
+def _in_one_thread(task: ShardTask, bunch: Bunch) -> list[Record]:
+    ((_, job),) = bunch
+    records: list[Record] = []
+    _run_shard(job, task, records.append, Threads(), True)
     return records
 
 
-def _run_shard(job: Job, task: ShardTask, report: Callable[[Record], None], workers: int, keep_going: bool) -> None:
+def _run_shard(job: Job, task: ShardTask, report: Callable[[Record], None], pool: Pool, keep_going: bool) -> None:
     """report: gets the records, without the members' contents."""
     # Every field is handed on as it is: locks and what is loaded are shared.
     of_members = _OF_MEMBERS[type(task)](**{name: getattr(task, name) for name in task.__dataclass_fields__})
@@ -174,7 +172,7 @@ def _run_shard(job: Job, task: ShardTask, report: Callable[[Record], None], work
             for window in _windows(source, job, isinstance(task, Encoding)):
                 todo = [member for _, member in window if member is not None]
                 if todo:
-                    run(todo, of_members, count, workers=workers, keep_going=keep_going)
+                    run(todo, of_members, count, pool=pool, keep_going=keep_going)
                 if failed and not keep_going:
                     raise InputError("given up after a member that failed")
                 if out is not None:
@@ -196,7 +194,7 @@ def _output(job: Job, task: ShardTask, stack: ExitStack) -> tarfile.TarFile:
     if job.makes_folders:
         job.destination.parent.mkdir(parents=True, exist_ok=True)
     stack.enter_context(attributes_of(job.source))
-    file = stack.enter_context(atomic_write(job.destination, overwrite=getattr(task, "force", False)))
+    file = stack.enter_context(atomic_write(job.destination, overwrite=job.again or getattr(task, "force", False)))
     return stack.enter_context(tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT))
 
 

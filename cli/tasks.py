@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ..bitstream import Header, LecFile, Metadata, check_writable
+from ..bitstream.atomic import discard_left
 from ..codec.codec import Codec
+from ..codec.workers.pool import cores
 from ..errors import CorruptFile, OutputExists
 from .codecs import Codecs
-from .jobs import Job, cores
+from .jobs import Job
 from .paths import is_shard
 
 if TYPE_CHECKING:
@@ -124,9 +126,11 @@ def stripped(metadata: Metadata) -> Metadata:
 
 
 def check_output(job: Job, force: bool) -> None:
-    """Refuse an output that cannot be written, or that is the input."""
+    """Refuse an output that cannot be written, or that is the input. What a lost worker left of it is removed."""
     if job.destination is None or job.folder:  # a folder: its pictures are looked at when it is written
         return
+    if job.again:
+        discard_left(job.destination)
     with suppress(FileNotFoundError):
         if job.source != "-" and os.path.samefile(job.source, job.destination):
             raise OutputExists(f"output {job.destination} is the input itself")

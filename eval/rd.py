@@ -24,14 +24,16 @@ Files are written at the end, each whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..codec.workers.choice import pool_for
+from ..codec.workers.pool import Work, WorkerLost, done
 from ..errors import InputError
 from .codecs.codec import Codec, estimate_of
 from .codecs.peers import codec_by_name
@@ -39,8 +41,20 @@ from .figures.published_curves import read_curves
 from .figures.rates import RANGES, RateComparison, compare, grouped, row_of_file, row_of_means
 from .measure.coding import Metric
 from .measure.metrics import metrics_by_name
-from .measure.runner import Progress, contestants, first_of, items_of, measured, provenance, references
+from .measure.runner import (
+    Contestant,
+    Failure,
+    Progress,
+    Run,
+    contestants,
+    first_of,
+    items_of,
+    measured,
+    provenance,
+    references,
+)
 from .measure.tsv import rounded, writable, write_tsv
+from .measure.workers import share_threads
 from .quality._extras import extra
 from .quality.metrics import MOST_DB
 from .report.panels import LABELS, plot_rates
@@ -84,7 +98,10 @@ def run_rd(
     limit: int | None = None,
     more: Sequence[str] = (),
     settings: Mapping[str, Sequence[float]] | None = None,
+    workers: int = 1,
+    ray: str | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> RDResult:
     """Measure codecs on the pictures of a directory (not of its subdirectories) and write the four files of `OUTPUTS`.
 
@@ -92,8 +109,10 @@ def run_rd(
     default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
     pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics besides
     PSNR and MS-SSIM, of `measure.metrics`; settings: of a codec, by its spec, instead of its own ladder;
-    progress(done, total) is called after every file written, and what is left out counts as done. Older results in
-    `out` are replaced.
+    workers: processes, each of which takes a picture at a time (codecs are then specs, and seconds are those of
+    processors that are all busy), 1 for none besides this one; ray: the address of a cluster instead, with so many
+    workers, or all that it has for 0. progress(done, total) is called after every file written, and what is left out
+    counts as done; say: takes a sentence when a worker is lost. Older results in `out` are replaced.
 
     Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
     packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
@@ -102,12 +121,12 @@ def run_rd(
     if not low < high:
         raise InputError(f"a range of quality needs low < high, found {low:g}..{high:g}")
     directory, out = Path(directory), Path(out)
-    items = items_of(Photographs(directory, short_side=None, labels="none"), limit)
+    items = items_of(_source(directory), limit)
     if out.resolve() == directory.resolve():
         raise InputError(f"{out}: the results would lie among the pictures; choose another directory")
     for module, package in _NEEDED:
         extra(module, package)
-    metrics = metrics_by_name("image", ("psnr", "ms_ssim", *more))
+    metrics = _metrics(more)
     named = contestants(codecs, codec_by_name, settings)
     published = {} if curves is None else read_curves(curves)
     if clash := sorted(published.keys() & named.keys()):
@@ -115,10 +134,14 @@ def run_rd(
     against = references(named, list(published), anchors)
     writable(out, OUTPUTS)
 
-    metrics["estimate"] = Metric("estimate", lambda c: estimate_of(c.codec, c.original.samples, c.setting))
-    run = measured(
-        items, named.values(), metrics, warm_up=lambda rgb: np.ascontiguousarray(rgb[:64, :64]), progress=progress
-    )
+    if ray is None and min(workers, len(items)) <= 1:
+        run = measured(items, named.values(), metrics, warm_up=_warm_up, progress=progress)
+    else:
+        if not all(isinstance(codec, str) for codec in codecs):
+            raise InputError("codecs that are objects cannot be sent to other processes: use one")
+        given = _Given(directory, tuple(map(str, codecs)), dict(settings or {}), tuple(more))
+        files = sum(len(contestant.ladder) for contestant in named.values())
+        run = _shared(given, list(items), files, workers, ray, progress, say)
     rows, skipped = run.agreed()
     if not rows:
         raise InputError(f"{directory}: no picture could be measured ({first_of(skipped)})")
@@ -145,3 +168,63 @@ def run_rd(
     write_tsv(out / OUTPUTS[2], comments, [asdict(row) for row in comparisons], RateComparison.__annotations__)
     plot_rates(out / OUTPUTS[3], title, rows, named, {metric: ranges[metric] for metric in over}, published)
     return RDResult(tuple(rows), tuple(points), tuple(comparisons), tuple(skipped))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a worker needs to know of a run: arguments of `run_rd`. workers: on its machine, if that is known."""
+
+    directory: Path
+    codecs: tuple[str, ...]
+    settings: dict[str, Sequence[float]]
+    more: tuple[str, ...]
+    workers: int | None = None
+
+
+def _shared(
+    given: _Given,
+    items: list[str],
+    files: int,
+    workers: int,
+    ray: str | None,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> Run:
+    """What `measured` finds, an item in each piece of work. files: of an item."""
+    pool = pool_for(workers, len(items), processes=True, ray=ray)
+    given = given if ray else replace(given, workers=pool.workers)
+    found: dict[str, Run] = {}
+    for name, run in done(items, Work(_item, given, _begin), pool, say=say):
+        if isinstance(run, WorkerLost):
+            run = Run(failures=[Failure(name, "", str(run))])
+        found[name] = run
+        if progress:
+            progress(files * len(found), files * len(items))
+    runs = [found[name] for name in items]
+    rows = [row for run in runs for row in run.rows]
+    return Run(rows, [failure for run in runs for failure in run.failures], sum(run.items for run in runs))
+
+
+def _begin(given: _Given) -> tuple[dict[str, Callable[[], Any]], list[Contestant], dict[str, Metric]]:
+    share_threads(given.workers)
+    named = contestants(given.codecs, codec_by_name, given.settings)
+    return items_of(_source(given.directory)), list(named.values()), _metrics(given.more)
+
+
+def _item(state: tuple[dict[str, Callable[[], Any]], list[Contestant], dict[str, Metric]], name: str) -> Run:
+    items, codecs, metrics = state
+    return measured({name: items[name]}, codecs, metrics, warm_up=_warm_up)
+
+
+def _source(directory: Path) -> Photographs:
+    return Photographs(directory, short_side=None, labels="none")
+
+
+def _metrics(more: Sequence[str]) -> dict[str, Metric]:
+    estimate = Metric("estimate", lambda c: estimate_of(c.codec, c.original.samples, c.setting))
+    return {**metrics_by_name("image", ("psnr", "ms_ssim", *more)), "estimate": estimate}
+
+
+def _warm_up(rgb: np.ndarray) -> np.ndarray:
+    """What is coded before the clock runs."""
+    return np.ascontiguousarray(rgb[:64, :64])

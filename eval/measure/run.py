@@ -15,7 +15,7 @@ run tries again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,8 +59,10 @@ def run_tasks(
     settings: Mapping[str, Sequence[float]] | None = None,
     limit: int | None = None,
     workers: int = 1,
+    ray: str | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> TaskRun:
     """Measure and write `out`/items.tsv and run.json, beside the coded files and the cache.
 
@@ -68,8 +70,9 @@ def run_tasks(
     (`identity`) always take part; data: the folder of the built-in tasks; metrics: names, by default PSNR, MS-SSIM and
     feature distances of the networks that are installed; weights: folder of backbones for perceptual metrics; settings:
     of codecs, by spec, instead of their ladders; limit: only the first items of each source; workers: processes, 1 for
-    none besides this one (objects must then be such that they can be sent to a process); progress(done, total) counts
-    coded items.
+    none besides this one (objects must then be such that they can be sent to a process); ray: the address of a cluster
+    instead, whose nodes share the file system, with so many workers, or all that it has for 0; progress(done, total)
+    counts coded items; say: takes a sentence when a worker is lost.
 
     Raises InputError for what makes no sense, is not installed, or when nothing could be measured; UnknownModel and
     ModelError for models; OSError when `out` cannot be written.
@@ -90,7 +93,7 @@ def run_tasks(
         total = len(state.entries)
         done = total - sum(len(unit.todo) for unit in todo)
         tick(done, total)
-        for unit, found, error in measured(worker, todo, workers):
+        for unit, found, error in measured(worker, todo, workers, ray, say):
             if error is not None:
                 state.failed(unit, error)
             cache.put(state.take(unit, found))

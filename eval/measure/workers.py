@@ -1,66 +1,58 @@
-"""Units of work, in this process or in several: what comes back, as it comes.
+"""Units of work, in this process or by several workers: what comes back, as it comes.
 
-    Unit -> process (a `Worker` of its own) -> (Measurement for each setting, or why it failed)
+    Unit -> process or actor (a `Worker` of its own) -> (Measurement for each setting, or why it failed)
 
-A process that is asked to stop, or whose parent is gone, ends; Ctrl-C reaches the parent alone, which lets the units in
-flight end and keeps their results.
+Ctrl-C reaches the parent alone, whose end is that of the others; what has come back by then is kept. What a worker held
+that is lost is measured once more (see `codec.workers`).
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 
+from ...codec.workers.choice import pool_for
+from ...codec.workers.pool import Work, WorkerLost, done
 from ...errors import InputError
 from .runner import FAILURES, reason_of
 from .worker import Measurement, RunSpec, Unit, Worker
 
-__all__ = ["measured"]
+__all__ = ["measured", "share_threads"]
 
 Outcome = tuple[list[Measurement], str | None]
 
 
-def measured(worker: Worker, todo: list[Unit], workers: int) -> Iterator[tuple[Unit, list[Measurement], str | None]]:
+def measured(
+    worker: Worker,
+    todo: list[Unit],
+    workers: int,
+    ray: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Unit, list[Measurement], str | None]]:
     """Each unit with its results, as they come, and why it failed if it did.
 
-    workers: processes, 1 for none besides this one. Raises InputError when a process dies, and for a run that
-    cannot be sent to one; OSError when the disk is full.
+    workers: processes, 1 for none besides this one; ray: the address of a cluster instead, with so many workers or, for
+    0, all that it has. say: takes a sentence when a worker is lost. Raises InputError for a run that cannot be sent to
+    a process, and without the cluster; OSError when the disk is full.
     """
-    workers = min(workers, len(todo))
-    if workers <= 1:
+    if not todo:
+        return
+    if ray is None and min(workers, len(todo)) <= 1:
         for unit in todo:
             yield unit, *_attempt(worker, unit)
         return
-    import multiprocessing
-
     try:
         pickle.dumps(worker.run)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(f"tasks and codecs of this run cannot be sent to processes: use one ({error})") from None
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (worker.run, threads))
-    waiting = iter(todo)
-    running: dict[Future[Outcome], Unit] = {}
-    try:
-        while True:
-            while len(running) < 2 * workers and (unit := next(waiting, None)) is not None:
-                running[executor.submit(_work, unit)] = unit
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                unit = running.pop(future)
-                found, error = future.result()
-                yield unit, found, error
-    except BrokenProcessPool:
-        raise InputError(
-            "a worker process ended abruptly (out of memory?); what it had measured is kept: run again, with fewer -j"
-        ) from None
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    pool = pool_for(workers, len(todo), processes=True, ray=ray, gpu=worker.run.device != "cpu")
+    work = Work(_attempt, (worker.run, None if ray else pool.workers), _begin)
+    for unit, outcome in done(todo, work, pool, say=say):
+        if isinstance(outcome, WorkerLost):
+            yield unit, [], str(outcome)
+        else:
+            yield unit, *outcome
 
 
 def _attempt(worker: Worker, unit: Unit) -> Outcome:
@@ -70,30 +62,15 @@ def _attempt(worker: Worker, unit: Unit) -> Outcome:
         return [], reason_of(error)
 
 
-_own: Worker | None = None
+def _begin(given: tuple[RunSpec, int | None]) -> Worker:
+    spec, workers = given
+    share_threads(workers)
+    return Worker(spec)
 
 
-def _begin(spec: RunSpec, threads: int) -> None:
-    """In a new worker: make the worker; end when the parent does, and leave Ctrl-C to it."""
-    import signal
-    from multiprocessing import connection, parent_process
+def share_threads(workers: int | None) -> None:
+    """Give this process its share of the machine's processors. workers: on the machine; None: what Ray has set."""
+    if workers is not None:
+        import torch
 
-    import torch
-
-    global _own
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    torch.set_num_threads(threads)
-    _own = Worker(spec)
-
-
-def _work(unit: Unit) -> Outcome:
-    assert _own is not None
-    return _attempt(_own, unit)
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -311,3 +311,13 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path):
     with atomic_write(tmp_path / "x", overwrite=True) as file:
         file.write(b"new")
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_program_left_is_found_by_the_name_of_its_output(tmp_path):
+    long = "x" * 41
+    kept = [".b.png.0123456789abcdef.part", ".a.png.0123.part", "a.png", f".{long[:40]}.0123456789abcdef.part"]
+    for name in (*kept, ".a.png.0123456789abcdef.part", ".a.png.fedcba9876543210.part"):
+        (tmp_path / name).touch()
+    for path in (tmp_path / "a.png", tmp_path / long, tmp_path / "absent" / "a.png"):
+        atomic.discard_left(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

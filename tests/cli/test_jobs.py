@@ -34,6 +34,7 @@ from lecodec.cli.tasks import open_lec
 from lecodec.codec.codec import Target
 from lecodec.codec.media.picture import read_picture
 from lecodec.codec.media.picture_write import write_picture
+from lecodec.codec.workers.pool import Threads
 from lecodec.errors import InputError, OutputExists
 
 
@@ -248,7 +249,7 @@ def perform(names: str, workers: int = 1, keep_going: bool = True) -> tuple[Fake
     def report(record: Record) -> None:
         told.append(f"-{record.job.source}" if record.error else record.facts["result"])
 
-    run([Job(name) for name in names.split()], task, report, workers=workers, keep_going=keep_going)
+    run([Job(name) for name in names.split()], task, report, pool=Threads(workers), keep_going=keep_going)
     return task, told
 
 
@@ -849,12 +850,13 @@ def test_an_interrupt_does_not_wait_for_a_computation(tmp_path: Path) -> None:
     code = (
         "import os, time\n"
         "from lecodec.cli.jobs import Job, promptly_interrupted, run\n"
+        "from lecodec.codec.workers.pool import Threads\n"
         "class Slow:\n"
         "    bunch_pixels = 0\n"
         "    def kind(self, job): return None\n"
         "    def read(self, job): os.write(1, b'reading\\n'); time.sleep(60)\n"
         "with promptly_interrupted():\n"
-        "    run([Job('a'), Job('b')], Slow(), print, workers=2)\n"
+        "    run([Job('a'), Job('b')], Slow(), print, pool=Threads(2))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "reading\n"

@@ -17,6 +17,7 @@ from PIL import Image
 from lecodec.cli.codecs import ModelUnavailable
 from lecodec.cli.jobs import Job, Record, run
 from lecodec.cli.main import main
+from lecodec.codec.workers.processes import Processes
 from lecodec.errors import InputError
 
 
@@ -57,7 +58,7 @@ class Numbers:
 
 def records_of(tmp_path: Path, sources: list[str], **how: Any) -> list[Record]:
     found: list[Record] = []
-    run([Job(s) for s in sources], Numbers(tmp_path), found.append, workers=2, processes=True, **how)
+    run([Job(s) for s in sources], Numbers(tmp_path), found.append, pool=Processes(2), **how)
     return found
 
 

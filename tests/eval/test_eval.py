@@ -374,6 +374,31 @@ def test_small_pictures_have_psnr_but_no_ms_ssim_and_anchor_can_be_chosen(tmp_pa
     assert math.isfinite(rows["psnr"]["bd_rate"]) and math.isnan(rows["ms_ssim_db"]["bd_rate"])
 
 
+def test_processes_find_what_one_finds(tmp_path):
+    for n in range(3):
+        Image.fromarray(photo(40, 48 + n)).save(tmp_path / f"{n}.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    ladders = {"jpeg": (30, 60), "webp": (20, 50)}
+    calls: list[tuple[int, int]] = []
+    one = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "one", settings=ladders)
+    two = run_rd(
+        tmp_path,
+        ["jpeg", "webp"],
+        tmp_path / "two",
+        settings=ladders,
+        workers=2,
+        progress=lambda *call: calls.append(call),
+    )
+    assert two.skipped == one.skipped != ()
+    assert len(one.items) == 12
+    for a, b in zip(one.items, two.items, strict=True):
+        assert (a.item, a.codec, a.setting, a.bytes) == (b.item, b.codec, b.setting, b.bytes)
+        assert a.metrics["psnr"] == b.metrics["psnr"]
+    assert [done for done, _ in calls] == [4, 8, 12, 16] and {total for _, total in calls} == {16}
+    with pytest.raises(InputError, match="cannot be sent"):
+        run_rd(tmp_path, ["jpeg", Ruined()], tmp_path / "out", workers=2)
+
+
 def test_a_picture_that_comes_back_exactly_does_not_take_the_others_points_away(tmp_path):
     """A flat picture is exact at every setting: means were infinite, points missing from the plot, BD-rates nan."""
     Image.fromarray(photo(170, 180)).save(tmp_path / "a.png")
