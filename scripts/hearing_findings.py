@@ -14,6 +14,7 @@ from hearing_points import ERRORS, Due, Figure, due, kbps_of, points_of
 from page_parts import Parts, bullet, correlation_text
 
 from lecodec.eval.codecs.codec import IDENTITY
+from lecodec.eval.figures.rates import RateComparison
 from lecodec.eval.figures.rows import Summary
 from lecodec.eval.report.cells import KBITS_A_SECOND, Cell, Table, interval, markdown, number, words
 from lecodec.eval.report.tables import correlations
@@ -40,18 +41,29 @@ _HEADS |= {"dnsmos": "DNSMOS", "dnsmos_sig": "its signal", "dnsmos_bak": "its ba
 _DIGITS = {"stoi": 3, "si_sdr": 1}
 
 
-def page(summary: Summary, rows: Sequence[ItemRow], comments: Iterable[str], resamples: int) -> str:
-    """The text of docs/machine-hearing.md."""
+def page(
+    summary: Summary,
+    rows: Sequence[ItemRow],
+    comments: Iterable[str],
+    resamples: int,
+    measures: Sequence[RateComparison] = (),
+) -> str:
+    """The text of docs/machine-hearing.md. measures: BD-rates over them, of all clips."""
+    comments = list(comments)
     described = [line for line in comments if line.startswith(("source", "task", "codec", "versions", "left out"))]
+    left = [line.removeprefix("not asked: ") for line in comments if line.startswith("not asked: ")]
     promised = due(rows, resamples)
     parts = [
         _INTRODUCTION,
         "## In short\n\n",
         *(bullet(sentence) for sentence in _answers(summary, promised)),
+        *(bullet(f"**Not asked yet** (`make hearing-table` does): {names}.") for names in left),
         "\n## What was promised\n\n" + _PROMISED,
         _due_table(promised),
         "\n## Every point\n\n" + _POINTS,
         _point_tables(rows, resamples),
+        "\n![curves](../eval/results/hearing/measures.png)\n\n",
+        _bd_table(measures),
         "\n## Accuracy at equal bytes\n\n" + _AT_RATE,
         *(_PARTS.at_rate_table(summary, task) for task in _PARTS.tasks(summary)),
         "## Over all rates\n\n" + _OVER_ALL,
@@ -134,9 +146,8 @@ def _due_table(promised: Sequence[Due]) -> str:
 
 def _point_tables(rows: Sequence[ItemRow], resamples: int) -> str:
     points, kbps = points_of(rows, resamples), kbps_of(rows)
-    some = next(iter(points.values()))
-    heard = [name for name in (*ERRORS, *TITLES) if name in some]
-    heard = list(dict.fromkeys(name for name in heard if name != "speech-quality"))
+    some = {name for point in points.values() for name in point}
+    heard = [name for name in dict.fromkeys((*ERRORS, *TITLES)) if name in some and name != "speech-quality"]
     listened = [name for name in _HEADS if name in some]
     order = sorted(
         points, key=lambda key: (key[0] != IDENTITY, [*dict.fromkeys(k[0] for k in points)].index(key[0]), key[1])
@@ -150,7 +161,7 @@ def _point_tables(rows: Sequence[ItemRow], resamples: int) -> str:
         "In percent; wrong words and phonemes of all clips, against what is recognised in the uncompressed sound; of "
         "transcript, the words of the text that are right. items.tsv",
         ("codec", "kbps", *(_ERROR_HEADS.get(name, TITLES.get(name, name)) for name in heard)),
-        tuple((*head(key), *(_cell(points[key][name], 100.0, 1) for name in heard)) for key in order),
+        tuple((*head(key), *(_cell(points[key].get(name)) for name in heard)) for key in order),
     )
     second = Table(
         "What measures say",
@@ -161,12 +172,32 @@ def _point_tables(rows: Sequence[ItemRow], resamples: int) -> str:
     return f"{markdown(first)}\n{markdown(second)}"
 
 
-def _cell(figure: Figure, scale: float, digits: int) -> Cell:
-    return interval(figure.value, figure.ends.low, figure.ends.high, scale=scale, digits=digits)
+def _bd_table(measures: Sequence[RateComparison]) -> str:
+    rows = tuple(
+        (
+            words(row.codec),
+            words(_HEADS.get(row.metric, row.metric)),
+            number(row.bd_rate, "+.0f"),
+            number(row.bd_rate_pictures, "+.0f"),
+            words("" if math.isnan(row.low_used) else f"{row.low_used:.3g} to {row.high_used:.3g}"),
+        )
+        for row in measures
+    )
+    caption = (
+        "BD-rates against Opus, over the part of each range that both have (of log-STFT with a minus); negative is "
+        "fewer bytes for the same value. bd.tsv"
+    )
+    columns = ("codec", "measure", "of the means, %", "mean of clips, %", "over")
+    return markdown(Table("Bytes at equal measure", caption, columns, rows))
+
+
+def _cell(figure: Figure | None) -> Cell:
+    """A share in percent, empty where nobody was asked."""
+    return Cell("") if figure is None else interval(figure.value, figure.ends.low, figure.ends.high, scale=100.0)
 
 
 def _value(point: Mapping[str, Figure], name: str, identity: bool) -> Cell:
-    if identity and not name.startswith("dnsmos"):
+    if name not in point or (identity and not name.startswith("dnsmos")):
         return Cell("")  # a distance from itself
     return number(point[name].value, f".{_DIGITS.get(name, 2)}f")
 

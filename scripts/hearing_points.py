@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,22 @@ from lecodec.eval.quality.metrics import capped, lower_is_better
 from lecodec.eval.tasks.task import ItemRow
 from lecodec.eval.tasks.text import edits, words_of
 
-__all__ = ["DUE", "ERRORS", "Due", "Figure", "Promise", "due", "due_rows", "kbps_of", "measures_of", "points_of"]
+__all__ = [
+    "DUE",
+    "ERRORS",
+    "Due",
+    "Figure",
+    "Promise",
+    "due",
+    "due_rows",
+    "kbps_of",
+    "measures_of",
+    "points_of",
+    "together",
+]
 
-ERRORS: dict[str, tuple[str, Callable[[str], list[str]]]] = {
-    "words": ("words", words_of),
-    "phonemes": ("phonemes", str.split),
-}
-"""Of error rates: the task, and how its answer's text is cut."""
+ERRORS: dict[str, Callable[[str], list[str]]] = {"words": words_of, "phonemes": str.split}
+"""Of tasks that are told as error rates: how an answer's text is cut."""
 Key = tuple[str, float]
 
 
@@ -110,39 +120,67 @@ class _Measure:
         return found[:, :-1] / np.maximum(found[:, -1:], 1e-12)
 
 
+def together(rows: Sequence[ItemRow]) -> list[ItemRow]:
+    """Rows of several runs of the same files as one, with the answers and metrics of all."""
+    found: dict[tuple[str, str, str, float], ItemRow] = {}
+    for row in rows:
+        place = (row.source, row.item, row.codec, row.setting)
+        if place in found:
+            first = found[place]
+            row = replace(first, answers=first.answers | row.answers, metrics=first.metrics | row.metrics)
+        found[place] = row
+    return list(found.values())
+
+
 def measures_of(rows: Sequence[ItemRow]) -> dict[str, _Measure]:
-    """Error rates, means of metrics, and of other tasks' scores (or agreements) by name, over the items that every
-    point has.
+    """Error rates, means of metrics, and of other tasks' scores (or agreements) by name: of each the points that have
+    it for all items that every point has.
     """
     keys = list(dict.fromkeys((row.codec, row.setting) for row in rows))
     by_place = {(row.item, row.codec, row.setting): row for row in rows}
     items = [item for item in dict.fromkeys(row.item for row in rows) if all((item, *key) in by_place for key in keys)]
 
-    def column(value: Callable[[ItemRow], float], key: Key) -> np.ndarray:
-        return np.array([value(by_place[item, *key]) for item in items], np.float64)
+    def columns(has: Callable[[ItemRow], bool], value: Callable[[ItemRow], float]) -> dict[Key, np.ndarray]:
+        of_key = {key: [by_place[item, *key] for item in items] for key in keys}
+        return {
+            key: np.array([value(row) for row in own], np.float64) for key, own in of_key.items() if all(map(has, own))
+        }
 
     found: dict[str, _Measure] = {}
-    tasks = list(dict.fromkeys(task for row in rows for task in row.answers))
-    for name, (task, cut) in ERRORS.items():
-        if task in tasks:
+    for task in dict.fromkeys(task for row in rows for task in row.answers):
+        asked = partial(_asked, task)
+        if task in ERRORS:
+            cut = ERRORS[task]
             wanted = {item: cut(by_place[item, IDENTITY, 0.0].answers[task].text) for item in items}
-            amounts = {
-                key: column(lambda row, w=wanted, t=task, cut=cut: edits(cut(row.answers[t].text), w[row.item]), key)
-                for key in keys
-            }
-            found[name] = _Measure(amounts, np.array([len(wanted[item]) for item in items], np.float64), 1)
-    for task in tasks:
-        if task in found:
+            wrong = partial(_edits, task, cut, wanted)
+            found[task] = _Measure(columns(asked, wrong), np.array([len(w) for w in wanted.values()], np.float64), 1)
             continue
         scored = any(not math.isnan(row.answers[task].score) for row in rows if task in row.answers)
-        part = "score" if scored else "agreement"
-        found[task] = _Measure(
-            {key: column(lambda row, t=task, p=part: getattr(row.answers[t], p), key) for key in keys}, None, -1
-        )
+        found[task] = _Measure(columns(asked, partial(_answer, task, "score" if scored else "agreement")), None, -1)
     for metric in dict.fromkeys(name for row in rows for name in row.metrics):
-        amounts = {key: column(lambda row, m=metric: capped(m, row.metrics.get(m, math.nan)), key) for key in keys}
+        amounts = columns(partial(_measured, metric), partial(_metric, metric))
         found[metric] = _Measure(amounts, None, 1 if lower_is_better(metric) else -1)
     return found
+
+
+def _asked(task: str, row: ItemRow) -> bool:
+    return task in row.answers
+
+
+def _measured(metric: str, row: ItemRow) -> bool:
+    return metric in row.metrics
+
+
+def _edits(task: str, cut: Callable[[str], list[str]], wanted: dict[str, list[str]], row: ItemRow) -> float:
+    return float(edits(cut(row.answers[task].text), wanted[row.item]))
+
+
+def _answer(task: str, part: str, row: ItemRow) -> float:
+    return float(getattr(row.answers[task], part))
+
+
+def _metric(metric: str, row: ItemRow) -> float:
+    return capped(metric, row.metrics[metric])
 
 
 def kbps_of(rows: Sequence[ItemRow]) -> dict[Key, float]:

@@ -33,6 +33,9 @@ _PACKAGES = (
     "compressai",
     "onnxruntime",
     "ai-edge-litert",
+    "pesq",
+    "pystoi",
+    "torchaudio",
 )
 
 
