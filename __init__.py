@@ -341,12 +341,14 @@ def info(source: bytes | str | os.PathLike[str] | LecFile) -> dict[str, Any]:
     Raises NotLecFile, CorruptFile, UnsupportedFile, LimitExceeded, and OSError for a path.
     """
     from .bitstream import LecFile
-    from .bitstream.video_parts import video_parts
     from .codec.registry import find_by_digest
     from .errors import UnknownModel
 
-    file = LecFile.open(source)
-    parts = video_parts(file) if file.layout.name == "video" else None
+    file, parts = LecFile.open(source), None
+    if file.layout.name == "video":
+        from .bitstream.video_parts import video_parts
+
+        parts = video_parts(file)
     file.check()
     header, metadata = file.header, file.metadata
     try:

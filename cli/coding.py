@@ -4,6 +4,8 @@
 
 Conventions of zstd and flac. Inputs are kept; an existing output is refused without `-f`; `-o FILE` goes with one
 input and `-o DIR/` with many; `-r` takes folders; `-` and `-c` are pipes.
+
+What does the work is imported inside the commands: `info`, which takes the time of a few imports, needs none of it.
 """
 
 from __future__ import annotations
@@ -23,12 +25,9 @@ from ..codec.codec import RATES
 from ..codec.media.medium import MEDIA, SET, medium_of_file
 from ..codec.media.part import Frames, Items, Part
 from .console import complain, decoded_line, encoded_line, escaped, reason, shown, tell, tested_line
-from .decoding import Decoding, Testing
-from .encoding import Encoding
 from .jobs import Job
 from .options import Device, FilesFrom, Force, Json, Quiet, RayAddress, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
-from .run import Manner, codecs_for, run_command, skipped_of
 from .tasks import open_lec, opened
 from .values import (
     bytes_of,
@@ -213,6 +212,9 @@ def encode_command(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures, videos, sounds and sets of samples: photo.png -> photo.png.lec, song.flac -> song.flac.lec."""
+    from .encoding import Encoding
+    from .run import Manner, codecs_for, run_command, skipped_of
+
     limit = None if size is None else bytes_of(size)
     wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
     target = target_of(wanted, lossless, effort)
@@ -304,6 +306,9 @@ def decode_command(
     .ogg, .opus, .mp3 or .m4a. A set becomes .npy, .npz, .idx, -ubyte (both also .gz), and with -o DIR/ a picture for
     each item.
     """
+    from .decoding import Decoding
+    from .run import Manner, codecs_for, run_command, skipped_of
+
     part: Part | None = None if region is None else region_of(region)
     if part is not None and item:
         raise typer.BadParameter("--region is of a picture, --item of a set: they exclude each other")
@@ -378,6 +383,9 @@ def test_command(
     quiet: Quiet = False,
 ) -> None:
     """Check that files are whole; writes nothing."""
+    from .decoding import Testing
+    from .run import Manner, codecs_for, run_command
+
     todo = [Job(input.source, error=input.error) for input in collect(listed(files or (), files_from), LEC, recursive)]
     manner = Manner(jobs, processes, ray, device != "cpu", keep_going, as_json, quiet)
     task = Testing(codecs_for(manner, model, device, todo))

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bitstream import check_writable
-from ..errors import InputError
+from ..errors import InputError, needed
 from .figures.speed import Speed, speeds
 from .measure import timing
 from .measure.runner import Contestant, Progress, first_of
@@ -79,6 +79,7 @@ def run_bench(
     """
     if repeats < 1:
         raise InputError(f"the number of passes must be at least 1, found {repeats}")
+    needed("torch", "eval", "measuring speed")  # which the table is compared with
     skipped: list[tuple[str, str]] = []
     pictures = readable(picture_paths(folder, limit), skipped)
     out = Path(out)

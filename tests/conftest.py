@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 # Before torch is imported. The pictures here are tiny: threads gain nothing on them, and on a machine that is busy with
@@ -28,6 +31,21 @@ def tiny_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LECODEC_MODELS", str(tiny_model))
     monkeypatch.setitem(registry.ALIASES, "image", read_card(tiny_model).name)
     return tiny_model
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this package, built from a copy of what is in the repository."""
+    import lecodec
+
+    folder = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".git", ".venv", "tests", "runs", "demo", "build", "*.egg-info", "__pycache__")
+    shutil.copytree(Path(lecodec.__file__).resolve().parent, folder / "source", ignore=ignored)
+    build = "import setuptools.build_meta as m; print(m.build_wheel('..'))"
+    told = subprocess.run([sys.executable, "-c", build], cwd=folder / "source", capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr[-2000:]
+    shutil.rmtree(folder / "source")
+    return folder / told.stdout.split()[-1]
 
 
 @pytest.fixture(scope="session")

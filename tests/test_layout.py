@@ -145,7 +145,7 @@ def test_every_folder_of_the_package_is_installed() -> None:
     [
         ("import lecodec", "torch numpy constriction typer rich av"),
         ("import lecodec; lecodec.CodecError", "torch numpy constriction typer"),
-        ("import lecodec.cli.main", "torch numpy constriction rich"),
+        ("import lecodec.cli.main", "torch numpy constriction rich tarfile base64 http.server"),
         ("import lecodec.bitstream, lecodec.codec.registry", "torch numpy constriction typer"),
         ("from lecodec.codec.registry import list_models; list_models()", "torch numpy constriction typer"),
         ("import lecodec.codec.media.picture", "torch constriction typer"),

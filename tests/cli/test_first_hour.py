@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,16 +23,9 @@ PICTURES = {"astronaut.png": (258, 256), "chelsea.png": (168, 190), "coffee.png"
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel in it; everything else is that of the tests."""
     folder = tmp_path_factory.mktemp("installed")
-    ignored = shutil.ignore_patterns(".git", ".venv", "tests", "runs", "demo", "build", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder / "source", ignore=ignored)
-    build = "import setuptools.build_meta as m; print(m.build_wheel('..'))"
-    told = subprocess.run([sys.executable, "-c", build], cwd=folder / "source", capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr[-2000:]
-    shutil.rmtree(folder / "source")
-    wheel = folder / told.stdout.split()[-1]
     venv.create(folder / "env", symlinks=True)
     python = folder / "env/bin/python"
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]

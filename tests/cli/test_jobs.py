@@ -524,7 +524,7 @@ def test_rate_targets(cli: Callable) -> None:
 )
 def test_sizes(text: str, size: int, cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("lecodec.cli.coding.run_command", lambda label, todo, task, *_, **__: asked.append(task.target))
+    monkeypatch.setattr("lecodec.cli.run.run_command", lambda label, todo, task, *_, **__: asked.append(task.target))
     main_code = cli("encode", "a.png", "--size", text)[0]
     assert (main_code, asked) == (0, [Target("size", size)])
 
