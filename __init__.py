@@ -151,6 +151,7 @@ def encode(
     strip: bool = False,
     lossless: bool = False,
     effort: int = 1,
+    exact_pixels: bool = False,
     device: str = "cpu",
     model: str | Path | None = None,
 ) -> bytes:
@@ -163,8 +164,9 @@ def encode(
     (needs the extra `eval`); size, the most bytes. tile: side of the tiles in pixels, 0 for none, None for what suits
     the picture. strip: leave out EXIF, XMP and the ICC profile. lossless: keep every sample as it is; with no quality,
     bpp, psnr, ssimulacra2 or size then. effort: 1, as fast as it goes, to 9, about 14 times as long and the smallest
-    file for its PSNR. device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See
-    `ImageCodec.encode` for how near targets are met.
+    file for its PSNR. exact_pixels: every machine decodes the same samples of a picture, and checks them; slower.
+    device: `"cpu"` or `"cuda"`. model: name or path of a model; the shipped one by default. See `ImageCodec.encode` for
+    how near targets are met.
 
     Raises InputError (not a picture, one that cannot be carried, a target out of reach), LimitExceeded, UnknownModel,
     ModelError.
@@ -185,7 +187,7 @@ def encode(
     from .errors import InputError
 
     wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
-    target = Target.of(wanted, lossless=lossless, effort=effort)
+    target = Target.of(wanted, lossless=lossless, effort=effort, exact_pixels=exact_pixels)
     metadata = Metadata()
     if isinstance(picture, np.ndarray):
         samples = picture

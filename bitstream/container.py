@@ -46,6 +46,7 @@ from .layout import ALPHA, DATA, EXACT, GROUP, Layout
 from .layouts import LAYOUTS
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS, MAX_CHUNK, MAX_HEADER
 from .metadata import METADATA_TYPES, Metadata
+from .samples import SAMPLES
 
 __all__ = [
     "DataChunk",
@@ -240,7 +241,7 @@ def read_ancillary(reader: Reader, bytes_left: int, chunks_left: int, *, before_
         if not chunks_left:
             raise LimitExceeded(f"byte {head.offset}: more than {MAX_ANCILLARY_CHUNKS} ancillary chunks")
         check_length(head, bytes_left)
-        if head.type in METADATA_TYPES.values():
+        if head.type == SAMPLES or head.type in METADATA_TYPES.values():
             if not before_data:
                 raise CorruptFile(f"byte {head.offset}: {head.type.decode()} after the data, expected before it")
             if head.type in seen:

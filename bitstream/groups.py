@@ -29,6 +29,7 @@ __all__ = [
     "GIVEN",
     "GIVEN_WITH_Z",
     "MODES",
+    "VECTORS",
     "CodedFrame",
     "Group",
     "Step",
@@ -37,9 +38,17 @@ __all__ = [
     "unpack_group",
 ]
 
-ALONE, GIVEN, GIVEN_WITH_Z = 0, 1, 2
-MODES: Final = {ALONE: "alone", GIVEN: "given two frames", GIVEN_WITH_Z: "given two frames and z"}
-CLOSED, CHAIN = 1, 2
+ALONE, GIVEN, GIVEN_WITH_Z, VECTORS = 0, 1, 2, 4
+"""VECTORS is added to GIVEN and GIVEN_WITH_Z."""
+MODES: Final = {
+    ALONE: "alone",
+    GIVEN: "given two frames",
+    GIVEN_WITH_Z: "given two frames and z",
+    GIVEN + VECTORS: "given two moved frames",
+    GIVEN_WITH_Z + VECTORS: "given two moved frames and z",
+}
+CLOSED, CHAIN, MOVED = 1, 2, 4
+"""Flags of a group; MOVED: frames may have vectors."""
 LEVELS: Final = 1 + (MAX_GROUP - 1).bit_length()
 """Rates that a group may have: of its first frame, and of each level."""
 FRAME_DIGEST: Final = 4
@@ -117,11 +126,12 @@ def levels_of(steps: Sequence[Step]) -> int:
 
 def pack_group(group: Group) -> bytes:
     """The payload of a group's data chunk, its digest left out."""
-    flags = CLOSED * group.closed | CHAIN * group.chain
+    moves = any(frame.mode & VECTORS for frame in group.frames)
+    flags, bits = CLOSED * group.closed | CHAIN * group.chain | MOVED * moves, 2 + moves
     out = [struct.pack(f"<BHB{len(group.rates)}H", flags, group.quality, len(group.rates), *group.rates)]
     out += [pack_number(ticks) for ticks in group.durations]
     for frame in group.frames:
-        out += [pack_number(len(frame.payload) << 2 | frame.mode), frame.digest, frame.payload]
+        out += [pack_number(len(frame.payload) << bits | frame.mode), frame.digest, frame.payload]
     return b"".join(out)
 
 
@@ -134,7 +144,12 @@ def unpack_group(payload: bytes, offset: int, frames: int, durations: bool, last
         raise CorruptFile(f"{where} of {len(payload)} bytes")
     flags, quality, count = struct.unpack_from("<BHB", payload)
     closed, chain, at = bool(flags & CLOSED), bool(flags & CHAIN), 4 + 2 * count
-    if flags not in (0, CLOSED, CLOSED | CHAIN) or not 1 <= count <= LEVELS or len(payload) < at or last > closed:
+    if (
+        flags & ~MOVED not in (0, CLOSED, CLOSED | CHAIN)
+        or not 1 <= count <= LEVELS
+        or len(payload) < at
+        or last > closed
+    ):
         raise CorruptFile(f"{where} with the flags {flags} and {count} rates{', the last one' if last else ''}")
     rates = struct.unpack_from(f"<{count}H", payload, 4)
     if max(quality, *rates) > QUALITY_MAX:
@@ -146,10 +161,10 @@ def unpack_group(payload: bytes, offset: int, frames: int, durations: bool, last
     for _ in range(frames if durations else 0):
         value, at = unpack_number(payload, at, offset)
         ticks.append(value)
-    coded = []
+    coded, bits = [], 3 if flags & MOVED else 2
     for step in order:
         head, at = unpack_number(payload, at, offset)
-        mode, length = head & 3, head >> 2
+        mode, length = head & ((1 << bits) - 1), head >> bits
         end = at + FRAME_DIGEST + length
         if mode not in MODES or (step.left is None and mode != ALONE):
             raise CorruptFile(f"byte {offset + at}: frame {step.frame} of a group has the mode {mode}")

@@ -37,6 +37,7 @@ from .layouts.video import VideoLayout
 from .limits import MAX_ANCILLARY, MAX_ANCILLARY_CHUNKS
 from .metadata import METADATA_TYPES, Metadata
 from .random_access import UnitReader
+from .samples import SAMPLES, samples_digest
 from .streamed import LENGTH, length_of, read_streamed, walk_streamed
 
 __all__ = ["LecFile", "Parsed", "parse", "read_header"]
@@ -49,7 +50,8 @@ class Parsed:
     """A whole file. data: one for each unit; alpha: one for each unit, or none. size: bytes of the file.
 
     ancillary: (type, payload) of the ancillary chunks that this version does not know, in the order of the file.
-    packets: of a video whose groups announce themselves, the payloads of each group's chunks of packets.
+    packets: of a video whose groups announce themselves, the payloads of each group's chunks of packets. samples: the
+    digest of a picture's samples, empty where the file has none.
     """
 
     header: Header
@@ -59,12 +61,13 @@ class Parsed:
     ancillary: tuple[tuple[bytes, bytes], ...]
     size: int
     packets: tuple[tuple[bytes, ...], ...] = ()
+    samples: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class _Front:
     """What stands between the header and the data. unknown: ancillary chunks. end: offset of the first data chunk.
-    bytes_left, chunks_left: what ancillary chunks behind the data may have.
+    bytes_left, chunks_left: what ancillary chunks behind the data may have. samples: a digest, or nothing.
     """
 
     metadata: Metadata
@@ -72,6 +75,7 @@ class _Front:
     end: int
     bytes_left: int
     chunks_left: int
+    samples: bytes
 
 
 class LecFile:
@@ -148,6 +152,11 @@ class LecFile:
     def metadata(self) -> Metadata:
         """What stands before the data."""
         return self._front.metadata
+
+    @property
+    def samples(self) -> bytes:
+        """The digest of a picture's samples, if they are to be the same on every machine; otherwise nothing."""
+        return self._front.samples
 
     @property
     def seeks(self) -> bool:
@@ -258,10 +267,11 @@ class LecFile:
             known = [chunk for chunk in chunks if chunk.type in METADATA_TYPES.values()]
             self._front_read = _Front(
                 Metadata.of_chunks(known, *self.layout.code_points),
-                tuple((c.type, c.payload) for c in chunks if c.type not in METADATA_TYPES.values()),
+                tuple((c.type, c.payload) for c in chunks if c.type not in (SAMPLES, *METADATA_TYPES.values())),
                 end,
                 MAX_ANCILLARY - sum(len(chunk.payload) for chunk in chunks),
                 MAX_ANCILLARY_CHUNKS - len(chunks),
+                samples_digest(chunks, self.header),
             )
         return self._front_read
 
@@ -285,7 +295,7 @@ class LecFile:
         assert self._checked is not None
         data, alpha = tuple(kept[DATA]), tuple(kept.get(ALPHA, ()))
         sides = tuple(packets) if any(packets) else ()
-        return Parsed(self.header, data, alpha, front.metadata, tuple(unknown), self._checked[0], sides)
+        return Parsed(self.header, data, alpha, front.metadata, tuple(unknown), self._checked[0], sides, front.samples)
 
     def _walk(self) -> Iterator[Chunk]:
         """Everything behind the front, chunk by chunk and checked, to the end of the source. What is learned of the

@@ -154,6 +154,12 @@ def encode_command(
             metavar="N",
         ),
     ] = None,
+    exact_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--exact-pixels", help="Make the pixels of a picture the same on every machine: slower to decode."
+        ),
+    ] = False,
     strip: Annotated[bool, typer.Option("--strip", help="Leave EXIF, XMP and ICC profile out.")] = False,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every sample. Sets always are.")] = False,
     as_set: Annotated[
@@ -217,7 +223,7 @@ def encode_command(
 
     limit = None if size is None else bytes_of(size)
     wanted = {"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": limit}
-    target = target_of(wanted, lossless, effort)
+    target = target_of(wanted, lossless, effort, exact_pixels)
     asked = effort is not None or any(value is not None for value in wanted.values())
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")

@@ -80,10 +80,13 @@ def bytes_of(text: str) -> int:
     return size
 
 
-def target_of(wanted: Mapping[str, float | None], lossless: bool, effort: int | None) -> Target:
+def target_of(
+    wanted: Mapping[str, float | None], lossless: bool, effort: int | None, exact_pixels: bool = False
+) -> Target:
     """The target that the options ask for."""
+    effort = EFFORTS[0] if effort is None else effort
     try:
-        return Target.of(wanted, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
+        return Target.of(wanted, lossless=lossless, effort=effort, exact_pixels=exact_pixels)
     except Conflict:
         options = option_names(*RATES)
         if lossless:

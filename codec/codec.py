@@ -55,7 +55,8 @@ class Conflict(InputError):
 @dataclass(frozen=True)
 class Target:
     """What a file is to reach. kind: one of `RATES`, or "lossless": every sample is kept. effort: 1, as fast as it
-    goes, to 9. Whether other values are in reach is said by the codec.
+    goes, to 9. exact_pixels: whether the samples of a picture with loss are to be the same on every machine. Whether
+    other values are in reach is said by the codec.
 
     Raises InputError for a quality outside 1 to 100 and for an effort that is none.
     """
@@ -63,6 +64,7 @@ class Target:
     kind: str = "quality"
     value: float = QUALITY
     effort: int = EFFORTS[0]
+    exact_pixels: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in (*RATES, "lossless"):
@@ -75,7 +77,14 @@ class Target:
             raise InputError(f"effort {self.effort} is not a whole number from {EFFORTS[0]} to {EFFORTS[-1]}")
 
     @classmethod
-    def of(cls, wanted: Mapping[str, float | None], *, lossless: bool = False, effort: int = EFFORTS[0]) -> Target:
+    def of(
+        cls,
+        wanted: Mapping[str, float | None],
+        *,
+        lossless: bool = False,
+        effort: int = EFFORTS[0],
+        exact_pixels: bool = False,
+    ) -> Target:
         """The target that is asked for. wanted: by the names of `RATES`, None or missing where nothing is.
 
         Raises Conflict for two of them, and for lossless with one of them; further as the class does.
@@ -84,13 +93,13 @@ class Target:
         if lossless:
             if given:
                 raise Conflict(f"lossless keeps every sample: {_and(RATES)} do not go with it", list(given))
-            return cls("lossless", effort=effort)
+            return cls("lossless", effort=effort, exact_pixels=exact_pixels)
         if len(given) > 1:
             raise Conflict(f"only one of {_and(RATES)} can be asked for, not {' and '.join(given)}", list(given))
         for kind, value in given.items():
             assert value is not None
-            return cls(kind, value, effort)
-        return cls(effort=effort)
+            return cls(kind, value, effort, exact_pixels)
+        return cls(effort=effort, exact_pixels=exact_pixels)
 
     @property
     def lossless(self) -> bool:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,6 +47,7 @@ from . import targets
 from .alpha import alpha_chunks, alpha_of
 from .codec import EFFORTS, Codec, Target
 from .drawn import Drawn, drawn_of
+from .exact_pixels import check_samples, made_exact, target_within
 from .exact_tiles import exact_samples, fill_latents, fitting, neighbours, put, without_exact
 from .latent_coding import LatentCoding
 from .latent_model import LatentModel
@@ -96,7 +98,7 @@ class ImageCodec(LatentCoding, Codec):
 
     def __init__(self, model: LatentModel):
         super().__init__(model)
-        self.one_rate = model.one_rate
+        self.one_rate, self._make_replica = model.one_rate, model.replica
         self._without_model = LosslessCodec(device=self.device)
         """Of drawn pictures that take fewer bytes so."""
         self.base: ImageCodec | None = None
@@ -113,6 +115,13 @@ class ImageCodec(LatentCoding, Codec):
         q = fixed_quality(quality)
         return 0 if self.one_rate else q
 
+    @cached_property
+    def replica(self) -> Transform:
+        """The transform in integers: its samples are the same on every machine. Raises InputError if there is none."""
+        if self._make_replica is None:
+            raise InputError(f"{self.card.get('name')} has no integer replica: its pixels cannot be exact")
+        return self._make_replica()
+
     # -- encoding
 
     @guarded
@@ -128,6 +137,7 @@ class ImageCodec(LatentCoding, Codec):
         tile: int | None = None,
         metadata: Metadata | None = None,
         effort: int = EFFORTS[0],
+        exact_pixels: bool = False,
     ) -> bytes:
         """samples (see the module's text), any size from 1 x 1 -> the bytes of a `.lec` file.
 
@@ -142,10 +152,12 @@ class ImageCodec(LatentCoding, Codec):
         bytes. psnr and ssimulacra2 are floors then, bpp and size ceilings.
         effort: 1 to 9; above 1 encoding takes longer and the file is smaller for what it shows, by the measure that the
         model was trained for (see `refine`); models whose card does not say which have no effort.
+        exact_pixels: the file has a digest of its samples, and every machine decodes these very samples, by integers,
+        which takes longer (see `transforms.replica`).
         Raises InputError, also for a target out of reach (with what is in reach), and LimitExceeded.
         """
         wanted = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "size": size}
-        target = Target.of(wanted, effort=effort)
+        target = Target.of(wanted, effort=effort, exact_pixels=exact_pixels)
         return self.encode_signals([picture_signal(samples, metadata, tile)], target)[0]
 
     @guarded
@@ -156,6 +168,8 @@ class ImageCodec(LatentCoding, Codec):
         assert not target.lossless
         if target.kind not in ("quality", "bpp", "size", *MEASURES):
             raise InputError(f"pictures are not coded to {target.kind}")
+        if target.exact_pixels:
+            return [made_exact(self._made_by, self.encode_signals([s], target_within(target, s))[0]) for s in signals]
         pictures = [self._picture(signal, target.effort) for signal in signals]
         drawn = [drawn_of(signal, target.effort) for signal in signals]
         if target.kind != "quality":
@@ -445,12 +459,20 @@ class ImageCodec(LatentCoding, Codec):
         out = out if alpha is None else np.concatenate([out, alpha[:, :, None]], 2)
         return torch.from_numpy(np.ascontiguousarray(out)).to(self.device).permute(2, 0, 1)
 
-    def _colour(self, files: Sequence[Parsed]) -> np.ndarray:
-        """The colour samples of files of one layout: [B, H, W, C]."""
+    def exact_colour(self, data: bytes | LecFile) -> np.ndarray:
+        """The colour samples of a file by the replica, whatever it asks for: [H, W, C], the same on every machine."""
+        return self._colour([self._parse(data)], self.replica)[0]
+
+    def _colour(self, files: Sequence[Parsed], transform: Transform | None = None) -> np.ndarray:
+        """The colour samples of files of one layout: [B, H, W, C]. transform: instead of what the files ask for."""
         headers, chunks = [f.header for f in files], [dict(enumerate(f.data)) for f in files]
         parts = self._read(headers, chunks)
         exact = [exact_samples(layout_of(header), of_one) for header, of_one in zip(headers, chunks, strict=True)]
-        return self._shown(headers, [header.quality for header in headers], parts, exact)
+        transform = transform or (self.replica if files[0].samples else self.transform)
+        colour = self._shown(headers, [header.quality for header in headers], parts, exact, transform)
+        for file, samples in zip(files, colour, strict=True):
+            check_samples(samples, file.samples)
+        return colour
 
     def _shown(
         self,
@@ -458,8 +480,11 @@ class ImageCodec(LatentCoding, Codec):
         q: Sequence[int],
         parts: Iterable[tuple[Box, Latents]],
         exact: Sequence[Mapping[int, np.ndarray]] = (),
+        transform: Transform | None = None,
     ) -> np.ndarray:
-        """Latents of tiles, and for each picture the samples of its exact tiles -> colour samples [B, H, W, C]."""
+        """Latents of tiles, and for each picture the samples of its exact tiles -> colour samples [B, H, W, C].
+        transform: instead of the model's own.
+        """
         layout, y_hat = layout_of(headers[0]), self._y_hat(headers, parts)
         if y_hat is None:
             shape = len(headers), layout.height, layout.width, layout.channels
@@ -467,7 +492,7 @@ class ImageCodec(LatentCoding, Codec):
         else:
             for of_one, header, tiles in zip(y_hat, headers, exact, strict=False):
                 fill_latents(of_one, header, tiles, tiles)
-            out = self.transform.synthesise(y_hat, q, layout)[:, : layout.height, : layout.width]
+            out = (transform or self.transform).synthesise(y_hat, q, layout)[:, : layout.height, : layout.width]
         for picture, tiles in zip(out, exact, strict=False):
             for tile, samples in tiles.items():
                 put(samples, picture, *layout.unit(tile))
@@ -507,7 +532,8 @@ class ImageCodec(LatentCoding, Codec):
                 paste(latents.y_hat, box, y_hat[0], top, left)
             fill_latents(y_hat[0], header, exact, {n for n in needed if data[n].exact}, top, left)
             y_hat = y_hat[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-            shown = self.transform.synthesise(y_hat, [header.quality], layout)[0]
+            transform = self.replica if file.samples else self.transform
+            shown = transform.synthesise(y_hat, [header.quality], layout)[0]
             above, before = y - DOWN * rows.start, x - DOWN * columns.start
             colour[...] = shown[above : above + height, before : before + width]
         for n, part in samples.items():
@@ -518,17 +544,20 @@ class ImageCodec(LatentCoding, Codec):
 
     @guarded
     def test(self, data: bytes | LecFile) -> None:
-        """Decode latents, exact tiles and alpha and compare their digests, without making a picture. Raises a
-        CodecError.
+        """Decode latents, exact tiles and alpha and compare their digests, without making a picture unless there is a
+        digest of that. Raises a CodecError.
         """
         data = LecFile.open(data)
         if other := self._other(data.header):
             return other.test(data)
         file = self._parse(data)
         chunks = dict(enumerate(file.data))
-        for _ in self._read([file.header], [chunks]):
-            pass
-        exact_samples(layout_of(file.header), chunks)
+        if file.samples:
+            self._colour([file])
+        else:
+            for _ in self._read([file.header], [chunks]):
+                pass
+            exact_samples(layout_of(file.header), chunks)
         alpha_of(layout_of(file.header), dict(enumerate(file.alpha)))
 
     @guarded
@@ -554,6 +583,11 @@ class ImageCodec(LatentCoding, Codec):
             return self.base
         return None
 
+    def _made_by(self, header: Header) -> ImageCodec | None:
+        """The codec whose model made a file; None for one that needs no model."""
+        other = self._other(header)
+        return other if isinstance(other, ImageCodec) else None if other else self
+
     def _parse(self, data: bytes | LecFile) -> Parsed:
         file = LecFile.open(data).load()
         self._check_model(file.header)
@@ -573,9 +607,9 @@ def _modelless(header: Header) -> bool:
 def _runs(items: Sequence[Any], transform: Transform) -> Iterator[list[Any]]:
     """Neighbours of one kind together, as many as a window of the transform holds. items: with a header each."""
 
-    def kind(item: Any) -> PictureLayout:
+    def kind(item: Any) -> tuple[PictureLayout, bool]:
         layout = layout_of(item.header)
-        return replace(layout, colour_primaries=1, transfer=13, alpha=0)
+        return replace(layout, colour_primaries=1, transfer=13, alpha=0), bool(getattr(item, "samples", b""))
 
     for _, group in groupby(items, kind):
         run = list(group)

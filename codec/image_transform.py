@@ -20,6 +20,7 @@ from ..errors import ModelError
 from .latent_model import LatentModel, check_shapes, checked_digests, floats, misfit
 from .model_file import parse_tensors
 from .transforms import DOWN
+from .transforms.replica import Replica
 from .transforms.sizes import REACH, TransformConfig
 from .transforms.transform import Transform
 
@@ -74,8 +75,10 @@ def image_model(tensors: Mapping[str, np.ndarray], card: Mapping[str, Any], devi
         raise misfit("g_a or g_s")
     check_shapes(tensors, {**config.shapes(), "h_a": hyper.analysis_shapes()})
     digests = checked_digests(tensors, card, entropy)
-    transform = transform_of(floats(tensors, "g_a", "h_a", "g_s"), config, hyper, place)
-    return LatentModel(dict(card), transform, entropy, *digests)
+    weights = floats(tensors, "g_a", "h_a", "g_s")
+    transform = transform_of(weights, config, hyper, place)
+    replica = partial(Replica, weights, config, place=place, **_reaches(config))
+    return LatentModel(dict(card), transform, entropy, *digests, replica=replica)
 
 
 def transform_of(

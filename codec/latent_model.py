@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ __all__ = ["LatentModel", "check_shapes", "checked_digests", "floats", "misfit",
 @dataclass(frozen=True, eq=False)
 class LatentModel:
     """card: of its file; transform: samples to latents and back; entropy: latents to bytes and back; digests: 8 bytes
-    each; one_rate: whether every quality gives the same file.
+    each; one_rate: whether every quality gives the same file; replica: makes the transform in integers, if it has one.
     """
 
     card: dict[str, Any]
@@ -35,6 +35,7 @@ class LatentModel:
     parse_digest: bytes
     synthesis_digest: bytes
     one_rate: bool = False
+    replica: Callable[[], Transform] | None = None
 
 
 def synthesis_digest(tensors: Mapping[str, np.ndarray], transform: Mapping[str, Any]) -> bytes:

@@ -8,13 +8,14 @@ the word that `lecodec.decode` reads them; so are sets of samples. `info` holds 
 `lossless` (True) and, as for other formats, `icc_profile`, `exif` and `xmp`.
 
 Saving takes `quality=` (60 by default) or one of `bpp=`, `psnr=`, `ssimulacra2=`, `size=` or `lossless=True`,
-further `effort=`, `tile=` and `model=`, all as in `lecodec.encode`, and the metadata by the conventions of Pillow's
-plug-ins: `icc_profile=` is that of `im.info` unless given, `exif=` and `xmp=` are written only if given. Pixels are
-stored as they lie in memory, unless the EXIF or XMP given says another orientation: then they are turned, because a
-`.lec` file is always upright. Of several pictures in a file the one that the image shows is stored, as by any other
-plug-in without `save_all`. Pillow loads an image before it has it saved, and what it drops then cannot be seen any
-more: of a 16-bit colour picture `im.save("x.lec")` stores 8 bits, and a PNG of 2 or 4 bits with a transparent grey is
-refused. `lecodec.encode` takes the path, or the image as `Image.open` gave it, and keeps all that the file holds.
+further `effort=`, `exact_pixels=`, `tile=` and `model=`, all as in `lecodec.encode`, and the metadata by the
+conventions of Pillow's plug-ins: `icc_profile=` is that of `im.info` unless given, `exif=` and `xmp=` are written only
+if given. Pixels are stored as they lie in memory, unless the EXIF or XMP given says another orientation: then they are
+turned, because a `.lec` file is always upright. Of several pictures in a file the one that the image shows is stored,
+as by any other plug-in without `save_all`. Pillow loads an image before it has it saved, and what it drops then cannot
+be seen any more: of a 16-bit colour picture `im.save("x.lec")` stores 8 bits, and a PNG of 2 or 4 bits with a
+transparent grey is refused. `lecodec.encode` takes the path, or the image as `Image.open` gave it, and keeps all that
+the file holds.
 
 A damaged file raises the `CodecError` that says what is wrong, which is an OSError, when it is opened or loaded.
 """
@@ -125,7 +126,9 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     metadata, orientation, _ = metadata_of(info, samples)
     lossless, effort = bool(given.get("lossless")), given.get("effort")
     try:
-        target = Target.of(given, lossless=lossless, effort=EFFORTS[0] if effort is None else effort)
+        effort = EFFORTS[0] if effort is None else effort
+        exact_pixels = bool(given.get("exact_pixels"))
+        target = Target.of(given, lossless=lossless, effort=effort, exact_pixels=exact_pixels)
     except Conflict as conflict:
         if not lossless:
             raise

@@ -22,7 +22,7 @@ import numpy as np
 from ..bitstream import Header, LecFile, VideoLayout
 from ..bitstream.announced import PACKED_END, pack_announced
 from ..bitstream.container import pack_front
-from ..bitstream.groups import Step, pack_group
+from ..bitstream.groups import VECTORS, Step, pack_group
 from ..bitstream.packets import pack_packets, unpack_packets
 from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
@@ -35,10 +35,12 @@ from .media.part import Frames, Part
 from .media.signal import Signal
 from .media.video_signal import VideoFrame, VideoSignal, clip_signal, video_signal
 from .model_file import check_digest, parse_tensors
+from .transforms.replica import Replica
 from .video_coding import Decoded, FrameCoding
 from .video_encoder import CodedGroup, Encoder, group_digest
 from .video_frames import FrameTransform
 from .video_groups_read import GroupSource, Place, ReadGroup
+from .video_moving import Mover
 from .video_parts import Wanted, check_part
 from .video_targets import TARGETS, encode_to_target
 
@@ -106,6 +108,13 @@ class VideoCodec(Codec):
                 raise ModelError(f"the model's {kind} digest is {found}, but its card says {said}")
         self.coding = FrameCoding(base.entropy, self.temporal, base.transform.place)
 
+    @property
+    def replica(self) -> Replica:
+        """That of the image model, which moves references."""
+        found = self.base.replica
+        assert isinstance(found, Replica)
+        return found
+
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
         """What is raised where a video codec is wanted, for the card of another model."""
@@ -148,6 +157,8 @@ class VideoCodec(Codec):
             raise InputError(f"{self.card.get('name')} codes videos, and this is none")
         if target.effort != EFFORTS[0]:
             raise InputError("effort is of pictures: videos are coded without")
+        if target.exact_pixels:
+            raise InputError("exact pixels are of pictures: those of videos may differ by a rounding")
         if target.kind == "quality":
             return self._pieces(signal, fixed_quality(target.value))
         if target.kind not in TARGETS:
@@ -178,7 +189,8 @@ class VideoCodec(Codec):
             parse_digest=self.parse_digest,
             synthesis_digest=self.synthesis_digest,
         )
-        encoder = Encoder(self.coding, transform or self._transform(layout), signal, quality, measured)
+        transform = transform or self._transform(layout)
+        encoder = Encoder(self.coding, transform, signal, quality, measured, lambda: self.replica)
         return EncodedVideo(header, self._groups(header, signal, encoder.groups()))
 
     def _groups(self, header: Header, signal: VideoSignal, groups: Iterator[CodedGroup]) -> Iterator[_Piece]:
@@ -324,7 +336,9 @@ class VideoCodec(Codec):
         group, size = place.read.group, self._transform(layout).size
         count = len(group.frames)
         decoded: dict[int, Decoded] = {}
-        following = None
+        following, mover = None, None
+        if any(frame.mode & VECTORS for frame in group.frames):
+            mover = Mover(self.replica, self.temporal, group.quality)
         try:
             if after is not None:
                 first = after.group
@@ -338,7 +352,7 @@ class VideoCodec(Codec):
                 else:
                     references = decoded[step.left], decoded[step.right]
                     rate = group.rates[step.level]
-                    decoded[step.frame] = self.coding.decode(frame, size, rate, step, references)
+                    decoded[step.frame] = self.coding.decode(frame, size, rate, step, references, mover)
             if len(decoded) - (after is not None) == count:
                 found = group_digest([decoded[step.frame].latents.digest() for step in group.order])
                 if found != place.read.chunks.data.digest:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..bitstream.groups import CodedFrame, Group, coding_order, levels_of
+from ..bitstream.groups import CodedFrame, Group, Step, coding_order, levels_of
 from ..bitstream.limits import MAX_GROUP_PIXELS
 from ..bitstream.packets import Packet
-from ..entropy.latents import NEAREST, Choice
+from ..entropy.latents import NEAREST, Choice, Size
 from ..errors import InputError
 from .media.video_signal import VideoFrame, VideoSignal, microseconds
+from .motion import luma, search
+from .transforms.replica import Replica
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
 from .video_groups import LONGEST, STEPS, difference, group_size, is_cut, thumbnail
+from .video_moving import Mover, grid_of
 
 __all__ = ["CodedGroup", "Encoder", "group_digest"]
 
@@ -30,6 +33,10 @@ CHAIN_STEPS = (1.0, 1.1)
 """STEPS of a chain."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
+MOVES = True
+"""Whether references are moved where things move."""
+LEAST_BLOCKS = 4
+"""A frame of fewer has no vectors."""
 _NONE = np.empty((0, 0, 3), np.uint8)
 LEAST_RATE = 256
 """The coarsest fixed-point index that frames are coded at."""
@@ -54,9 +61,12 @@ class CodedGroup:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A frame on its way. samples: if errors are measured; begins: whether it follows on a cut."""
+    """A frame on its way. luma: for the search of vectors; samples: if errors are measured; begins: whether it follows
+    on a cut.
+    """
 
     y: np.ndarray
+    luma: np.ndarray | None
     samples: np.ndarray | None
     ticks: int
     packets: tuple[Packet, ...]
@@ -70,7 +80,8 @@ def group_digest(digests: list[bytes]) -> bytes:
 
 class Encoder:
     """One video. quality: the fixed-point index of the transforms, and of frames that are coded alone; measured:
-    whether every frame is displayed and compared, too.
+    whether every frame is displayed and compared, too; replica: gives that of the image model, if references are to be
+    moved.
     """
 
     def __init__(
@@ -80,7 +91,9 @@ class Encoder:
         signal: VideoSignal,
         quality: int,
         measured: bool = False,
+        replica: Callable[[], Replica] | None = None,
     ):
+        self._replica = replica if MOVES else None
         self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
         self._measured = measured
         layout = signal.video_layout
@@ -140,6 +153,7 @@ class Encoder:
         decoded: dict[int, Decoded] = {}
         coded: list[CodedFrame] = []
         after = None
+        mover = None if self._replica is None else Mover(self._replica(), self._coding.temporal, self._quality)
         if not closed:
             after = self._alone(entries[frames])
             decoded[frames] = replace(after[1], number=frames)
@@ -157,6 +171,8 @@ class Encoder:
                     step,
                     references,
                     self._choices[step.level],
+                    mover,
+                    self._vectors(entries, step, y.shape[1:]),
                 )
             coded.append(frame)
         ticks = tuple(entry.ticks for entry in entries[:frames])
@@ -165,6 +181,19 @@ class Encoder:
         digest = group_digest([decoded[step.frame].latents.digest() for step in order])
         error = sum(self._error(entries[n], decoded[n]) for n in range(frames)) if self._measured else 0.0
         return CodedGroup(group, digest, error=error), after
+
+    def _vectors(self, entries: list[_Entry], step: Step, size: Size) -> list[np.ndarray] | None:
+        """From where in its references a frame's blocks come; None where there are too few to tell."""
+        rows, columns = grid_of(size)
+        if self._replica is None or rows * columns < LEAST_BLOCKS:
+            return None
+        own, places = entries[step.frame].luma, dict.fromkeys((step.left, step.right))
+        found = []
+        for n in places:
+            other = None if n is None else entries[n].luma
+            assert own is not None and other is not None
+            found.append(search(own.astype(np.float32), other.astype(np.float32))[:rows, :columns])
+        return found
 
     def _error(self, entry: _Entry, decoded: Decoded) -> float:
         """The sum of squared errors of a frame."""
@@ -180,7 +209,7 @@ class Encoder:
     def _entries(self) -> Iterator[_Entry]:
         """Latents of the frames, each given out when its successor has been seen: a cut shows there."""
         layout = self._signal.video_layout
-        waiting: tuple[np.ndarray, VideoFrame, np.ndarray] | None = None
+        waiting: tuple[np.ndarray, VideoFrame, np.ndarray, np.ndarray | None] | None = None
         before: np.ndarray | None = None
         last = 0.0
         for number, frame in enumerate(self._signal.frames()):
@@ -191,17 +220,19 @@ class Encoder:
             y = self._transform.analyse(frame.samples, self._quality)
             if waiting is not None:
                 begins = before is not None and is_cut(before, waiting[2], small, last)
-                yield self._entry(*waiting[:2], begins)
+                yield self._entry(waiting, begins)
                 last = 0.0 if before is None or begins else difference(before, waiting[2])
                 before = waiting[2]
-            waiting = y, frame if self._measured else frame._replace(samples=_NONE), small
+            grey = None if self._replica is None else np.rint(luma(frame.samples)).astype(np.uint8)
+            waiting = y, frame if self._measured else frame._replace(samples=_NONE), small, grey
         if waiting is None:
             raise InputError("the video has no frames")
         begins = before is not None and is_cut(before, waiting[2], None, last)
-        yield self._entry(*waiting[:2], begins)
+        yield self._entry(waiting, begins)
 
-    def _entry(self, y: np.ndarray, frame: VideoFrame, begins: bool) -> _Entry:
-        return _Entry(y, frame.samples if self._measured else None, frame.ticks, frame.packets, begins)
+    def _entry(self, of: tuple[np.ndarray, VideoFrame, np.ndarray, np.ndarray | None], begins: bool) -> _Entry:
+        y, frame, _, grey = of
+        return _Entry(y, grey, frame.samples if self._measured else None, frame.ticks, frame.packets, begins)
 
 
 def _choice(beyond: float, tables: int) -> Choice:

@@ -5,6 +5,7 @@
     input       clamped to [low, high]: hostile files can hold any value
     constant    a row [1, C, 1, 1]
     matmul      y_o = sum_i w_oi a_i + b_o at each position
+    depthwise   each channel by itself, sum_ij w_cij a_c(y + i - kh // 2, x + j - kw // 2) + b_c, beyond the border 0
     add         a + b          multiply  a b          absolute  |a|
     divide      floor(a / b), b >= 1
     shift       floor(a / 2^n), or floor(a / 2^n + 1/2) if it rounds; n for each channel, below 0: a product
@@ -162,6 +163,10 @@ class Builder:
         """weight [out, in], bias [out]."""
         return self._add("matmul", a, arrays=[weight, bias])
 
+    def depthwise(self, a: int, weight: Any, bias: Any) -> int:
+        """weight [channels, kh, kw], kh and kw odd; bias [channels]."""
+        return self._add("depthwise", a, arrays=[weight, bias])
+
     def add(self, a: int, b: int) -> int:
         return self._add("add", a, b)
 
@@ -218,8 +223,9 @@ def _facts_of(step: Step, of: list[Facts]) -> Facts:
     if any(f.scale not in (0, scale) for f in of):
         raise ModelError(f"a program's {step.op} reads registers of different sizes")
     reach = max((f.reach for f in of), default=Fraction(0))
-    if step.op == "window" and scale:
-        reach += max(step.numbers[:2]) // 2 / scale
+    if step.op in ("window", "depthwise") and scale:
+        kernel = step.numbers[:2] if step.op == "window" else step.arrays[0].shape[1:]
+        reach += max(kernel) // 2 / scale
     elif step.op == "move":
         reach += max(of[1].most, of[2].most) / scale
     elif step.op in ("spread", "fold"):
@@ -227,7 +233,7 @@ def _facts_of(step: Step, of: list[Facts]) -> Facts:
     most = max([most, abs(low), abs(high), *(f.most for f in of)])
     if most >= FLOAT64_BOUND:
         raise ModelError(f"an exact layer can reach {most:.4g}: beyond what float64 sums exactly")
-    if step.op == "matmul":
+    if step.op in ("matmul", "depthwise"):
         narrow = most < FLOAT32_BOUND
     else:
         narrow = most < FLOAT32_INTEGERS and all(f.carrier is np.float32 for f in of)
@@ -257,6 +263,23 @@ def _matmul(step: Step, a: Facts) -> Rule:
     size = np.abs(weight.astype(np.float64)).sum(1) * a.most + np.abs(bias.astype(np.float64))
     most = int(size.max())  # an estimate beyond 2^53, where it is refused in any case
     return len(weight), -most, most, most
+
+
+def _depthwise(step: Step, a: Facts) -> Rule:
+    weight, bias = step.arrays
+    if (
+        weight.ndim != 3
+        or len(weight) != a.channels
+        or bias.shape != weight.shape[:1]
+        or not weight.size
+        or not a.scale
+    ):
+        raise ValueError
+    if not weight.shape[1] % 2 or not weight.shape[2] % 2:
+        raise ValueError
+    size = np.abs(weight.astype(np.float64)).sum((1, 2)) * a.most + np.abs(bias.astype(np.float64))
+    most = int(size.max())
+    return a.channels, -most, most, most
 
 
 def _same_channels(a: Facts, b: Facts) -> int:
@@ -353,6 +376,7 @@ _RULES: dict[str, Any] = {
     "input": _input,
     "constant": _constant,
     "matmul": _matmul,
+    "depthwise": _depthwise,
     "add": _sum,
     "multiply": _product,
     "divide": _quotient,

@@ -15,6 +15,9 @@ from .program import Step
 
 __all__ = ["IntegerRuntime", "NumpyRuntime"]
 
+CACHED = 2**14
+"""Numbers of a plane that sums of neighbours are made of at a time."""
+
 
 class NumpyRuntime(Interpreter):
     """See `Interpreter`. Threads may share one."""
@@ -23,6 +26,9 @@ class NumpyRuntime(Interpreter):
         if step.op == "matmul":
             weight, bias = step.arrays
             return weight.astype(carrier), bias.astype(carrier)[:, None]
+        if step.op == "depthwise":
+            weight, bias = step.arrays
+            return weight.astype(carrier), bias.astype(carrier)
         if step.op == "shift":
             return self._shifts(step.arrays[0].astype(np.int64), bool(step.numbers[0]), carrier)
         if step.op == "constant":
@@ -59,6 +65,30 @@ class NumpyRuntime(Interpreter):
         out = np.matmul(weight, flat)
         out += bias
         return np.rint(out, out).reshape(len(flat), len(weight), *of[0].shape[2:])
+
+    def depthwise(self, of: list, mine: list, numbers: tuple, constants: tuple) -> np.ndarray:
+        a, (weight, bias) = of[0], constants
+        batch, channels, h, w = a.shape
+        height, width = weight.shape[1:]
+        r, c = height // 2, width // 2
+        # Rows one after the other with a border between them: a neighbour is a fixed number of places away.
+        pitch = w + c
+        ready = np.zeros((batch, channels, (h + 2 * r) * pitch + 2 * c), a.dtype)
+        ready[:, :, c : c + (h + 2 * r) * pitch].reshape(batch, channels, h + 2 * r, pitch)[:, :, r : r + h, :w] = a
+        count = h * pitch
+        out = np.empty((batch, channels, count), a.dtype)
+        together = max(1, CACHED // count)
+        product = np.empty((batch, together, count), a.dtype)
+        for first in range(0, channels, together):
+            some = slice(first, min(first + together, channels))
+            sums, each = out[:, some], product[:, : some.stop - first]
+            sums[...] = bias[some, None]
+            for n in range(height * width):
+                i, j = divmod(n, width)
+                place = i * pitch + j
+                seen = ready[:, some, place : place + count]
+                sums += np.multiply(seen, weight[some, i, j, None], out=each)
+        return out.reshape(batch, channels, h, pitch)[:, :, :, :w]
 
     def add(self, of: list, mine: list, numbers: tuple, constants: tuple) -> np.ndarray:
         return np.add(*of, out=place(of, mine))

@@ -74,6 +74,16 @@ class TorchRuntime(Interpreter):
             torch.addmm(bias, weight, flat, out=sums)
         return out.round_()  # a last bit, should a routine reassociate beyond plain sums within the bound's margin
 
+    def depthwise(self, of: list, mine: list, numbers: tuple, constants: tuple) -> Tensor:
+        a, (weight, bias) = of[0], constants
+        height, width = weight.shape[1:]
+        ready = F.pad(a, (width // 2, width // 2, height // 2, height // 2))
+        out = bias[:, None, None].expand(len(a), *a.shape[1:]).clone()
+        for n in range(height * width):
+            i, j = divmod(n, width)
+            out.addcmul_(ready[:, :, i : i + a.shape[2], j : j + a.shape[3]], weight[:, i, j, None, None])
+        return out
+
     def add(self, of: list, mine: list, numbers: tuple, constants: tuple) -> Tensor:
         return torch.add(*of, out=place(of, mine))
 

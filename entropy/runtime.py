@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .interpreter import Interpreter
+from .parallel import pooled
 from .place import NUMPY, place_of
 from .program import FLOAT32_BOUND, FLOAT64_BOUND, Builder, Program
 from .run_numpy import IntegerRuntime, NumpyRuntime
@@ -42,11 +43,13 @@ def run_in_bands(
     positions: int,
     columns: int | None = None,
     into: Mapping[str, np.ndarray] | None = None,
+    pool: bool = False,
 ) -> dict[str, np.ndarray]:
     """As `run`, a large plane in parts that see `program.reach` beyond themselves: the same integers, less memory.
 
     positions: of the inputs that are worked on at a time, about; columns: of them, the most (None: all). into: arrays
-    for some of the outputs, [B, C, <= H, <= W]: what is beyond them is left out.
+    for some of the outputs, [B, C, <= H, <= W]: what is beyond them is left out. pool: in several threads, where the
+    caller is in one.
     """
     planes = {name for name, r in program.inputs.items() if program.facts[r].scale}
     batch, (height, width) = len(inputs[min(planes)]), inputs[min(planes)].shape[2:]
@@ -58,16 +61,21 @@ def run_in_bands(
         if name not in out:
             n, facts = program.scale(name), program.facts[r]
             out[name] = np.empty((batch, facts.channels, n * height, n * width), program.dtype(name))
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            first, before = max(top - reach, 0), max(left - reach, 0)
-            seen = slice(first, top + rows + reach), slice(before, left + columns + reach)
-            parts = runtime.run(program, {k: v[:, :, *seen] if k in planes else v for k, v in inputs.items()})
-            for name, whole in out.items():
-                n = program.scale(name)
-                own = whole[:, :, n * top : n * (top + rows), n * left : n * (left + columns)]
-                y, x = n * (top - first), n * (left - before)
-                own[:] = parts[name][:, :, y : y + own.shape[2], x : x + own.shape[3]]
+
+    def work(at: tuple[int, int]) -> None:
+        top, left = at
+        first, before = max(top - reach, 0), max(left - reach, 0)
+        seen = slice(first, top + rows + reach), slice(before, left + columns + reach)
+        parts = runtime.run(program, {k: v[:, :, *seen] if k in planes else v for k, v in inputs.items()})
+        for name, whole in out.items():
+            n = program.scale(name)
+            own = whole[:, :, n * top : n * (top + rows), n * left : n * (left + columns)]
+            y, x = n * (top - first), n * (left - before)
+            own[:] = parts[name][:, :, y : y + own.shape[2], x : x + own.shape[3]]
+
+    bands = [(top, left) for top in range(0, height, rows) for left in range(0, width, columns)]
+    with pooled(len(bands) if pool else 1) as mapped:
+        mapped(work, bands)
     return out
 
 
@@ -124,9 +132,10 @@ def _known_answer(bound: int, batch: int, kernel: int) -> tuple[Program, dict[st
     shifted = b.shift(sums, bound.bit_length() - 8)
     scaled = b.multiply(shifted, b.input("gain", cout, 0, 9, row=True))
     index = b.clamp(b.absolute(b.add(scaled, b.constant(range(cout)))), 0, 99)
+    apart = b.depthwise(a, np.ones((cin, kernel, kernel), np.int64), np.arange(cin))
     quotient = b.divide(sums, b.add(b.table(index, [n * n for n in range(100)]), b.constant([1])))
     folded = b.fold(b.spread(b.join(index, b.select(index, [3, 1, 2, 0])), 2), 2)
-    outputs = {"sums": sums, "scaled": scaled, "quotient": quotient, "folded": folded}
+    outputs = {"sums": sums, "scaled": scaled, "quotient": quotient, "folded": folded, "apart": apart}
     plane = values[: cin * size * size].reshape(1, cin, size, size)
     return b.program(**outputs), {
         "a": np.broadcast_to(plane, (batch, *plane.shape[1:])),

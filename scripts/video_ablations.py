@@ -6,7 +6,8 @@
     python scripts/video_ablations.py CLIP [CLIP …] --frames 33 --start 240 --width 208 -o eval/results
 
 Switched off in turn are the coarser steps of frames between others (all frames at one step), these frames themselves
-(each is coded from the one before, at one step), z beside the references, and the dead zone. A negative figure would
+(each is coded from the one before, at one step), z beside the references, the dead zone, and vectors (references are
+taken as they are). A negative figure would
 mean that the codec is better without.
 """
 
@@ -36,6 +37,7 @@ PARTS: dict[str, tuple[tuple[object, str, object], ...]] = {
     "frames between others": ((video_encoder, "CHAIN_STEPS", (1.0, 1.0)),),
     "z beside references": ((video_coding, "Z_SHARE", math.inf),),
     "dead zone": ((video_encoder, "DEAD", NO_ZONE),),
+    "vectors": ((video_encoder, "MOVES", False),),
 }
 """What is switched off -> module, name and value of what does it; frames between others go with a chain, too."""
 
@@ -72,6 +74,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=33)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS)[1:], choices=list(PARTS)[1:], help="what is tried")
+    parser.add_argument("--name", default="video-ablations", help="of the table")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results"))
     options = parser.parse_args()
     rows, shown = [], []
@@ -79,7 +83,7 @@ def main() -> None:
         clip = read_clip(path, options.frames, options.start, options.width)
         pixels = clip.samples.shape[0] * clip.width * clip.height
         curves: dict[str, Curve] = {}
-        for part in PARTS:
+        for part in ("nothing", *options.parts):
             points = []
             with without(part) as codec:
                 for quality in QUALITIES:
@@ -105,7 +109,9 @@ def main() -> None:
         f"{names}: {options.frames} frames from number {options.start} on, {options.width} pixels a row at most"
     ]
     comments += environment()
-    write_tsv(options.output / "video-ablations.tsv", comments, rows)
+    write_tsv(options.output / f"{options.name}.tsv", comments, rows)
+    if set(options.parts) != set(list(PARTS)[1:]):
+        return
     write_tsv(options.output / "video-frames.tsv", comments, shown)
     plot(shown, options.output / "video-frames.png")
 

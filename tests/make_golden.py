@@ -118,6 +118,14 @@ def good_with_exact_tiles(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     }
 
 
+def good_with_exact_pixels(codec: lecodec.ImageCodec) -> dict[str, bytes]:
+    return {
+        "samples": codec.encode(pattern(40, 50, 3), 62.5, exact_pixels=True),
+        "samples-grey16": codec.encode(pattern(20, 70, 1, np.uint16)[:, :, 0], 60, tile=64, exact_pixels=True),
+        "samples-exact-tiles": codec.encode(collage(100, 210, 3), 70, tile=64, exact_pixels=True),
+    }
+
+
 def good_with_context(codec: lecodec.ImageCodec) -> dict[str, bytes]:
     """By the model with context. Odd numbers of latents, tiles of several sizes, noise at the highest quality."""
     noise = np.random.default_rng(8).integers(0, 256, (33, 18, 3), dtype=np.uint8)
@@ -491,6 +499,17 @@ def clip(frames: int, height: int, width: int) -> np.ndarray:
     return out
 
 
+def pan(frames: int, height: int, width: int) -> np.ndarray:
+    """Blocks of noise of 8 x 8 pixels, 7 pixels further to the left and 3 up with every frame, in a frame that stands
+    still: uint8 [frames, height, width, 3].
+    """
+    rng = np.random.default_rng(6)
+    wide = np.kron(rng.integers(0, 256, (height // 8 + 3 * frames, width // 8 + 7 * frames, 3)), np.ones((8, 8, 1)))
+    out = np.stack([wide[3 * n : 3 * n + height, 7 * n : 7 * n + width] for n in range(frames)])
+    out[:, :30] = out[0, :30]
+    return out.astype(np.uint8)
+
+
 def spoken(signal):
     """A video with a track of sound and one of text: their packets, and their description in Matroska."""
     import av
@@ -543,6 +562,8 @@ def videos() -> None:
         "announced": spoken(in_groups(clip_signal(even), 4, False)),
         "announced-ticks": spoken(replace(ticks, layout=timed, frames=lambda: iter(frames))),
     }
+    signals["moved"] = in_groups(clip_signal(pan(5, 96, 100)), 0, False)
+    signals["moved-chain"] = in_groups(clip_signal(pan(3, 70, 96)), 0, True)
     for name, signal in signals.items():
         if f"{name}.lec" not in expected:
             data = codec.encode_signals([signal], target)[0]
@@ -667,6 +688,20 @@ def bad_exact(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     }
 
 
+def bad_samples(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """name -> error, content: digests of samples that are wrong, or where they say nothing."""
+    chunks, no_loss = chunks_of(made["samples"]), chunks_of(made["lossless-grey16"])
+    assert [kind for kind, _ in chunks] == [b"LHDR", b"sAMP", b"LDAT", b"LEND"]
+    corrupt = {
+        "digest": file_of([chunks[0], (b"sAMP", bytes(8)), *chunks[2:]]),
+        "short": file_of([chunks[0], (b"sAMP", chunks[1][1][:7]), *chunks[2:]]),
+        "twice": file_of([*chunks[:2], *chunks[1:]]),
+        "late": file_of([chunks[0], chunks[2], chunks[1], chunks[3]]),
+        "without-loss": file_of([no_loss[0], chunks[1], *no_loss[1:]]),
+    }
+    return {f"bad-samples-{name}": ("CorruptFile", content) for name, content in corrupt.items()}
+
+
 def write_new(name: str, content: bytes) -> None:
     with open(FOLDER / name, "xb") as file:  # x: fails if it exists
         file.write(content)
@@ -715,6 +750,7 @@ def main() -> None:
         others.append(load(FOLDER / f"tiny-{kind}.safetensors", of=lecodec.ImageCodec))
         made += [(others[-1], *pair) for pair in good_conditional(kind, others[-1]).items()]
     made += [(codec, *pair) for pair in good_with_exact_tiles(codec).items()]
+    made += [(codec, *pair) for pair in good_with_exact_pixels(codec).items()]
     made += released()
     for codec, name, data in made:
         if (file := f"{name}.lec") not in expected["good"]:
@@ -743,6 +779,7 @@ def main() -> None:
     for name, (error, content) in {
         **bad(stored),
         **bad_exact(stored),
+        **bad_samples(stored),
         **bad_without_loss(stored),
         **bad_by_model(stored),
     }.items():

@@ -55,6 +55,7 @@ class LecFile:
     payloads of sPKT of each. exact: the numbers of exact tiles.
 
     metadata: type -> inflated bytes. private: unknown chunks, (type, payload). index: payload lengths, if it is there.
+    samples: the digest of the picture's.
     """
 
     header: dict
@@ -72,6 +73,7 @@ class LecFile:
     streamed: bool = False
     announced: bool = False
     packets: list[list[bytes]] = field(default_factory=list)
+    samples: bytes = b""
 
 
 def read_chunk(data: bytes, at: int, limits: dict[bytes, int]) -> tuple[bytes, bytes, int]:
@@ -327,6 +329,10 @@ def read_file(data: bytes) -> LecFile:
                 demand(not lengths and kind not in file.metadata, f"{kind} out of order")
                 file.metadata[kind] = inflate(payload, LIMIT - inflated)
                 inflated += len(file.metadata[kind])
+            elif kind == b"sAMP":
+                demand(not lengths and not file.samples and len(payload) == 8, "sAMP out of order")
+                demand(h["media"] == 0 and h["codec"] == 0, "sAMP of no picture with loss")
+                file.samples = payload
             else:
                 file.private.append((kind, payload))
     demand(at == len(data), "bytes after LEND")
@@ -710,6 +716,22 @@ def finish(x_hat: np.ndarray, file: LecFile) -> np.ndarray:
     x = x.mean(0, keepdims=True) if h["channels"] == 1 else x
     peak = 2 ** h["bit_depth"] - 1
     planes = [np.rint(np.clip(p, 0, 1) * peak).astype(np.uint8 if peak == 255 else np.uint16) for p in x]
+    return joined(planes, file)
+
+
+def exact_picture(samples: np.ndarray, file: LecFile) -> np.ndarray:
+    """Section 34: what the integer synthesis gives, [H', W', C], as samples; their digest compared."""
+    h = file.header
+    kept = samples[: h["height"], : h["width"]].astype(np.uint8 if h["bit_depth"] == 8 else np.uint16)
+    planes = list(np.moveaxis(kept, 2, 0))
+    picture = joined(planes, file)
+    colour = np.stack(planes, -1)
+    demand(blake(colour.astype(colour.dtype.newbyteorder("<")).tobytes()) == file.samples, "digest of samples")
+    return picture
+
+
+def joined(planes: list[np.ndarray], file: LecFile) -> np.ndarray:
+    """With exact tiles put in, and alpha."""
     for tile in file.exact:
         left, top, width, height = file.boxes[tile]
         for channel, plane in enumerate(planes):

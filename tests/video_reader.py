@@ -7,7 +7,9 @@ import struct
 
 import numpy as np
 
+from .moved_reader import moved_reference, read_vectors
 from .reader import LecFile, Model, RangeDecoder, blake, demand, layer, read_group, shuffle
+from .replica_reader import Replica
 
 __all__ = ["VideoModel", "group_latents", "packets_of", "video_digest"]
 
@@ -15,10 +17,12 @@ PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
 
 class VideoModel:
-    """image: the image model; own: the video model's tensors, without their prefix."""
+    """image: the image model; own: the video model's tensors, without their prefix; replica: of the image model, for
+    moved references.
+    """
 
-    def __init__(self, image: Model, own: dict[str, np.ndarray]):
-        self.image = image
+    def __init__(self, image: Model, own: dict[str, np.ndarray], replica: Replica | None = None):
+        self.image, self.replica = image, replica
         self.tensors = {**image.tensors, **own}
 
 
@@ -70,7 +74,8 @@ def read_group_chunk(file: LecFile, number: int) -> dict:
     payload, frames = file.data[number][1], file.groups[number][0]
     demand(len(payload) >= 4, "a group")
     flags, quality, n = struct.unpack("<BHB", payload[:4])
-    demand(flags in (0, 1, 3) and 1 <= n <= 8 and len(payload) >= 4 + 2 * n, "a group")
+    moves, flags = flags // 4, flags % 4
+    demand(moves < 2 and flags in (0, 1, 3) and 1 <= n <= 8 and len(payload) >= 4 + 2 * n, "a group")
     demand(flags > 0 or number + 1 < len(file.groups) or file.announced, "the last group")
     rates, at = struct.unpack(f"<{n}H", payload[4 : 4 + 2 * n]), 4 + 2 * n
     demand(max(quality, *rates) <= 16128, "a rate")
@@ -85,8 +90,8 @@ def read_group_chunk(file: LecFile, number: int) -> dict:
     coded = []
     for step in order:
         head, at = varint(payload, at)
-        mode, end = head & 3, at + 4 + (head >> 2)
-        demand(mode < 3 and (step[1] >= 0 or mode == 0) and end <= len(payload), "a frame")
+        mode, end = head % (4 + 4 * moves), at + 4 + head // (4 + 4 * moves)
+        demand(mode in (0, 1, 2, 5, 6) and (step[1] >= 0 or mode == 0) and end <= len(payload), "a frame")
         coded.append((mode, payload[at : at + 4], payload[at + 4 : end]))
         at = end
     demand(at == len(payload), "the end of a group")
@@ -124,7 +129,7 @@ def group_latents(model: VideoModel, file: LecFile, number: int) -> list[np.ndar
     for (frame, left, right, level), coded in zip(group["order"], group["coded"], strict=True):
         rate = group["rates"][level]
         references = None if left < 0 else [(*known[n], n - frame) for n in (left, right)]
-        y_hat, digest = frame_latents(model, file, rate, coded, references, frame)
+        y_hat, digest = frame_latents(model, file, rate, coded, references, frame, group["quality"])
         known[frame] = y_hat, rate
         digests += digest
     demand(hashlib.blake2b(digests, digest_size=8).digest() == file.data[number][0], "digest of a group")
@@ -150,7 +155,9 @@ def logarithm(distance: int) -> int:
     return 64 * k + (64 * (n - 2**k) >> k)
 
 
-def frame_latents(model: VideoModel, file: LecFile, q: int, coded, references, frame: int) -> tuple[np.ndarray, bytes]:
+def frame_latents(
+    model: VideoModel, file: LecFile, q: int, coded, references, frame: int, quality: int = 0
+) -> tuple[np.ndarray, bytes]:
     """y_hat of a frame, and the 8 bytes of the digest of its latents."""
     mode, digest, payload = coded
     t = model.image.tensors if mode == 0 else model.tensors
@@ -161,6 +168,15 @@ def frame_latents(model: VideoModel, file: LecFile, q: int, coded, references, f
     shape_z = (count_z, -(-h // 4), -(-w // 4))
     edge, last = 2**image.reach, image.last_table
     coder = RangeDecoder(payload)
+    if mode:
+        fields = [None, None]
+        if mode > 4:
+            mode -= 4
+            one = references[0][2] == references[1][2]
+            fields = read_vectors(coder, 1 if one else 2, hb, wb) * (2 if one else 1)
+        references = [
+            (given(model, y, rate, q, quality, v), rate, d) for (y, rate, d), v in zip(references, fields, strict=True)
+        ]
     z = np.zeros((count_z, 1, 1), np.int64)
     if mode != 1:
         numbers = np.repeat((q // 256) * 8 // 64 * count_z + np.arange(count_z), shape_z[1] * shape_z[2])
@@ -225,13 +241,24 @@ def frame_latents(model: VideoModel, file: LecFile, q: int, coded, references, f
     return y_hat, whole
 
 
+def given(model: VideoModel, y: np.ndarray, rate: int, q: int, quality: int, v: np.ndarray | None) -> np.ndarray:
+    """A reference at the rate q of the frame, moved if there are vectors."""
+    magnitude = model.tensors["temporal.magnitude"]
+    plain = rescaled(magnitude, y, rate, q)
+    if v is None or not v.any():
+        return plain
+    assert model.replica is not None
+    moved, where = moved_reference(model.replica, rescaled(magnitude, y, rate, quality), quality, v)
+    return np.where(where, rescaled(magnitude, moved, quality, q), plain)
+
+
 def temporal(model, q, mode, references, features, v0, run, wide) -> tuple[np.ndarray, np.ndarray]:
     """Section 24: what takes the place of F and v0."""
     t, m = model.tensors, len(v0) // 2
     mu, table = v0[:m], v0[m:]
     size, known = v0.shape[1:], []
-    for y, rate, _ in references:
-        r = np.clip(rescaled(t["temporal.magnitude"], y, rate, q), *wide)
+    for y, _, _ in references:
+        r = np.clip(y, *wide)
         known.append(np.pad(r, [(0, 0), *((0, n - s) for n, s in zip(size, r.shape[1:], strict=True))], "edge"))
     n = row_at(t["temporal.narrow"], q)[:, None, None]
     unit = row_at(t["temporal.unit"], q)[:, None, None]

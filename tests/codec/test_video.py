@@ -17,22 +17,26 @@ from PIL import Image
 
 import lecodec
 from lecodec.bitstream import LecFile, VideoLayout, frame, pack, parse
-from lecodec.bitstream.groups import ALONE, GIVEN, coding_order, pack_group, unpack_group
+from lecodec.bitstream.groups import ALONE, GIVEN, VECTORS, coding_order, pack_group, unpack_group
 from lecodec.bitstream.limits import MAX_GROUP
 from lecodec.bitstream.packets import unpack_packets
 from lecodec.codec.codec import Target
 from lecodec.codec.media.part import Frames, Region
 from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
+from lecodec.codec.model_file import load_tensors
 from lecodec.codec.registry import load
+from lecodec.codec.transforms import replica
 from lecodec.codec.video import VideoCodec
 from lecodec.codec.video_groups import group_size, is_cut, thumbnail
 from lecodec.codec.video_targets import _taken
 from lecodec.entropy import context_coding, spatiotemporal_coding
+from lecodec.entropy.runtime import runtime_of
 from lecodec.errors import CodecError, CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel
 
 from .. import reader
 from ..container_examples import contents_of
 from ..make_golden import clip
+from ..replica_reader import Replica
 from ..video_reader import VideoModel, group_latents, packets_of, read_group_chunk, video_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -47,8 +51,8 @@ def codec() -> VideoCodec:
 
 @pytest.fixture(scope="module")
 def model() -> VideoModel:
-    own = reader.Model(GOLDEN / "tiny-video.safetensors").tensors
-    return VideoModel(reader.Model(GOLDEN / "tiny-context.safetensors"), own)
+    own, image = reader.Model(GOLDEN / "tiny-video.safetensors").tensors, GOLDEN / "tiny-context.safetensors"
+    return VideoModel(reader.Model(image), own, Replica(load_tensors(image), linear=False))
 
 
 def golden(name: str) -> bytes:
@@ -97,7 +101,7 @@ def test_golden_files_have_every_mode_and_structure():
             group = read_group_chunk(file, number)
             modes |= {mode for mode, _, _ in group["coded"]}
             closed.add(group["closed"])
-    assert modes >= {ALONE, GIVEN} and closed == {True, False}
+    assert modes >= {ALONE, GIVEN, GIVEN + VECTORS} and closed == {True, False}
 
 
 @pytest.mark.parametrize("name", ["announced", "announced-ticks"])
@@ -157,11 +161,11 @@ def test_one_byte_at_a_time_is_judged_alike():
 
 def test_mutated_groups_are_judged_alike():
     rng, accepted = random.Random(1), 0
-    for name in ("ticks", "chain", "groups"):
+    for name in ("ticks", "chain", "groups", "moved"):
         file = parse(golden(name))
         layout = file.header.layout
         assert isinstance(layout, VideoLayout)
-        for _ in range(400):
+        for _ in range(300):
             number = rng.randrange(layout.units)
             payload = bytearray(file.data[number].payload)
             for _ in range(rng.choice((1, 1, 2))):
@@ -260,8 +264,9 @@ class Counting(io.BytesIO):
         return out
 
 
-def test_latents_do_not_depend_on_threads_runtime_or_bands(codec, monkeypatch):
-    data = golden("closed")
+@pytest.mark.parametrize("name", ["closed", "moved"])
+def test_latents_do_not_depend_on_threads_runtime_or_bands(codec, monkeypatch, name):
+    data = golden(name)
     whole = [found.latents.digest() for found in codec.latents(data)]
     before = torch.get_num_threads()
     try:
@@ -270,6 +275,8 @@ def test_latents_do_not_depend_on_threads_runtime_or_bands(codec, monkeypatch):
     finally:
         torch.set_num_threads(before)
     monkeypatch.setattr(codec.coding, "device", "numpy")
+    monkeypatch.setattr(codec.replica, "_runtime", runtime_of("numpy"))
+    monkeypatch.setitem(replica.STRIP, "cpu", 17)
     assert [found.latents.digest() for found in codec.latents(data)] == whole
     for module in (context_coding, spatiotemporal_coding):
         monkeypatch.setattr(module, "BAND", 3)
@@ -315,7 +322,7 @@ def test_still_scenes_get_long_groups_and_moving_ones_short():
 # -- damage
 
 
-@pytest.mark.parametrize("name", ["groups", "ticks", "announced"])
+@pytest.mark.parametrize("name", ["groups", "ticks", "announced", "moved"])
 def test_every_flipped_bit_is_noticed(codec, name):
     data = golden(name)
     rng = random.Random(0)

@@ -135,6 +135,20 @@ def test_windows(runtime, kernel, size):
 
 
 @everywhere
+@pytest.mark.parametrize("kernel, size", [((3, 3), (5, 7)), ((3, 3), (1, 1)), ((1, 5), (4, 6)), ((5, 1), (2, 3))])
+def test_channels_by_themselves(runtime, kernel, size):
+    rng = np.random.default_rng(3)
+    a, weight = rng.integers(-99, 100, (2, 3, *size)), rng.integers(-(2**30), 2**30, (3, *kernel))
+    bias = np.array([5, -7, 2**40])
+    found = run(runtime, lambda b, x: b.depthwise(x, weight, bias), x=(a, -99, 99))
+    r, c = kernel[0] // 2, kernel[1] // 2
+    padded = np.pad(a, ((0, 0), (0, 0), (r, r), (c, c)))
+    for y, x in np.ndindex(*size):
+        seen = padded[:, :, y : y + kernel[0], x : x + kernel[1]]
+        np.testing.assert_array_equal(found[:, :, y, x], (seen * weight).sum((2, 3)) + bias)
+
+
+@everywhere
 def test_positions(runtime):
     a = np.random.default_rng(0).integers(-99, 99, (2, 12, 2, 3))
     spread = run(runtime, lambda b, x: b.spread(x, 2), x=(a, -99, 99))
@@ -224,6 +238,7 @@ def test_every_step_has_a_bound():
         Step("select", (0,), (), (np.array([3]),)),
         Step("shift", (0,), (1,), (np.array([51]),)),
         Step("window", (0,), (2, 3, 1)),
+        Step("depthwise", (0,), (), (np.ones((2, 2, 3), np.int64), np.zeros(2, np.int64))),
         Step("spread", (0,), (2,)),
         Step("clamp", (0,), (3, 2)),
         Step("add", (0,)),
