@@ -16,6 +16,7 @@ import resource
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from safetensors.numpy import save
 
 import lecodec
-from lecodec.bitstream import LOSSLESS, NO_DIGEST, Layout, LecFile, SetLayout, SoundLayout, VideoLayout, parse
+from lecodec.bitstream import LOSSLESS, NO_DIGEST, Header, Layout, LecFile, SetLayout, SoundLayout, VideoLayout
 from lecodec.codec.codec import Codec, Target
 from lecodec.codec.kinds import kind_of
 from lecodec.codec.media.medium import medium_of
@@ -125,18 +126,24 @@ class Cases:
         data = candidate(rng, self.files)
         return data, lambda: self._read(rng, data)
 
-    def _codec_for(self, data: bytes) -> Codec:
-        header = LecFile.open(data).header
+    def _codec_for(self, header: Header) -> Codec:
         if header.parse_digest == NO_DIGEST and header.codec == LOSSLESS:
             return load_for(header)
         return self.codecs.get(header.parse_digest) or self.image
 
     def _read(self, rng: random.Random, data: bytes) -> str:
         """Decode a file whole, in part, and describe it; the three have to agree."""
-        whole, error = None, None
         try:
-            whole = self._codec_for(data).decode(data)
-            shape = _shape(parse(data).header.layout)
+            opened = LecFile.open(data)
+        except CodecError:
+            with suppress(CodecError):
+                lecodec.info(data)
+                raise AssertionError("info takes what cannot be opened") from None
+            raise
+        whole, error, codec = None, None, self._codec_for(opened.header)
+        try:
+            whole = codec.decode(data)
+            shape = _shape(opened.layout)
             assert whole.shape[: min(2, len(shape))] == shape[:2], "another shape than announced"
         except CodecError as problem:
             error = problem
@@ -146,23 +153,25 @@ class Cases:
         except CodecError:
             assert whole is None, "info refuses what decode takes"
         try:
-            part, wanted = self._part(rng, data, whole)
+            part, wanted = self._part(rng, data, codec, opened, whole)
         except CodecError as problem:  # a part may be whole where the file is not, but not the other way round
             assert whole is None or isinstance(problem, InputError), f"a part fails where the whole does not: {problem}"
         else:
             if wanted is not None:
                 scale = 2**-12 if part.dtype.kind == "f" else np.iinfo(part.dtype).max // 255
-                scale = 0 if LecFile.open(data).header.lossless else scale
+                scale = 0 if opened.header.lossless else scale
                 assert part.shape == wanted.shape, "a part of another shape"
                 assert np.abs(wanted.astype(float) - part).max(initial=0) <= scale, "a part unlike the whole"
         if error is not None:
             raise error
         return "decoded"
 
-    def _part(self, rng: random.Random, data: bytes, whole: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _part(
+        self, rng: random.Random, data: bytes, codec: Any, opened: LecFile, whole: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """A part of a file, and what it ought to be if the whole is known. Read from where it may seek, or may not."""
         source: Any = io.BytesIO(data) if rng.random() < 0.5 else Pipe(data)
-        codec, layout = self._codec_for(data), LecFile.open(data).layout
+        layout = opened.layout
         if isinstance(layout, SetLayout):
             numbers = [rng.randrange(layout.count) for _ in range(rng.randrange(3))]
             return codec.decode_items(source, numbers), None if whole is None else whole[numbers]
@@ -175,7 +184,7 @@ class Cases:
                 write_video_signal(signal, NotSeeking(), form="mkv")
                 signal = codec.decode_files([LecFile.open(data)], Frames(first, last))[0]
             return samples_of(signal), None if whole is None else whole[first:last]
-        x, y, w, h = box_of(LecFile.open(data).header, rng.randrange(layout.units))
+        x, y, w, h = box_of(opened.header, rng.randrange(layout.units))
         return codec.decode_region(source, (x, y, w, h)), None if whole is None else whole[y : y + h, x : x + w]
 
     # -- what is encoded

@@ -22,6 +22,13 @@ from ..contract.subjects import GOLDEN, SUBJECTS, blobs, clip, sound
 
 __all__ = ["MODELS", "codecs", "inputs", "lec_files", "models"]
 
+OFTEN = 5
+"""How often a file that is quick to decode is drawn, for each time that one of the few others is: these take ten times
+as long, and would take most of the time of a run.
+"""
+SLOW = ("photo", "circuit")
+"""Subjects whose files are not quick, beside videos of the golden files."""
+
 MODELS = [subject.model for subject in SUBJECTS if subject.model]
 
 
@@ -37,10 +44,14 @@ def models() -> list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]:
 
 
 def lec_files(seed: int = 0) -> list[bytes]:
-    """With tiles, alpha, 16 bits, metadata, exact tiles; without loss by every method; sets, videos and sounds."""
+    """With tiles, alpha, 16 bits, metadata, exact tiles; without loss by every method; sets, videos and sounds. What is
+    quick is in it `OFTEN` times.
+    """
     noise = np.random.default_rng(seed)
     metadata = Metadata(icc=bytes(300), exif=b"II*\0", xmp=b"<x/>", primaries=9, transfer=16)
-    files = [s.codec().encode_signals([s.small()], s.target)[0] for s in SUBJECTS]
+    by_subject = {s.name: s.codec().encode_signals([s.small()], s.target)[0] for s in SUBJECTS}
+    slow = [by_subject.pop(name) for name in SLOW]
+    files = list(by_subject.values())
     tiny: Any = lecodec.load(model=GOLDEN / "tiny.safetensors")
     alpha = noise.integers(0, 256, (4, 66, 4), dtype=np.uint8)
     alpha[:, 64:, 3] = 255
@@ -72,12 +83,13 @@ def lec_files(seed: int = 0) -> list[bytes]:
     circuit: Any = lecodec.load(model=GOLDEN / "tiny-circuit.safetensors")
     files += sounds.encode_signals([sound(150, 2, 2000, 0.04)], SUBJECTS[0].target)
     files += videos.encode_signals([SUBJECTS[-1].small()], SUBJECTS[0].target)
-    files.append(circuit.encode_set(blobs()[:5], 2))
-    names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "video/frame"]
-    names += ["unknown-ancillary", "colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
-    names += ["video/announced-ticks", "video/closed"]
+    slow.append(circuit.encode_set(blobs()[:5], 2))
+    names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "unknown-ancillary"]
+    names += ["colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
     names += [f"model-{name}-noise" for name in ("dictionary", "retrieved", "codebook")] + ["model-nested"]
-    return files + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
+    files += [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
+    names = ["video/frame", "video/announced-ticks", "video/closed"]
+    return OFTEN * files + slow + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
 
 
 def inputs(folder: Path) -> list[tuple[str, bytes]]:
