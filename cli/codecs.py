@@ -67,18 +67,18 @@ class Codecs:
 
     def prepare(self, signal: Signal, target: Target) -> None:
         """Load what `to_encode` chooses from. Raises as it does."""
-        from ..codec.choice import circuits_for
+        from ..codec.choice import models_for_set
 
         if self._depends(signal) and target.lossless:
-            circuits_for(signal.samples, self.device)
+            models_for_set(signal.samples, self.device)
         else:
             self.to_encode(signal, target)
 
     def tried(self, signal: Signal) -> list[str]:
         """The names of the models that a set was, or may have been, encoded with."""
-        from ..codec.choice import circuits_for
+        from ..codec.choice import models_for_set
 
-        codecs = circuits_for(signal.samples, self.device) if self.model is None else list(self._loaded.values())
+        codecs = models_for_set(signal.samples, self.device) if self.model is None else list(self._loaded.values())
         return [str(codec.card["name"]) for codec in codecs if "name" in getattr(codec, "card", {})]
 
     def _depends(self, signal: Signal) -> bool:

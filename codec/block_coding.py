@@ -90,9 +90,11 @@ class BlockCoding:
                 yield encode_block(of_block, found, far=isinstance(block.header.layout, SetLayout))
 
     def _shape(self, block: Block) -> tuple[int, ...]:
-        """The shape in which a coder gets a block: items as the model knows them."""
+        """The shape in which a coder gets a block: items as the model knows them, small pictures one below the other
+        for a model of pictures.
+        """
         layout = block.header.layout
-        if not isinstance(layout, SetLayout):
+        if not isinstance(layout, SetLayout) or (self._domain is not None and self._domain.item_shape is None):
             return block.shape
         known = None if self._domain is None else self._domain.item_shape
         return (block.shape[0] // layout.height, *(known or layout.shape))

@@ -4,7 +4,7 @@
     a picture -> ALIASES["photo"] if it codes its depth -> LosslessCodec
     a video -> ALIASES["video"] -> VideoCodec
     a sound -> ALIASES["sound"] -> SoundCodec, or without loss LosslessSoundCodec
-    a set -> the circuits found for items of its shape -> each codes a few items -> the best LosslessCodec
+    a set -> circuits for items of its shape, models of pictures -> each codes a few items -> the best LosslessCodec
 
 Without a model that fits, blocks are stored or deflated: nothing fails for want of one.
 """
@@ -24,7 +24,10 @@ from .media.signal import BLOCK, Signal, checked_set
 from .model_file import ModelCard
 from .registry import find_model, list_models, load, pass_over
 
-__all__ = ["circuits_for", "codec_for", "lossless_for_pictures", "lossless_for_set"]
+__all__ = ["codec_for", "lossless_for_pictures", "lossless_for_set", "models_for_set"]
+
+TRIED = 2**15
+"""Samples of a set, about, on which models of pictures are tried: they take seconds a megapixel."""
 
 
 def codec_for(
@@ -74,22 +77,24 @@ def lossless_for_pictures(
 def lossless_for_set(
     samples: np.ndarray, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
-    """The codec for a set, uint8 or uint16 [N, ...]: that of `model`, or of the circuits found that code such items
-    the one that makes the fewest bytes of at most 512 of them, evenly spread. Raises InputError, and as `load` where a
-    model is named.
+    """The codec for a set, uint8 or uint16 [N, ...]: that of `model`, or of what `models_for_set` finds, and of none,
+    what makes the fewest bytes of a few of the items, evenly spread. Raises InputError, and as `load` where a model is
+    named.
     """
     if model is not None:
         return load(device=device, model=model, of=LosslessCodec)
-    codecs = circuits_for(samples, device)
-    if len(codecs) < 2:
-        return codecs[0] if codecs else LosslessCodec(device=device)
-    few = samples[:: -(-len(samples) // BLOCK)]
-    return min(codecs, key=lambda codec: len(codec.encode_set(few, verify=False)))
+    codecs, plain = models_for_set(samples, device), LosslessCodec(device=device)
+    quick = all(_is_circuit(codec) for codec in codecs)
+    if len(codecs) < 2 and quick:
+        return codecs[0] if codecs else plain
+    most = BLOCK if quick else max(1, min(BLOCK, TRIED // max(1, samples[0].size)))
+    few = samples[:: -(-len(samples) // most)]
+    return min([*codecs, *([] if quick else [plain])], key=lambda codec: len(codec.encode_set(few, verify=False)))
 
 
-def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
-    """The codecs of all circuits found that code the items of a set [N, ...]; what is damaged is passed over. Raises
-    InputError (no set).
+def models_for_set(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec]:
+    """The codecs of all models found that code the items of a set [N, ...]: circuits for their shape, and models of
+    pictures if the items are small ones; what is damaged is passed over. Raises InputError (no set).
     """
     samples = checked_set(samples)
     layout = SetLayout.of(samples.shape[1:], len(samples), 1, bit_depth=8 * samples.itemsize)
@@ -101,6 +106,11 @@ def circuits_for(samples: np.ndarray, device: str = "cpu") -> list[LosslessCodec
             except ModelError as error:
                 pass_over(card.path, error)
     return codecs
+
+
+def _is_circuit(codec: LosslessCodec) -> bool:
+    domain = domain_of(codec.card)
+    return domain is not None and domain.item_shape is not None
 
 
 def _fits(card: ModelCard, layout: PictureLayout | SetLayout) -> bool:

@@ -23,8 +23,8 @@ LEVELS = 256
 
 @dataclass(frozen=True)
 class Domain:
-    """levels: the values that a sample may have; item_shape: of a set's items, None for pictures; shallower: whether
-    samples of fewer levels are coded as well.
+    """levels: the values that a sample may have; item_shape: of a set's items, None for pictures and for sets of small
+    ones; shallower: whether samples of fewer levels are coded as well.
     """
 
     levels: Any
@@ -38,8 +38,10 @@ class Domain:
         levels = 2**layout.bit_depth
         if self.levels != levels and not (self.shallower and isinstance(self.levels, int) and self.levels > levels):
             return False
-        if isinstance(layout, PictureLayout) or self.item_shape is None:
-            return isinstance(layout, PictureLayout) and self.item_shape is None
+        if self.item_shape is None:
+            return isinstance(layout, PictureLayout) or _pictures(layout.shape)
+        if isinstance(layout, PictureLayout):
+            return False
         return _squeezed(self.item_shape) == _squeezed(layout.shape)
 
     def __str__(self) -> str:
@@ -62,6 +64,11 @@ def domain_of(card: Mapping[str, Any]) -> Domain | None:
     """What the model with this card codes without loss; None where the card does not say, or codes with loss."""
     kind = kind_of(card) if "kind" in card else None
     return named(kind.domain)(card) if kind is not None and kind.domain else None
+
+
+def _pictures(shape: Sequence[int]) -> bool:
+    """Whether items are small pictures, [H, W], [H, W, 1] or [H, W, 3], and not single rows."""
+    return min(shape[:2], default=0) > 1 and (len(shape) == 2 or len(shape) == 3 and shape[2] in (1, 3))
 
 
 def _squeezed(shape: Sequence[Any]) -> list[Any]:

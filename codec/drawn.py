@@ -3,7 +3,8 @@
     signal -> many repeats, few colours? -> its tiles that are drawn, coded exactly; the file without loss -> Drawn
 
 A page of text is best coded without loss as a whole; of a page with a photograph in it the text is, in tiles of 256
-pixels, where that pays. Photographs lose no time by it: that nothing is drawn is seen from a few rows.
+pixels, where that pays. Photographs lose no time by it: that nothing is drawn is seen from a few rows. Small pictures
+are tried without loss whatever they show.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ they serve for pages that are not all drawn."""
 CUT = 24
 """Bytes that each tile adds. Drawn tiles that take no more are flat: the model needs as little for them, and the
 picture is not cut."""
-LEAST = 2**12
-"""Pixels from which anything is tried: of a smaller picture the framing is most of the file."""
+SMALL = 2**12
+"""Pixels up to which the file without loss is always made: it takes 2 ms, and of icons it is often smaller."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,13 @@ class Drawn:
 def drawn_of(signal: Signal, effort: int) -> Drawn | None:
     """What there is for a picture; None: nothing is drawn. effort: of WebP."""
     assert isinstance(signal.layout, PictureLayout)
-    if signal.layout.pixels < LEAST:
-        return None
+    small = signal.layout.pixels <= SMALL
     colour, _ = split(signal.samples)
     cut = signal if signal.cut else picture_signal(signal.samples, signal.metadata, SIDE)
     layout = cut.layout
     assert isinstance(layout, PictureLayout)
     tiles, whole = drawn_tiles(colour, layout), b""
-    if len(tiles) == layout.units or is_drawn(colour):
+    if small or len(tiles) == layout.units or is_drawn(colour):
         (whole,) = LosslessCodec().encode_signals([signal], Target("lossless", effort=effort))
     if not 0 < len(tiles) < layout.units:
         return Drawn(whole, None, {}) if whole else None

@@ -342,6 +342,8 @@ def good_by_model() -> dict[str, tuple[np.ndarray, bytes]]:
     }
     made = {name: (a, photo.encode(a, tile=64 if "alpha" in name else None)) for name, a in pictures.items()}
     made["circuit"] = digits, circuit.encode_set(digits, 4)
+    tiles = np.ascontiguousarray(noisy[:56, :90].reshape(7, 8, 9, 10, 3).swapaxes(1, 2).reshape(63, 8, 10, 3)[:24])
+    made["photo-set"] = tiles, photo.encode_set(tiles, 16)
     for name, (_, data) in made.items():
         assert set(LecFile.open(data).methods()) == {"model"}, (name, LecFile.open(data).methods())
     return {f"model-{name}": pair for name, pair in made.items()}

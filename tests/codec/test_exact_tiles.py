@@ -365,3 +365,38 @@ def test_the_command_line(page, tmp_path, tiny_default, capsys):
     run("decode", file, "-o", str(tmp_path / "back.png"))
     data = (tmp_path / "page.lec").read_bytes()
     assert np.abs(np.asarray(Image.open(tmp_path / "back.png")).astype(int) - lecodec.decode(data)).max() <= 1
+
+
+def small_pictures(height: int, width: int) -> Iterator[np.ndarray]:
+    """Drawings of every depth and channel count, a gradient, something of one colour, noise, and a photograph."""
+    y, x = np.mgrid[:height, :width]
+    page = np.asarray(drawings.page(max(width, 60), max(height, 60)).convert("RGB"))[-height:, -width:]
+    alpha = np.where(page[:, :, :1] > 200, 0, 255).astype(np.uint8)
+    yield from (page, page[:, :, 0], np.dstack([page, alpha]), np.dstack([page[:, :, 0], alpha]))
+    yield (page.astype(np.uint16) * 257)[:, :, 0]
+    yield ((x // 3 + y // 5) % 2 * 255).astype(np.uint8)
+    yield np.repeat(((x + y) * 255 // (height + width)).astype(np.uint8)[:, :, None], 3, 2)
+    yield np.full((height, width, 3), 77, np.uint8)
+    yield np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    yield photograph(height, width)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 5), (16, 16), (48, 40), (63, 65), (90, 100)])
+def test_pictures_of_any_size_are_never_larger_than_without_loss(codec, height, width):
+    for samples in small_pictures(height, width):
+        without = len(lecodec.LosslessCodec().encode(samples))
+        for quality in (10, 60, 100):
+            data = codec.encode(samples, quality)
+            assert len(data) <= without, (samples.shape, samples.dtype, quality)
+            assert codec.decode(data).shape == samples.shape
+
+
+def test_gradients_are_worth_a_try_and_photographs_are_not():
+    y, x = np.mgrid[:300, :400]
+    for samples in (
+        ((x + y) * 255 // 700).astype(np.uint8),
+        np.dstack([x * 255 // 400, y * 255 // 300, x * 0]).astype(np.uint8),
+    ):
+        assert is_drawn(samples) and is_drawn(samples.astype(np.uint16) * 257)
+    for samples in (photograph(300, 400), photograph(300, 400).astype(np.uint16) * 257):
+        assert not is_drawn(samples)

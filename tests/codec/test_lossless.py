@@ -532,7 +532,7 @@ def test_loading_by_kind(models, tiny_model):
     assert isinstance(lecodec.load(model=tiny_model), lecodec.ImageCodec)
     with pytest.raises(ModelError, match="of the kind 'sculpture'"):
         lecodec.load(model=model(models, "c", "sculpture"))
-    assert choice.circuits_for(np.zeros((3, 2), np.uint8))[0] is lecodec.load("a")
+    assert choice.models_for_set(np.zeros((3, 2), np.uint8))[0] is lecodec.load("a")
 
 
 def test_lossless_files_in_a_pipe_of_parts():

@@ -107,3 +107,15 @@ def test_what_the_models_do_not_know_falls_back():
     assert LecFile.open(data).methods() == {"stored": 1} and len(data) <= noise.size + 165
     flat = np.full((40, 40, 3), 7, np.uint8)
     assert len(lecodec.encode(flat, lossless=True)) < 200
+
+
+def test_sets_of_small_pictures_are_coded_by_the_photo_model(coffee):
+    tiles = np.ascontiguousarray(coffee[:96, :128].reshape(6, 16, 8, 16, 3).swapaxes(1, 2).reshape(48, 16, 16, 3))
+    data = lecodec.encode_set(tiles)
+    assert LecFile.open(data).methods() == {"model": 1}
+    assert len(data) < 0.8 * len(LosslessCodec().encode_set(tiles))
+    assert np.array_equal(lecodec.decode(data), tiles)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 6, 7), dtype=np.uint8)
+    assert "model" not in LecFile.open(lecodec.encode_set(noise)).methods()
+    rows = np.ascontiguousarray(tiles.reshape(48, -1))  # no pictures
+    assert np.array_equal(lecodec.decode(lecodec.encode_set(rows)), rows)
