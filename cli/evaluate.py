@@ -46,9 +46,13 @@ def rd_command(
     low: Annotated[float, typer.Option("--low", help="Lower end of the range of BD-rates, dB.", metavar="DB")] = 26.0,
     high: Annotated[float, typer.Option("--high", help="Upper end of the range of BD-rates, dB.", metavar="DB")] = 36.0,
     metrics: Annotated[
-        str,
-        typer.Option("--metrics", help="Beside PSNR and MS-SSIM: ssimulacra2, butteraugli, psnr_y, …", metavar="A,B,…"),
-    ] = "",
+        str | None,
+        typer.Option(
+            "--metrics",
+            help="Beside PSNR and MS-SSIM: ssimulacra2 (by default, where installed), butteraugli, cvvdp, psnr_y, …",
+            metavar="A,B,…",
+        ),
+    ] = None,
     settings: Settings = None,
     jobs: Annotated[
         int,
@@ -73,7 +77,7 @@ def rd_command(
                 low=low,
                 high=high,
                 limit=limit,
-                more=_names(metrics),
+                more=None if metrics is None else _names(metrics),
                 settings=ladders,
                 workers=1 if jobs is None and ray is None else jobs or (0 if ray else cores()),
                 ray=ray,
@@ -359,6 +363,10 @@ def vote_command(
     side: Annotated[
         int, typer.Option("--side", help="Side of the crops that are shown, in pixels.", min=64, metavar="N")
     ] = 288,
+    places: Annotated[
+        Path | None,
+        typer.Option("--places", help="Table picture, x, y: the pictures and the crops to show.", metavar="FILE"),
+    ] = None,
     limit: Limit = None,
     overwrite: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the page.")] = False,
     quiet: Quiet = False,
@@ -378,6 +386,7 @@ def vote_command(
                 output,
                 rates=wanted,
                 side=side,
+                places=places,
                 limit=limit,
                 overwrite=overwrite,
                 progress=tick,

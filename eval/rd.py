@@ -8,8 +8,9 @@ Conventions, so that figures can be compared:
 - PSNR over all RGB samples; MS-SSIM as in `metrics`; its dB in rd.tsv are those of the mean MS-SSIM.
 - A picture that comes back exactly has infinite PSNR: in means, curves and BD-rates it counts as 60 dB, as all above
   does. The PSNR of the mean squared error stands beside the mean of PSNR.
-- SSIMULACRA2 and butteraugli are measured where they are asked for, as in `metrics`; their BD-rates are over scores of
-  50 to 90, and 3-norms of 3 to 1, which stand with a minus: more is better everywhere.
+- SSIMULACRA2 is measured where its package is installed, butteraugli and ColorVideoVDP where they are asked for, as in
+  `metrics`; their BD-rates are over scores of 50 to 90, 3-norms of 3 to 1, which stand with a minus, and 9 to 9.9 JOD:
+  more is better everywhere.
 - Means are plain means over pictures, at a fixed setting: of bpp, of PSNR in dB, of MS-SSIM, of SSIMULACRA2.
 - BD-rate stands for two figures, both given: that of the mean curves, and the mean of the BD-rates of single pictures
   (only pictures whose curves cover at least half of the range asked for; how many is stated). Against published curves
@@ -40,7 +41,7 @@ from .codecs.peers import codec_by_name
 from .figures.published_curves import read_curves
 from .figures.rates import RANGES, RateComparison, compare, grouped, row_of_file, row_of_means
 from .measure.coding import Metric
-from .measure.metrics import metrics_by_name
+from .measure.metrics import metrics_by_name, slow_metrics
 from .measure.runner import (
     Contestant,
     Failure,
@@ -96,7 +97,7 @@ def run_rd(
     low: float = 26,
     high: float = 36,
     limit: int | None = None,
-    more: Sequence[str] = (),
+    more: Sequence[str] | None = None,
     settings: Mapping[str, Sequence[float]] | None = None,
     workers: int = 1,
     ray: str | None = None,
@@ -108,11 +109,12 @@ def run_rd(
     codecs: specs as in `peers`, or objects with the `Codec` interface; anchors: the codecs that BD-rates refer to, by
     default jpeg if it takes part, else the first, and all published curves; curves: a table of those, for the same
     pictures; low, high: range of PSNR in dB for BD-rates; limit: only the first files by name; more: metrics besides
-    PSNR and MS-SSIM, of `measure.metrics`; settings: of a codec, by its spec, instead of its own ladder;
-    workers: processes, each of which takes a picture at a time (codecs are then specs, and seconds are those of
-    processors that are all busy), 1 for none besides this one; ray: the address of a cluster instead, with so many
-    workers, or all that it has for 0. progress(done, total) is called after every file written, and what is left out
-    counts as done; say: takes a sentence when a worker is lost. Older results in `out` are replaced.
+    PSNR and MS-SSIM, of `measure.metrics`, by default SSIMULACRA2 where its package is installed; settings: of a codec,
+    by its spec, instead of its own ladder; workers: processes, each of which takes a picture at a time (codecs are then
+    specs, and seconds are those of processors that are all busy), 1 for none besides this one; ray: the address of a
+    cluster instead, with so many workers, or all that it has for 0. progress(done, total) is called after every file
+    written, and what is left out counts as done; say: takes a sentence when a worker is lost. Older results in `out`
+    are replaced.
 
     Raises `InputError` when there is no picture left to measure, for options that make no sense and for missing
     packages; other `CodecError`s for models that cannot be loaded; `OSError` when `out` cannot be written. All of these
@@ -126,6 +128,7 @@ def run_rd(
         raise InputError(f"{out}: the results would lie among the pictures; choose another directory")
     for module, package in _NEEDED:
         extra(module, package)
+    more = slow_metrics() if more is None else more
     metrics = _metrics(more)
     named = contestants(codecs, codec_by_name, settings)
     published = {} if curves is None else read_curves(curves)

@@ -3,8 +3,9 @@
     pictures -> rival at a rate, codec in at most the rival's bytes -> crops -> vote.html
 
 Every picture has one rate (they take turns) and one crop: where it is busy and where it is calm, in turn, so that
-textures and skies both come up. Whole pictures are coded, at whatever setting comes closest from below; what is voted
-on is the crop. The codec under test never has more bytes than the rival beside it. Crops are shown exactly.
+textures and skies both come up, or where a table says. Whole pictures are coded, at whatever setting comes closest from
+below; what is voted on is the crop. The codec under test never has more bytes than the rival beside it. Crops are shown
+exactly.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def run_vote(
     *,
     rates: Sequence[float] = (0.25, 0.5),
     side: int = 288,
+    places: Path | None = None,
     limit: int | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -53,8 +55,10 @@ def run_vote(
     """Write the page `out`.
 
     directory: of pictures; codecs: specs as in `peers`, or objects, the first one against each of the others; rates:
-    bits a pixel that the rivals have at most; side: of the crops, pixels; limit: only the first files; progress(done,
-    total) counts trials. Raises InputError when nothing can be shown and for options that make no sense, OutputExists.
+    bits a pixel that the rivals have at most; side: of the crops, pixels; places: a table picture, x, y with a heading,
+    in which tabs or commas stand between: the pictures that are shown, and the left and top edge of each crop; limit:
+    only the first files; progress(done, total) counts trials. Raises InputError when nothing can be shown and for
+    options that make no sense, OutputExists.
     """
     out = Path(out)
     check_writable(out, overwrite)
@@ -65,13 +69,20 @@ def run_vote(
         raise InputError(f"crops have sides of at least 64 pixels, not {side}")
     if not rates or min(rates) <= 0:
         raise InputError("rates are bits a pixel above 0")
-    paths = picture_paths(directory, limit)
+    chosen = {} if places is None else _read_places(places)
+    paths = picture_paths(directory, None if chosen else limit)
+    if chosen:
+        by_name = {path.name: path for path in paths}
+        if missing := [name for name in chosen if name not in by_name]:
+            raise InputError(f"{places}: {missing[0]} is not in {directory}")
+        paths = [by_name[name] for name in chosen][:limit]
     trials: list[Trial] = []
     skipped: list[tuple[str, str]] = []
     for number, path in enumerate(paths):
         rate = rates[number % len(rates)]
         try:
-            found = _trials(path, made, rate, side, _BUSY if number // len(rates) % 2 == 0 else _CALM, skipped)
+            rank = _BUSY if number // len(rates) % 2 == 0 else _CALM
+            found = _trials(path, made, rate, side, chosen.get(path.name, rank), skipped)
             trials.extend(found)
         except CodecError as error:
             skipped.append((path.name, str(error)))
@@ -84,10 +95,20 @@ def run_vote(
 
 
 def _trials(
-    path: Path, codecs: Sequence[Codec], rate: float, side: int, rank: float, skipped: list[tuple[str, str]]
+    path: Path,
+    codecs: Sequence[Codec],
+    rate: float,
+    side: int,
+    place: tuple[int, int] | float,
+    skipped: list[tuple[str, str]],
 ) -> list[Trial]:
+    """place: the crop's left and top edge, or its rank as in `crop_at`."""
     rgb = read_rgb(path)
-    rows, columns = crop_at(rgb, side, rank)
+    if isinstance(place, tuple):
+        left, top = (max(min(n, whole - side), 0) for n, whole in zip(place, rgb.shape[1::-1], strict=True))
+        rows, columns = slice(top, min(top + side, len(rgb))), slice(left, min(left + side, rgb.shape[1]))
+    else:
+        rows, columns = crop_at(rgb, side, place)
     most = int(rate * rgb.shape[0] * rgb.shape[1] / 8)
     ours, *rivals = codecs
     fitted, found = Fitted(ours, rgb), []
@@ -108,6 +129,23 @@ def _trials(
         height, width = (s.stop - s.start for s in (rows, columns))
         return [trial.of(original, width, height) for trial in found]
     return []
+
+
+def _read_places(path: Path) -> dict[str, tuple[int, int]]:
+    """The table of `run_vote`: x and y by picture, in order. Raises InputError."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a table of places: {error}") from None
+    for number, line in enumerate(lines[1:], 2):
+        parts = [part.strip() for part in line.split("\t" if "\t" in line else ",")]
+        if len(parts) != 3 or not parts[1].isdecimal() or not parts[2].isdecimal():
+            raise InputError(f"{path}, line {number}: expected picture, x, y")
+        found[parts[0]] = int(parts[1]), int(parts[2])
+    if not found:
+        raise InputError(f"{path}: expected a heading and a line picture, x, y for each crop")
+    return found
 
 
 def crop_at(rgb: np.ndarray, side: int, rank: float) -> tuple[slice, slice]:

@@ -25,6 +25,7 @@ TITLES = {
     "text": "text recognition",
     "mask": "foreground mask",
     "embedding": "embedding, EfficientNet-lite0",
+    "detection": "detection, CenterNet",
 }
 _PARTS = Parts(TITLES, BITS_A_PIXEL)
 

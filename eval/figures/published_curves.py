@@ -24,7 +24,7 @@ Curves = Mapping[str, Mapping[str, Curve]]
 """By codec and by metric: `psnr`; `ms_ssim_db` and those of `_MORE` where they are known."""
 
 _COLUMNS = {"codec", "bpp", "psnr"}
-_MORE = ("ssimulacra2", "butteraugli")
+_MORE = ("ssimulacra2", "butteraugli", "cvvdp")
 
 
 def read_curves(path: Path) -> Curves:

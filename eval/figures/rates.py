@@ -33,11 +33,13 @@ __all__ = [
 
 # MS-SSIM in dB, 0.9 to 0.99, which on Kodak is where JPEG has about 27 to 36 dB of PSNR; SSIMULACRA2 from medium
 # quality (50) to such as cannot be told from the original by flipping between the two (90); butteraugli, minus its
-# 3-norm, over about the same rates. Of speech, from what is hard to follow to what few tell from the original.
+# 3-norm, and ColorVideoVDP's score over about the same rates. Of speech, from what is hard to follow to what few tell
+# from the original.
 RANGES = {
     "ms_ssim_db": (10.0, 20.0),
     "ssimulacra2": (50.0, 90.0),
     "butteraugli": (-3.0, -1.0),
+    "cvvdp": (9.0, 9.9),
     "si_sdr": (5.0, 20.0),
     "log_stft": (-1.2, -0.4),
     "pesq": (2.0, 4.2),

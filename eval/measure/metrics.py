@@ -4,8 +4,8 @@
 
 | medium  | measured by default             | where they are asked for, or installed                                   |
 |---------|---------------------------------|--------------------------------------------------------------------------|
-| `image` | psnr, psnr_y, ms_ssim           | d_mobilenetv2, d_efficientnet_lite0, ssimulacra2, lpips, lpips-vgg,      |
-|         |                                 | dists, butteraugli (a program, see the module of that name)              |
+| `image` | psnr, psnr_y, ms_ssim           | ssimulacra2, d_mobilenetv2, d_efficientnet_lite0 where installed; lpips, |
+|         |                                 | lpips-vgg, dists, butteraugli (a program), cvvdp (see these modules)     |
 | `audio` | snr, si_sdr                     | log_stft, log_mel, pesq, stoi, dnsmos, dnsmos_sig, dnsmos_bak            |
 | `video` | psnr_y, worst_psnr_y, psnr_rgb  |                                                                          |
 
@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from ...codec.ssimulacra2 import installed_version
 from ...errors import InputError
-from ..quality import butteraugli, clips, metrics
+from ..quality import butteraugli, clips, cvvdp, metrics
 from ..quality._extras import extra
 from ..quality.hearing import RATE, Quality, mos_of
 from ..quality.networks import CROP, ImageNetwork, distance
@@ -32,7 +33,7 @@ from ..quality.perceptual import PERCEPTUAL, perceptual_metrics
 from ..quality.spectra import log_spectral
 from .coding import Coding, Metric
 
-__all__ = ["DISTANCES", "metrics_by_name"]
+__all__ = ["DISTANCES", "metrics_by_name", "slow_metrics"]
 
 DISTANCES = {"d_mobilenetv2": "mobilenetv2", "d_efficientnet_lite0": "efficientnet-lite0"}
 """Metrics that are distances in the features of a network (see `networks.distance`)."""
@@ -48,7 +49,8 @@ def metrics_by_name(
     """
     plain = _PLAIN[media]
     if names is None:
-        names = (*plain, *(name for name in DISTANCES if media == "image" and _installed(name)))
+        names = (*plain, *(slow_metrics() if media == "image" else ()))
+        names += tuple(name for name in DISTANCES if media == "image" and _installed(name))
     made: dict[str, Metric] = {}
     for name in dict.fromkeys(names):
         if name in plain:
@@ -61,17 +63,25 @@ def metrics_by_name(
             made[name] = _of_arrays(identity, metrics.SLOW_METRICS[name])
         elif media == "image" and name == "butteraugli":
             made[name] = _of_arrays(butteraugli.describe(), butteraugli.butteraugli)
+        elif media == "image" and name == "cvvdp":
+            made[name] = _of_arrays(cvvdp.describe(), cvvdp.cvvdp)
         elif media == "image" and name in DISTANCES:
             made[name] = _distance(name)
         elif media == "image" and name in PERCEPTUAL:
             metric = perceptual_metrics([name], weights)[name]
             made[name] = _of_arrays(metric.description, metric)
         else:
-            more = {"image": (*metrics.SLOW_METRICS, "butteraugli", *DISTANCES, *PERCEPTUAL), "audio": _SOUND}.get(
-                media, ()
-            )
+            more = {
+                "image": (*metrics.SLOW_METRICS, "butteraugli", "cvvdp", *DISTANCES, *PERCEPTUAL),
+                "audio": _SOUND,
+            }.get(media, ())
             raise InputError(f"unknown metric {name!r}; there are {', '.join([*plain, *more])}")
     return made
+
+
+def slow_metrics() -> tuple[str, ...]:
+    """Those of `metrics.SLOW_METRICS` whose package is there."""
+    return tuple(name for name in metrics.SLOW_METRICS if find_spec(name) is not None)
 
 
 def _of_arrays(identity: str, metric: Callable[[np.ndarray, np.ndarray], float]) -> Metric:

@@ -28,6 +28,7 @@ _PACKAGES = (
     "pytorch-msssim",
     "torchmetrics",
     "ssimulacra2",
+    "cvvdp",
     "constriction",
     "pillow-jxl-plugin",
     "compressai",

@@ -194,7 +194,7 @@ def ms_ssim_per_sample(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"psnr": psnr, "psnr_y": psnr_y, "ms_ssim": ms_ssim}
 """Measures of two uint8 pictures [H, W, 3], the original first; higher is better."""
 SLOW_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"ssimulacra2": ssimulacra2}
-"""The same, measured only where they are asked for: 2.5 s a megapixel."""
+"""The same, of packages that may be missing; they take their time: 2.5 s a megapixel."""
 SOUND_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"snr": snr_db, "si_sdr": si_sdr}
 """Measures of two sounds, float [T], the original first; higher is better."""
 

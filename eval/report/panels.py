@@ -22,6 +22,7 @@ LABELS = {
     "ms_ssim_db": "MS-SSIM (dB)",
     "ssimulacra2": "SSIMULACRA2",
     "butteraugli": "- butteraugli (3-norm)",
+    "cvvdp": "ColorVideoVDP (JOD)",
     "si_sdr": "SI-SDR (dB)",
     "log_stft": "- log-STFT distance",
     "pesq": "PESQ",

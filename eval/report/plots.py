@@ -29,6 +29,8 @@ METRICS = {
     "psnr_y": "PSNR of luma, dB",
     "ms_ssim": "MS-SSIM",
     "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "- butteraugli (3-norm)",
+    "cvvdp": "ColorVideoVDP, JOD",
     "snr": "SNR, dB",
     "si_sdr": "SI-SDR, dB",
     "pesq": "PESQ",

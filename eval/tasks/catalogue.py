@@ -9,6 +9,7 @@
 | `text`                        | what do the lines drawn on it say?                              | the text |
 | `mask`                        | which part is the foreground?                                   | none     |
 | `embedding`                   | does it resemble the original?                                  | none     |
+| `detection`                   | which things are where?                                         | none     |
 | `words`, `phonemes`, …        | what is to be heard? (on sounds: see listening.py)              | none     |
 | `transcript`                  | which words are said?                                           | the text |
 | FILE.yaml                     | a network of the user's, without programming (see custom.py)    |          |
@@ -30,6 +31,7 @@ from ..codecs.codec import unique_name
 from ..codecs.plugins import is_plugin
 from ..quality.packaged import machine_extra
 from .classification import Top1
+from .detection import Detection
 from .embedding import Embedding
 from .lettering import TextOnPhotographs
 from .listening import LISTENING, Listening
@@ -47,6 +49,7 @@ _MADE: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "text": (TextOnPhotographs, ReadText),
     "mask": (Photographs, Foreground),
     "embedding": (Photographs, Embedding),
+    "detection": (Photographs, Detection),
     **{name: (Sounds, lambda source, name=name: Listening(name, source)) for name in LISTENING},
 }
 _OPTIONS: dict[type[Any], dict[str, Any]] = {Sounds: {"labels": "auto", "texts": True}}

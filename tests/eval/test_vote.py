@@ -103,6 +103,25 @@ def test_what_makes_no_sense_is_one_sentence(folder, page, tmp_path):
     assert not out.exists()
 
 
+def test_a_table_says_which_crops_are_shown(folder, tmp_path):
+    table, out = tmp_path / "places.tsv", tmp_path / "vote.html"
+    table.write_text("picture\tx\ty\na.png\t30\t20\nb &<b>.png\t150\t110\n")
+    made = run_vote(folder, ["webp", "jpeg"], out, rates=(2.0,), side=64, places=table)
+    assert made.trials == 2
+    places = {trial["name"]: tuple(trial["place"]) for trial in _data(out)["trials"]}
+    assert places == {"a.png": (30, 20), "b &<b>.png": (96, 56)}  # the second is moved inside
+    for text, said in (
+        ("picture,x,y\nz.png,1,2\n", "z.png is not in"),
+        ("picture,x,y\na.png,1\n", "line 2: expected picture, x, y"),
+        ("picture,x,y\na.png,-1,2\n", "line 2"),
+        ("picture,x,y\n", "expected a heading"),
+    ):
+        table.write_text(text)
+        with pytest.raises(InputError, match=said):
+            run_vote(folder, ["webp", "jpeg"], tmp_path / "other.html", places=table)
+    assert not (tmp_path / "other.html").exists()
+
+
 def test_the_command(folder, tmp_path, capfd):
     def call(*arguments: str) -> int:
         with pytest.raises(SystemExit) as exit:
