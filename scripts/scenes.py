@@ -48,7 +48,7 @@ SHIPPED = {"astronaut": "astronaut.png", "rocket": "rocket.jpg"}
 
 def main() -> None:
     """Collect the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("kodak", type=Path)
     parser.add_argument("bsds", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
