@@ -245,7 +245,7 @@ def test_lecodec_is_measured_through_the_public_interface(tmp_path, tiny_model, 
     folder.mkdir()
     Image.fromarray(photo(64, 80)).save(folder / "a.png")
     specs = [f"lecodec@{copy}" for copy in copies]
-    result = run_rd(folder, specs, tmp_path / "out", anchors=[specs[1]], low=10)
+    result = run_rd(folder, specs, tmp_path / "out", anchors=[specs[1]], low=10, more=[])
     assert {row["codec"] for row in result.bd_table()} == {"lecodec@m.safetensors"}
     first = result.bd_table()[0]
     assert first["anchor"] == "lecodec@m.safetensors#2" and first["bd_rate"] == pytest.approx(0)
@@ -295,7 +295,7 @@ class Ruined:
 def run(pictures, tmp_path_factory):
     out, calls = tmp_path_factory.mktemp("results") / "new", []
     webp = PillowCodec("webp", "WEBP", (1, 20, 75, 97), "WebP, a short ladder", {"method": 2})
-    result = run_rd(pictures, ["jpeg", webp, Ruined()], out, low=28, progress=lambda *call: calls.append(call))
+    result = run_rd(pictures, ["jpeg", webp, Ruined()], out, low=28, more=[], progress=lambda *call: calls.append(call))
     return result, out, calls
 
 
@@ -402,9 +402,9 @@ def test_processes_find_what_one_finds(tmp_path):
 def test_a_picture_that_comes_back_exactly_does_not_take_the_others_points_away(tmp_path):
     """A flat picture is exact at every setting: means were infinite, points missing from the plot, BD-rates nan."""
     Image.fromarray(photo(170, 180)).save(tmp_path / "a.png")
-    alone = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "alone", low=25, high=50)
+    alone = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "alone", low=25, high=50, more=[])
     Image.fromarray(np.full((170, 180, 3), 128, np.uint8)).save(tmp_path / "flat.png")
-    result = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "out", low=25, high=50)
+    result = run_rd(tmp_path, ["jpeg", "webp"], tmp_path / "out", low=25, high=50, more=[])
     assert any(item.metrics["psnr"] == math.inf for item in result.items)
     points = [pair for pair in zip(alone.points, result.points, strict=True) if pair[0]["codec"] == "jpeg"]
     for single, point in points:
@@ -462,9 +462,9 @@ def test_runs_that_cannot_be_meant_are_refused_before_any_work(pictures, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_ssimulacra2_is_measured_where_it_is_asked_for(pictures, tmp_path):
+def test_ssimulacra2_is_measured_unless_other_metrics_are_asked_for(pictures, tmp_path):
     pytest.importorskip("ssimulacra2")
-    result = run_rd(pictures, ["jpeg", "webp"], tmp_path, limit=1, more=["ssimulacra2"])
+    result = run_rd(pictures, ["jpeg", "webp"], tmp_path, limit=1)
     scores = [point["ssimulacra2"] for point in result.points if point["codec"] == "jpeg"]
     assert scores == sorted(scores) and len(set(scores)) == len(scores)
     item, original = result.items[0], photo(seed=5)
@@ -475,7 +475,7 @@ def test_ssimulacra2_is_measured_where_it_is_asked_for(pictures, tmp_path):
     for name in ("rd-items.tsv", "rd.tsv"):
         comments, rows = read_table(tmp_path / name)
         assert float(rows[0]["ssimulacra2"]) < 100 and any("ssimulacra2 " in line for line in comments)
-    without = run_rd(pictures, ["jpeg"], tmp_path, limit=1)
+    without = run_rd(pictures, ["jpeg"], tmp_path, limit=1, more=[])
     assert "ssimulacra2" not in read_table(tmp_path / "rd.tsv")[1][0]
     assert "ssimulacra2" not in without.summary_table()[0]
     with pytest.raises(InputError, match="unknown metric 'vmaf'; there are psnr, psnr_y, ms_ssim, ssimulacra2"):
@@ -483,11 +483,11 @@ def test_ssimulacra2_is_measured_where_it_is_asked_for(pictures, tmp_path):
 
 
 def test_published_curves_are_anchors_by_their_means(pictures, tmp_path):
-    own = run_rd(pictures, ["jpeg"], tmp_path / "own", limit=1)
+    own = run_rd(pictures, ["jpeg"], tmp_path / "own", limit=1, more=[])
     table = tmp_path / "published.tsv"
     rows = [f"theirs\t{1.25 * point['bpp']}\t{point['psnr']}\t" for point in own.points]
     table.write_text("\n".join(["# from a paper", "codec\tbpp\tpsnr\tms_ssim", *rows]) + "\n")
-    result = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, limit=1)
+    result = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, limit=1, more=[])
     rows = {(row["codec"], row["anchor"], row["metric"]): row for row in result.bd_table()}
     against = rows["jpeg", "theirs", "psnr"]
     assert against["bd_rate"] == pytest.approx(-20) and math.isnan(against["bd_rate_pictures"])
@@ -498,7 +498,8 @@ def test_published_curves_are_anchors_by_their_means(pictures, tmp_path):
         ("jpeg", "theirs", "psnr"),
         ("webp", "theirs", "psnr"),
     }
-    several = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, anchors=["webp", "theirs"], limit=1)
+    anchors = ["webp", "theirs"]
+    several = run_rd(pictures, ["jpeg", "webp"], tmp_path / "out", curves=table, anchors=anchors, limit=1, more=[])
     assert {row["anchor"] for row in several.bd_table()} == {"webp", "theirs"}
 
 
