@@ -1,14 +1,15 @@
 """What entropy models on the same transforms take: the table eval/results/conditional.tsv.
 
-    pictures -> each model at a few qualities -> whole files -> decoded -> bpp, PSNR -> BD-rate against the first model
+    pictures -> each model at a few qualities -> whole files -> decoded -> bpp, PSNR -> BD-rate against an anchor
 
     python scripts/conditional.py --models nothing=passes.safetensors control=control.safetensors … \\
-        --pictures DIR [--limit N] --zeroed dictionary -o eval/results/conditional.tsv
+        --anchors levels=image-3 --zeroed dictionary --plain image-3 --pictures DIR … [--limit N]
 
 BD-rates are of mean curves over the PSNR that both have. Seconds are of this process's own time (user and system), for
 decoding alone, the least of a few turns over the same files, so that other work on the machine counts little. Model
 bytes are those of the integers, `parse.*`. Side information is what names a tile's references. `--zeroed` measures a
 dictionary once more with a quarter of its entries set to 0, on both sides: another model, whose files name it.
+`--plain` measures what is left of a model without its passes: the hyperprior.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from lecodec.codec.image_transform import image_model
 from lecodec.codec.media.picture import read_picture
 from lecodec.codec.media.picture_files import PICTURES, walk
 from lecodec.codec.media.samples import psnr_of
-from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
+from lecodec.codec.model_file import load_tensors, read_card
+from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.retrieved_coding import CHOSEN, RetrievedCoding
 from lecodec.eval.figures.bd import Curve, bd_rate
 from lecodec.eval.measure.tsv import environment, write_tsv
@@ -49,6 +51,14 @@ def zeroed(path: Path) -> ImageCodec:
         if name.endswith((".keys", ".values")):
             tensors[name] = array.copy()
             tensors[name][:, ::4] = 0
+    return ImageCodec(image_model(tensors, with_digests(tensors, card)))
+
+
+def plain(path: Path) -> ImageCodec:
+    """The hyperprior of a model with context."""
+    tensors, card = load_tensors(path), read_card(path).card
+    tensors = {name: a for name, a in tensors.items() if not name.startswith("parse.context.")}
+    card = {key: value for key, value in card.items() if key not in ("context", "conditional")}
     return ImageCodec(image_model(tensors, with_digests(tensors, card)))
 
 
@@ -89,21 +99,29 @@ def measured(codec: ImageCodec, pictures: list[np.ndarray]) -> tuple[Curve, dict
     return Curve.of(points), row
 
 
+def integer_bytes(entropy: Any) -> int:
+    """Of an entropy model, and of the hyperpriors above it."""
+    own = sum(a.nbytes for a in entropy.tensors.values())
+    above = getattr(entropy, "above", None)
+    return own + (integer_bytes(above) if isinstance(above, HyperpriorCoding) else 0)
+
+
 def rows_of(
-    codecs: Mapping[str, tuple[ImageCodec, int]], pictures: list[np.ndarray], name: str
+    codecs: Mapping[str, ImageCodec], anchors: Mapping[str, str], pictures: list[np.ndarray], name: str
 ) -> list[dict[str, Any]]:
-    """codecs: by name, with the bytes of their integers; the first is what the others are compared with."""
-    rows, first = [], None
-    for variant, (codec, size) in codecs.items():
+    """codecs: by name; anchors: of some of them, of the others it is the first."""
+    rows, seen = [], {}
+    for variant, codec in codecs.items():
         curve, row = measured(codec, pictures)
-        first = first or (curve, row["decode_s"])
-        bd = bd_rate(first[0], curve, LOW, HIGH)
+        seen[variant] = curve, row["decode_s"]
+        anchor = anchors.get(variant, next(iter(codecs)))
         facts = {
             "pictures": name,
             "variant": variant,
-            "bd_rate_percent": round(bd.percent, 2),
-            "decoding": round(row["decode_s"] / first[1], 2),
-            "model_bytes": size,
+            "anchor": anchor,
+            "bd_rate_percent": round(bd_rate(seen[anchor][0], curve, LOW, HIGH).percent, 2),
+            "decoding": round(row["decode_s"] / seen[anchor][1], 2),
+            "model_bytes": integer_bytes(codec.entropy),
         }
         rows.append(facts | row)
         print(name, variant, facts["bd_rate_percent"], row, flush=True)
@@ -115,29 +133,29 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME=FILE", required=True)
     parser.add_argument("--pictures", nargs="+", type=Path, required=True, metavar="DIR")
     parser.add_argument("--limit", type=int, help="Take every so many pictures that no more than this are left.")
-    parser.add_argument(
-        "--zeroed", metavar="NAME", help="Measure this dictionary without a quarter of its entries too."
-    )
+    parser.add_argument("--anchors", nargs="*", default=[], metavar="NAME=ANCHOR", help="Instead of the first model.")
+    parser.add_argument("--plain", metavar="NAME", help="Measure this model without its passes too.")
+    parser.add_argument("--zeroed", metavar="NAME", help="Measure this dictionary with a quarter of it 0 too.")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/conditional.tsv"))
     options = parser.parse_args()
     paths = {name: Path(path) for name, _, path in (text.partition("=") for text in options.models)}
+    anchors = dict(text.split("=") for text in options.anchors)
     codecs = {name: lecodec.load(model=path, of=ImageCodec) for name, path in paths.items()}
     if options.zeroed:
-        paths[f"{options.zeroed}, a quarter zeroed"] = paths[options.zeroed]
         codecs[f"{options.zeroed}, a quarter zeroed"] = zeroed(paths[options.zeroed])
-    sizes = {name: sum(a.nbytes for a in parse_tensors(load_tensors(path)).values()) for name, path in paths.items()}
+        anchors[f"{options.zeroed}, a quarter zeroed"] = options.zeroed
+    if options.plain:
+        codecs[f"{options.plain} without passes"] = plain(paths[options.plain])
     rows: list[dict[str, Any]] = []
     for folder in options.pictures:
         found = sorted(str(path) for path in walk(folder, PICTURES) if isinstance(path, str))
         found = found[:: max(1, -(-len(found) // options.limit))] if options.limit else found
         pictures = [read_picture(path) for path in found]
-        rows += rows_of(
-            {n: (codec, sizes[n]) for n, codec in codecs.items()}, pictures, f"{folder.name} ({len(found)})"
-        )
+        rows += rows_of(codecs, anchors, pictures, f"{folder.name} ({len(found)})")
     comments = [
-        "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the first variant of the same pictures",
+        "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the anchor on the same pictures",
         f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against "
-        "the first variant; model_bytes: the integers; side_bits: what names references, a file",
+        "the anchor; model_bytes: the integers; side_bits: what names references, a file",
     ]
     comments += [f"{name}: {path.name}" for name, path in paths.items()]
     write_tsv(options.output, [*comments, *environment()], rows)

@@ -3,8 +3,10 @@
     crops -> frozen g_a at random rates -> y / gain -> k-means, stage by stage -> words, how many stages a rate has
     the same crops -> what the encoder chooses -> counts, twice -> tables
 
-There is no gradient: each step learns the cascade of one group by Lloyd's algorithm, and the last two count. A rate has
-as many stages of a group as make bits and errors cost least together, as they were when each word was the nearest.
+There is no gradient: each step learns the cascade of one group by Lloyd's algorithm, and the last two count. A vector
+goes to the word whose bits and squared error, at the price of its own rate, cost least together (entropy-constrained
+vector quantisation: Chou, Lookabaugh, Gray, IEEE Trans. ASSP 1989). A rate has the stages of a group before which the
+error that is left costs more than WORTH bits a vector.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ PRIOR = 0.3
 """What every word is counted more than it is found."""
 LEAN = 20
 """Words that a context counts more than it found, in the shares that all contexts of its stage have."""
+WORTH = 0.5
+SMOOTH = 6
+"""Rates on each side over which what is left is averaged."""
 HELD_OUT = 8
 """Of so many crops one is not learned from."""
 
@@ -59,23 +64,25 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
         ]
         self.y = y
         learned = [(v, rate) for n, (v, rate) in enumerate(zip(y, self.rates, strict=True)) if n % HELD_OUT]
+        self.at = np.concatenate([np.full(v[0].size, rate) for v, rate in learned])
+        """[places]: the rate of each."""
         units = [v.reshape(len(v), -1).T / self.gain[rate] for v, rate in learned]
         self.units = np.concatenate(units).astype(np.float32)
         """[places, M]: y over the gain of its rate."""
         self.found: dict[str, np.ndarray] = {}
-        self.bits = np.zeros((len(recipe.channels()), recipe.stages))
-        self.errors = np.zeros((len(recipe.channels()), recipe.stages + 1))
+        self.left = np.zeros((len(recipe.channels()), recipe.stages, QUALITY_LEVELS))
+        """What the error before a stage costs at each rate, bits a vector."""
         say(f"{len(self.units)} vectors, in {len(recipe.channels())} groups")
 
     def state(self) -> dict[str, Any]:
         import torch
 
-        arrays = {**self.found, "bits": self.bits, "errors": self.errors}
+        arrays = {**self.found, "left": self.left}
         return {"found": {name: torch.from_numpy(a.copy()) for name, a in arrays.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.found = {name: a.numpy() for name, a in state["found"].items()}
-        self.bits, self.errors = self.found.pop("bits"), self.found.pop("errors")
+        self.left = self.found.pop("left")
 
     def done(self, step: int) -> float:
         return step / (len(self.recipe.channels()) + COUNTED)
@@ -107,31 +114,35 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
     def _learn(self, g: int, x: np.ndarray) -> dict[str, float]:
         """The cascade of one group: x [places, D]."""
         recipe, rng = self.recipe, np.random.default_rng(self.recipe.seed + g)
-        words, sizes = [], []
-        self.errors[g, 0] = float((x**2).sum(1).mean())
+        price, words, sizes, bits = self._price(g)[self.at], [], [], 0.0
         for s in range(recipe.stages):
-            own = means_of(x, recipe.words, recipe.rounds, rng)
+            self.left[g, s] = self._by_rate(price * np.square(x).sum(1))
+            own, lengths = means_of(x, recipe.words, recipe.rounds, rng, price)
             whole = np.rint(own * 2**WORD_BITS).clip(-(2**20), 2**20).astype(np.int32)
-            k = nearest_of(x, own)
+            k = nearest_of(x, own, price, lengths)
             x = x - (whole * np.float32(2.0**-WORD_BITS))[k]
-            self.errors[g, s + 1] = float((x**2).sum(1).mean())
-            share = np.bincount(k, minlength=len(own)) / len(k)
-            self.bits[g, s] = float(-(share[share > 0] * np.log2(share[share > 0])).sum())
+            bits += float(lengths[k].mean())
             words.append(whole)
             sizes.append(_classes(np.square(whole.astype(np.float64)).sum(1)))
         self.found[f"words.{g}"], self.found[f"size.{g}"] = np.stack(words), np.stack(sizes)
-        return {"group": float(g), "bits": float(self.bits[g].sum()), "error": self.errors[g, -1] / self.errors[g, 0]}
+        return {"group": float(g), "bits": bits, "left": float((price * np.square(x).sum(1)).mean())}
+
+    def _price(self, g: int) -> np.ndarray:
+        """What a squared error of a group costs at each rate, in bits, over the gain: [QUALITY_LEVELS] float32."""
+        sizes = self.recipe.channels()
+        own = slice(sum(sizes[:g]), sum(sizes[: g + 1]))
+        return (0.5 * CURVATURE * np.square(self.gain[:, own]).mean(1)).astype(np.float32)
+
+    def _by_rate(self, values: np.ndarray) -> np.ndarray:
+        """The mean of values [places] at each rate and its neighbours: [QUALITY_LEVELS]."""
+        near = np.ones(2 * SMOOTH + 1)
+        total, count = (np.bincount(self.at, weights, QUALITY_LEVELS) for weights in (values, None))
+        return np.convolve(total, near, "same") / np.maximum(np.convolve(count, near, "same"), 1)
 
     def _decide(self) -> None:
         """How many stages each rate has of each group, and the gains as integers."""
         sizes = self.recipe.channels()
-        ends = np.cumsum(sizes)
-        bits = np.concatenate([np.zeros((len(sizes), 1)), self.bits.cumsum(1)], 1)
-        stages = np.empty((QUALITY_LEVELS, len(sizes)), np.int16)
-        for rate, gain in enumerate(self.gain):
-            square = np.array([(gain[end - size : end] ** 2).mean() for size, end in zip(sizes, ends, strict=True)])
-            stages[rate] = (bits + 0.5 * CURVATURE * square[:, None] * self.errors).argmin(1)
-        self.found["stages"] = stages
+        self.found["stages"] = (self.left > WORTH).cumprod(1).sum(1).T.astype(np.int16)
         self.found["gain"] = np.rint(self.gain * 2**GAIN_BITS).clip(1, 2**20).astype(np.int32)
         tables = len(sizes) * sum(map(contexts, range(self.recipe.stages)))
         self._set_tables(np.ones((tables, self.recipe.words)))
@@ -173,30 +184,40 @@ class _Counts:
         return values
 
 
-def nearest_of(x: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """x [n, D], words [K, D] -> the number of the nearest word, [n]."""
+def nearest_of(x: np.ndarray, words: np.ndarray, price: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """x [n, D], words [K, D], price [n] of a squared error in bits, lengths [K] of the words in bits -> the number of
+    the word that costs least, [n].
+    """
     half, out = (words**2).sum(1) / 2, []
-    for part in np.array_split(x, max(1, len(x) // 8192)):
-        out.append((half - part @ words.T).argmin(1))
+    for part, own in zip(*(np.array_split(a, max(1, len(x) // 8192)) for a in (x, price)), strict=True):
+        out.append((2 * own[:, None] * (half - part @ words.T) + lengths).argmin(1))
     return np.concatenate(out)
 
 
-def means_of(x: np.ndarray, count: int, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    """Lloyd's k-means of x [n, D] -> [count, D], the first of them nothing. A word that nothing is near to is put
-    beside the one that the most is near to.
+def means_of(
+    x: np.ndarray, count: int, rounds: int, rng: np.random.Generator, price: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lloyd's algorithm on x [n, D] -> words [count, D], the first of them nothing, and their lengths [count] in bits.
+    A word that nothing goes to is put beside the one that the most goes to. price: see `nearest_of`; None: each x goes
+    to the nearest word, as in k-means.
     """
     words = x[rng.choice(len(x), count, replace=len(x) < count)].copy()
+    weights = np.ones(len(x), np.float32) if price is None else price
+    lengths = np.zeros(count, np.float32)
     for _ in range(rounds):
         words[0] = 0
-        k = nearest_of(x, words)
-        met = np.bincount(k, minlength=count)
-        sums = np.stack([np.bincount(k, x[:, d], count) for d in range(x.shape[1])], 1)
-        words = np.where(met[:, None] > 0, sums / np.maximum(met, 1)[:, None], words).astype(np.float32)
+        k = nearest_of(x, words, weights, lengths)
+        met, total = np.bincount(k, minlength=count), np.bincount(k, weights, count)
+        sums = np.stack([np.bincount(k, weights * x[:, d], count) for d in range(x.shape[1])], 1)
+        means = sums / np.maximum(total, 1e-9)[:, None]
+        words = np.where(met[:, None] > 0, means, words).astype(np.float32)
+        if price is not None:
+            lengths = -np.log2((met + 0.5) / (met + 0.5).sum()).astype(np.float32)
         empty = np.flatnonzero(met[1:] == 0) + 1
         crowded = np.argsort(-met)[: len(empty)]
         words[empty[: len(crowded)]] = words[crowded] * np.float32(1.01) + np.float32(1e-3)
     words[0] = 0
-    return words
+    return words, lengths
 
 
 def _classes(lengths: np.ndarray) -> np.ndarray:

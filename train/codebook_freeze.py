@@ -32,7 +32,7 @@ def freeze_codebook(
     """
     try:
         recipe = CodebookRecipe(**state["recipe"])
-        found = {key: a.numpy() for key, a in state["found"].items() if key not in ("bits", "errors")}
+        found = {key: a.numpy() for key, a in state["found"].items() if key != "left"}
         training = {
             "recipe": recipe.model_dump(mode="json", exclude={"train"}),
             "minutes": round(state["seconds"] / 60, 1),

@@ -39,7 +39,8 @@ def chosen_references(analysis: Analysis, pictures: list[np.ndarray], count: int
     log_gain = analysis.gain_y(torch.arange(QUALITY_LEVELS, dtype=torch.float32))
     unit = deviation * (log_gain - log_gain[INDEX]).exp()
     features = (energies / deviation.square() + 0.05).log().numpy()
-    centres = features.mean(0) + means_of(features - features.mean(0), count, ROUNDS, np.random.default_rng(seed))
+    means, _ = means_of(features - features.mean(0), count, ROUNDS, np.random.default_rng(seed))
+    centres = features.mean(0) + means
     far = np.square(features[:, None] - centres[None]).sum(2)
     chosen: list[int] = []
     for centre in range(count):

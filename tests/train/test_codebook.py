@@ -81,7 +81,11 @@ def test_files_at_many_rates(run, tmp_path):
 
 def test_runs_go_on_and_are_frozen_when_they_have_counted(run, tmp_path):
     state = load_checkpoint(run / "checkpoint.pt")
-    early = {**state, "step": 2, "found": {n: a for n, a in state["found"].items() if n[0] in "wbe" or n[:4] == "size"}}
+    early = {
+        **state,
+        "step": 2,
+        "found": {n: a for n, a in state["found"].items() if n[:4] in ("word", "size", "left")},
+    }
     folder = tmp_path / "small"
     folder.mkdir()
     save_checkpoint(early, folder / "checkpoint.pt")
@@ -142,10 +146,16 @@ def test_means_are_means():
     rng = np.random.default_rng(0)
     centres = np.array([[0, 0], [9, 0], [0, 9], [-9, -9]], np.float32)
     x = (centres[rng.integers(0, 4, 400)] + rng.normal(0, 0.1, (400, 2))).astype(np.float32)
-    words = means_of(x, 6, 20, rng)
-    assert (words[0] == 0).all() and np.square(x - words[nearest_of(x, words)]).sum(1).mean() < 0.1
+    words, lengths = means_of(x, 6, 20, rng)
+    free, none = np.ones(400), np.zeros(6)
+    assert (words[0] == 0).all() and np.square(x - words[nearest_of(x, words, free, none)]).sum(1).mean() < 0.1
+    assert not lengths.any()
+    # Where errors are cheap, words that are rarely met are not worth their bits.
+    cheap, bits = means_of(x, 6, 20, rng, np.full(400, 1e-4, np.float32))
+    k = nearest_of(x, cheap, np.full(400, 1e-4), bits)
+    assert len(np.unique(k)) < len(np.unique(nearest_of(x, words, free, none))) and bits.min() < 1
     assert _classes(np.array([0.0, 5, 1, 9, 2, 7, 3])).tolist() == [0, 2, 1, 3, 1, 3, 2]
-    assert means_of(x[:3], 8, 3, rng).shape == (8, 2)
+    assert means_of(x[:3], 8, 3, rng)[0].shape == (8, 2)
 
 
 def test_the_digest_is_that_of_the_specification():
