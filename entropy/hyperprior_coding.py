@@ -137,6 +137,11 @@ class HyperpriorCoding:
             raise ModelError("the model's offsets are out of range")
 
     @property
+    def nested(self) -> bool:
+        """Whether z has a hyperprior of its own."""
+        return self._nested
+
+    @property
     def tensors(self) -> dict[str, np.ndarray]:
         """What it was made of, by name: what the parse digest is over."""
         return dict(self._tensors)

@@ -15,6 +15,7 @@ dictionary once more with a quarter of its entries set to 0, on both sides: anot
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 import time
 from collections.abc import Mapping
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME=FILE", required=True)
     parser.add_argument("--pictures", nargs="+", type=Path, required=True, metavar="DIR")
     parser.add_argument("--limit", type=int, help="Take every so many pictures that no more than this are left.")
+    parser.add_argument("--append", action="store_true", help="Keep the table's other rows.")
     parser.add_argument("--anchors", nargs="*", default=[], metavar="NAME=ANCHOR", help="Instead of the first model.")
     parser.add_argument("--plain", metavar="NAME", help="Measure this model without its passes too.")
     parser.add_argument("--zeroed", metavar="NAME", help="Measure this dictionary with a quarter of it 0 too.")
@@ -152,12 +154,16 @@ def main() -> None:
         found = found[:: max(1, -(-len(found) // options.limit))] if options.limit else found
         pictures = [read_picture(path) for path in found]
         rows += rows_of(codecs, anchors, pictures, f"{folder.name} ({len(found)})")
+    if options.append and options.output.exists():
+        new = {(row["pictures"], row["variant"]) for row in rows}
+        with options.output.open() as file:
+            kept = list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
+        rows = [row for row in kept if (row["pictures"], row["variant"]) not in new] + rows
     comments = [
         "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the anchor on the same pictures",
         f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against "
         "the anchor; model_bytes: the integers; side_bits: what names references, a file",
     ]
-    comments += [f"{name}: {path.name}" for name, path in paths.items()]
     write_tsv(options.output, [*comments, *environment()], rows)
 
 

@@ -84,10 +84,10 @@ class _Batch:
 
 
 def image_codec(base: str) -> ImageCodec:
-    """The image model that a recipe names. Raises InputError for one without context."""
+    """The image model that a recipe names. Raises InputError for one without context, or with more than that."""
     codec = load(model=base, of=ImageCodec)
-    if not isinstance(codec.entropy, ContextCoding):
-        raise InputError(f"{base}: video is trained on an image model with context")
+    if type(codec.entropy) is not ContextCoding or codec.entropy.nested:
+        raise InputError(f"{base}: video is trained on an image model with context, and with nothing else")
     return codec
 
 

@@ -20,6 +20,7 @@ from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.freeze import freeze
 from lecodec.train.run import train
 from lecodec.train.thaw import thawed
+from lecodec.train.video import image_codec
 
 from ..contract.subjects import GOLDEN, picture
 from ..nested_reader import nested_digest
@@ -134,3 +135,9 @@ def test_models_with_levels_above_z_are_their_digest_and_are_not_thawed():
 
         with pytest.raises(ModelError):
             image_model(load_tensors(path), {**card, "hyper": {**card["hyper"], "levels": levels}})
+
+
+@pytest.mark.parametrize("name", ["dictionary", "retrieved", "nested", "codebook"])
+def test_video_is_built_on_context_and_nothing_else(name):
+    with pytest.raises(InputError, match="with nothing else"):
+        image_codec(str(GOLDEN / f"tiny-{name}.safetensors"))
