@@ -18,7 +18,7 @@ import argparse
 import csv
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ LOW, HIGH = 20.0, 45.0
 """dB, wider than the curves are."""
 TURNS, TIMED = 3, 4
 """How often, and on how many files, decoding is timed."""
+COMMENTS = [
+    "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the anchor on the same pictures",
+    f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against the "
+    "anchor; model_bytes: the integers; side_bits: what names references, a file",
+]
 
 
 def zeroed(path: Path) -> ImageCodec:
@@ -109,9 +114,9 @@ def integer_bytes(entropy: Any) -> int:
 
 def rows_of(
     codecs: Mapping[str, ImageCodec], anchors: Mapping[str, str], pictures: list[np.ndarray], name: str
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """codecs: by name; anchors: of some of them, of the others it is the first."""
-    rows, seen = [], {}
+    seen: dict[str, tuple[Curve, float]] = {}
     for variant, codec in codecs.items():
         curve, row = measured(codec, pictures)
         seen[variant] = curve, row["decode_s"]
@@ -124,9 +129,8 @@ def rows_of(
             "decoding": round(row["decode_s"] / seen[anchor][1], 2),
             "model_bytes": integer_bytes(codec.entropy),
         }
-        rows.append(facts | row)
         print(name, variant, facts["bd_rate_percent"], row, flush=True)
-    return rows
+        yield facts | row
 
 
 def main() -> None:
@@ -149,22 +153,17 @@ def main() -> None:
     if options.plain:
         codecs[f"{options.plain} without passes"] = plain(paths[options.plain])
     rows: list[dict[str, Any]] = []
+    if options.append and options.output.exists():
+        with options.output.open() as file:
+            rows = list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
     for folder in options.pictures:
         found = sorted(str(path) for path in walk(folder, PICTURES) if isinstance(path, str))
         found = found[:: max(1, -(-len(found) // options.limit))] if options.limit else found
         pictures = [read_picture(path) for path in found]
-        rows += rows_of(codecs, anchors, pictures, f"{folder.name} ({len(found)})")
-    if options.append and options.output.exists():
-        new = {(row["pictures"], row["variant"]) for row in rows}
-        with options.output.open() as file:
-            kept = list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
-        rows = [row for row in kept if (row["pictures"], row["variant"]) not in new] + rows
-    comments = [
-        "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the anchor on the same pictures",
-        f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against "
-        "the anchor; model_bytes: the integers; side_bits: what names references, a file",
-    ]
-    write_tsv(options.output, [*comments, *environment()], rows)
+        for row in rows_of(codecs, anchors, pictures, f"{folder.name} ({len(found)})"):
+            place = row["pictures"], row["variant"]
+            rows = [kept for kept in rows if (kept["pictures"], kept["variant"]) != place] + [row]
+            write_tsv(options.output, [*COMMENTS, *environment()], rows)  # what was measured stays, come what may
 
 
 if __name__ == "__main__":
