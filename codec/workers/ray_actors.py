@@ -62,7 +62,7 @@ class Ray:
                 options |= {"num_cpus": processors, "object_store_memory": STORE, "include_dashboard": False}
             try:
                 ray.init(self.address, **options)
-            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            except Exception as error:  # Ray raises that itself, where its processes do not come up in time
                 raise InputError(f"no Ray cluster at {self.address}: {' '.join(str(error).split())[:300]}") from None
             self._begun = True
         nodes = sum(bool(node["Alive"]) for node in ray.nodes())

@@ -149,6 +149,18 @@ def test_the_commands_do_what_they_do_with_threads(cluster, tmp_path: Path, tiny
     assert command("encode", "-", "-c", "--ray", "local") == 2
 
 
+def test_a_cluster_that_does_not_come_up_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises the base class of exceptions where its processes take too long on a busy machine."""
+
+    def late(*_: Any, **__: Any) -> None:
+        raise Exception("The current node\ntimed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(InputError, match="no Ray cluster at local: The current node timed out"):
+        Ray("local").open()
+
+
 def test_rates_are_measured_by_actors(cluster, tmp_path: Path) -> None:
     from lecodec.eval.rd import run_rd
 
