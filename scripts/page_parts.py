@@ -46,7 +46,7 @@ class Parts:
     def least_hurt(self, summary: Summary, task: str, rate: float) -> Iterable[str]:
         """Which codec keeps most of a task's accuracy at a rate, and from which others that cannot be told."""
         rows = [r for r in summary.at_rates if r.task == task and r.rate == rate and not math.isnan(r.accuracy)]
-        if not rows:
+        if len(rows) < 2:  # the others do not reach this rate
             return
         best = max(rows, key=lambda r: r.accuracy)
         others = {
