@@ -92,6 +92,22 @@ def train_command(
         list[str] | None,
         typer.Option("--set", help="Change one setting of the recipe, or a part of one: a.b=1.", metavar="KEY=VALUE"),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", help="auto: GPUs where there are some; cpu or cuda.", metavar="DEVICE"),
+    ] = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            "--devices", help="GPUs (with --device cpu: processes) on each machine; 1 by default.", min=1, metavar="N"
+        ),
+    ] = None,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes", help="Machines, each of which runs this command (torchrun, see TRAINING.md).", min=1, metavar="N"
+        ),
+    ] = 1,
     fields: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +125,7 @@ def train_command(
         overrides = dict(_setting(text) for text in settings or [])
         from ..train.run import train
 
-        train(recipe, resume=resume, overrides=overrides)
+        train(recipe, resume=resume, overrides=overrides, accelerator=device, devices=devices, nodes=nodes)
 
 
 def freeze_command(

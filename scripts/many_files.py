@@ -1,7 +1,8 @@
-"""Many small files: how fast by which workers, and where the time goes.
+"""Many small files: how fast by which workers, where the time goes, and a run that is killed and gone on with.
 
     python scripts/many_files.py rate PICTURES [-o many-files.tsv] [--count 2000]
     python scripts/many_files.py profile PICTURES [--count 64]
+    python scripts/many_files.py stop [-o many-files-stop.tsv] [--count 20000]
 
 `rate` makes JPEGs as ImageNet's at 256 pixels: photographs shrunk to a short side of 256, cut to long sides of 256 to
 384. They are encoded and decoded by the command itself, with each kind of workers in turn. Wall time holds start,
@@ -10,6 +11,10 @@ command and all that it began and waited for; `others` is how many cores the res
 
 `profile` codes them in one thread, pictures of one size first together, then one by one: which shares of the processor
 time go to reading, the transform, entropy coding and writing, and what a batch saves.
+
+`stop` encodes pictures of 16 x 16 pixels, ends the command with SIGKILL when some share is done, and begins it again
+with --skip-existing until a run comes to its end; memory is that of the command and its workers, watched all the time.
+At the end every file is tested, and what is there is compared with what there was to do.
 """
 
 from __future__ import annotations
@@ -19,11 +24,12 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +40,8 @@ WAYS = (
     ("ray", 1, ("--ray", "local")),
     ("ray", 2, ("--ray", "local")),
 )
+SHARES = 0.25, 0.6
+"""Of the files that are done when the run is killed."""
 
 
 def pictures(folder: Path, out: Path, count: int, side: int = 256, seed: int = 0) -> float:
@@ -144,26 +152,98 @@ def profile(folder: Path, count: int, work: Path) -> None:
             print(f"  {seconds / whole:6.1%}  {Path(file).name}:{line} {name}")
 
 
+def memory_of(process: int) -> float:
+    """MB of a process and of all below it; what they share counts once for each."""
+    total, left = 0, [process]
+    while left:
+        number = left.pop()
+        try:
+            status = Path(f"/proc/{number}/statm").read_text().split()
+            total += (int(status[1]) - int(status[2])) * os.sysconf("SC_PAGE_SIZE")
+            left += [int(n) for n in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
+        except OSError:
+            continue
+    return total / 1e6
+
+
+def stop(count: int, work: Path, options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    import numpy as np
+    from PIL import Image
+
+    source, coded = work / "in", work / "coded"
+    rng = np.random.default_rng(0)
+    for n in range(count):
+        folder = source / f"{n // 1000:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{n:05d}.png")
+
+    def finished() -> int:
+        return sum(name.endswith(".lec") for _, _, names in os.walk(coded) for name in names)
+
+    def left_over() -> int:
+        return sum(name.endswith(".part") for _, _, names in os.walk(coded) for name in names)
+
+    words = command("encode", "-r", source, "-o", f"{coded}/", "--skip-existing", "--quiet", *options)
+    for number, share in enumerate((*SHARES, 2.0)):
+        begun, seen, before = time.perf_counter(), [], finished() if coded.exists() else 0
+        process = subprocess.Popen(words)
+        while process.poll() is None:
+            time.sleep(0.5)
+            done = finished() if coded.exists() else 0
+            if done > before:
+                seen.append((done, memory_of(process.pid)))
+            if done >= share * count:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        time.sleep(2)  # workers whose parent is gone end by themselves
+        parts = max(1, len(seen) // 4)
+        yield {
+            "run": number + 1,
+            "ended_by": "SIGKILL" if process.returncode < 0 else f"exit {process.returncode}",
+            "files_before": before,
+            "files_after": finished(),
+            "wall_s": round(time.perf_counter() - begun, 1),
+            "mb_in_first_quarter": round(max((m for _, m in seen[:parts]), default=0.0)),
+            "mb_in_last_quarter": round(max((m for _, m in seen[-parts:]), default=0.0)),
+            "temporaries_left": left_over(),
+        }
+        if share > 1:
+            break
+    subprocess.run(command("test", "-r", coded, "--quiet", *options), check=True)
+    names = {path.relative_to(source).as_posix() + ".lec" for path in source.rglob("*.png")}
+    assert {path.relative_to(coded).as_posix() for path in coded.rglob("*.lec")} == names, "lost or doubled"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=("rate", "profile"))
-    parser.add_argument("folder", type=Path, help="of photographs")
+    parser.add_argument("what", choices=("rate", "profile", "stop"))
+    parser.add_argument("folder", nargs="?", type=Path, help="of photographs")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--options", default="-j 2 --processes", help="of the command, for `stop`")
     asked = parser.parse_args()
     from lecodec.eval.measure.tsv import environment, write_tsv
 
-    count = asked.count or {"rate": 2000, "profile": 64}[asked.what]
+    counts = {"rate": 2000, "profile": 64, "stop": 20000}
+    count = asked.count or counts[asked.what]
     with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
         if asked.what == "profile":
-            profile(asked.folder, count, Path(folder))
+            profile(asked.folder, count, work)
             return
+        make: Callable[[], Iterator[dict[str, Any]]] = (
+            (lambda: rate(asked.folder, count, work))
+            if asked.what == "rate"
+            else (lambda: stop(count, work, asked.options.split()))
+        )
         rows = []
-        for row in rate(asked.folder, count, Path(folder)):
+        for row in make():
             rows.append(row)
             print(row, flush=True)
         if asked.output is not None:
-            write_tsv(asked.output, [f"scripts/many_files.py rate, --count {count}", *environment()], rows)
+            line = f"scripts/many_files.py {asked.what}, --count {count}"
+            line += f": lecodec encode {asked.options}" if asked.what == "stop" else ""
+            write_tsv(asked.output, [line, *environment()], rows)
 
 
 if __name__ == "__main__":

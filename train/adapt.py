@@ -26,6 +26,7 @@ from .data import CropStream, load_pictures
 from .objectives import balance_weight, draw_indices, lagrangian, quality_lambda
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
+from .team import Team
 from .thaw import Origin, origins, thawed
 
 __all__ = ["FEWEST", "AdaptExperiment", "Changes", "base_of", "split_pictures"]
@@ -100,10 +101,11 @@ class AdaptExperiment(Experiment[AdaptRecipe]):
     """The frozen network, its changes, their average and the crops."""
 
     noun = "an adapted model"
+    alone = True
     validates_first = True
 
-    def __init__(self, recipe: AdaptRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
+    def __init__(self, recipe: AdaptRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
         torch.manual_seed(recipe.seed)
         tensors, card, self.trained = base_of(recipe)
         self.balance = float(card["training"]["recipe"].get("balance", 0.5))

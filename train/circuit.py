@@ -27,6 +27,7 @@ from .circuit_start import starting_counts
 from .recipe import CircuitPhase, CircuitRecipe
 from .run import Experiment, Place
 from .schedule import phase_at
+from .team import Team
 
 __all__ = ["CircuitExperiment", "bits_per_dimension"]
 
@@ -45,9 +46,9 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
     noun = "a circuit"
     validates_first = True
 
-    def __init__(self, recipe: CircuitRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
-        device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    def __init__(self, recipe: CircuitRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
+        device = team.device
         try:
             smoothing = Smoothing(**recipe.smoothing)
         except TypeError:
@@ -56,7 +57,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
                 f"recipe {recipe.name}: smoothing takes {known}, not all of {list(recipe.smoothing)}"
             ) from None
         self.device = device
-        self.items: Items = load_items(recipe, say)
+        self.items: Items = load_items(recipe, self.say)
         self.train = self.items.train
         levels, group = self.items.levels, self.items.group
         histogram = torch.zeros((int(group.max()) + 1) * levels, dtype=torch.int64)
@@ -73,7 +74,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         self.block = 1024 if device.type == "cpu" else 1 << 14  # messages stay in cache, or kernels have enough to do
         self.seen = 0.0
         """Items so far, augmented ones counted as new."""
-        say(f"{len(self.train)} items of {self.train.shape[1]} variables, {len(self.items.held_out)} held out")
+        self.say(f"{len(self.train)} items of {self.train.shape[1]} variables, {len(self.items.held_out)} held out")
 
     @staticmethod
     @contextlib.contextmanager
@@ -170,7 +171,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         self.phase, self.trial = number, None
         if phase.undo is not None and len(self.items.held_out):
             self.trial = {
-                "bpd": self._held_out(),
+                "bpd": self.team.agreed(self._held_out()),
                 "transition": self.counts.transition.clone(),
                 "emission": self.counts.emission.clone(),
                 "mask": None if self.mask is None else self.mask.clone(),
@@ -192,7 +193,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         """Take back what the phase began with if held-out items have become larger by it."""
         trial, self.trial = self.trial, None
         assert trial is not None and phase.undo is not None
-        before, after = trial["bpd"], self._held_out()
+        before, after = trial["bpd"], self.team.agreed(self._held_out())
         if after <= before * (1 + phase.undo):
             return
         self.counts = Counts(trial["transition"], trial["emission"], len(self.train))
@@ -210,7 +211,7 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
             self._enter(number, phase)
         if self.trial is not None and share >= 0.5:
             self._settle(phase)
-        rng = np.random.default_rng([recipe.seed, 3, at.step])
+        rng = np.random.default_rng([recipe.seed, 3, at.step, *([self.team.rank] if self.team.rank else [])])
         chosen = np.sort(rng.choice(len(self.train), min(phase.batch, len(self.train)), replace=False))
         batch = augmented(
             self.train[torch.from_numpy(chosen)],
@@ -221,10 +222,12 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         )
         self.batch.scale_(0.0)
         logs = self.circuit.count(batch, self.batch, block=self.block)
+        self.team.add([self.batch.transition, self.batch.emission])
+        counted = len(batch) * self.team.size
         rate = phase.step[0] * (phase.step[1] / phase.step[0]) ** share
-        self.counts.scale_(1 - rate).add_(self.batch, rate * len(self.train) / len(batch))
+        self.counts.scale_(1 - rate).add_(self.batch, rate * len(self.train) / counted)
         self._maximise(refresh=at.step % REFRESH == 0)
-        self.seen += len(batch)
+        self.seen += counted
         return {"training": float(-logs.mean()) / (math.log(2) * self.train.shape[1]), "rate": rate}
 
     def line(self, figures: Mapping[str, float]) -> str:

@@ -26,6 +26,7 @@ from ..errors import InputError
 from .codebook_recipe import CodebookRecipe
 from .data import CropStream, load_pictures
 from .run import Experiment, Place
+from .team import Team
 from .video import log_gains
 
 __all__ = ["CodebookExperiment", "means_of", "nearest_of"]
@@ -47,9 +48,10 @@ class CodebookExperiment(Experiment[CodebookRecipe]):
     """The latents, and the tensors of a `CodebookCoding` as far as they are known."""
 
     noun = "codebooks"
+    alone = True
 
-    def __init__(self, recipe: CodebookRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
+    def __init__(self, recipe: CodebookRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
         self.codec = load(model=recipe.base, of=ImageCodec)
         transform, entropy = self.codec.transform, self.codec.entropy
         if sum(recipe.channels()) != entropy.latent:

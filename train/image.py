@@ -2,7 +2,7 @@
 
     crops -> ImageNetwork at random quality indices -> R + lambda D -> AdamW/Muon -> average -> checkpoints -> freeze
 
-It takes one GPU if there is one (lightning Fabric; several when the recipe says so), and keeps all pictures in memory.
+It takes one GPU if there is one (several when asked to: see team.py), and keeps all pictures in memory.
 bfloat16 autocast is used outside the exact layers only, where the processor has it; these compute in float64 in
 training too. weights.pt holds what freezing needs of a checkpoint.
 """
@@ -36,6 +36,7 @@ from .recipe import Recipe
 from .references import chosen_references
 from .run import Experiment, Place
 from .schedule import Average, load_weights, phase_at, warm_up
+from .team import Team
 
 __all__ = ["ImageExperiment", "learning_rate", "weights_of"]
 
@@ -123,13 +124,19 @@ class ImageExperiment(Experiment[Recipe]):
 
     noun = "an image model"
 
-    def __init__(self, recipe: Recipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        self.fabric = fabric = _fabric(recipe, accelerator)
-        self.leads = fabric.is_global_zero
-        super().__init__(recipe, say if self.leads else lambda _: None, accelerator, resumes)
-        rank = fabric.global_rank
-        torch.manual_seed(recipe.seed + rank)
-        seed = recipe.seed + 1000 * rank + 7919 * int(time.time() if resumes else 0)
+    @staticmethod
+    def precision(recipe: Recipe, team: Team) -> str:
+        if recipe.precision != "auto":
+            return recipe.precision
+        return "bf16-mixed" if _has_bfloat16(gpu=team.gpus > 0) else "32-true"
+
+    def __init__(self, recipe: Recipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
+        if team.size > 1 and recipe.cache is not None and not recipe.cache.exists():
+            raise InputError(f"{recipe.cache} is not there yet: one process makes it, so begin with --devices 1")
+        self.fabric = fabric = team.fabric
+        torch.manual_seed(recipe.seed + team.rank)
+        seed = recipe.seed + 1000 * team.rank + 7919 * int(time.time() if resumes else 0)
         # Of its own, as the crops' is: runs with one seed see the same crops at the same indices, whatever they train.
         self.indices = torch.Generator().manual_seed(seed)
         self.network = ImageNetwork(recipe.network())
@@ -294,11 +301,6 @@ class ImageExperiment(Experiment[Recipe]):
             f"{figures['steps_per_s']:.2f} steps/s"
         )
 
-    def agreed(self, seconds: float) -> float:
-        if self.fabric.world_size == 1:
-            return seconds
-        return float(self.fabric.broadcast(torch.tensor(seconds, dtype=torch.float64)))
-
     @contextlib.contextmanager
     def averaged(self) -> Iterator[_Objective]:
         """The objective with the network's averaged weights, for the time of a `with`."""
@@ -314,20 +316,6 @@ class ImageExperiment(Experiment[Recipe]):
             return {}
         with self.averaged() as objective:
             return _validate(objective, self.held_out.to(self.fabric.device))
-
-
-def _fabric(recipe: Recipe, accelerator: str) -> Any:
-    from lightning.fabric import Fabric
-
-    gpus = torch.cuda.device_count() if accelerator != "cpu" and torch.cuda.is_available() else 0
-    if recipe.devices > max(1, gpus):
-        raise InputError(f"recipe {recipe.name} asks for {recipe.devices} GPUs, there are {gpus}")
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if _has_bfloat16(gpu=gpus > 0) else "32-true"
-    fabric = Fabric(accelerator=accelerator, devices=recipe.devices, precision=precision)
-    fabric.launch()
-    return fabric
 
 
 def _has_bfloat16(gpu: bool) -> bool:

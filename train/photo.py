@@ -29,6 +29,7 @@ from .data import load_pictures
 from .recipe import PhotoRecipe, PhotoSource
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
+from .team import Team
 
 __all__ = ["PhotoCrops", "PhotoExperiment"]
 
@@ -141,20 +142,21 @@ class PhotoExperiment(Experiment[PhotoRecipe]):
     noun = "a photo model"
     every = 60.0
 
-    def __init__(self, recipe: PhotoRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
-        self.device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    def __init__(self, recipe: PhotoRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
+        self.device, self.seed = team.device, recipe.seed + 1000 * team.rank
         torch.manual_seed(recipe.seed)
         self.network = InterpolationNetwork(recipe.config()).to(self.device)
         if recipe.start_from is not None and not resumes:
             state = load_checkpoint(recipe.start_from)
             with contents_of(recipe.start_from, self.noun):
                 load_weights(self.network, state["ema"], recipe.name)
+        team.same(self.network)
         self.average = Average(self.network, recipe.ema)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4, fused=True
         )
-        self.crops = PhotoCrops(recipe, recipe.seed, say)
+        self.crops = PhotoCrops(recipe, self.seed, self.say)
         self.stream = iter(self.crops)
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -162,7 +164,7 @@ class PhotoExperiment(Experiment[PhotoRecipe]):
         self.average = Average(self.network, self.recipe.ema)
         load_weights(self.network, state["network"], self.recipe.name)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.crops.seed(self.recipe.seed + 7919 * state["step"])
+        self.crops.seed(self.seed + 7919 * state["step"])
 
     def state(self) -> dict[str, Any]:
         return {
@@ -186,6 +188,7 @@ class PhotoExperiment(Experiment[PhotoRecipe]):
         loss = self.network(x, recipe.levels, crops.dtype == np.uint16).sum() / x.numel()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.average(self.network.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0))
         if math.isfinite(norm):
             self.optimiser.step()

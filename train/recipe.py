@@ -170,7 +170,7 @@ class Recipe(Strict):
     """Precision of everything but the exact layers. auto: bfloat16 where the GPU or the CPU has instructions for it (an
     imitation of them is seven times slower than float32)."""
     devices: int = Field(1, ge=1)
-    """GPUs to train on; each takes its own batch."""
+    """GPUs to train on (lecodec train --devices); each takes its own batch."""
     compile: bool = False
     """Compile the step with torch.compile: a third less time, after some minutes of compiling for each size of crop. It
     needs a C++ compiler on a CPU."""

@@ -31,6 +31,7 @@ from .checkpoint import contents_of, load_checkpoint, log_metrics, save_checkpoi
 from .codebook_recipe import CodebookRecipe
 from .recipe import CircuitRecipe, PhotoRecipe, Recipe, SoundRecipe, VideoRecipe
 from .schema import find_recipe, load_as, recipe_kind
+from .team import Team
 
 __all__ = ["Experiment", "Place", "Run", "print_line", "train"]
 
@@ -48,7 +49,7 @@ class Place:
 class Experiment(Generic[_R]):
     """What a kind of model trains: the base class of the experiments, with what most of them have in common.
 
-    recipe: what to do. say: takes a line for the user. accelerator: 'auto', 'cpu' or 'cuda'. resumes: whether `restore`
+    recipe: what to do. say: takes a line for the user. team: the processes of the run. resumes: whether `restore`
     comes next (and not `start`). Raises InputError, ModelError.
     """
 
@@ -58,13 +59,24 @@ class Experiment(Generic[_R]):
     """Seconds between lines."""
     validates_first: ClassVar[bool] = False
     """Whether there is a validation before the first step."""
-    leads: bool = True
-    """Whether this process is the one of all in the run that writes."""
+    alone: ClassVar[bool] = False
+    """Whether no more than one process can train it."""
 
-    def __init__(self, recipe: _R, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        self.recipe, self.say = recipe, say
+    def __init__(self, recipe: _R, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        if self.alone and team.size > 1:
+            raise InputError(f"{self.noun}: one process trains that, --devices and --nodes do not go with it")
+        team.join(self.precision(recipe, team))
+        if team.agreed(resumes) != resumes:
+            raise InputError(f"runs/{recipe.name} is not the same for all processes: they have to share the folder")
+        self.recipe, self.team = recipe, team
+        self.say = say if team.leads else lambda _: None
         self.report: Callable[[str], None] = lambda where: None
         """Set by the run: validate now; `where` says when that is."""
+
+    @staticmethod
+    def precision(recipe: _R, team: Team) -> str | None:
+        """lightning Fabric's name of what it computes with, where it is Fabric that sees to that."""
+        return None
 
     @staticmethod
     def circumstances() -> AbstractContextManager[None]:
@@ -106,10 +118,6 @@ class Experiment(Generic[_R]):
         """How the figures of `validate` are said."""
         return "validation  " + "  ".join(f"{name} {value:.4f}" for name, value in row.items())
 
-    def agreed(self, seconds: float) -> float:
-        """One duration for all processes of the run, so that they leave the loop together."""
-        return seconds
-
 
 def train(
     recipe_path: Path | str,
@@ -118,14 +126,18 @@ def train(
     *,
     runs: Path | str = "runs",
     accelerator: str = "auto",
+    devices: int | None = None,
+    nodes: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Run a recipe; returns the folder `runs/NAME` (see the module's text).
 
     recipe_path: a file, or the name of a shipped recipe. resume: go on from the folder's checkpoint (start anew when
     there is none). overrides: recipe fields, or parts of them, that replace the file's. accelerator: 'auto', 'cpu' or
-    'cuda'. progress: takes the lines that are otherwise printed. Raises InputError for a bad recipe, folder or
-    checkpoint, and when the folder holds a run and `resume` is off; CodecError when a checkpoint cannot be written.
+    'cuda'. devices, nodes: processes on each machine, and machines; more than one begin this program again (see
+    team.py); None: what the recipe says. progress: takes the lines that are otherwise printed. Raises InputError for a
+    bad recipe, folder or checkpoint, for GPUs that are not there, and when the folder holds a run and `resume` is off;
+    CodecError when a checkpoint cannot be written.
     """
     path = find_recipe(recipe_path)
     if (name := recipe_kind(path)) not in TRAINED:
@@ -137,12 +149,14 @@ def train(
     if resumes and not resume:
         raise InputError(f"{folder} holds a run already: --resume goes on with it, another name starts anew")
     experiment_of = named(kind.train)
+    team = Team(accelerator, getattr(recipe, "devices", 1) if devices is None else devices, nodes)
     with experiment_of.circumstances():
-        experiment = experiment_of(recipe, progress or print_line, accelerator, resumes)
+        experiment = experiment_of(recipe, progress or print_line, team, resumes)
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(experiment, folder)
         run.restore() if resumes else run.start()
         run.go()
+        team.leave()
     return folder
 
 
@@ -165,7 +179,7 @@ class Run(Generic[_R]):
     def start(self) -> None:
         begun = time.monotonic()
         self.experiment.start()
-        self.seconds = self.experiment.agreed(time.monotonic() - begun)
+        self.seconds = self.experiment.team.agreed(time.monotonic() - begun)
 
     def restore(self) -> None:
         path, experiment = self.folder / "checkpoint.pt", self.experiment
@@ -194,7 +208,7 @@ class Run(Generic[_R]):
             for name, value in experiment.step(place).items():
                 seen[name].append(value)
             self.step += 1
-            self.seconds += experiment.agreed(time.monotonic() - begun)
+            self.seconds += experiment.team.agreed(time.monotonic() - begun)
             now = time.monotonic()
             if seen and now - said > experiment.every:
                 figures = {name: sum(values) / len(values) for name, values in seen.items()}
@@ -218,7 +232,7 @@ class Run(Generic[_R]):
     def checkpoint(self, where: str) -> None:
         """Validate, then write checkpoint.pt and what is extracted from it."""
         self.validate(where)
-        if not self.experiment.leads:
+        if not self.experiment.team.leads:
             return
         recipe = self.experiment.recipe.model_dump(mode="json")
         state = {"recipe": recipe, **self.experiment.state(), "step": self.step, "seconds": self.seconds}
@@ -228,12 +242,12 @@ class Run(Generic[_R]):
             self._board.flush()
 
     def validate(self, where: str) -> None:
-        if self.experiment.leads and (row := self.experiment.validate(self.place)):
+        if self.experiment.team.leads and (row := self.experiment.validate(self.place)):
             self._log(row)
             self.experiment.say(self.experiment.sentence(row, where, self.seconds / 60))
 
     def _log(self, row: Mapping[str, float]) -> None:
-        if not self.experiment.leads:
+        if not self.experiment.team.leads:
             return
         log_metrics(self.folder, self.step, self.seconds, row)
         if self._board is None:

@@ -35,6 +35,7 @@ from .recipe import SoundRecipe
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
 from .sounds import Sounds
+from .team import Team
 
 __all__ = ["SoundExperiment"]
 
@@ -66,14 +67,13 @@ class SoundExperiment(Experiment[SoundRecipe]):
     noun = "a sound model"
     every = 20.0
 
-    def __init__(self, recipe: SoundRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
+    def __init__(self, recipe: SoundRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
         torch.manual_seed(recipe.seed)
-        self.random = random.Random(recipe.seed)
-        has_gpu = torch.cuda.is_available() if accelerator == "auto" else accelerator == "cuda"
-        self.device = torch.device("cuda" if has_gpu else "cpu")
+        self.device, self.seed = team.device, recipe.seed + 1000 * team.rank
+        self.random = random.Random(self.seed)
         self.sources = [
-            Sounds(source.folder, tuple(recipe.rates), recipe.seconds, recipe.hold_out, say)
+            Sounds(source.folder, tuple(recipe.rates), recipe.seconds, recipe.hold_out, self.say)
             for source in recipe.sources
         ]
         self._make()
@@ -96,6 +96,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
     def _make(self) -> None:
         transform, coding = self.recipe.networks()
         self.network = SoundNetwork(transform, coding).to(self.device)
+        self.team.same(self.network)
         self.average = Average(self.network, self.recipe.ema)
         self.posted = False
         """Whether the post-net is what is trained."""
@@ -156,7 +157,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self.posted = bool(state["posted"])
         self.optimiser = self._optimiser(self.posted)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.random.seed(self.recipe.seed + 7919 * state["step"])
+        self.random.seed(self.seed + 7919 * state["step"])
 
     def state(self) -> dict[str, Any]:
         return {
@@ -189,6 +190,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.team.average(trained)
         norm = float(nn.utils.clip_grad_norm_(trained, recipe.clip))
         if math.isfinite(norm):
             self.optimiser.step()

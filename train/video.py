@@ -38,6 +38,7 @@ from .data import load_pictures
 from .recipe import VideoRecipe
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
+from .team import Team
 
 __all__ = ["VideoExperiment", "image_codec", "log_gains"]
 
@@ -105,10 +106,11 @@ class VideoExperiment(Experiment[VideoRecipe]):
     every = 30.0
     validates_first = True
 
-    def __init__(self, recipe: VideoRecipe, say: Callable[[str], None], accelerator: str, resumes: bool) -> None:
-        super().__init__(recipe, say, accelerator, resumes)
+    def __init__(self, recipe: VideoRecipe, say: Callable[[str], None], team: Team, resumes: bool) -> None:
+        super().__init__(recipe, say, team, resumes)
         torch.manual_seed(recipe.seed)
-        self.random = random.Random(recipe.seed)
+        self.seed = recipe.seed + 1000 * team.rank
+        self.random = random.Random(self.seed)
         self.codec = image_codec(recipe.base)
         entropy = self.codec.entropy
         assert isinstance(entropy, ContextCoding)
@@ -129,6 +131,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         recipe = self.recipe
         self.tables = dict(tables)
         self.network = Spatiotemporal(recipe.network(), self.entropy.tensors, self.tables)
+        self.team.same(self.network)
         self.average = Average(self.network, recipe.ema)
         slow = [p for n, p in self.network.named_parameters() if n.startswith("passes.")]
         rest = [p for n, p in self.network.named_parameters() if not n.startswith("passes.")]
@@ -270,7 +273,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         self.average = Average(self.network, self.recipe.ema)
         load_weights(self.network, state["network"], self.recipe.name)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.random.seed(self.recipe.seed + 7919 * state["step"])
+        self.random.seed(self.seed + 7919 * state["step"])
 
     def state(self) -> dict[str, Any]:
         return {
@@ -304,6 +307,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         loss = (bpp / (bpp.detach() + FLOOR).sqrt()).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.average(self.network.parameters())
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip))
         if math.isfinite(norm):
             self.optimiser.step()

@@ -19,12 +19,13 @@ from lecodec.cli.main import main
 from lecodec.codec.kinds import TRAINED
 from lecodec.codec.media.named import named
 from lecodec.errors import CodecError, InputError
-from lecodec.train import image
+from lecodec.train.image import ImageExperiment
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.recipe import CircuitRecipe, Recipe
 from lecodec.train.run import Run, train
 from lecodec.train.schedule import phase_at, warm_up
 from lecodec.train.schema import load_as
+from lecodec.train.team import Team
 
 RECIPES = {
     "image": """
@@ -142,7 +143,7 @@ def test_checkpoints_without_their_parts_are_refused(folder, kind, needed):
     experiment_of = named(TRAINED[kind].train)
     with experiment_of.circumstances():
         recipe = load_as(named(TRAINED[kind].recipe), f"{kind}.yaml", {})
-        going_on = Run(experiment_of(recipe, lambda _: None, "cpu", True), folder)
+        going_on = Run(experiment_of(recipe, lambda _: None, Team("cpu"), True), folder)
 
         def refused(changed: dict) -> bool:
             torch.save(changed, folder / "checkpoint.pt")
@@ -223,8 +224,8 @@ def test_broken_pictures_are_named_and_end_no_run(folder, kind, capsys):
 
 
 def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):
-    with pytest.raises(InputError, match="asks for 2 GPUs, there are 0"):
-        run("image", devices=2)
+    with pytest.raises(InputError, match="2 GPUs are asked for, there are 0"):
+        train("image.yaml", overrides={"devices": 2}, progress=lambda _: None)
     asked = []
 
     class Fabric:
@@ -244,22 +245,11 @@ def test_several_gpus_are_taken_only_when_asked_for(folder, monkeypatch):
 
 @pytest.mark.parametrize("instructions, precision", [({}, "32-true"), ({"avx512_bf16": True}, "bf16-mixed")])
 def test_bfloat16_is_for_processors_that_have_it(folder, monkeypatch, instructions, precision):
-    taken = []
-
-    class Fabric:
-        def __init__(self, precision, **_):
-            taken.append(precision)
-
-        def launch(self):
-            pass
-
-    monkeypatch.setattr("lightning.fabric.Fabric", Fabric)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     (folder / "recipe.yaml").write_text(RECIPES["image"].replace("precision: 32-true", ""))
     recipe = load_as(Recipe, folder / "recipe.yaml", {})
-    image._fabric(recipe, "cpu")
-    image._fabric(recipe.model_copy(update={"precision": "32-true"}), "cpu")
-    assert taken == [precision, "32-true"]
+    taken = [recipe, recipe.model_copy(update={"precision": "32-true"})]
+    assert [ImageExperiment.precision(one, Team("cpu")) for one in taken] == [precision, "32-true"]
 
 
 def test_the_learning_rate_rises_in_at_most_a_twentieth_of_the_run():

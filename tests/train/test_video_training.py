@@ -20,6 +20,7 @@ from lecodec.train.freeze import freeze
 from lecodec.train.recipe import VideoRecipe
 from lecodec.train.run import Place, train
 from lecodec.train.schema import load_as
+from lecodec.train.team import Team
 from lecodec.train.video import VideoExperiment
 
 from ..make_golden import clip, pattern
@@ -85,7 +86,7 @@ def test_a_model_without_its_image_model_says_so(run, tmp_path, monkeypatch):
 def test_training_lowers_the_rate(recipe):
     """Thirty steps on one clip that hardly moves: less than the image model takes, which is where it starts."""
     settings = {"steps": 30, "synthetic": 0, "pictures": [], "with_z": 0.0, "learning_rate": 5e-3, "crop": 4}
-    experiment = VideoExperiment(load_as(VideoRecipe, recipe, settings), lambda text: None, "cpu", False)
+    experiment = VideoExperiment(load_as(VideoRecipe, recipe, settings), lambda text: None, Team("cpu"), False)
     before = experiment.validate(Place(0, 0.0))
     for step in range(30):
         experiment.step(Place(step, step / 30))
