@@ -140,6 +140,7 @@ def test_golden_files_of_these_models_are_all_looked_at() -> None:
 def test_damaged_files_get_the_sentence_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
     names = sorted(path.name for path in GOLDEN.glob("*.lec") if path.name.startswith(("bad-", "unsupported-")))
+    names = [name for name in names if not name.startswith("bad-samples")]  # the page makes no exact pixels
     # More of them: every truncation of a file with all that there is, and one bit of each byte.
     whole = (GOLDEN / "model-context-tiled.lec").read_bytes()
     small = (GOLDEN / "lossless-set-4d.lec").read_bytes()

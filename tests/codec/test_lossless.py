@@ -487,7 +487,10 @@ def test_a_model_that_is_named_is_used_or_refused(models, tiny_model):
     for call, says in (
         (lambda: lecodec.encode_set(given[:, :4], model=circuit), r"circuit8 codes items of the shape \[8, 9\] of 256"),
         (lambda: lecodec.encode_set(given.astype(np.uint16), model=circuit), "not items of the shape .* of 16 bits"),
-        (lambda: lecodec.encode_set(given, model=photos), "photo8 codes pictures of 256 levels, not items"),
+        (
+            lambda: lecodec.encode_set(given.reshape(40, 4, 2, 9), model=photos),
+            "photo8 codes pictures of 256 levels, not items",
+        ),
         (lambda: lecodec.encode(picture, lossless=True, model=circuit), "not pictures of 8 bits"),
         (lambda: lecodec.encode(picture, lossless=True, model=tiny_model), "tiny is a model that codes with loss"),
     ):

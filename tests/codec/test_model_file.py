@@ -279,7 +279,7 @@ def test_the_command_notes_once_what_it_passes_over(at_hand: Path, tmp_path: Pat
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     notes, tried = ran.stderr.splitlines()[:1], ran.stderr.splitlines()[1:]
     assert ran.returncode == 0 and len(notes) == 1 and "\x1b" not in ran.stderr
-    assert len(tried) == 2 and all("note: tiny-circuit tried, but of no use" in line for line in tried)
+    assert len(tried) == 2 and all("note: photo-1, tiny-circuit tried, but of no use" in line for line in tried)
     assert notes[0].startswith("lecodec: LECODEC_MODELS: note: ") and "b\\x1b[31m.safetensors is not" in notes[0]
     assert not subprocess.run([*command, "--quiet"], capture_output=True, text=True, timeout=120).stderr
 

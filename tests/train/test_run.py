@@ -19,8 +19,9 @@ from lecodec.cli.main import main
 from lecodec.codec.kinds import TRAINED
 from lecodec.codec.media.named import named
 from lecodec.errors import CodecError, InputError
-from lecodec.train.image import ImageExperiment
+from lecodec.train import image
 from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.image import ImageExperiment
 from lecodec.train.recipe import CircuitRecipe, Recipe
 from lecodec.train.run import Run, train
 from lecodec.train.schedule import phase_at, warm_up
