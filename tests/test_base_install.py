@@ -54,8 +54,9 @@ from lecodec.codec.media.picture_write import write_picture
 from lecodec.codec.registry import load
 
 out, golden = Path({out!r}), Path({golden!r})
-y, x = np.mgrid[:40, :56]
-picture = np.stack([4 * x, 5 * y, 2 * x + y], 2).astype(np.uint8)
+y, x = np.mgrid[:80, :112]
+picture = np.stack([2 * x, 2 * y, x + y], 2) + np.random.default_rng(0).integers(0, 9, (80, 112, 1))
+picture = picture.astype(np.uint8)
 done = []
 
 def refused(call):
@@ -75,7 +76,7 @@ codec = lecodec.load("image")
 codec.test(data)
 Image.fromarray(picture).save(out / "p.lec", quality=70)
 with Image.open(out / "p.lec") as image:
-    assert image.size == (56, 40) and np.asarray(image).shape == (40, 56, 3)
+    assert image.size == (112, 80) and np.asarray(image).shape == (80, 112, 3)
 done += ["pictures"]
 
 # Without loss, of 8 and 16 bits, through PNG and TIFF.
