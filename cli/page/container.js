@@ -8,6 +8,7 @@
 
 const SIGNATURE = Uint8Array.of(0x8c, 0x4c, 0x45, 0x43, 0x0d, 0x0a, 0x1a, 0x0a);
 const METADATA = { iCCP: "ICC profile", eXIf: "EXIF", xMPd: "XMP", sTRM: "streams", tAGs: "tags" };
+const SAMPLES = "sAMP", SAMPLES_BYTES = 8;
 const CRITICAL = ["LHDR", "LSET", "LVID", "LSND", "LDAT", "LEXT", "LALP", "LGRP", "iNDX", "LEND"];
 const MAX_ANCILLARY = 2 ** 26, MAX_ANCILLARY_CHUNKS = 1024, MAX_HEADER = 4096;
 
@@ -108,7 +109,10 @@ function readFile(data) {
   });
   const file = { header, data: [], alpha: [], metadata: {}, size: data.length, parts: reader.parts };
   const left = { bytes: MAX_ANCILLARY, chunks: MAX_ANCILLARY_CHUNKS };
-  inflateMetadata(file, readAncillary(reader, left, true));
+  const front = readAncillary(reader, left, true), metadata = front.filter((chunk) => chunk.type !== SAMPLES);
+  inflateMetadata(file, metadata);
+  file.exactPixels = front.length > metadata.length;
+  checkSamples(front.find((chunk) => chunk.type === SAMPLES), header);
   const lengths = [];
   for (let number = 0; number < header.boxes.length * header.parts.length; number++) {
     const chunk = readData(reader, header, number);
@@ -146,21 +150,31 @@ function readData(reader, header, number) {
     exact: head.type === "LEXT" };
 }
 
-/* The ancillary chunks that come next: [{type, payload, offset}] of those of metadata. */
+/* The digest of a picture's samples says how long it is, and stands where it means something. What it says is for
+   decoders that make exact pixels: this one does not. */
+function checkSamples(chunk, header) {
+  if (!chunk) return;
+  const where = `byte ${chunk.offset}: ${SAMPLES}`, { length } = chunk.payload;
+  if (header.lossless) refuse("CorruptFile", `${where}, expected it in pictures with loss alone`);
+  if (length !== SAMPLES_BYTES) refuse("CorruptFile", `${where} of ${length} bytes, expected ${SAMPLES_BYTES}`);
+}
+
+/* The ancillary chunks that come next: [{type, payload, offset}] of those that this page knows. */
 function readAncillary(reader, left, beforeData) {
   const found = [];
   for (let head = reader.head(); head.ancillary && head.type !== "iNDX"; head = reader.head()) {
     const { type, offset } = head;
     if (!left.chunks) refuse("LimitExceeded", `byte ${offset}: more than ${MAX_ANCILLARY_CHUNKS} ancillary chunks`);
     checkLength(head, left.bytes);
-    if (type in METADATA) {
+    const known = type in METADATA || type === SAMPLES;
+    if (known) {
       if (!beforeData) refuse("CorruptFile", `byte ${offset}: ${type} after the data, expected before it`);
       if (found.some((chunk) => chunk.type === type)) {
         refuse("CorruptFile", `byte ${offset}: another ${type} chunk, expected at most 1`);
       }
     }
     const payload = reader.rest(head);
-    if (type in METADATA) found.push({ type, payload, offset });
+    if (known) found.push({ type, payload, offset });
     left.chunks -= 1;
     left.bytes -= head.length;
   }

@@ -59,8 +59,9 @@ function showFacts({ header, parts, size, metadata }, model) {
 }
 
 /* What a person should know of the colours on the screen. */
-function remarks({ header, metadata }) {
+function remarks({ header, metadata, exactPixels }) {
   const found = [];
+  if (exactPixels) found.push("The file asks for exact pixels: those shown may differ by a level or two.");
   if (header.bit_depth === 16) found.push("Shown with 8 of 16 bits.");
   if (metadata.iCCP) found.push("The file has an ICC profile, which is not applied here.");
   else if (![1, 2].includes(header.colour_primaries) || ![2, 13].includes(header.transfer)) {
