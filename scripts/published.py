@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from findings import MACHINE, PARENT, page
@@ -26,7 +27,7 @@ from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import write_items
 from lecodec.eval.measure.run import TaskRun, run_tasks
 
-__all__ = ["CODECS", "RATES", "TASKS", "main", "publish"]
+__all__ = ["CODECS", "RATES", "TASKS", "Progress", "concluded", "main", "publish"]
 
 TASKS = ("imagenet-mobilenetv2", "imagenet-efficientnet-lite0", "text", "mask", "embedding")
 CODECS: dict[str, tuple[float, ...]] = {
@@ -84,13 +85,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path(), help="where eval/results and docs are")
     parser.add_argument("-j", "--jobs", type=int, default=0, help="processes; 0 for one a core")
     options = parser.parse_args(arguments)
+    workers = options.jobs or os.cpu_count() or 1
+    return concluded("machine-table", lambda: publish(options.data, options.runs, options.root, workers=workers))
+
+
+def concluded(name: str, published: Callable[[], TaskRun]) -> int:
+    """Publish, and say what came of it -> exit code. name: what the user called."""
     try:
-        run = publish(options.data, options.runs, options.root, workers=options.jobs or os.cpu_count() or 1)
+        run = published()
     except (CodecError, OSError) as error:
-        print(f"machine-table: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    for name, why in run.skipped:
-        print(f"left out {name}: {why}", file=sys.stderr)
+    for item, why in run.skipped:
+        print(f"left out {item}: {why}", file=sys.stderr)
     print(f"{len(run.rows)} coded files, {run.measured} units of item and codec measured now")
     return 0
 
