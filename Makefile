@@ -30,8 +30,8 @@ help:  ## Show this list
 demo: $(INSTALLED)  ## Code a real photograph beside JPEG and WebP at the same size; pictures go to demo/
 	$(BIN)/python scripts/demo.py
 
-test: $(WEIGHTS) $(PEERS)  ## Run the tests
-	$(BIN)/python -m pytest -q
+test: $(WEIGHTS) $(PEERS)  ## Run the tests, in two processes
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: $(INSTALLED)  ## Lint, check the formatting and the types
 	$(BIN)/ruff check .

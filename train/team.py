@@ -52,8 +52,9 @@ class Team:
         return torch.device("cuda" if self.gpus else "cpu")
 
     def join(self, precision: str | None) -> None:
-        """Begin the other processes and wait for them. precision: Fabric's name of it; None: it is not needed for that.
-        Raises InputError for GPUs that are not there.
+        """Begin the other processes and wait for them, or meet those of an earlier run of this program. precision:
+        Fabric's name of it; None: it is not needed for that. Raises InputError for GPUs that are not there, and for
+        another number of processes than earlier.
         """
         if self.accelerator == "cuda" and not self.gpus:
             raise InputError("device cuda: there is no GPU")
@@ -61,6 +62,9 @@ class Team:
             raise InputError(
                 f"{self.devices} GPUs are asked for, there are {self.gpus} (--device cpu: processes on the processor)"
             )
+        group = torch.distributed
+        if group.is_available() and group.is_initialized() and (there := group.get_world_size()) != self.size:
+            raise InputError(f"{self.size} processes are asked for, this program has {there}: they stay the same")
         if self.size == 1 and precision is None:
             return
         from lightning.fabric import Fabric
@@ -73,10 +77,11 @@ class Team:
         self.rank = self.fabric.global_rank
 
     def leave(self) -> None:
-        """After the run: wait for the others, and let go of them."""
+        """After the run: wait for the others. They stay a group, as a second run in the same program needs it: a new
+        one at the same address could meet what is left of the old one, and wait for ever.
+        """
         if self.size > 1 and self.fabric is not None:
             self.fabric.barrier()
-            torch.distributed.destroy_process_group()
 
     def agreed(self, value: float) -> float:
         """The first process's value, for all."""

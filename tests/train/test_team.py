@@ -57,6 +57,7 @@ KINDS = {"image": (IMAGE, 2), "photo": (PHOTO, 2), "circuit": (CIRCUIT, 20)}
 SCRIPT = """
 import sys
 from lecodec.cli.main import main
+from lecodec.errors import InputError
 from lecodec.train.run import train
 
 try:
@@ -65,6 +66,11 @@ except SystemExit as end:
     assert not end.code
 for kind in ("photo", "circuit"):
     train(f"{kind}.yaml", accelerator="cpu", devices=2)
+try:
+    train("circuit.yaml", True, accelerator="cpu", devices=3)
+    raise AssertionError("another number of processes")
+except InputError as error:
+    assert str(error) == "3 processes are asked for, this program has 2: they stay the same", error
 train("image.yaml", True, {"steps": 50}, accelerator="cpu", devices=2)
 """
 
@@ -87,7 +93,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, monkeyp
         Path(f"{kind}.yaml").write_text(text.replace("NAME", f"two-{kind}").replace("BATCH", str(batch)))
         Path(f"one-{kind}.yaml").write_text(text.replace("NAME", f"one-{kind}").replace("BATCH", str(2 * batch)))
     Path("script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=1200)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sum("resumed at step 40" in line for line in done.stderr.splitlines()) == 1  # one process speaks
     for kind, name in (("image", "validation"), ("photo", "validation"), ("circuit", "held out")):
