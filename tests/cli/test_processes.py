@@ -34,6 +34,7 @@ class Numbers:
 
     def read(self, job: Job) -> str:
         if job.source == "bad":
+            (self.folder / "bad").touch()
             raise InputError("no number")
         return job.source
 
@@ -50,6 +51,10 @@ class Numbers:
             os._exit(9)
         if text == "fault":
             raise ZeroDivisionError
+        if text.startswith("after"):
+            time.sleep(0.01)
+            while not (self.folder / "bad").exists():
+                time.sleep(0.01)
         return text * 2
 
     def finish(self, job: Job, input: Any, result: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -95,7 +100,7 @@ def test_faults_come_out(tmp_path):
 
 
 def test_without_keep_going_the_rest_is_not_begun(tmp_path):
-    found = records_of(tmp_path, ["bad", *map(str, range(200))], keep_going=False)
+    found = records_of(tmp_path, ["bad", *(f"after {n}" for n in range(200))], keep_going=False)
     assert found[0].error is not None and len(found) < 200
 
 
