@@ -173,9 +173,9 @@ def encode_command(
         int | None,
         typer.Option(
             "--group",
-            help="Frames a group of a video; 8, 16 or 32 by default, as suits it.",
+            help="Frames a group of a video; 64 by default, 32 with --low-delay.",
             min=1,
-            max=32,
+            max=64,
             metavar="N",
         ),
     ] = None,

@@ -84,7 +84,7 @@ class LecClips(Dataset[Any]):
     each other without overlap; what is left at the end of a video is left out, and a video that is shorter than a clip
     too. transform: applied to each tensor. model: name or path; by default the one that each file names.
 
-    Only headers are read at first. Of a clip the groups are decoded that hold it: a group has 8 to 32 frames, so clips
+    Only headers are read at first. Of a clip the groups are decoded that hold it, of 64 frames or fewer each, so clips
     of some 16 frames cost about two groups. Raises InputError (no files, a file without a video, no clip at all), and
     what opening a file raises. Items raise the CodecError of a damaged file, with its path in front.
     """

@@ -24,13 +24,15 @@ from .motion import luma, search
 from .transforms.replica import Replica
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
-from .video_groups import LONGEST, STEPS, difference, group_size, is_cut, thumbnail
+from .video_groups import LONGEST, STEPS, difference, is_cut, next_group, thumbnail
 from .video_moving import Mover, grid_of
 
-__all__ = ["CodedGroup", "Encoder", "group_digest"]
+__all__ = ["CodedGroup", "Encoder", "choice_beyond", "group_digest", "indices_of"]
 
 CHAIN_STEPS = (1.0, 1.1)
 """STEPS of a chain."""
+LONGEST_CHAIN = 32
+"""Frames of a chain, if no other number is asked for."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
 MOVES = True
@@ -98,18 +100,15 @@ class Encoder:
         self._measured = measured
         layout = signal.video_layout
         most = MAX_GROUP_PIXELS // (layout.width * layout.height) - 2
-        self._longest = max(1, min(LONGEST, most, signal.group or LONGEST))
+        usual = LONGEST_CHAIN if signal.chain else LONGEST
+        self._longest = max(1, min(LONGEST, most, signal.group or usual))
         steps = CHAIN_STEPS if signal.chain else STEPS
-        self._rates = tuple(max(min(LEAST_RATE, quality), quality - self._indices(step)) for step in steps)
+        self._rates = tuple(
+            max(min(LEAST_RATE, quality), quality - indices_of(coding.temporal.magnitude, step)) for step in steps
+        )
         tables = len(coding.temporal.y_tables)
         dead = (0.0,) * len(STEPS) if signal.chain else DEAD
-        self._choices = [_choice(share, tables) for share in dead]
-
-    def _indices(self, step: float) -> int:
-        """By how many fixed-point indices a frame is coarser whose steps are `step` times as large."""
-        magnitude = self._coding.temporal.magnitude.astype(np.float64)
-        each = np.median(np.log(magnitude[-1] / magnitude[8])) / (len(magnitude) - 9)
-        return round(256 * math.log(step) / each)
+        self._choices = [choice_beyond(share, tables) for share in dead]
 
     def groups(self) -> Iterator[CodedGroup]:
         """All groups, in order. Raises InputError for a video without frames, and what its frames raise."""
@@ -138,20 +137,18 @@ class Encoder:
         """
         if self._signal.chain:
             return min(len(shot), self._longest), True
-        size = self._longest
-        if not self._signal.group and len(shot) > 2:
-            size = min(size, group_size([e.y for e in shot]))
-        if whole and len(shot) <= max(size, min(self._longest + 1, size + size // 2)):
-            return len(shot), True
-        return min(size, len(shot) - 1), False
+        return next_group(len(shot), self._longest, whole)
 
     def _group(
         self, entries: list[_Entry], frames: int, closed: bool, first: tuple[CodedFrame, Decoded] | None
     ) -> tuple[CodedGroup, tuple[CodedFrame, Decoded] | None]:
         """Code a group. first: its first frame, if it is coded already -> the group, and the next one's first frame."""
         order = coding_order(frames, closed, self._signal.chain)
+        referred = {n for step in order for n in (step.left, step.right)}
         decoded: dict[int, Decoded] = {}
         coded: list[CodedFrame] = []
+        digests: list[bytes] = []
+        error = 0.0
         after = None
         mover = None if self._replica is None else Mover(self._replica(), self._coding.temporal, self._quality)
         if not closed:
@@ -159,12 +156,12 @@ class Encoder:
             decoded[frames] = replace(after[1], number=frames)
         for step in order:
             if step.left is None or step.right is None:
-                frame, decoded[step.frame] = first or self._alone(entries[step.frame])
+                frame, found = first or self._alone(entries[step.frame])
             else:
                 references = decoded[step.left], decoded[step.right]
                 rate = self._rates[step.level]
                 y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
-                frame, decoded[step.frame] = self._coding.encode(
+                frame, found = self._coding.encode(
                     y,
                     lambda y=y, rate=rate: self._transform.above(y, rate),
                     rate,
@@ -175,12 +172,14 @@ class Encoder:
                     self._vectors(entries, step, y.shape[1:]),
                 )
             coded.append(frame)
+            digests.append(found.latents.digest())
+            error += self._error(entries[step.frame], found) if self._measured else 0.0
+            if step.frame in referred:
+                decoded[step.frame] = found
         ticks = tuple(entry.ticks for entry in entries[:frames])
         rates = self._rates[: levels_of(order)]
         group = Group(self._quality, rates, tuple(coded), closed, self._signal.chain, ticks)
-        digest = group_digest([decoded[step.frame].latents.digest() for step in order])
-        error = sum(self._error(entries[n], decoded[n]) for n in range(frames)) if self._measured else 0.0
-        return CodedGroup(group, digest, error=error), after
+        return CodedGroup(group, group_digest(digests), error=error), after
 
     def _vectors(self, entries: list[_Entry], step: Step, size: Size) -> list[np.ndarray] | None:
         """From where in its references a frame's blocks come; None where there are too few to tell."""
@@ -235,7 +234,16 @@ class Encoder:
         return _Entry(y, grey, frame.samples if self._measured else None, frame.ticks, frame.packets, begins)
 
 
-def _choice(beyond: float, tables: int) -> Choice:
+def indices_of(magnitude: np.ndarray, step: float) -> int:
+    """By how many fixed-point indices a frame is coarser whose steps are `step` times as large. magnitude: how large y
+    is at each index, [QUALITY_LEVELS, M].
+    """
+    real = magnitude.astype(np.float64)
+    each = np.median(np.log(real[-1] / real[8])) / (len(real) - 9)
+    return round(256 * math.log(step) / each)
+
+
+def choice_beyond(beyond: float, tables: int) -> Choice:
     """Rounding to 0 up to 1/2 + `beyond`."""
     if not beyond:
         return NEAREST

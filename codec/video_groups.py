@@ -1,23 +1,21 @@
-"""How an encoder cuts a video into groups: at cuts, and otherwise into 8, 16 or 32 frames by what they may cost.
+"""How an encoder cuts a video into groups: at cuts, and otherwise after so many frames.
 
-    thumbnails of neighbouring frames -> is_cut          latents of the next frames -> group_size
+    thumbnails of neighbouring frames -> is_cut          frames at hand -> next_group
 
-Both look at what is at hand already; nothing is encoded to find out.
+A long group has fewer frames that are coded alone. It never takes many more bytes, as no frame is dearer than alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-__all__ = ["LONGEST", "SIZES", "STEPS", "group_size", "is_cut", "thumbnail"]
+__all__ = ["LONGEST", "STEPS", "is_cut", "next_group", "thumbnail"]
 
-SIZES = (8, 16, 32)
-LONGEST = SIZES[-1]
+LONGEST = 64
+"""Frames of a group, but for what is left at the end of a shot."""
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
-STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.0, 1.0)
+STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.05, 1.0)
 """By how much coarser than its group's first frame the frames of each level are coded; between two others, each at a
 distance of 2^n frames, a frame is on level n + 1 (see `bitstream.groups`).
 """
@@ -47,28 +45,11 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).mean())
 
 
-def group_size(y: Sequence[np.ndarray]) -> int:
-    """Of 8, 16 and 32, the size with which the frames are likely to take the fewest bits. y: latents [M, h, w] of the
-    next frames and of the one after them, LONGEST + 1 at most.
+def next_group(left: int, size: int, whole: bool) -> tuple[int, bool]:
+    """How many frames the next group shows, and whether it is closed. left: frames at hand; size: that a group should
+    have; whole: whether a cut, or the end, is behind them. All that is left of a shot is one group, if it is at most
+    one frame more.
     """
-    count = len(y) - 1
-    sizes = [size for size in SIZES if size <= count] or [max(1, count)]
-    alone = _bits(y[0], 1.0)
-    between = {
-        distance: sum(
-            _bits(y[n] - 0.5 * (y[n - distance] + y[n + distance]), step)
-            for n in range(distance, count, 2 * distance)
-            if n + distance <= count
-        )
-        for distance, step in zip((1, 2, 4, 8, 16), STEPS[1:], strict=False)
-    }
-
-    def cost(size: int) -> float:
-        return alone * (count // size) + sum(bits for distance, bits in between.items() if distance < size)
-
-    return min(sizes, key=cost)
-
-
-def _bits(residual: np.ndarray, step: float) -> float:
-    """About what a residual costs: half the logarithm of 1 + twice its energy in steps."""
-    return float(np.log2(1 + 2 * np.square(residual / step)).sum()) / 2
+    if whole and left <= size + 1:
+        return left, True
+    return min(size, left - 1), False

@@ -17,7 +17,7 @@ from ..entropy.latents import MEAN_BITS, Latents, Size
 from ..entropy.spatiotemporal_coding import Reference, SpatiotemporalCoding, ratio_of, rescaled
 from .moved import BLOCK, moved
 from .transforms import DOWN
-from .transforms.replica import Replica
+from .transforms.transform import WindowedTransform
 
 __all__ = ["Mover", "grid_of"]
 
@@ -31,11 +31,11 @@ def grid_of(size: Size) -> tuple[int, int]:
 
 
 class Mover:
-    """Of one group. replica: of the image model; quality: the fixed-point index of the group. Keeps the pictures of
-    references: 768 bytes a position of y each.
+    """Of one group. replica: of the image model (training alone takes what is not exact); quality: the fixed-point
+    index of the group. Keeps the pictures of references: 768 bytes a position of y each.
     """
 
-    def __init__(self, replica: Replica, temporal: SpatiotemporalCoding, quality: int):
+    def __init__(self, replica: WindowedTransform, temporal: SpatiotemporalCoding, quality: int):
         self._replica, self._temporal, self._quality = replica, temporal, quality
         self._pictures: dict[int, tuple[Latents, np.ndarray]] = {}
 

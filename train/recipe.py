@@ -424,7 +424,12 @@ class VideoRecipe(Strict):
     batch: int = Field(6, ge=1)
     """Samples a step."""
     start_from: Path | None = None
-    """A checkpoint whose weights (not whose optimiser) the run starts with."""
+    """A checkpoint (.pt) whose weights (not whose optimiser) the run starts with, or a model, by path or name."""
+    coded: float = Field(0.0, ge=0, le=1)
+    """Share of the samples that are frames of groups which the model that the run starts from has coded, with its
+    references, moved where things move."""
+    cache: Path | None = None
+    """A file that keeps the latents of clips. It is written where it is not there yet."""
     steps: int = Field(ge=1)
     """The run ends after so many steps, or after `minutes` if that comes first."""
     minutes: float | None = Field(None, gt=0)
@@ -446,6 +451,8 @@ class VideoRecipe(Strict):
             raise ValueError("video is trained on `clips`, on `pictures` or on both")
         if not self.indices or min(self.indices) < 1 or max(self.indices) > 63:
             raise ValueError("indices are whole numbers from 1 to 63")
+        if self.coded and self.start_from is None:
+            raise ValueError("frames as files have them (coded) need a model to start_from")
         self.network()
         return self
 

@@ -29,7 +29,7 @@ from ..entropy.rate import BANKS, QUALITY_LEVELS
 from ..entropy.tables import TABLE_BITS
 from ..errors import ModelError
 
-__all__ = ["Origin", "TablePrior", "origins", "thawed"]
+__all__ = ["Origin", "TablePrior", "knots", "origins", "thawed"]
 
 SUPPORT = 255
 """Beyond +-SUPPORT z costs what it does there: a gradient of 0."""
@@ -113,10 +113,10 @@ def _value(array: np.ndarray, origin: Origin, owner: nn.Module) -> Tensor:
         x = (x.clamp_min(0.5) / 2**GAIN_BITS).log()
     else:
         x = x / 2**MEAN_BITS
-    return _knots(x, len(owner.value)) / owner.scale
+    return knots(x, len(owner.value)) / owner.scale
 
 
-def _knots(rows: Tensor, count: int) -> Tensor:
+def knots(rows: Tensor, count: int) -> Tensor:
     """[QUALITY_LEVELS, C] -> the `count` knots [count, C] whose lines come nearest to them."""
     position = torch.arange(QUALITY_LEVELS, dtype=torch.float64) * ((count - 1) / (QUALITY_LEVELS - 1))
     below = position.floor().clamp(max=count - 2).long()

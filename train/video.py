@@ -6,15 +6,18 @@
 The loss is the rate alone: transforms are frozen, and y_hat differs from y by a rounding, whatever the entropy model.
 References are rounded at their own rates at first; later in the run half of them are what the network itself makes of a
 frame, from which coarser frames inherit. A sample is a frame between two others at equal distances (or after one), its
-rate from that of the latents down to 32 indices below; references are never coarser than the frame.
+rate from that of the latents down to 32 indices below; references are never coarser than the frame. A run that starts
+from a model takes a share of its samples, `coded`, from groups that this model has coded: references, rates and moves
+are those of files (see `coded`).
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,29 +27,26 @@ from torch import Tensor, nn
 from ..codec.image import ImageCodec
 from ..codec.registry import load
 from ..codec.transforms.transform import WindowedTransform
+from ..codec.video import VideoCodec
 from ..entropy.context_coding import ContextCoding
 from ..entropy.latents import Meter
 from ..entropy.layers import ACTIVATION_BITS
 from ..entropy.rate import QUALITY_LEVELS, QUALITY_ONE
 from ..entropy.runtime import runtime_of
 from ..entropy.spatiotemporal import Spatiotemporal, magnitude_tables
-from ..entropy.spatiotemporal_coding import Reference, facts_of
+from ..entropy.spatiotemporal_coding import TABLES, Reference, SpatiotemporalCoding, facts_of
 from ..errors import InputError
-from .checkpoint import load_checkpoint
-from .clips import moving, read_frames, video_files
-from .data import load_pictures
+from .checkpoint import contents_of, load_checkpoint
+from .coded import CodedFrame
 from .recipe import VideoRecipe
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
 from .team import Team
+from .thaw_video import thaw_video
+from .video_latents import Clips, Stretch, collected
 
 __all__ = ["VideoExperiment", "image_codec", "log_gains"]
 
-FRAMES = 9
-"""Of a synthetic clip, and of a stretch of a real one at one index."""
-STRETCH = 33
-SIZE = 256, 320
-"""Height and width of synthetic clips."""
 COARSEST = 32.0
 """Indices by which a frame may be coarser than the finest of its group: steps 4.5 times as large."""
 PASSES_SHARE = 0.25
@@ -54,25 +54,18 @@ PASSES_SHARE = 0.25
 FLOOR = 0.02
 """Bits a pixel: a sample's loss is divided by the root of its rate, of at least this."""
 DISTANCES = (1, 1, 2, 2, 4, 4, 8, 16)
-HELD_OUT = 0.12
-"""Share of each real clip, at its end, that is never trained on."""
+MOVED = 0.75
+"""Share of the samples of frames as files have them whose references are moved, where anything moves."""
 VALIDATED = ((1, 30.0, False), (4, 14.0, False), (1, 0.0, False), (1, 0.0, True))
 """Of the held-out samples: distance, indices coarser, whether there is one reference."""
-
-
-@dataclass(frozen=True)
-class _Latents:
-    """y [N, M, h, w] float16 of neighbouring frames, all at one index."""
-
-    index: int
-    y: Tensor
 
 
 @dataclass(frozen=True)
 class _Batch:
     """y of frames and of two references each, with their rates: [B, M, c, c] in units of the index `made`. distances:
     frames to each reference, as `Reference` has them. outer: of the frames that second references are coded from, with
-    the first ones, or alone where there is one reference only; None: they are rounded.
+    the first ones, or alone where there is one reference only; None: they are rounded. ready: references are what the
+    network sees, in units of the index `index`.
     """
 
     y: Tensor
@@ -82,6 +75,7 @@ class _Batch:
     finer: tuple[Tensor, Tensor]
     distances: list[tuple[int, int]]
     outer: Tensor | None = None
+    ready: bool = False
 
 
 def image_codec(base: str) -> ImageCodec:
@@ -116,16 +110,30 @@ class VideoExperiment(Experiment[VideoRecipe]):
         assert isinstance(entropy, ContextCoding)
         self.entropy, self.runtime = entropy, runtime_of("cpu")
         self.log_gain = torch.from_numpy(log_gains(self.codec)).float()
-        self.real: list[_Latents] = []
-        self.held_out: list[_Latents] = []
-        self.synthetic: list[_Latents] = []
-        self._collect()
-        self.tables = magnitude_tables(self.log_gain.double().numpy(), self._deviation(), 48)
-        self._make(self.tables)
-        if recipe.start_from is not None and not resumes:
-            state = load_checkpoint(recipe.start_from)
-            load_weights(self.network, state["ema"], recipe.name)
-            self.average = Average(self.network, recipe.ema)
+        temporal = None
+        if recipe.start_from is not None:
+            self._begin_as(recipe.start_from)
+            if recipe.coded:
+                temporal = SpatiotemporalCoding({**entropy.tensors, **self.network.frozen()})
+        self.real, self.synthetic = collected(recipe, self.codec, temporal, self.say)
+        if recipe.start_from is None:
+            self._make(magnitude_tables(self.log_gain.double().numpy(), self._deviation(), 48))
+
+    def _begin_as(self, path: Path) -> None:
+        """Make the network with the weights of a checkpoint or of a model file, or of a model by name."""
+        if path.suffix == ".pt":
+            state = load_checkpoint(path)
+            with contents_of(path, self.noun):
+                self._make({name: table.numpy() for name, table in state["tables"].items()})
+                load_weights(self.network, state["ema"], self.recipe.name)
+        else:
+            codec = load(model=str(path), of=VideoCodec)
+            if codec.base.parse_digest != self.codec.parse_digest:
+                raise InputError(f"{path} is built on {codec.card['base']['name']}, not on {self.recipe.base}")
+            tensors = codec.temporal.tensors
+            self._make({name: tensors[f"temporal.{name}"] for name in TABLES})
+            thaw_video(self.network, tensors)
+        self.average = Average(self.network, self.recipe.ema)
 
     def _make(self, tables: Mapping[str, np.ndarray]) -> None:
         recipe = self.recipe
@@ -142,41 +150,10 @@ class VideoExperiment(Experiment[VideoRecipe]):
 
     # -- latents
 
-    def _collect(self) -> None:
-        """Make the latents of all clips."""
-        recipe, rng = self.recipe, random.Random(self.recipe.seed)
-        files = video_files(recipe.clips) if recipe.clips and recipe.real else []
-        for path in files:
-            frames = list(read_frames(path, recipe.real // len(files), recipe.side))
-            kept = len(frames) - int(HELD_OUT * len(frames))
-            for start in range(0, kept - 2, STRETCH - 1):
-                part = frames[start : min(start + STRETCH, kept)]
-                self.real.append(self._latents(part, rng.choice(recipe.indices)))
-            self.held_out.append(self._latents(frames[kept:][:FRAMES], 48))
-            self.say(f"{path.name}: {len(frames)} frames")
-        if recipe.pictures and recipe.synthetic:
-            pictures = load_pictures(recipe.pictures, smallest=300, say=self.say)
-            for n in range(recipe.synthetic):
-                clip = moving(pictures, rng, FRAMES, *SIZE)
-                made = self._latents(list(clip), rng.choice(recipe.indices))
-                (self.held_out if n < 4 else self.synthetic).append(made)
-                if n % 50 == 49:
-                    self.say(f"{n + 1} of {recipe.synthetic} synthetic clips")
-
-    @torch.inference_mode()
-    def _latents(self, frames: list[np.ndarray], index: int) -> _Latents:
-        out = []
-        for frame in frames:
-            height, width = (n // 32 * 32 for n in frame.shape[:2])
-            y = self.codec.transform.analyse([frame[:height, :width]], [index * QUALITY_ONE])
-            out.append(torch.from_numpy(y[0]).half())
-        with torch.inference_mode(False):
-            return _Latents(index, torch.stack(out).clone())
-
     def _deviation(self) -> np.ndarray:
         """Of each channel at index 48, over all latents [M]."""
         total, count = torch.zeros(self.entropy.latent, dtype=torch.float64), 0
-        for made in (*self.real, *self.synthetic):
+        for made in (*self.real.trained, *self.synthetic.trained):
             y = made.y[::4].float()
             scale = (self.log_gain[48] - self.log_gain[made.index]).exp()
             total += ((y**2).sum((0, 2, 3)) * scale**2).double()
@@ -185,10 +162,26 @@ class VideoExperiment(Experiment[VideoRecipe]):
 
     # -- samples
 
+    def _source(self, rng: random.Random) -> Clips:
+        """Real clips or synthetic ones, as the recipe shares them out, or those that there are."""
+        if not (self.real.trained and self.synthetic.trained):
+            return self.real if self.real.trained else self.synthetic
+        return self.real if rng.random() < self.recipe.share else self.synthetic
+
+    def _coded_sample(self, rng: random.Random) -> dict[str, Any]:
+        """A frame as files have it; where things move, its references are mostly moved."""
+        frame = rng.choice(self._source(rng).coded)
+        return _cut_coded(frame, rng.random() < MOVED, self._box(rng, frame.y.shape[1:]))
+
+    def _box(self, rng: random.Random, size: Sequence[int]) -> tuple[slice, ...]:
+        """Where a crop is. size: positions of y that there are."""
+        c = min(self.recipe.crop, *(n // 4 * 4 for n in size))
+        return tuple(slice(at, at + c) for at in (rng.randrange(n - c + 1) for n in size))
+
     def _sample(self, rng: random.Random, closed: bool) -> dict[str, Any]:
         """A frame and its references; closed: and what the second reference is to be coded from."""
         recipe = self.recipe
-        sources = self.real if self.real and (not self.synthetic or rng.random() < recipe.share) else self.synthetic
+        sources = self._source(rng).trained
         while True:
             made = rng.choice(sources)
             single, distance = rng.random() < recipe.low_delay, rng.choice(DISTANCES)
@@ -200,11 +193,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
             at = tuple(-n for n in at)
         number = rng.randrange(len(made.y) - span) - min(0, *at)
         drop = min(rng.uniform(0, COARSEST) if rng.random() < 0.8 else 0.0, made.index - 1.0)
-        height, width = made.y.shape[2:]
-        c = min(recipe.crop, height // 4 * 4, width // 4 * 4)
-        top, left = rng.randrange(height - c + 1), rng.randrange(width - c + 1)
         finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
-        box = slice(top, top + c), slice(left, left + c)
+        box = self._box(rng, made.y.shape[2:])
         return _cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
 
     def _batch(self, samples: list[dict[str, Any]]) -> _Batch:
@@ -222,6 +212,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
             (numbers([s["finer"][0] for s in samples]), numbers([s["finer"][1] for s in samples])),
             [s["distances"] for s in samples],
             torch.stack([s["outer"] for s in samples]) if samples[0]["outer"] is not None else None,
+            samples[0]["ready"],
         )
 
     def _ratio(self, before: Tensor, after: Tensor) -> Tensor:
@@ -244,8 +235,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
 
     def _forward(self, batch: _Batch, with_z: bool, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Bits [B], and y_hat in units of each sample's index. own: see `_own_references`."""
-        references = []
-        for n in (0, 1):
+        references = list(batch.references) if batch.ready else []
+        for n in () if batch.ready else (0, 1):
             finer = batch.finer[n]
             y_hat = (batch.references[n] * self._ratio(batch.made, finer)).round()
             if own is not None:
@@ -298,8 +289,10 @@ class VideoExperiment(Experiment[VideoRecipe]):
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
         self.network.train()
-        closed = at.share >= recipe.closed_from and rng.random() < 0.5
-        batch = self._batch([self._sample(rng, closed) for _ in range(recipe.batch)])
+        coded = rng.random() < recipe.coded
+        closed = not coded and at.share >= recipe.closed_from and rng.random() < 0.5
+        samples = [self._coded_sample(rng) if coded else self._sample(rng, closed) for _ in range(recipe.batch)]
+        batch = self._batch(samples)
         own = self._own_references(batch) if closed else None
         with_z = rng.random() < recipe.with_z
         bits, _ = self._forward(batch, with_z, own)
@@ -338,12 +331,16 @@ class VideoExperiment(Experiment[VideoRecipe]):
     @torch.no_grad()
     def validate(self, place: Place) -> dict[str, float]:
         """Bits a pixel of held-out frames, real clips and synthetic ones: as frames between two others, one or four
-        frames away and coarser, at the same rate, and after one; I: what the image model takes at that rate.
+        frames away and coarser, at the same rate, and after one; I: what the image model takes at that rate; coded: as
+        files have them, references moved.
         """
         row: dict[str, float] = {}
         self.network.eval()
         with self.average.applied():
-            for name, sources in (("real", self.held_out[:-4]), ("synthetic", self.held_out[-4:])):
+            for name, clips in (("real", self.real), ("synthetic", self.synthetic)):
+                if clips.coded_held_out:
+                    row[f"{name} coded"] = self._rate_of(clips.coded_held_out)
+                sources = clips.held_out
                 for distance, drop, single in VALIDATED:
                     bits, intra, pixels = 0.0, 0.0, 0
                     for made in sources:
@@ -369,6 +366,16 @@ class VideoExperiment(Experiment[VideoRecipe]):
         self.network.train()
         return {"validation": sum(v for k, v in row.items() if " I-" not in k), **row}
 
+    def _rate_of(self, frames: Sequence[CodedFrame]) -> float:
+        """Bits a pixel of frames as files have them."""
+        bits, pixels = 0.0, 0
+        for frame in frames:
+            size = frame.y.shape[1:]
+            cut = _cut_coded(frame, True, tuple(slice(0, n // 4 * 4) for n in size))
+            found, _ = self._forward(self._batch([cut]), False)
+            bits, pixels = bits + float(found.sum()), pixels + 256 * cut["y"][0].numel()
+        return bits / pixels
+
 
 def _places(distance: int, single: bool, closed: bool) -> tuple[int, ...]:
     """Where the two references of a frame are, seen from it; closed: and what the second one is coded from."""
@@ -377,7 +384,7 @@ def _places(distance: int, single: bool, closed: bool) -> tuple[int, ...]:
 
 
 def _cut(
-    made: _Latents, number: int, places: tuple[int, ...], box: tuple[slice, ...], drop: int, finer: tuple[int, int]
+    made: Stretch, number: int, places: tuple[int, ...], box: tuple[slice, ...], drop: int, finer: tuple[int, int]
 ) -> dict[str, Any]:
     """A sample: frame `number`, `drop` indices coarser than its latents, its references by `finer` ones."""
 
@@ -392,4 +399,20 @@ def _cut(
         "index": made.index - drop,
         "finer": [made.index - f for f in finer],
         "distances": places[:2],
+        "ready": False,
+    }
+
+
+def _cut_coded(frame: CodedFrame, moved: bool, box: tuple[slice, ...]) -> dict[str, Any]:
+    """A sample of a frame as files have it; moved: with moved references, if there are any."""
+    references = frame.moved if moved and frame.moved is not None else frame.references
+    return {
+        "y": frame.y[:, *box].float(),
+        "references": [r[:, *box].float() for r in references],
+        "outer": None,
+        "made": frame.index,
+        "index": frame.index,
+        "finer": list(frame.finer),
+        "distances": frame.distances,
+        "ready": True,
     }

@@ -98,6 +98,6 @@ def clip_signal(samples: np.ndarray, fps: float = 25.0) -> VideoSignal:
 def in_groups(signal: Signal, group: int, chain: bool) -> VideoSignal:
     """A video with groups of so many frames, or of those that suit it (0), as chains or not. Raises InputError."""
     assert isinstance(signal, VideoSignal)
-    if not 0 <= group <= 32:
-        raise InputError(f"{group} frames a group, expected 1 to 32")
+    if not 0 <= group <= 64:
+        raise InputError(f"{group} frames a group, expected 1 to 64")
     return replace(signal, group=group, chain=chain, cut=group > 0)

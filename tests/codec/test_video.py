@@ -27,7 +27,7 @@ from lecodec.codec.model_file import load_tensors
 from lecodec.codec.registry import load
 from lecodec.codec.transforms import replica
 from lecodec.codec.video import VideoCodec
-from lecodec.codec.video_groups import group_size, is_cut, thumbnail
+from lecodec.codec.video_groups import is_cut, next_group, thumbnail
 from lecodec.codec.video_targets import _taken
 from lecodec.entropy import context_coding, spatiotemporal_coding
 from lecodec.entropy.runtime import runtime_of
@@ -311,12 +311,12 @@ def test_cuts_begin_groups(codec):
     assert thumbnail(np.zeros((3, 2, 3), np.uint8)).shape == (8, 8, 3)
 
 
-def test_still_scenes_get_long_groups_and_moving_ones_short():
-    rng = np.random.default_rng(0)
-    still = rng.normal(0, 9, (4, 6, 6))
-    assert group_size([still] * 33) == 32
-    assert group_size([rng.normal(0, 9, (4, 6, 6)) for _ in range(33)]) < 32
-    assert group_size([still] * 6) == 5
+def test_what_is_left_of_a_shot_is_one_group():
+    """Thirty-two frames to the end, one fewer than a group of 32 and its right end, are not cut into 16, 8 and 8."""
+    assert next_group(32, 64, True) == (32, True) and next_group(65, 64, True) == (65, True)
+    assert next_group(65, 64, False) == (64, False) and next_group(66, 64, True) == (64, False)
+    assert next_group(9, 8, True) == (9, True) and next_group(12, 8, True) == (8, False)
+    assert next_group(1, 1, True) == (1, True) and next_group(3, 1, True) == (1, False)
 
 
 # -- damage
@@ -402,8 +402,8 @@ def test_inputs_that_are_no_clips_are_refused(codec):
     for wrong in (np.zeros((2, 4, 4), np.uint8), np.zeros((2, 4, 4, 3), np.uint16), np.zeros((0, 4, 4, 3), np.uint8)):
         with pytest.raises(InputError):
             codec.encode(wrong)
-    with pytest.raises(InputError, match="33 frames a group"):
-        in_groups(clip_signal(clip(2, 8, 8)), 33, False)
+    with pytest.raises(InputError, match="65 frames a group"):
+        in_groups(clip_signal(clip(2, 8, 8)), 65, False)
     with pytest.raises(InputError, match="no target"):
         codec.encode_signals([clip_signal(clip(2, 16, 16))], Target("ssimulacra2", 30.0))
     signal = clip_signal(clip(2, 16, 16))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lecodec.codec.registry import load
 from lecodec.codec.video import VideoCodec
 from lecodec.entropy.spatiotemporal import Spatiotemporal
-from lecodec.errors import InputError, UnknownModel
+from lecodec.errors import InputError, ModelError, UnknownModel
 from lecodec.eval.video import run_video
 from lecodec.train.checkpoint import load_checkpoint
 from lecodec.train.clips import moving, read_frames, video_files
@@ -92,6 +93,60 @@ def test_training_lowers_the_rate(recipe):
         experiment.step(Place(step, step / 30))
     after = experiment.validate(Place(30, 1.0))
     assert after["validation"] < 0.9 * before["validation"]
+
+
+@pytest.fixture(scope="module")
+def moving_clips(recipe: Path) -> Path:
+    """A recipe with one clip, whose picture moves by eight pixels a frame, to be trained on as files have it."""
+    folder = recipe.parent / "moving"
+    folder.mkdir()
+    wide = pattern(128, 128 + 8 * 50, 3)
+    written(folder / "pan.mkv", np.stack([wide[:, 8 * n : 8 * n + 128] for n in range(50)]))
+    path = recipe.parent / "moving.yaml"
+    path.write_text(
+        f"kind: video\nname: moving\nbase: {GOLDEN / 'tiny-context.safetensors'}\nclips: [{folder}]\nsynthetic: 0\n"
+        f"start_from: {GOLDEN / 'tiny-video.safetensors'}\ncoded: 1\ncrop: 4\nbatch: 2\nsteps: 2\nindices: [40]\n"
+        f"cache: {recipe.parent / 'kept.pt'}\ntemporal: {{width: 16, features: 8}}\n"
+    )
+    return path
+
+
+def test_frames_are_trained_on_as_files_have_them(moving_clips, monkeypatch):
+    """Groups are coded by the model that a run starts from, with references that are moved: nearer to the frame."""
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    settings = load_as(VideoRecipe, moving_clips, {})
+    clips = VideoExperiment(settings, lambda text: None, Team("cpu"), False).real
+    assert len(clips.coded) > 30 and clips.coded_held_out == []
+    leaves = [f for f in clips.coded if f.distances == (-1, 1)]
+    assert len(leaves) >= 16 and all(f.moved is not None for f in leaves)
+    for frame in leaves:
+        assert frame.moved is not None and max(frame.finer) > frame.index
+        nearer, plain = ((frame.y - r[0]).float().abs().mean() for r in (frame.moved, frame.references))
+        assert nearer < 0.8 * plain
+    assert any(a == b for a, b in (f.distances for f in clips.coded)) or len(clips.trained) < 2
+
+    kept = VideoExperiment(settings, lambda text: None, Team("cpu"), False)
+    for a, b in zip(clips.coded, kept.real.coded, strict=True):
+        assert a.distances == b.distances and a.index == b.index and torch.equal(a.y, b.y)
+    figures = kept.step(Place(0, 0.0))
+    assert 0 < figures["bpp"] < 8 and figures["gradient"] > 0
+    other = load_as(VideoRecipe, moving_clips, {"seed": 2})
+    with pytest.raises(InputError, match="latents of other clips or models"):
+        VideoExperiment(other, lambda text: None, Team("cpu"), False)
+    with pytest.raises(InputError, match="need a model to start_from"):
+        load_as(VideoRecipe, moving_clips, {"start_from": None})
+
+
+def test_a_run_starts_from_a_model_file(moving_clips, monkeypatch):
+    """The network computes with the integers of the file; gains are those of lines through their rows."""
+    monkeypatch.setenv("LECODEC_MODELS", str(GOLDEN))
+    network = VideoExperiment(load_as(VideoRecipe, moving_clips, {}), lambda text: None, Team("cpu"), False).network
+    tensors = load(model=GOLDEN / "tiny-video.safetensors", of=VideoCodec).temporal.tensors
+    for name, array in network.frozen().items():
+        np.testing.assert_allclose(array.astype(int), tensors[name], atol=1 if name.endswith("gain") else 0)
+    small = load_as(VideoRecipe, moving_clips, {"temporal": {"width": 7, "features": 8}, "cache": None})
+    with pytest.raises(ModelError, match="cannot be trained"):
+        VideoExperiment(small, lambda text: None, Team("cpu"), False)
 
 
 def test_clips_of_photographs_move():
