@@ -71,6 +71,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "Building $(VENV) with $$found; the first time takes some minutes (torch is large)."; \
 	"$$found" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,eval,machine,dev]' -c constraints.txt
+	@mkdir -p $(VENV)/source && ln -sfn ../.. $(VENV)/source/lecodec
 	@touch $@
 
 $(WEIGHTS): $(INSTALLED)

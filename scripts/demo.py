@@ -92,8 +92,9 @@ class Result:
 def measure(name: str, codec: Codec, setting: float, samples: np.ndarray) -> Result:
     """Encode and decode samples, uint8 [H, W, 3], once."""
     found = coded(codec, Original(samples), setting)
-    quality = (metric(samples, found.decoded) for metric in (psnr, ms_ssim, ssimulacra2))
-    return Result(name, codec.name, setting, found.data, found.decoded, *quality, found.encode_s, found.decode_s)
+    decoded = found.decoded
+    quality = psnr(samples, decoded), ms_ssim(samples, decoded), ssimulacra2(samples, decoded)
+    return Result(name, codec.name, setting, found.data, decoded, *quality, found.encode_s, found.decode_s)
 
 
 def peers() -> list[PillowCodec]:

@@ -140,7 +140,7 @@ def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
     layout, length = signal.sound_layout, signal.length or None
     tags = parse_tags(signal.metadata.tags)
     more = info_chunk(tags)
-    if length == layout.samples:  # chapters are places in the whole
+    if length is not None and length == layout.samples:  # chapters are places in the whole
         more += cue_chunks(tags, layout.sample_rate, length)
     file.write(wav_head(layout, length, more))
     size = samples = 0
