@@ -100,6 +100,7 @@ def sound_command(
     rate: Annotated[
         int, typer.Option("--rate", help="Hz that all sounds are brought to.", min=1000, metavar="HZ")
     ] = 16000,
+    stereo: Annotated[bool, typer.Option("--stereo", help="Two channels of each sound instead of one.")] = False,
     settings: Settings = None,
     metrics: Annotated[
         str,
@@ -113,7 +114,7 @@ def sound_command(
     limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Rates of real files and what is left of sounds, of one channel: curves, BD-rates; TSV tables and a plot."""
+    """Rates of real files and what is left of sounds: curves, BD-rates; TSV tables and a plot."""
     ladders = dict(_ladder(text) for text in settings or [])
     with one_sentence(str(folder)):
         from ..eval.sound import run_sound
@@ -124,6 +125,7 @@ def sound_command(
                 _names(codecs),
                 output,
                 rate=rate,
+                channels=2 if stereo else 1,
                 settings=ladders,
                 more=_names(metrics),
                 anchors=_names(anchors or ""),

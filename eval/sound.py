@@ -1,6 +1,6 @@
 """Rate and distortion of sounds: every sound of a folder, through every codec, at every setting.
 
-    folder of sounds -> one channel at one rate -> encode -> bytes -> decode -> kbps, SNR, SI-SDR, distances of spectra
+    folder of sounds -> one or two channels at one rate -> encode -> bytes -> decode -> kbps, SNR, distances of spectra
                      -> sound-items.tsv (every file), sound.tsv (means), sound-bd.tsv (BD-rates), sound.png
 
 Conventions: kbps = 8 * bytes of the whole file / milliseconds. Means are plain means over sounds at a fixed setting,
@@ -67,6 +67,7 @@ def run_sound(
     out: Path | str,
     *,
     rate: int = 16000,
+    channels: int = 1,
     settings: Mapping[str, Sequence[float]] | None = None,
     more: Sequence[str] = (),
     anchors: Sequence[str] = (),
@@ -75,19 +76,22 @@ def run_sound(
 ) -> SoundResult:
     """Measure codecs on the sounds of a folder and write the files of `OUTPUTS`.
 
-    codecs: specs as in `codecs.sound`; rate: Hz that all sounds are brought to; settings: of a codec, by its spec,
-    instead of its own ladder; more: metrics besides MEASURES, of `measure.metrics`; anchors: codecs that BD-rates refer
-    to, by default opus if it takes part, else the first; limit: only the first sounds by name; progress(done, total).
+    codecs: specs as in `codecs.sound`; rate: Hz that all sounds are brought to; channels: likewise, 1 or 2; settings:
+    of a codec, by its spec, instead of its own ladder; more: metrics besides MEASURES, of `measure.metrics`; anchors:
+    codecs that BD-rates refer to, by default opus if it takes part, else the first; limit: only the first sounds by
+    name; progress(done, total).
 
     Raises InputError when there is nothing to measure, for unknown codecs and metrics, and for missing packages; other
     CodecErrors for models that cannot be loaded; OSError when `out` cannot be written.
     """
+    if channels != 1 and (alone := [name for name in more if not name.startswith("log_")]):
+        raise InputError(f"{alone[0]} is measured on sounds of one channel")
     metrics = metrics_by_name("audio", (*MEASURES, *more), rate=rate)
     extra("scipy.interpolate", "scipy")
     extra("matplotlib.figure", "matplotlib")
     named = contestants(codecs, lambda spec: sound_codec_by_name(spec, rate), settings)
     against = references(named, (), anchors or [name for name in ("opus",) if name in named])
-    sounds = items_of(Sounds(Path(folder), sample_rate=rate))
+    sounds = items_of(Sounds(Path(folder), sample_rate=rate, channels=channels))
     names = [name for name in sounds if Path(name).suffix.lower() not in BESIDE][:limit]
     out = Path(out)
     writable(out, OUTPUTS)
@@ -110,7 +114,8 @@ def run_sound(
         if name != anchor and metric in RANGES
     ]
     comments = [
-        f"{len({row.item for row in rows})} sounds of one channel at {rate} Hz; rates are those of whole files",
+        f"{len({row.item for row in rows})} sounds of {'two channels' if channels == 2 else 'one channel'} "
+        f"at {rate} Hz; rates are those of whole files",
         *(metrics[name].identity for name in more),
         *provenance(named, skipped),
     ]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 # Before torch is imported. The pictures here are tiny: threads gain nothing on them, and on a machine that is busy with
-# something else their barriers made the tests ten times slower. Tests of thread counts set their own, and there a thread
+# something else their barriers made the tests ten times slower. Tests of thread counts set their own; there a thread
 # that waits for another sleeps: where cores are fewer than threads, one that spins keeps the other from its work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -2,6 +2,8 @@
 
     sound --encode(kbit/s)--> real file bytes --decode--> sound, as long as it was and in step with it
 
+A sound is float32 [T] in [-1, 1], or [T, 2] of two channels, for which the bit rate counts together.
+
 | spec        | what it is                                                                                      |
 |-------------|-------------------------------------------------------------------------------------------------|
 | `lecodec`   | the shipped sound model; `lecodec:NAME`, `lecodec@PATH`: others. The setting is kbit/s          |
@@ -76,7 +78,7 @@ class _AvCodec:
     options: dict[str, str] = field(default_factory=dict)
 
     def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
-        """A whole file at a bit rate (kbit/s) for float32 [T] in [-1, 1]. Raises `CodecError`."""
+        """A whole file at a bit rate (kbit/s) for float32 [T] or [T, 2]. Raises `CodecError`."""
         _check(sound)
         if len(sound) < self.min_samples:
             raise CodecError(f"{self.name} takes sounds of at least {self.min_samples} samples, this has {len(sound)}")
@@ -89,7 +91,7 @@ class _AvCodec:
         return _with_length(data, len(samples)) if self.container == "mp3" else data
 
     def decode(self, data: bytes, /) -> np.ndarray:
-        """The sound, float32 [T] in [-1, 1], as long as it was. Raises `CodecError`."""
+        """The sound, float32 [T] or [T, 2] in [-1, 1], as long as it was. Raises `CodecError`."""
         try:
             samples, rate = _read(data, self.container, self.decoder)
         except _errors() as error:
@@ -125,7 +127,7 @@ class _Exact:
         return _write(samples, self.sample_rate, self.container, codec, 0, _BITEXACT)
 
     def decode(self, data: bytes, /) -> np.ndarray:
-        """The sound, float32 [T]. Raises `CodecError`."""
+        """The sound, float32 [T] or [T, 2]. Raises `CodecError`."""
         try:
             return _read(data, self.container, "")[0]
         except _errors() as error:
@@ -152,13 +154,14 @@ class LecodecSound:
         self.description = f"lecodec sound codec, {digests}"
 
     def encode(self, sound: np.ndarray, setting: float, /) -> bytes:
-        """A whole `.lec` file at a bit rate (kbit/s) for float32 [T] in [-1, 1]. Raises `CodecError`."""
+        """A whole `.lec` file at a bit rate (kbit/s) for float32 [T] or [T, 2]. Raises `CodecError`."""
         _check(sound)
         return self._codec.encode(sound, self.sample_rate, kbps=setting)
 
     def decode(self, data: bytes, /) -> np.ndarray:
-        """The sound, float32 [T]. Raises `CodecError`."""
-        return self._codec.decode(data)[:, 0]
+        """The sound, float32 [T] or [T, 2]. Raises `CodecError`."""
+        sound = self._codec.decode(data)
+        return sound[:, 0] if sound.shape[1] == 1 else sound
 
 
 _BITEXACT = {"fflags": "+bitexact"}  # no name of the muxer, no serial number drawn at random
@@ -244,12 +247,12 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _check(sound: np.ndarray) -> None:
-    if sound.dtype != np.float32 or sound.ndim != 1 or not sound.size or not np.isfinite(sound).all():
-        raise InputError(f"expected a sound, finite float32 [T], found {sound.dtype} {list(sound.shape)}")
+    if sound.dtype != np.float32 or sound.shape[1:] not in ((), (2,)) or not sound.size or not np.isfinite(sound).all():
+        raise InputError(f"expected a sound, finite float32 [T] or [T, 2], found {sound.dtype} {list(sound.shape)}")
 
 
 def _resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """float32 [T] at a rate -> float32 [ceil(T * wanted / rate)] at the wanted one."""
+    """float32 [T] or [T, 2] at a rate -> of ceil(T * wanted / rate) samples at the wanted one."""
     if rate == wanted:
         return sound
     divisor = math.gcd(rate, wanted)
@@ -266,17 +269,19 @@ def _write(
     tags: dict[str, str],
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """A whole file of float32 or int16 [T]. bit_rate: bits a second, 0 where there is none to choose; tags: options of
-    the container; options: of the encoder.
+    """A whole file of float32 or int16 [T] or [T, 2]. bit_rate: bits a second, 0 where there is none to choose; tags:
+    options of the container; options: of the encoder.
     """
     import av
 
-    frame = av.AudioFrame.from_ndarray(samples[None], "s16" if samples.dtype == np.int16 else "flt", "mono")
+    layout = "mono" if samples.ndim == 1 else "stereo"
+    packed = np.ascontiguousarray(samples).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(packed, "s16" if samples.dtype == np.int16 else "flt", layout)
     frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=tags) as file:
         stream: Any = file.add_stream(codec, rate=rate, options=options)
-        stream.layout = "mono"
+        stream.layout = layout
         if bit_rate:
             stream.bit_rate = bit_rate
         for packet in [*stream.encode(frame), *stream.encode(None)]:
@@ -297,11 +302,11 @@ def _with_length(data: bytes, length: int) -> bytes:
     frames = int.from_bytes(data[tag + 8 : tag + 12], "big")
     delay = int.from_bytes(data[tag + 141 : tag + 144], "big") >> 12
     padding = frames * (1152 if mpeg1 else 576) - delay - length
-    head = bytearray(data[:190])
+    head = bytearray(data[: tag + 156])
     head[tag + 141 : tag + 144] = (delay << 12 | padding).to_bytes(3, "big")
     head[tag + 154 : tag + 156] = b"\0\0"
-    head[tag + 154 : tag + 156] = _crc16(head).to_bytes(2, "big")  # as FFmpeg does: over 190 bytes, itself zero
-    return bytes(head) + data[190:]
+    head[tag + 154 : tag + 156] = _crc16((head + data[len(head) :])[:190]).to_bytes(2, "big")  # itself zero
+    return bytes(head) + data[len(head) :]
 
 
 def _crc16(data: bytes | bytearray) -> int:
@@ -315,7 +320,7 @@ def _crc16(data: bytes | bytearray) -> int:
 
 
 def _read(data: bytes, container: str, decoder: str) -> tuple[np.ndarray, int]:
-    """(float32 [T], sample rate) of a whole file, without what the container says is not sound.
+    """(float32 [T] or [T, 2], sample rate) of a whole file, without what the container says is not sound.
 
     decoder: its name in FFmpeg, "" for the one that FFmpeg takes.
     """
@@ -329,11 +334,13 @@ def _read(data: bytes, container: str, decoder: str) -> tuple[np.ndarray, int]:
         if decoder:
             context = av.CodecContext.create(decoder, "r")
             context.extradata, context.sample_rate = stream.codec_context.extradata, stream.rate
-            context.layout = "mono"
-        to_float, parts = av.AudioResampler("flt", "mono"), []
+            context.layout = stream.codec_context.layout
+        stereo = stream.codec_context.channels == 2
+        to_float, parts = av.AudioResampler("fltp", "stereo" if stereo else "mono"), []
         for packet in file.demux(stream):  # the last one is empty: it asks for what is left
             for frame in context.decode(packet):
-                parts.extend(part.to_ndarray()[0] for part in to_float.resample(frame))
+                planes = [part.to_ndarray() for part in to_float.resample(frame)]
+                parts += [plane.T if stereo else plane[0] for plane in planes]
         if not parts:
             raise ValueError("it holds no samples")
         return np.concatenate(parts).astype(np.float32, copy=False), stream.rate

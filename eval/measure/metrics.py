@@ -10,7 +10,8 @@
 | `video` | psnr_y, worst_psnr_y, psnr_rgb  |                                                                          |
 
 PESQ (wide band at 16 kHz, narrow band at 8 kHz) and STOI are those of the packages pesq and pystoi. DNSMOS, overall, of
-the signal and of the background, looks at what was decoded alone (see `quality.hearing`).
+the signal and of the background, looks at what was decoded alone (see `quality.hearing`). Of two channels, SNR
+and distances of spectra are means of both.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def metrics_by_name(
     made: dict[str, Metric] = {}
     for name in dict.fromkeys(names):
         if name in plain:
-            made[name] = _of_arrays(name, plain[name])
+            made[name] = _of_arrays(name, _by_channel(plain[name]) if media == "audio" else plain[name])
         elif media == "audio" and name in _SOUND:
             made[name] = _sound_metric(name, rate)
         elif media == "image" and name in metrics.SLOW_METRICS:
@@ -105,12 +106,22 @@ def _distance(name: str) -> Metric:
     return Metric(f"{name}: {network.description}, centre crop {CROP}", measured)
 
 
+def _by_channel(metric: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], float]:
+    """A measure of float [T] as one of [T] and of [T, C]: the mean over channels."""
+
+    def measured(a: np.ndarray, b: np.ndarray) -> float:
+        return metric(a, b) if a.ndim == 1 else float(np.mean([metric(*pair) for pair in zip(a.T, b.T, strict=True)]))
+
+    return measured
+
+
 def _sound_metric(name: str, rate: int) -> Metric:
     """A measure of two sounds, float [T]. Raises InputError when its package is missing, or for a rate in Hz that it
     does not know.
     """
     if name.startswith("log_"):
-        return _of_arrays(f"{name} at {rate} Hz", lambda a, b: log_spectral(a, b, rate)[name == "log_mel"])
+        distance = _by_channel(lambda a, b: log_spectral(a, b, rate)[name == "log_mel"])
+        return _of_arrays(f"{name} at {rate} Hz", distance)
     if name.startswith("dnsmos"):
         if rate != RATE:
             raise InputError(f"dnsmos knows {RATE} Hz, not {rate}")

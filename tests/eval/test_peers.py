@@ -231,8 +231,20 @@ def test_the_corrected_field_of_an_mp3_file_has_its_checksum():
 
     tags = {**sound_peers._BITEXACT, "id3v2_version": "0"}
     for rate in (8000, 44100):
-        plain = sound_peers._write(chirp(2000, rate), rate, "mp3", "libmp3lame", 64000, tags)
-        assert sound_peers._with_length(plain, 2000) == plain
+        for sound in (chirp(2000, rate), np.stack([chirp(2000, rate)] * 2, 1)):
+            plain = sound_peers._write(sound, rate, "mp3", "libmp3lame", 64000, tags)
+            assert sound_peers._with_length(plain, 2000) == plain
+
+
+@pytest.mark.parametrize("name", ["opus", "mp3", "flac", "identity", "lecodec"])
+def test_two_channels_stay_two_and_apart(name):
+    rate = 44100
+    codec, left = sound_codec_by_name(name, rate), chirp(20001, rate)
+    original = np.stack([left, np.roll(left[::-1], 999) / 3], 1)
+    decoded = codec.decode(codec.encode(original, codec.ladder[-1]))
+    assert decoded.shape == original.shape and decoded.dtype == np.float32
+    of_itself, of_other = (metrics.si_sdr(original[:, 1], decoded[:, channel]) for channel in (1, 0))
+    assert of_itself > max(8, of_other + 10)
 
 
 @pytest.mark.parametrize("name", ["opus", "mp3"])
