@@ -15,7 +15,7 @@ LONGEST = 64
 """Frames of a group, but for what is left at the end of a shot."""
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
-STEPS = (1.0, 1.75, 1.55, 1.37, 1.22, 1.1, 1.05, 1.0)
+STEPS = (1.0, 2.2, 1.85, 1.55, 1.32, 1.15, 1.07, 1.0)
 """By how much coarser than its group's first frame the frames of each level are coded; between two others, each at a
 distance of 2^n frames, a frame is on level n + 1 (see `bitstream.groups`).
 """
