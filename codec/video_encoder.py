@@ -35,8 +35,6 @@ LONGEST_CHAIN = 32
 """Frames of a chain, if no other number is asked for."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
-MOVES = True
-"""Whether references are moved where things move."""
 LEAST_BLOCKS = 4
 """A frame of fewer has no vectors."""
 _NONE = np.empty((0, 0, 3), np.uint8)
@@ -95,7 +93,7 @@ class Encoder:
         measured: bool = False,
         replica: Callable[[], Replica] | None = None,
     ):
-        self._replica = replica if MOVES else None
+        self._replica = replica if signal.moves else None
         self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
         self._measured = measured
         layout = signal.video_layout

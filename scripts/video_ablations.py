@@ -37,9 +37,11 @@ PARTS: dict[str, tuple[tuple[object, str, object], ...]] = {
     "frames between others": ((video_encoder, "CHAIN_STEPS", (1.0, 1.0)),),
     "z beside references": ((video_coding, "Z_SHARE", math.inf),),
     "dead zone": ((video_encoder, "DEAD", NO_ZONE),),
-    "vectors": ((video_encoder, "MOVES", False),),
+    "vectors": (),
 }
-"""What is switched off -> module, name and value of what does it; frames between others go with a chain, too."""
+"""What is switched off -> module, name and value of what does it; frames between others go with a chain, too, and
+vectors are an option of the codec.
+"""
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def without(part: str) -> Iterator[LecodecVideo]:
     for module, name, value in PARTS[part]:
         setattr(module, name, value)
     try:
-        yield LecodecVideo("lecodec", 0, part == "frames between others", None)
+        yield LecodecVideo("lecodec", 0, part == "frames between others", part != "vectors", None)
     finally:
         for module, name, value in before:
             setattr(module, name, value)

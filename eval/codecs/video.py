@@ -7,6 +7,7 @@
 | `lecodec`           | the shipped video model; `lecodec:NAME`, `lecodec@PATH`: others. The setting is quality   |
 | `lecodec-intra`     | the same, each frame alone                                                                |
 | `lecodec-low-delay` | the same, each frame from those before it                                                 |
+| `lecodec-unmoved`   | the same, without vectors                                                                 |
 | `x264`, `x265`      | preset medium, in mp4; the setting is the constant rate factor                            |
 | `svt-av1`           | preset 6, in mp4; the setting is the constant rate factor                                 |
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,20 @@ class _Peer:
 
 
 class LecodecVideo:
-    """This package's codec. group: frames in each group (0: as suits them; 1: each frame alone); model: as
-    `own_model` says. Raises as `lecodec.load` does.
+    """This package's codec. group: frames in each group (0: as suits them; 1: each frame alone); moves: whether there
+    are vectors; model: as `own_model` says. Raises as `lecodec.load` does.
     """
 
     suffix = ".lec"
     ladder: tuple[float, ...] = (15.0, 30.0, 45.0, 60.0, 75.0)
 
-    def __init__(self, variant: str, group: int, chain: bool, model: str | Path | None) -> None:
+    def __init__(self, variant: str, group: int, chain: bool, moves: bool, model: str | Path | None) -> None:
         from ...codec.registry import load
         from ...codec.video import VideoCodec
 
         self.name = variant + shown_name(model).removeprefix("lecodec")
-        self._group, self._chain, self._codec = group, chain, load("video", model=model, of=VideoCodec)
+        self._group, self._chain, self._moves = group, chain, moves
+        self._codec = load("video", model=model, of=VideoCodec)
         digests = f"parse digest {self._codec.parse_digest.hex()}, synthesis {self._codec.synthesis_digest.hex()}"
         self.description = f"lecodec video codec, {digests}"
 
@@ -117,7 +119,8 @@ class LecodecVideo:
             width=clip.width, height=clip.height, clock=clip.fps.numerator, clock_step=clip.fps.denominator
         )
         signal = video_signal(lambda: (VideoFrame(to_rgb(frame), 1) for frame in clip.samples), layout)
-        return self._codec.encode_signals([in_groups(signal, self._group, self._chain)], Target("quality", setting))[0]
+        signal = replace(in_groups(signal, self._group, self._chain), moves=self._moves)
+        return self._codec.encode_signals([signal], Target("quality", setting))[0]
 
     def decode(self, data: bytes, /) -> np.ndarray:
         return np.stack([_to_yuv(frame.samples) for frame in self._codec.frames(LecFile.open(data))])
@@ -131,7 +134,13 @@ def _to_yuv(samples: np.ndarray) -> np.ndarray:
     return frame.reformat(format="yuv420p", interpolation="BICUBIC").to_ndarray()
 
 
-_OURS = {"lecodec": (0, False), "lecodec-intra": (1, False), "lecodec-low-delay": (0, True)}
+_OURS = {
+    "lecodec": (0, False, True),
+    "lecodec-intra": (1, False, True),
+    "lecodec-low-delay": (0, True, True),
+    "lecodec-unmoved": (0, False, False),
+}
+"""Spec -> group, chain, moves."""
 _CRF = (45, 40, 35, 30, 25, 20)
 _X265 = "log-level=none:pools=none:frame-threads=1:no-wpp=1"
 _PEERS = {
