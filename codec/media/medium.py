@@ -199,7 +199,8 @@ def medium_of_file(path: str) -> Medium:
     if medium is PICTURE and path.lower().endswith(".gif"):
         from PIL import Image
 
-        with suppress(OSError, ValueError, SyntaxError), Image.open(path, formats=("GIF",)) as image:
+        # Nearly every class, on damaged files and large ones: reading it will say what it is.
+        with suppress(Exception), Image.open(path, formats=("GIF",)) as image:
             if getattr(image, "is_animated", False):
                 return VIDEO
     return medium

@@ -104,7 +104,7 @@ def _kind(stream: Any) -> tuple[int, bool]:
     packer whose samples FFmpeg keeps in 32 bits are taken for 24, until one is seen that has more.
     """
     context = stream.codec_context
-    name, format = context.name, context.format.name
+    name, format = context.name, context.format.name if context.format else ""  # which a damaged file need not have
     if name.startswith("pcm_f"):
         return (64 if "64" in name else 32), True
     if said := re.fullmatch(r"pcm_[su](8|16|24|32)\D*", name):

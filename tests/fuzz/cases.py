@@ -27,12 +27,14 @@ import lecodec
 from lecodec.bitstream import LOSSLESS, NO_DIGEST, Header, Layout, LecFile, SetLayout, SoundLayout, VideoLayout
 from lecodec.codec.codec import Codec, Target
 from lecodec.codec.kinds import kind_of
-from lecodec.codec.media.medium import medium_of
+from lecodec.codec.media.medium import medium_of, medium_of_file
 from lecodec.codec.media.named import named
 from lecodec.codec.media.part import Frames
+from lecodec.codec.media.tar import members_of
 from lecodec.codec.media.video_signal import VideoSignal
 from lecodec.codec.media.video_write import write_video_signal
 from lecodec.codec.registry import load, load_for
+from lecodec.entropy.place import RUNTIMES
 from lecodec.errors import CodecError, InputError, ModelError
 
 from ..block_coders import DeltaCoder
@@ -84,9 +86,11 @@ class Cases:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.folder = seed, folder
-        codecs = seeds.codecs()
-        self.codecs: dict[bytes, Any] = {codec.parse_digest: codec for codec in reversed(codecs)}  # pyright: ignore
-        self.codecs[DeltaCoder.parse_digest] = lecodec.LosslessCodec(DeltaCoder())
+        self.codecs: list[dict[bytes, Any]] = []
+        for runtime in reversed(RUNTIMES):
+            codecs = seeds.codecs(runtime)
+            self.codecs.append({codec.parse_digest: codec for codec in reversed(codecs)})  # pyright: ignore
+            self.codecs[-1][DeltaCoder.parse_digest] = lecodec.LosslessCodec(DeltaCoder())
         self.image = codecs[0]
         self.files, self.inputs, self.models = seeds.lec_files(seed), seeds.inputs(folder), seeds.models()
         self.slowest = 0.0
@@ -126,10 +130,10 @@ class Cases:
         data = candidate(rng, self.files)
         return data, lambda: self._read(rng, data)
 
-    def _codec_for(self, header: Header) -> Codec:
+    def _codec_for(self, header: Header, number: int) -> Codec:
         if header.parse_digest == NO_DIGEST and header.codec == LOSSLESS:
             return load_for(header)
-        return self.codecs.get(header.parse_digest) or self.image
+        return self.codecs[number].get(header.parse_digest) or self.image
 
     def _read(self, rng: random.Random, data: bytes) -> str:
         """Decode a file whole, in part, and describe it; the three have to agree."""
@@ -140,7 +144,7 @@ class Cases:
                 lecodec.info(data)
                 raise AssertionError("info takes what cannot be opened") from None
             raise
-        whole, error, codec = None, None, self._codec_for(opened.header)
+        whole, error, codec = None, None, self._codec_for(opened.header, rng.randrange(len(RUNTIMES)))
         try:
             whole = codec.decode(data)
             shape = _shape(opened.layout)
@@ -180,6 +184,10 @@ class Cases:
             first = rng.randrange(count)
             last = min(count, first + rng.randrange(1, 40))
             signal = codec.decode_files([LecFile.open(source)], Frames(first, last))[0]
+            if isinstance(layout, SoundLayout) and rng.random() < 0.3:  # with tags and cue points
+                with suppress(InputError):  # more channels or another rate than WAV has
+                    medium_of("x.wav").write(signal, io.BytesIO(), form="wav")
+                signal = codec.decode_files([LecFile.open(data)], Frames(first, last))[0]
             if isinstance(signal, VideoSignal) and rng.random() < 0.3:  # with the sound that is beside it
                 write_video_signal(signal, NotSeeking(), form="mkv")
                 signal = codec.decode_files([LecFile.open(data)], Frames(first, last))[0]
@@ -196,7 +204,9 @@ class Cases:
         path.write_bytes(data)
 
         def attempt() -> str:
-            signal = medium_of(str(path)).read(str(path))
+            if ".tar" in suffix:
+                return f"{sum(1 for _ in members_of(io.BytesIO(data)))} members"
+            signal = medium_of_file(str(path)).read(str(path))
             if isinstance(signal, VideoSignal):
                 for _, frame in zip(range(20), signal.frames(), strict=False):
                     assert frame.samples.dtype == np.uint8

@@ -1,21 +1,26 @@
-"""Tiny files of every kind, which the fuzzer damages: .lec files, what they are made of, and models."""
+"""Tiny files of every kind, which the fuzzer damages: .lec files, what they are made of, tar files, and models."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
 
 import lecodec
 from lecodec.bitstream import Metadata
-from lecodec.codec.codec import Codec
+from lecodec.codec.codec import Codec, Target
 from lecodec.codec.media.signal import picture_signal
+from lecodec.codec.media.sound_files import load_sound
+from lecodec.codec.media.sound_tags import cue_chunks, info_chunk
 from lecodec.codec.model_file import load_tensors, read_card
+from lecodec.codec.sound_lossless import LosslessSoundCodec
 
 from ..block_coders import DeltaCoder
 from ..contract.subjects import GOLDEN, SUBJECTS, blobs, clip, sound
@@ -32,9 +37,11 @@ SLOW = ("photo", "circuit")
 MODELS = [subject.model for subject in SUBJECTS if subject.model]
 
 
-def codecs() -> list[Codec]:
-    """Those of MODELS."""
-    return [lecodec.load(model=GOLDEN / f"{name}.safetensors") for name in MODELS]
+def codecs(runtime: str) -> list[Codec]:
+    """Those of MODELS, computed by torch or by numpy, which a codec keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LECODEC_RUNTIME", runtime)
+        return [lecodec.load(model=GOLDEN / f"{name}.safetensors") for name in MODELS]
 
 
 def models() -> list[tuple[str, dict[str, np.ndarray], dict[str, Any]]]:
@@ -84,12 +91,28 @@ def lec_files(seed: int = 0) -> list[bytes]:
     files += sounds.encode_signals([sound(150, 2, 2000, 0.04)], SUBJECTS[0].target)
     files += videos.encode_signals([SUBJECTS[-1].small()], SUBJECTS[0].target)
     slow.append(circuit.encode_set(blobs()[:5], 2))
+    files += LosslessSoundCodec().encode_signals([load_sound(io.BytesIO(wave(cues=True)))], Target("lossless"))
     names = ["exact", "exact-all", "lossless-webp", "lossless-webp-grey", "lossless-set-lzma16", "unknown-ancillary"]
     names += ["colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
+    names += ["samples", "samples-grey16", "samples-exact-tiles", "metadata", "lossless-alpha-tiled"]
+    names += [f"sound-lossless/{name}" for name in ("small", "floats", "doubles", "many", "silence")]
     names += [f"model-{name}-noise" for name in ("dictionary", "retrieved", "codebook")] + ["model-nested"]
     files += [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
-    names = ["video/frame", "video/announced-ticks", "video/closed"]
+    names = ["video/frame", "video/announced-ticks", "video/closed", "video/moved-chain"]
     return OFTEN * files + slow + [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
+
+
+def wave(cues: bool = False) -> bytes:
+    """A WAV file of 16 bits. cues: with tags and chapters."""
+    samples = (sound(300, 2, 2000).samples * 20000).astype("<i2").tobytes()
+    fields = [(1, 2), (2, 2), (2000, 4), (8000, 4), (4, 2), (16, 2)]
+    chunks = [(b"fmt ", b"".join(value.to_bytes(size, "little") for value, size in fields)), (b"data", samples)]
+    more = b""
+    if cues:
+        tags = {"title": "one", "artist": "two", "CHAPTER001": "00:00:00.050", "CHAPTER001NAME": "three"}
+        more = info_chunk(tags) + cue_chunks(tags, 2000, 300)
+    body = b"".join(name + len(content).to_bytes(4, "little") + content for name, content in chunks) + more
+    return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + b"WAVE" + body
 
 
 def inputs(folder: Path) -> list[tuple[str, bytes]]:
@@ -115,6 +138,9 @@ def inputs(folder: Path) -> list[tuple[str, bytes]]:
         save(picture, suffix, **({"exif": exif} if suffix in (".jpg", ".webp", ".avif") else {}))
     save(picture.convert("CMYK"), ".jpg")
     save(picture.convert("P"), ".gif", transparency=3)
+    moves = {"save_all": True, "append_images": [picture.rotate(90, expand=False)], "duration": 40}
+    for suffix in (".gif", ".webp", ".png"):
+        save(picture, suffix, **moves)
     save(Image.fromarray(grey16), ".pgm")
     save(picture.convert("1"), ".pbm")
     for options in ({}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}):
@@ -129,11 +155,15 @@ def inputs(folder: Path) -> list[tuple[str, bytes]]:
         found.append((".npz", stream.getvalue()))
     idx = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in colour.shape) + colour.tobytes()
     found += [(".idx", idx), (".idx.gz", gzip.compress(idx, mtime=0))]
-    wave = (sound(300, 2, 2000).samples * 20000).astype("<i2").tobytes()
-    header = b"RIFF" + (36 + len(wave)).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
-    fields = [(1, 2), (2, 2), (2000, 4), (8000, 4), (4, 2), (16, 2)]
-    header += b"".join(value.to_bytes(size, "little") for value, size in fields) + b"data"
-    found.append((".wav", header + len(wave).to_bytes(4, "little") + wave))
+    found += [(".wav", wave()), (".wav", wave(cues=True))]
+    for suffix, form in (("", "w"), (".gz", "w:gz")):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode=form, format=tarfile.PAX_FORMAT) as tar:  # pyright: ignore
+            for name in ("a/ä.png", "b" * 120 + ".lec", "b.cls"):
+                member = tarfile.TarInfo(name)
+                member.size = len(name)
+                tar.addfile(member, io.BytesIO(name.encode()[: member.size]))
+        found.append((f".tar{suffix}", stream.getvalue()))
     frames = b"".join(b"FRAME\n" + frame.tobytes() for frame in clip(3, 8, 8)[..., 0])
     found.append((".y4m", b"YUV4MPEG2 W8 H8 F25:1 Ip A1:1 Cmono\n" + frames))
     with av.open(str(folder / "x.mkv"), "w") as container:

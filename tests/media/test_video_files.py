@@ -203,6 +203,20 @@ def test_a_gif_that_moves_is_a_video(tmp_path, models, monkeypatch):
     assert run("encode", tmp_path / "none.gif", "-o", tmp_path / "c.lec") == 1
 
 
+def test_a_gif_that_ends_in_its_second_picture_is_refused_alone(tmp_path, capsys):
+    """Looking whether it moves ended the command with a traceback, and with it all other files."""
+    frames = [Image.fromarray(frame) for frame in clip(2, 24, 32)]
+    frames[0].save(tmp_path / "b.gif")
+    whole = (tmp_path / "b.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(whole[:-1] + b",")  # where a picture begins
+    (tmp_path / "c.gif").write_bytes(whole[:6] + bytes([255] * 4) + whole[10:])  # more pixels than Pillow opens
+    names = [tmp_path / f"{letter}.gif" for letter in "abc"]
+    assert run("encode", *names, "-o", f"{tmp_path}/out/", "--lossless") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.gif.lec"]
+    said = capsys.readouterr().err
+    assert "a.gif" in said and "c.gif" in said and "Traceback" not in said
+
+
 def test_odd_sizes_are_written(tmp_path):
     for suffix in (".mkv", ".mp4", ".y4m"):
         signal = clip_signal(clip(3, 33, 51))
