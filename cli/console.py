@@ -22,6 +22,7 @@ import typer
 
 from ..bitstream.layout import Layout
 from ..bitstream.layouts import layout_named
+from ..codec.workers.told import watching
 from ..errors import OutputExists
 from .jobs import Job, Record, expected
 from .sizes import sized
@@ -270,13 +271,14 @@ def escaping() -> Iterator[None]:
 @contextmanager
 def progress(label: str, total: int, quiet: bool, watch: Watch | None = None) -> Iterator[Callable[[Record], None]]:
     """A bar on stderr if that is a terminal and there are several files, the time that has gone by if one takes long,
-    or what is watched of it; yields what counts a record.
+    and how far it is; yields what counts a record.
     """
     if quiet or not total or not sys.stderr.isatty():
         yield lambda record: None
         return
     if total == 1:
-        with _patience(label, watch) as end:
+        watch = watch or Watch()
+        with watching(watch.step), _patience(label, watch) as end:
             yield lambda record: end()
         return
     from rich.console import Console
@@ -302,9 +304,9 @@ def progress(label: str, total: int, quiet: bool, watch: Watch | None = None) ->
 
 
 @contextmanager
-def _patience(label: str, watch: Watch | None) -> Iterator[Callable[[], None]]:
-    """The time that has gone by, or how far it is, from `PATIENCE` on, on the terminal that stderr is; yields what ends
-    it and clears the line.
+def _patience(label: str, watch: Watch) -> Iterator[Callable[[], None]]:
+    """The time that has gone by, and how far the file is, from `PATIENCE` on, on the terminal that stderr is; yields
+    what ends it and clears the line.
     """
     ended = threading.Event()
 
@@ -312,7 +314,7 @@ def _patience(label: str, watch: Watch | None) -> Iterator[Callable[[], None]]:
         begun, wait, text = time.monotonic(), PATIENCE, ""
         while not ended.wait(wait):
             seconds, before, wait = f"{time.monotonic() - begun:.0f} s", len(text), 1.0
-            text = f"{label}: {(watch.text() if watch is not None else '') or seconds}"
+            text = f"{label}: {seconds}{', ' * bool(said := watch.text())}{said}"
             print(f"\r{text:<{before}}", end="", file=sys.stderr, flush=True)
         if text:
             print(f"\r{' ' * len(text)}\r", end="", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from .blocks import MODEL, WEBP, BlockCoder, check_block, decode_plain, encode_b
 from .domain import domain_of
 from .media.webp_rows import settles, webp_body
 from .model_file import check_digest
+from .workers.told import told
 
 __all__ = ["PORTION", "Block", "BlockCoding", "raster_of"]
 
@@ -71,7 +72,8 @@ class BlockCoding:
 
     def _write(self, blocks: Sequence[Block], effort: int = 1) -> Iterator[tuple[bytes, bytes]]:
         """Digest and payload of each block, in order. effort: of WebP."""
-        for portion in _portions(blocks):
+        portions = list(_portions(blocks))
+        for portion in told("coding", portions, len(portions)):
             rows = [b.content.reshape(b.shape) for b in portion]
             others: list[dict[int, bytes]] = [{} for _ in portion]
             for block, of_block, found in zip(portion, rows, others, strict=True):
@@ -101,7 +103,8 @@ class BlockCoding:
 
     def _read(self, blocks: Iterable[Block]) -> Iterator[np.ndarray]:
         """The samples of each block as rows, in order, their digests compared."""
-        for portion in _portions(blocks):
+        portions = list(_portions(blocks))
+        for portion in told("decoding", portions, len(portions)):
             decoded = [decode_plain(b.content, b.shape, b.dtype) for b in portion]
             left = [b for b, rows in zip(portion, decoded, strict=True) if rows is None]
             by_model = iter(self._by_model(left) if left else ())

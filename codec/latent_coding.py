@@ -24,6 +24,7 @@ from ..entropy.latents import NEAREST, Choice, Latents
 from ..errors import CorruptFile, ModelError
 from .latent_model import LatentModel
 from .tiles import Box, boxes_of, equal_boxes, latent_size, paste
+from .workers.told import told
 
 __all__ = ["LatentCoding", "Tiles"]
 
@@ -52,7 +53,8 @@ class LatentCoding:
         """Groups of tiles of one size, each with the levels above y. only: the numbers of those wanted, if not all."""
         boxes = [box for n, header in enumerate(headers) for box in boxes_of(header, n)]
         boxes = boxes if only is None else [box for box in boxes if box.tile in only]
-        for group in equal_boxes(boxes, self._group):
+        groups = list(equal_boxes(boxes, self._group))
+        for group in told("coding", groups, len(groups)):
             part = np.stack([y[b.picture, :, b.rows, b.columns] for b in group])
             above = self.transform.above(part, [q[b.picture] for b in group])
             if not all(np.isfinite(level).all() for level in (part, *above)):
@@ -100,7 +102,8 @@ class LatentCoding:
             # Each tile alone may be short by what it could never be: no writer's tiles are short all together.
             if bits + SPARE_BITS < least:
                 raise CorruptFile(f"{bits} bits cannot hold {tiles} tiles: {least:.0f} or more do")
-        for group in equal_boxes(boxes, self._group):
+        groups = list(equal_boxes(boxes, self._group))
+        for group in told("decoding", groups, len(groups)):
             data = [chunks[box.picture][box.tile] for box in group]
             readers = [Reader(chunk.payload) for chunk in data]
             rates = [headers[box.picture].quality for box in group]

@@ -52,6 +52,7 @@ from .media.samples import check_region, join, paste_samples, split
 from .media.signal import Signal, picture_signal, set_signal
 from .media.webp_rows import looks_drawn, settles, stream_tiles, webp_body
 from .tiles import layout_of, meet
+from .workers.told import told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -265,7 +266,7 @@ def _streams(header: Header, colour: np.ndarray, alpha: np.ndarray | None, metad
     tile_width, tile_height = stream_tiles(layout.width, layout.height)
     layout = replace(layout, tile_width=tile_width, tile_height=tile_height)
     data: list[tuple[bytes, bytes]] = []
-    for n in range(layout.units):
+    for n in told("coding as WebP", range(layout.units), layout.units):
         rows = colour[layout.unit(n)]
         body = webp_body(rows, effort)
         assert body is not None

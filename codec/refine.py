@@ -43,6 +43,7 @@ from .tiles import latent_size, layout_of, paste
 from .transforms.torch_transform import centred
 from .transforms.transform import cut, pixels
 from .transforms.windows import Window, windows
+from .workers.told import told
 
 if TYPE_CHECKING:
     from .latent_coding import LatentCoding, Tiles
@@ -158,7 +159,8 @@ def _views(
     for begin in range(0, len(y_hat), group):
         some = slice(begin, min(begin + group, len(y_hat)))
         x = np.stack([colour.reshape(*colour.shape[:2], -1) for colour in colours[some]])
-        for window in windows(height, width, MARGIN, most):
+        parts = list(windows(height, width, MARGIN, most))
+        for window in told("improving", parts, len(parts)):
             part = torch.from_numpy(y_hat[some, :, *window.take]).to(transform.device).float().mul_(2.0**-MEAN_BITS)
             wanted = centred(torch.from_numpy(cut(x, window.take, transform.down)).to(transform.device))
             rows, columns = pixels(window.take, transform.down)

@@ -38,6 +38,7 @@ from .sound_segments import segments
 from .sound_transform import SoundTransform
 from .targets import encode_to_rate, encode_to_size
 from .transforms.sound_sizes import bins_of
+from .workers.told import told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +130,7 @@ class SoundCodec(Codec):
     def _coded(self, signal: SoundSignal, rate: int) -> bytes:
         """The file at a fixed-point index."""
         layout, data = signal.sound_layout, []
-        for batch in _batches(segments(signal), layout):
+        for batch in _batches(told("coding", segments(signal), layout.units), layout):
             writers = [Writer() for _ in batch]
             for writer, found in zip(writers, self.write_segments(writers, batch, layout, rate), strict=True):
                 data.append((found.digest(), writer.finish()))
@@ -279,7 +280,8 @@ class SoundCodec(Codec):
         layout = _layout_of(file)
         numbers = range(first // layout.step, -(-stop // layout.step))
         together = max(1, min(MOST, TOGETHER // (layout.step * layout.channels)))
-        for begin in range(numbers.start, numbers.stop, together):
+        begins = range(numbers.start, numbers.stop, together)
+        for begin in told("decoding", begins, len(begins)):
             part = list(range(begin, min(begin + together, numbers.stop)))
             (last,) = layout.unit(part[-1])
             cut = len(part) - (last.stop - last.start < layout.step)  # a shorter one is read alone

@@ -30,6 +30,7 @@ from .media.part import Frames, Part
 from .media.signal import Signal
 from .media.sound_signal import SoundSignal, array_signal, real, sound_signal, source_dtype
 from .sound_range import SHORT, sample_range
+from .workers.told import told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ class LosslessSoundCodec(Codec):
             synthesis_digest=NO_DIGEST,
             quality=0,
         )
-        data = [coded(segment, layout, effort) for segment in _segments(signal)]
+        data = [coded(segment, layout, effort) for segment in told("coding", _segments(signal), layout.units)]
         return pack(header, data, (), signal.metadata)
 
     # -- decoding
@@ -162,7 +163,8 @@ class LosslessSoundCodec(Codec):
                 yield decoded(chunk, number, _checked(file))
             return
         stop = layout.samples if stop is None else stop
-        for number in range(first // layout.step, -(-stop // layout.step)):
+        numbers = range(first // layout.step, -(-stop // layout.step))
+        for number in told("decoding", numbers, len(numbers)):
             (where,) = layout.unit(number)
             ((chunk, _),) = file.read([number])
             yield decoded(chunk, number, layout)[max(0, first - where.start) : min(where.stop, stop) - where.start]

@@ -19,6 +19,7 @@ import numpy as np
 
 from ...bitstream import QUALITY_ONE, PictureLayout
 from ...entropy.place import device_of
+from ..workers.told import told
 from . import DOWN
 from .windows import windows
 
@@ -113,7 +114,8 @@ class WindowedTransform(Transform):
         x, index = x.reshape(*x.shape[:3], -1), _index(rates)  # [B, H, W, C]
         h, w = (-(-side // d) for side, d in zip(x.shape[1:3], self.down, strict=True))
         y = None
-        for window in windows(h, w, self.reach_a, self.window // len(x)):
+        parts = list(windows(h, w, self.reach_a, self.window // len(x)))
+        for window in told("analysis", parts, len(parts)):
             part = self._y(cut(x, window.take, self.down), index)
             if part.shape[2:] == (h, w):
                 return np.ascontiguousarray(part)
@@ -139,7 +141,8 @@ class WindowedTransform(Transform):
         b, _, h, w = y_hat.shape
         down, index = self.down, _index(rates)
         out = None
-        for window in windows(h, w, self.reach, self.window // b):
+        parts = list(windows(h, w, self.reach, self.window // b))
+        for window in told("synthesis", parts, len(parts)):
             part = self._samples(y_hat[:, :, *window.take], index, layout)
             if part.shape[1:3] == (down[0] * h, down[1] * w):
                 return part

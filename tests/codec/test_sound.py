@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import wave
@@ -308,7 +309,9 @@ def test_what_is_no_sound_is_refused(tmp_path):
         load_sound(tmp_path / "a.wav")
     with pytest.raises(OSError):
         load_sound(tmp_path / "missing.wav")
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 136, b"WAVE", b"fmt ", 16, 1, 0, 8000, 16000, 2, 16, b"data", 100)
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 136, b"WAVE", b"fmt ", 16, 1, 0, 8000, 16000, 2, 16, b"data", 100
+    )
     with pytest.raises(InputError, match="Invalid argument"):  # no channels, so that FFmpeg has no format for samples
         load_sound(io.BytesIO(header + bytes(100)))
     with av.open(str(tmp_path / "b.mkv"), "w") as file:
