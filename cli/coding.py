@@ -25,6 +25,7 @@ from ..codec.codec import RATES
 from ..codec.media.medium import MEDIA, SET, medium_of_file
 from ..codec.media.part import Frames, Items, Part
 from .console import complain, decoded_line, encoded_line, escaped, reason, shown, tell, tested_line
+from .habits import check_named
 from .jobs import Job
 from .options import Device, FilesFrom, Force, Json, Quiet, RayAddress, SkipExisting
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
@@ -228,7 +229,9 @@ def encode_command(
     if as_set and recursive:
         raise typer.BadParameter("--set takes a folder as one set, -r the files in it: they exclude each other")
     others: dict[str, Counter[str]] = {}
-    inputs = collect(listed(files or (), files_from), PICTURES, recursive, folders=as_set, others=others)
+    names = listed(files or (), files_from)
+    check_named(names, output, encodes=True)
+    inputs = collect(names, PICTURES, recursive, folders=as_set, others=others)
     if not quiet:
         _name_others(others)
     inputs = [replace(i, medium=SET if as_set else medium_of_file(i.source)) for i in inputs]
@@ -324,7 +327,9 @@ def decode_command(
         if part is not None or (frames is not None and (start is not None or stop is not None)):
             raise typer.BadParameter("--region, --item, --frames and --from or --to exclude each other")
         part = Frames(start or 0.0, stop, True) if frames is None else frames_of(frames)
-    found = collect(listed(files or (), files_from), LEC, recursive)
+    names = listed(files or (), files_from)
+    check_named(names, output, encodes=False)
+    found = collect(names, LEC, recursive)
     headers = opened(i.source for i in found)
     inputs = [replace(i, medium=MEDIA[headers[i.source].layout.name]) if i.source in headers else i for i in found]
     if len(inputs) == 1 and inputs[0].medium is SET and output and is_folder(output) and not (recursive or stdout):

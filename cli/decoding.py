@@ -63,6 +63,8 @@ class Decoding(CodecTask):
         return _pixels(self.opened.get(job.source))
 
     def read(self, job: Job) -> LecFile:
+        if job.source not in self.opened and os.path.isfile(job.source):
+            open_lec(job.source)  # says what is wrong with it before its output is looked at
         check_output(job, self.force or job.again)
         if job.source != "-":
             self._check_suffix(job, job.medium)

@@ -29,6 +29,7 @@ from ..errors import ModelWarning
 from .coding import decode_command, encode_command, info_command, test_command
 from .console import complain, escaping, leave_stdout, tell
 from .evaluate import eval_app
+from .habits import hinting
 from .models import adapt_command, freeze_command, models_app, train_command
 from .options import SETTINGS, command
 from .view import view_command
@@ -40,11 +41,11 @@ class _Commands(typer.core.TyperGroup):
     """All commands. What they say of wrong usage reaches the terminal escaped."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with escaping():
+        with escaping(), hinting():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with escaping():
+        with escaping(), hinting():
             return super().invoke(ctx)
 
 

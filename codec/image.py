@@ -49,6 +49,7 @@ from .codec import EFFORTS, Codec, Target
 from .drawn import Drawn, drawn_of
 from .exact_pixels import check_samples, made_exact, target_within
 from .exact_tiles import exact_samples, fill_latents, fitting, neighbours, put, without_exact
+from .kinds import kind_of
 from .latent_coding import LatentCoding
 from .latent_model import LatentModel
 from .lossless import LosslessCodec
@@ -107,8 +108,9 @@ class ImageCodec(LatentCoding, Codec):
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
         """What is raised where an image codec is wanted, for the card of another model."""
-        name, kind = card.get("name"), card.get("kind")
-        return ModelError(f"{name} is a model of the kind {kind}, which codes without loss, not image")
+        kind = kind_of(card)
+        how = ", which codes without loss" if kind is not None and kind.domain else ""
+        return ModelError(f"{card.get('name')} is a model of the kind {card.get('kind')}{how}, not image")
 
     def _fixed(self, quality: float) -> int:
         """The header's index of a quality: 0 where all are the same. Raises InputError."""

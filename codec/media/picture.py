@@ -32,7 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from ...bitstream import check_picture_size
+from ...bitstream import SIGNATURE, check_picture_size
 from ...errors import CodecError, InputError, LimitExceeded
 from . import deep, tiff
 from .picture_end import behind_picture
@@ -173,6 +173,8 @@ def picture_in(file: BinaryIO) -> Signal:
     head = file.read(64)
     if not head:
         raise InputError("the file is empty")
+    if head.startswith(SIGNATURE):
+        raise InputError("is a .lec file already: lecodec decode makes a picture of it")
     file_bytes = file.seek(0, os.SEEK_END)
     if head[:4] in TIFF_SIGNATURES:
         samples, found, notes = _load_tiff(file)

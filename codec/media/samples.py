@@ -45,9 +45,11 @@ def split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Samples -> colour [H, W] or [H, W, 3], and alpha [H, W] or None. Raises InputError, LimitExceeded."""
     if not isinstance(samples, np.ndarray) or samples.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         found = getattr(samples, "dtype", type(samples).__name__)
-        raise InputError(f"samples must be a numpy array of uint8 or uint16, not {found}")
+        how = ": (255 * x).round().astype('uint8') of those in [0, 1]" * (getattr(found, "kind", "") == "f")
+        raise InputError(f"samples must be a numpy array of uint8 or uint16, not {found}{how}")
     if not (samples.ndim == 2 or (samples.ndim == 3 and 2 <= samples.shape[2] <= 4)) or 0 in samples.shape:
-        raise InputError(f"samples must have the shape [H, W] or [H, W, 2 to 4], not {list(samples.shape)}")
+        how = ": channels come last, transpose(1, 2, 0)" * (samples.ndim == 3 and 1 <= samples.shape[0] <= 4)
+        raise InputError(f"samples must have the shape [H, W] or [H, W, 2 to 4], not {list(samples.shape)}{how}")
     check_picture_size(samples.shape[1], samples.shape[0])
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if samples.ndim == 2 or samples.shape[2] == 3:
