@@ -42,6 +42,9 @@ LEC = frozenset({".lec"})
 SHARDS = (".tar", ".tar.gz", ".tgz")
 """How the names of shards end (see `shards`); what is written is never compressed."""
 
+MAX_LIST = 1 << 28
+"""Bytes of a list of names."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -150,12 +153,14 @@ def listed(arguments: Sequence[str], files_from: str | None) -> list[str]:
             raise typer.BadParameter("standard input is either a list of names (--files-from -) or an input (-)")
         try:
             if files_from == "-":
-                data = sys.stdin.buffer.read()
+                data = sys.stdin.buffer.read(MAX_LIST + 1)
             else:
                 with open(files_from, "rb") as file:
-                    data = file.read()
+                    data = file.read(MAX_LIST + 1)
         except OSError as error:
             raise typer.BadParameter(f"--files-from {files_from}: {error.strerror}") from None
+        if len(data) > MAX_LIST:
+            raise typer.BadParameter(f"--files-from {files_from} is longer than {MAX_LIST} bytes")
         parts = data.split(b"\0") if b"\0" in data else data.splitlines()
         # A name in a list is a file, whatever it looks like.
         names += [os.path.join(os.curdir, name) if name == "-" else name for name in map(os.fsdecode, parts) if name]

@@ -136,13 +136,18 @@ def _read(source: str) -> tuple[bytes, Header]:
     """
     import sys
 
-    from ..bitstream import LecFile
+    from ..bitstream import SIGNATURE, LecFile
     from ..bitstream.layouts.picture import PictureLayout
     from ..bitstream.layouts.set import SetLayout
     from ..errors import InputError
 
-    data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    header = LecFile.open(data).header if source == "-" else open_lec(source).header
+    if source == "-":  # its first bytes decide whether there is more to read
+        start = sys.stdin.buffer.read(len(SIGNATURE))
+        data = start + (sys.stdin.buffer.read() if start == SIGNATURE else b"")
+        header = LecFile.open(data).header
+    else:
+        header = open_lec(source).header
+        data = Path(source).read_bytes()
     if not isinstance(header.layout, PictureLayout | SetLayout):
         raise InputError(f"a {header.layout.name}: pages show pictures")
     return data, header

@@ -19,6 +19,7 @@ from ...bitstream import Metadata, SoundLayout
 from ...bitstream.layout import UNSPECIFIED
 from ...errors import InputError
 from .ffmpeg import Source, announced, cut_short, kept, opened, reading
+from .several import check_single
 from .sound_signal import SoundSignal, sound_layout, sound_signal
 from .sound_tags import pack_tags, tags_of
 
@@ -34,6 +35,7 @@ def load_sound(source: Source) -> SoundSignal:
     Raises InputError for what holds no sound, LimitExceeded for one beyond the limits, OSError.
     """
     path, size = kept(source)
+    check_single(path, "sound")
     layout, notes, tags = _looked_at(path)
     return sound_signal(
         lambda: _blocks(path, min(2, layout.channels)),

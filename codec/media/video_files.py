@@ -22,6 +22,7 @@ from ...bitstream.packets import Packet
 from ...errors import InputError
 from .ffmpeg import Source, announced, cut_short, kept, opened, reading, reason
 from .pipe import Pipe
+from .several import check_single
 from .video_signal import VideoFrame, VideoSignal, microseconds, video_signal
 from .video_streams import Arrived, Pulled, Side, described, packet_of, sides_of
 
@@ -44,6 +45,7 @@ def load_video(source: Source | Pipe) -> VideoSignal:
     if isinstance(source, Pipe) and not source.again and source.start().startswith(_STREAMED):
         return _streamed(source)
     path, size = kept(source)  # pyright: ignore[reportArgumentType] - a pipe has all that is needed
+    check_single(path, "video")
     with opened(path, "video") as container:
         look = _looked_at(container, next(_decoded(container, [container.streams.video[0]], None), None))
         whole = announced(container, container.streams.video[0])

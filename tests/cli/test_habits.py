@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
@@ -67,6 +68,36 @@ def test_decoding_what_is_no_lec_file_says_so(folder, capsys):
 def test_a_file_that_is_not_there_is_no_output(folder, capsys):
     assert run("encode", "x.png", "y.png", "--lossless", "-f") == 1
     assert "y.png: No such file or directory" in capsys.readouterr().err
+
+
+class Endless(io.RawIOBase):
+    """Zero bytes, as /dev/zero has them, up to what is too much."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        assert 0 <= count <= 1 << 20, "read whole"
+        self.given += count
+        return bytes(count)
+
+
+@pytest.mark.parametrize("line", ["encode -", "encode --set -", "decode -", "test -", "info -", "view - -o a.html"])
+def test_an_endless_input_is_refused_after_a_few_bytes(folder, capsys, monkeypatch, line):
+    endless = Endless()
+    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": endless, "isatty": lambda self: False})())
+    assert run(*line.split()) == 1
+    assert capsys.readouterr().err.count("lecodec: -: ") == 1 and endless.given < 1 << 21
+
+
+def test_an_endless_list_of_names_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr("lecodec.cli.paths.MAX_LIST", 1000)
+    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": Endless()})())
+    assert run("encode", "--files-from", "-", "-o", "out/") == 2
+    assert "is longer than 1000 bytes" in capsys.readouterr().err
 
 
 def test_a_lec_file_is_not_encoded_again(folder, capsys):
