@@ -145,14 +145,19 @@ def check_set_size(width: int, height: int, count: int, block: int) -> None:
     limit = max_pixels()
     if count * width * height > limit:
         raise LimitExceeded(
-            f"a set of {count} items of {width} x {height} = {count * width * height} pixels: the limit is {limit} "
-            "(LECODEC_MAX_PIXELS moves it)"
+            f"a set of {_said(count)} items of {_said(width)} x {_said(height)} = {_said(count * width * height)} "
+            f"pixels: the limit is {limit} (LECODEC_MAX_PIXELS moves it)"
         )
     if block * width * height > MAX_TILE_PIXELS:
         raise LimitExceeded(
             f"a block of {block} items of {width} x {height} = {block * width * height} pixels: the limit is "
             f"{MAX_TILE_PIXELS}, blocks may have fewer items"
         )
+
+
+def _said(count: int) -> str:
+    """A number that a file of samples claims, which may have thousands of digits."""
+    return str(count) if count < 10**18 else f"about 10^{count.bit_length() * 0.30103:.0f}"
 
 
 def check_group_size(width: int, height: int, frames: int) -> None:

@@ -232,6 +232,20 @@ def test_a_file_that_inflates_beyond_its_own_size(tmp_path: Path) -> None:
         load_set(tmp_path / "x")
 
 
+@pytest.mark.parametrize("dimensions", [[2**32 - 1] * 255, [10**3000, 10**3000, 10**3000]])
+def test_numbers_of_many_digits_are_not_written_out(tmp_path: Path, dimensions: list[int]) -> None:
+    """A message had 1,213 letters; of two numbers of 4,300 digits Python does not write the product at all."""
+    if len(dimensions) > 3:
+        content = bytes([0, 0, 8, len(dimensions)]) + struct.pack(f">{len(dimensions)}I", *dimensions)
+    else:
+        head = str({"descr": "|u1", "fortran_order": False, "shape": tuple(dimensions)}).encode() + b"\n"
+        content = b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(CodecError) as error:
+        load_set(tmp_path / "a.npy")
+    assert len(str(error.value)) < 300
+
+
 def test_any_bytes_give_a_set_or_a_sentence(tmp_path: Path) -> None:
     rng = random.Random(1)
     archive = io.BytesIO()
