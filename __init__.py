@@ -200,7 +200,8 @@ def encode(
             signal = medium.read(picture)
             return codec_for(signal, target, device, model=model).encode_verified([signal], target)[0]
         if not is_path and not hasattr(picture, "getbands"):
-            raise InputError(f"expected a path, a Pillow image or samples, not {type(picture).__name__}")
+            how = ": x.permute(1, 2, 0).cpu().numpy() of one [C, H, W]" * hasattr(picture, "permute")
+            raise InputError(f"expected a path, a Pillow image or samples, not {type(picture).__name__}{how}")
         loaded = load_picture(picture) if is_path else picture_of(picture)
         samples, metadata = loaded.samples, loaded.metadata
     if strip:

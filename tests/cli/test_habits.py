@@ -115,6 +115,12 @@ def test_tensors_of_other_libraries_are_refused_with_what_to_do(shape, dtype, sa
     assert said in str(error.value)
 
 
+def test_a_tensor_is_refused_with_what_to_do():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(lecodec.InputError, match="not Tensor: x.permute"):
+        lecodec.encode(torch.zeros(3, 4, 5, dtype=torch.uint8))
+
+
 def test_a_model_of_sounds_is_not_said_to_code_without_loss():
     with pytest.raises(lecodec.CodecError, match="of the kind sound, not image"):
         lecodec.encode(np.zeros((4, 4), np.uint8), model="sound")
