@@ -54,8 +54,11 @@ def _several(file: BinaryIO) -> bool:
 
 def _boxes(file: BinaryIO) -> bool:
     """Whether a second list of boxes begins: each begins with its type of file."""
-    at = 0
-    while len(head := file.read(16)) >= 8:
+    at, end = 0, file.seek(0, 2)
+    while at < end:  # sizes may lead far behind it, where no file can seek to
+        file.seek(at)
+        if len(head := file.read(16)) < 8:
+            return False
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:], "big")
@@ -64,7 +67,6 @@ def _boxes(file: BinaryIO) -> bool:
         if size < 8:  # 0: up to the end
             return False
         at += size
-        file.seek(at)
     return False
 
 
@@ -82,9 +84,10 @@ def _pages(file: BinaryIO) -> bool:
 
 def _elements(file: BinaryIO) -> bool:
     """Whether a second EBML header is at the top; a segment of unknown size goes up to the end."""
-    at, seen = 0, 0
-    while len(name := file.read(4)) == 4:
-        seen += name == _EBML
+    at, seen, end = 0, 0, file.seek(0, 2)
+    while at < end:
+        file.seek(at)
+        seen += file.read(4) == _EBML
         if seen > 1:
             return True
         first = file.read(1)
@@ -95,7 +98,6 @@ def _elements(file: BinaryIO) -> bool:
         if size == (1 << 7 * (more + 1)) - 1:
             return False
         at += 5 + more + size
-        file.seek(at)
     return False
 
 

@@ -74,3 +74,18 @@ def test_files_that_end_anywhere_are_looked_through(tmp_path, suffix):
     for end in range(0, len(data), 1 + len(data) // 300):
         check_single(io.BytesIO(data[:end]), "sound")
         check_single(io.BytesIO(data[:end] + bytes(20)), "sound")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xfe\xff\xff\xff\xff\xff\xff" + bytes(9),
+        b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat" + b"\xff" * 8 + bytes(9),
+    ],
+    ids=["matroska", "mp4"],
+)
+def test_sizes_that_lead_behind_every_file_end_the_search(tmp_path, data):
+    """Found by `make fuzz`: an OSError, as no file can seek there."""
+    (tmp_path / "one").write_bytes(data)
+    for source in (str(tmp_path / "one"), io.BytesIO(data)):
+        check_single(source, "video")
