@@ -27,7 +27,23 @@ from ..codec.media.part import Frames, Items, Part
 from .console import complain, decoded_line, encoded_line, escaped, reason, shown, tell, tested_line
 from .habits import check_named
 from .jobs import Job
-from .options import Device, FilesFrom, Force, Json, Quiet, RayAddress, SkipExisting
+from .options import (
+    Device,
+    FilesFrom,
+    Force,
+    Jobs,
+    Json,
+    KeepGoing,
+    LecFiles,
+    Model,
+    Output,
+    Processes,
+    Quiet,
+    RayAddress,
+    Recursive,
+    SkipExisting,
+    Stdout,
+)
 from .paths import LEC, PICTURES, collect, decoded_name, encoded_name, is_folder, listed, plan
 from .tasks import open_lec, opened
 from .values import (
@@ -55,39 +71,6 @@ Inputs = Annotated[
         ".gz); shards (.tar), whose members are coded; - for a picture, a video or a sound on standard input.",
         metavar="FILE",
     ),
-]
-LecFiles = Annotated[list[str] | None, typer.Argument(help=".lec files to read; - for standard input.", metavar="FILE")]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="Output: a file; with several inputs a folder, DIR/; - for a pipe. By default next to the input.",
-        metavar="FILE",
-    ),
-]
-Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", help="Name or file of a model (see `lecodec models`); chosen by itself by default.", metavar="MODEL"
-    ),
-]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "-j", "--jobs", help="Files at a time; 0 for one a core; by default 1, with --ray all.", min=0, metavar="N"
-    ),
-]
-Processes = Annotated[
-    bool,
-    typer.Option(
-        "--processes", help="With -j: processes, each with the model in memory, instead of threads; for many files."
-    ),
-]
-KeepGoing = Annotated[
-    bool, typer.Option("--keep-going/--no-keep-going", help="After a failure go on with the other files.")
 ]
 
 

@@ -16,12 +16,20 @@ __all__ = [
     "Device",
     "FilesFrom",
     "Force",
+    "Jobs",
     "Json",
+    "KeepGoing",
+    "LecFiles",
     "Limit",
+    "Model",
+    "Output",
+    "Processes",
     "Quiet",
     "RayAddress",
+    "Recursive",
     "Settings",
     "SkipExisting",
+    "Stdout",
     "command",
 ]
 
@@ -37,6 +45,39 @@ SETTINGS: dict[str, Any] = {
 }
 """Settings of every group of commands."""
 
+LecFiles = Annotated[list[str] | None, typer.Argument(help=".lec files to read; - for standard input.", metavar="FILE")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Output: a file; with several inputs a folder, DIR/; - for a pipe. By default next to the input.",
+        metavar="FILE",
+    ),
+]
+Stdout = Annotated[bool, typer.Option("-c", "--stdout", help="Write to standard output.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Name or file of a model (see `lecodec models`); chosen by itself by default.", metavar="MODEL"
+    ),
+]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", help="Files at a time; 0 for one a core; by default 1, with --ray all.", min=0, metavar="N"
+    ),
+]
+Processes = Annotated[
+    bool,
+    typer.Option(
+        "--processes", help="With -j: processes, each with the model in memory, instead of threads; for many files."
+    ),
+]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going/--no-keep-going", help="After a failure go on with the other files.")
+]
 FilesFrom = Annotated[
     str | None,
     typer.Option(
