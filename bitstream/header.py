@@ -47,7 +47,7 @@ QUALITY_MAX: Final = 63 * QUALITY_ONE
 HYPERPRIOR, LOSSLESS = 0, 1
 """Values of the codec field."""
 CODECS: Final = {HYPERPRIOR: "latents of a model", LOSSLESS: "lossless blocks"}
-METHODS: Final = {0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma", 6: "flac"}
+METHODS: Final = {0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma", 6: "flac", 7: "adaptive"}
 """How a block without loss may be coded: values of the first byte behind its digest."""
 NO_DIGEST: Final = bytes(DIGEST_BYTES)
 """The digest of a model that is not there, or not needed."""

@@ -1,7 +1,10 @@
 """A block coder at work on the blocks of files: the part of the lossless codec between samples and containers.
 
-    rows of blocks -> portions of one dtype -> BlockCoder.encode, WebP, LZMA -> the smallest for each -> LDAT payloads
-    LDAT payloads -> portions -> stored, deflated, WebP, LZMA or BlockCoder.decode -> digests compared -> rows of blocks
+    rows of blocks -> portions of one dtype -> BlockCoder.encode, adaptive, WebP, LZMA -> the smallest -> LDAT payloads
+    LDAT payloads -> portions -> without a model, or BlockCoder.decode -> digests compared -> rows of blocks
+
+Tiles of photographs are coded adaptively (`adaptive_rows`), and by the model as well where they are small or effort is
+asked for: what adapts needs samples to adapt to.
 
 `lossless.LosslessCodec` is this with pictures and sets around it.
 """
@@ -16,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from ..bitstream import LOSSLESS, NO_DIGEST, Header, PictureLayout, SetLayout
+from ..entropy.parallel import parallel_map
 from ..errors import CorruptFile, InputError, UnknownModel
-from .blocks import MODEL, WEBP, BlockCoder, check_block, decode_plain, encode_block
+from .adaptive_rows import adaptive_body, codes
+from .blocks import ADAPTIVE, MODEL, WEBP, BlockCoder, check_block, decode_plain, encode_block
 from .domain import domain_of
 from .media.webp_rows import settles, webp_body
 from .model_file import check_digest
@@ -27,6 +32,10 @@ __all__ = ["PORTION", "Block", "BlockCoding", "raster_of"]
 
 PORTION = 2**23
 """Samples of the blocks that a coder gets at once (but at least one block): 10,000 pictures of 28 x 28 fit."""
+LEAST = 2**13
+"""Pixels of a tile from which it is coded adaptively."""
+ENOUGH = 2**16
+"""Pixels from which that is as good as the model, or better."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +69,26 @@ def raster_of(header: Header) -> PictureLayout | SetLayout:
 
 
 class BlockCoding:
-    """coder: codes blocks with a model; None: blocks are stored or deflated. card: the model's. device: where
-    `decode_tensor` puts its results.
+    """coder: codes blocks with a model; None: there is none. card: the model's. device: where `decode_tensor` puts its
+    results. adaptive: whether tiles are coded adaptively, at some 4 s a megapixel.
     """
 
-    def __init__(self, coder: BlockCoder | None = None, card: Mapping[str, Any] | None = None, device: str = "cpu"):
-        self.coder, self.device = coder, device
+    def __init__(
+        self,
+        coder: BlockCoder | None = None,
+        card: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        adaptive: bool = True,
+    ):
+        self.coder, self.device, self._adaptive = coder, device, adaptive
         self.card: dict[str, Any] = dict(card or {})
         self._domain = domain_of(self.card)  # None: a coder of the caller's own
         self.parse_digest = NO_DIGEST if coder is None else coder.parse_digest
 
     def _write(self, blocks: Sequence[Block], effort: int = 1) -> Iterator[tuple[bytes, bytes]]:
-        """Digest and payload of each block, in order. effort: of WebP."""
+        """Digest and payload of each block, in order. effort: of WebP; above 1 the model is tried on large
+        tiles too.
+        """
         portions = list(_portions(blocks))
         for portion in told("coding", portions, len(portions)):
             rows = [b.content.reshape(b.shape) for b in portion]
@@ -79,17 +96,30 @@ class BlockCoding:
             for block, of_block, found in zip(portion, rows, others, strict=True):
                 if block.drawn and (body := webp_body(of_block, effort)) is not None:
                     found[WEBP] = body
+            unsettled = [
+                n
+                for n, (of_block, found) in enumerate(zip(rows, others, strict=True))
+                if WEBP not in found or not settles(len(found[WEBP]), math.prod(of_block.shape[:2]))
+            ]
+            adaptive = [n for n in unsettled if self._adapts(portion[n])]
+            for n, body in zip(adaptive, parallel_map(lambda n: adaptive_body(rows[n]), adaptive), strict=True):
+                others[n][ADAPTIVE] = body
             if self.coder is not None:
-                unsettled = [
-                    n
-                    for n, (of_block, found) in enumerate(zip(rows, others, strict=True))
-                    if WEBP not in found or not settles(len(found[WEBP]), math.prod(of_block.shape[:2]))
-                ]
+                if effort == 1:
+                    unsettled = [
+                        n for n in unsettled if ADAPTIVE not in others[n] or math.prod(rows[n].shape[:2]) < ENOUGH
+                    ]
                 bodies = self.coder.encode([portion[n].content.reshape(self._shape(portion[n])) for n in unsettled])
                 for n, body in zip(unsettled, bodies, strict=True):
                     others[n][MODEL] = body
             for block, of_block, found in zip(portion, rows, others, strict=True):
                 yield encode_block(of_block, found, far=isinstance(block.header.layout, SetLayout))
+
+    def _adapts(self, block: Block) -> bool:
+        """Whether a block is coded adaptively: a tile of some size, of a picture."""
+        if not self._adaptive or isinstance(block.header.layout, SetLayout):
+            return False
+        return math.prod(block.shape[:2]) >= LEAST and codes(block.shape)
 
     def _shape(self, block: Block) -> tuple[int, ...]:
         """The shape in which a coder gets a block: items as the model knows them, small pictures one below the other
@@ -105,7 +135,7 @@ class BlockCoding:
         """The samples of each block as rows, in order, their digests compared."""
         portions = list(_portions(blocks))
         for portion in told("decoding", portions, len(portions)):
-            decoded = [decode_plain(b.content, b.shape, b.dtype) for b in portion]
+            decoded = parallel_map(lambda b: decode_plain(b.content, b.shape, b.dtype), portion)
             left = [b for b, rows in zip(portion, decoded, strict=True) if rows is None]
             by_model = iter(self._by_model(left) if left else ())
             for block, plain in zip(portion, decoded, strict=True):

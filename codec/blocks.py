@@ -1,6 +1,6 @@
 """Blocks of samples without loss: the body of one LDAT chunk of codec 1 (FORMAT.md, section 5).
 
-    samples -> [model's coder, WebP, LZMA] -> the smallest of all, stored and deflated -> digest, method, body -> LDAT
+    samples -> [model's coder, adaptive, WebP, LZMA] -> the smallest of all, stored and deflated -> digest, method, body -> LDAT
     LDAT -> samples
 
 A block is a tile of a picture, [h, w] or [h, w, 3], or some items of a set, [n, ...]. Here both are rows of a picture,
@@ -21,11 +21,13 @@ import numpy as np
 
 from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
+from .adaptive_rows import adaptive_samples
 from .media.lzma_rows import lzma_body, lzma_samples
 from .media.png_rows import best_rows, inflate_rows
 from .media.webp_rows import webp_samples
 
 __all__ = [
+    "ADAPTIVE",
     "DEFLATED",
     "FLAC",
     "LZMA",
@@ -39,7 +41,7 @@ __all__ = [
     "samples_digest",
 ]
 
-STORED, DEFLATED, MODEL, WEBP, LZMA, FLAC = 0, 1, 2, 4, 5, 6
+STORED, DEFLATED, MODEL, WEBP, LZMA, FLAC, ADAPTIVE = 0, 1, 2, 4, 5, 6, 7
 """Values of the method byte; `METHODS` has their names."""
 
 
@@ -102,6 +104,8 @@ def decode_plain(chunk: DataChunk, shape: tuple[int, ...], dtype: np.dtype) -> n
         return lzma_samples(bytes(body), shape, dtype, f"{where}: a block")
     if method == FLAC:
         raise CorruptFile(f"{where}: a block as FLAC, which sounds have")
+    if method == ADAPTIVE:
+        return adaptive_samples(bytes(body), shape, dtype, f"{where}: a block")
     known = ", ".join(f"{n} ({name})" for n, name in METHODS.items())
     raise UnsupportedFile(f"{where}: coding method {method}, expected {known}: a newer version of lecodec may know it")
 

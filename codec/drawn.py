@@ -51,7 +51,7 @@ def drawn_of(signal: Signal, effort: int) -> Drawn | None:
     assert isinstance(layout, PictureLayout)
     tiles, whole = drawn_tiles(colour, layout), b""
     if small or len(tiles) == layout.units or is_drawn(colour):
-        (whole,) = LosslessCodec().encode_signals([signal], Target("lossless", effort=effort))
+        (whole,) = LosslessCodec(adaptive=False).encode_signals([signal], Target("lossless", effort=effort))
     if not 0 < len(tiles) < layout.units:
         return Drawn(whole, None, {}) if whole else None
     exact = exact_chunks(colour, layout, tiles, effort)

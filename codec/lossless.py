@@ -1,11 +1,11 @@
 """The lossless codec: pictures and sets of samples to `.lec` files and back, every sample as it was.
 
-    samples -> tiles, or blocks of items -> BlockCoder, WebP -> the smallest method for each -> container
-    container -> stored, deflated, WebP, LZMA or BlockCoder -> digests compared -> samples
+    samples -> tiles, or blocks of items -> BlockCoder, adaptive, WebP -> the smallest method for each -> container
+    container -> stored, deflated, WebP, LZMA, adaptive or BlockCoder -> digests compared -> samples
 
 Pictures are what `ImageCodec` takes: uint8 or uint16, [H, W] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4]
-RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. Without a model blocks are stored or
-deflated, and neither torch nor a model is needed to read them.
+RGBA. A set is an array [N, ...] of N items of one shape of 0 to 8 dimensions. Without a model blocks are stored,
+deflated or coded adaptively, and neither torch nor a model is needed to read them.
 
 Guarantees. What is decoded is what was encoded, on every machine, thread count and device: each block carries a digest
 of its samples, and a mismatch is a CorruptFile. Files are decoded once and compared before they are returned. Of colour

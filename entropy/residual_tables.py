@@ -31,7 +31,7 @@ _DECAY = 280377609773054
 """2^48 exp(-1 / 256), rounded."""
 TAIL_BITS = 20
 """A tail is the number of bits of a distance beyond the reach, and these."""
-LEAVES = ((3, 601), (1, 1278))
+LEAVES = ((3, 640), (1, 1100))
 """Weights, in quarters, and sizes, in thousandths of the mean distance."""
 
 

@@ -42,6 +42,7 @@ from lecodec.eval.tasks.pictures import bundled
 from lecodec.train.freeze import with_digests
 
 from .container_examples import contents_of
+from .golden_adaptive import bad_adaptive, good_adaptive
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -686,7 +687,7 @@ def bad_exact(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     }
     return {
         **{f"bad-exact-{name}": ("CorruptFile", content) for name, content in corrupt.items()},
-        "unsupported-exact-method": ("UnsupportedFile", first(payload[:8] + b"\7" + payload[9:])),
+        "unsupported-exact-method": ("UnsupportedFile", first(payload[:8] + b"\x08" + payload[9:])),
     }
 
 
@@ -769,7 +770,7 @@ def main() -> None:
                 expected["good"][file]["model"] = codec.card["name"]
     if not (FOLDER / "tiny-circuit.safetensors").exists():
         tiny_circuit()
-    for name, (samples, data) in {**good_without_loss(), **good_by_model()}.items():
+    for name, (samples, data) in {**good_without_loss(), **good_adaptive(), **good_by_model()}.items():
         if (file := f"{name}.lec") not in expected["good"]:
             is_set = isinstance(parse(data).header.layout, SetLayout)
             suffix, picture = (".npy", npy(samples)) if is_set else picture_file(samples)
@@ -784,6 +785,7 @@ def main() -> None:
         **bad_samples(stored),
         **bad_without_loss(stored),
         **bad_by_model(stored),
+        **bad_adaptive(stored),
     }.items():
         if (file := f"{name}.lec") not in expected["bad"]:
             write_new(file, content)

@@ -388,7 +388,7 @@ def exact_tile(file: LecFile, number: int) -> np.ndarray:
 def plain_block(h: dict, payload: bytes, width: int, height: int, dtype: np.dtype) -> bytes:
     """The samples of a block that needs no model."""
     method, body, length = payload[0], payload[1:], width * h["channels"] * dtype.itemsize
-    demand(method in (0, 1, 2, 4, 5, 6), "method", "UnsupportedFile")
+    demand(method in (0, 1, 2, 4, 5, 6, 7), "method", "UnsupportedFile")
     demand(method != 6, "FLAC of something else than a sound")
     if method == 0:
         demand(len(body) == height * length, "stored samples")
@@ -403,6 +403,10 @@ def plain_block(h: dict, payload: bytes, width: int, height: int, dtype: np.dtyp
         body = pixels[:, :, : h["channels"]].tobytes()
     elif method == 5:
         body = lzma2(body, height * length)
+    elif method == 7:
+        from .adaptive_reader import adaptive_samples
+
+        body = adaptive_samples(body, height, width, h["channels"], h["bit_depth"]).astype(dtype).tobytes()
     else:
         raise Refused("CorruptFile", "a model that the header does not name")
     return body

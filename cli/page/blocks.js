@@ -4,7 +4,7 @@
 
    chunk -> stored, deflated, WebP or LZMA -> samples, their digest compared */
 
-const METHODS = { 0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma", 6: "flac" };
+const METHODS = { 0: "stored", 1: "deflated", 2: "model", 4: "webp", 5: "lzma", 6: "flac", 7: "adaptive" };
 
 /* Samples of a tile or block of `height` rows, Uint8Array or Uint16Array. */
 async function blockSamples(chunk, { width, height }, { channels, bit_depth: depth }) {
@@ -29,6 +29,8 @@ async function blockSamples(chunk, { width, height }, { channels, bit_depth: dep
     if (!plain) refuse("CorruptFile", `${where} does not decode: an LZMA2 stream of ${expected} bytes`);
   } else if (method === 6) {
     refuse("CorruptFile", `${where}: a block as FLAC, which sounds have`);
+  } else if (method === 7) {
+    refuse("UnsupportedFile", `${where}: coding method 7 (adaptive), which this page does not know: lecodec decode does`);
   } else {
     const known = Object.entries(METHODS).map(([number, name]) => `${number} (${name})`).join(", ");
     refuse("UnsupportedFile",

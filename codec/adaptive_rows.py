@@ -1,0 +1,161 @@
+"""Rows of pictures coded by `entropy.adaptive`: the body of method 7 (FORMAT.md, section 36). No model is needed.
+
+    rows -> values that occur, numbered -> colour transform -> planes -> AdaptiveCoding -> body
+    body -> rows
+
+The transform is chosen for each block: as it is, YCoCg-R, differences from green, or the YCbCr of a JPEG file. Values
+that no sample of a channel has, as after a change of contrast, are left out: the others are numbered.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from ..entropy.adaptive import AdaptiveCoding
+from ..entropy.slots import SlotReader, SlotWriter
+from ..errors import CorruptFile
+from .colour import from_ycocg, to_ycocg
+from .jpeg_colour import from_jpeg, to_jpeg
+
+__all__ = ["adaptive_body", "adaptive_samples", "codes"]
+
+PLAIN, LUMA, GREEN, JPEG = 0, 1, 2, 3
+"""Ways to make planes of colours."""
+TURNED, NUMBERED = 4, 8
+"""Flags: columns were coded as rows; values were numbered."""
+GAPS = 0.9
+"""Values are numbered if at most this share of those between the least and the largest occurs ..."""
+EACH = 6
+"""... and there are so many pixels for each that does: in small pictures values are missing by chance."""
+SAMPLED = 2**16
+"""Samples by which ways are compared, about."""
+
+
+def codes(shape: tuple[int, ...]) -> bool:
+    """Whether rows of this shape, [h, w] or [h, w, 3], can be coded: there are two rows or columns."""
+    return max(shape[:2]) > 1
+
+
+def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
+    """uint8 or uint16 [h, w] or [h, w, 3], of which `codes` is true -> the body. adapt: see `AdaptiveCoding`."""
+    way, table = 0, b""
+    numbered = _numbered(rows)
+    if numbered is not None:
+        rows, table, way = *numbered, NUMBERED
+    turned = rows.shape[1] < rows.shape[0]
+    if turned:
+        rows, way = rows.swapaxes(0, 1), way | TURNED
+    found, planes = _best(rows, jpeg=rows.dtype == np.uint8 and not way & NUMBERED)
+    ends = [[int(end) for end in getattr(planes, name)((1, 2))] for name in ("min", "max")]
+    writer = SlotWriter()
+    AdaptiveCoding(writer, *ends, adapt=adapt).traverse(*planes.shape[1:], planes)
+    return bytes([way | found]) + table + np.array(ends, "<i4").tobytes() + writer.finish()
+
+
+def adaptive_samples(
+    body: bytes, shape: tuple[int, ...], dtype: np.dtype, where: str, adapt: bool = True
+) -> np.ndarray:
+    """The samples, `dtype` (uint8 or uint16) of `shape`. where: for messages. Raises CorruptFile."""
+    channels, at = 1 if len(shape) == 2 else 3, 1
+    way = body[0] if body else 255
+    colour = way & 3
+    height, width = shape[1::-1] if way & TURNED else shape[:2]
+    jpeg = dtype == np.uint8 and not way & NUMBERED
+    if way > 15 or width < 2 or (colour and channels == 1) or (colour == JPEG and not jpeg):
+        raise CorruptFile(f"{where}: a way {way} to make planes that its samples do not have")
+    values: list[np.ndarray] | None = None
+    if way & NUMBERED:
+        values, at = _values(body, channels, dtype, where)
+    most = np.iinfo(dtype).max
+    ends = np.frombuffer(body[at : at + 8 * channels].ljust(8 * channels, b"\xff"), "<i4")  # cut short: -1
+    low, high = ends[:channels].tolist(), ends[channels:].tolist()
+    bound = [(0 if not colour or colour == JPEG or c == 0 else -most, most) for c in range(channels)]
+    if any(
+        not least <= a <= b <= largest for a, b, (least, largest) in zip(low, high, bound, strict=True)
+    ):
+        raise CorruptFile(f"{where}: ranges of planes that its samples do not have")
+    try:
+        reader = SlotReader(body[at + 8 * channels :])
+        planes = AdaptiveCoding(reader, low, high, adapt=adapt).traverse(height, width, None)
+        reader.check_exhausted()
+    except CorruptFile as error:
+        raise CorruptFile(f"{where}: {error}") from None
+    rows = _rows(planes, colour, dtype)
+    if way & TURNED:
+        rows = rows.swapaxes(0, 1)
+    if values is not None:
+        parts = [rows] if channels == 1 else [rows[..., c] for c in range(3)]
+        taken = [known[np.minimum(part, len(known) - 1)] for known, part in zip(values, parts, strict=True)]
+        rows = taken[0] if channels == 1 else np.stack(taken, -1)
+    return np.ascontiguousarray(rows.reshape(shape))
+
+
+def _numbered(rows: np.ndarray) -> tuple[np.ndarray, bytes] | None:
+    """The rows with numbers instead of values, and which values there are; None: they have too few gaps."""
+    parts = rows.reshape(*rows.shape[:2], -1)
+    most = int(np.iinfo(rows.dtype).max)
+    used = np.stack([np.bincount(parts[..., c].ravel(), minlength=most + 1) > 0 for c in range(parts.shape[2])])
+    between = [int(np.ptp(np.flatnonzero(some))) + 1 for some in used]
+    if used.sum() >= GAPS * sum(between) or parts[..., 0].size < EACH * used.sum(1).max():
+        return None
+    table = zlib.compress(np.packbits(used).tobytes(), 9)
+    number = np.cumsum(used, 1) - 1
+    numbers = np.stack([number[c][parts[..., c]] for c in range(len(used))], -1)
+    return numbers.astype(rows.dtype).reshape(rows.shape), len(table).to_bytes(4, "little") + table
+
+
+def _values(body: bytes, channels: int, dtype: np.dtype, where: str) -> tuple[list[np.ndarray], int]:
+    """The values of each channel, and where the body goes on."""
+    end = 5 + int.from_bytes(body[1:5], "little")
+    size = channels * (int(np.iinfo(dtype).max) + 1) // 8
+    stream = zlib.decompressobj()
+    try:
+        bits = stream.decompress(body[5:end], size + 1)
+    except zlib.error:
+        bits = b""
+    if end > len(body) or len(bits) != size or not stream.eof or stream.unused_data:
+        raise CorruptFile(f"{where}: values that occur are not a zlib datastream of {size} bytes")
+    used = np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(channels, -1)
+    if not used.any(1).all():
+        raise CorruptFile(f"{where}: no value occurs")
+    return [np.flatnonzero(some).astype(dtype) for some in used], end
+
+
+def _best(rows: np.ndarray, jpeg: bool) -> tuple[int, np.ndarray]:
+    """A way and its planes, int32 [C, h, w]: the one whose samples are nearest to the mean of left and above."""
+    if rows.ndim == 2:
+        return PLAIN, rows.astype(np.int32)[None]
+    found = to_jpeg(rows) if jpeg else None
+    if found is not None:
+        return JPEG, found
+    every = max(1, rows.size // SAMPLED)
+    cost = {}
+    for way in (PLAIN, LUMA, GREEN):
+        planes = _planes(rows[: rows.shape[0] // every * every or 1], way)
+        away = np.abs(2 * planes[:, 1:, 1:] - planes[:, :-1, 1:] - planes[:, 1:, :-1])[:, ::every]
+        cost[way] = float(np.log2(away + 2.0).sum())
+    way = min(cost, key=lambda way: cost[way])
+    return way, _planes(rows, way)
+
+
+def _planes(rows: np.ndarray, way: int) -> np.ndarray:
+    if way == LUMA:
+        return to_ycocg(rows).transpose(2, 0, 1)
+    red, green, blue = (rows[..., c].astype(np.int32) for c in range(3))
+    return np.stack([green, red, blue] if way == PLAIN else [green, red - green, blue - green])
+
+
+def _rows(planes: np.ndarray, way: int, dtype: np.dtype) -> np.ndarray:
+    """The inverse. What no colour becomes is cut off: digests tell."""
+    if len(planes) == 1:
+        return planes[0].astype(dtype)
+    if way == JPEG:
+        return from_jpeg(planes)
+    if way == LUMA:
+        return from_ycocg(planes.transpose(1, 2, 0), dtype)
+    green, red, blue = planes
+    if way == GREEN:
+        red, blue = red + green, blue + green
+    return np.stack([red, green, blue], -1).astype(dtype)
