@@ -48,10 +48,10 @@ def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     if turned:
         rows, way = rows.swapaxes(0, 1), way | TURNED
     found, planes = _best(rows, jpeg=rows.dtype == np.uint8 and not way & NUMBERED)
-    ends = [[int(end) for end in getattr(planes, name)((1, 2))] for name in ("min", "max")]
+    low, high = planes.min((1, 2)), planes.max((1, 2))
     writer = SlotWriter()
-    AdaptiveCoding(writer, *ends, adapt=adapt).traverse(*planes.shape[1:], planes)
-    return bytes([way | found]) + table + np.array(ends, "<i4").tobytes() + writer.finish()
+    AdaptiveCoding(writer, low.tolist(), high.tolist(), adapt=adapt).traverse(planes.shape[1], planes.shape[2], planes)
+    return bytes([way | found]) + table + np.stack([low, high]).astype("<i4").tobytes() + writer.finish()
 
 
 def adaptive_samples(
@@ -72,9 +72,7 @@ def adaptive_samples(
     ends = np.frombuffer(body[at : at + 8 * channels].ljust(8 * channels, b"\xff"), "<i4")  # cut short: -1
     low, high = ends[:channels].tolist(), ends[channels:].tolist()
     bound = [(0 if not colour or colour == JPEG or c == 0 else -most, most) for c in range(channels)]
-    if any(
-        not least <= a <= b <= largest for a, b, (least, largest) in zip(low, high, bound, strict=True)
-    ):
+    if any(not least <= a <= b <= largest for a, b, (least, largest) in zip(low, high, bound, strict=True)):
         raise CorruptFile(f"{where}: ranges of planes that its samples do not have")
     try:
         reader = SlotReader(body[at + 8 * channels :])

@@ -101,8 +101,8 @@ class BlockCoding:
                 for n, (of_block, found) in enumerate(zip(rows, others, strict=True))
                 if WEBP not in found or not settles(len(found[WEBP]), math.prod(of_block.shape[:2]))
             ]
-            adaptive = [n for n in unsettled if self._adapts(portion[n])]
-            for n, body in zip(adaptive, parallel_map(lambda n: adaptive_body(rows[n]), adaptive), strict=True):
+            adapting = [n for n in unsettled if self._adapts(portion[n])]
+            for n, body in zip(adapting, parallel_map(adaptive_body, [rows[n] for n in adapting]), strict=True):
                 others[n][ADAPTIVE] = body
             if self.coder is not None:
                 if effort == 1:

@@ -1,6 +1,7 @@
 """Blocks of samples without loss: the body of one LDAT chunk of codec 1 (FORMAT.md, section 5).
 
-    samples -> [model's coder, adaptive, WebP, LZMA] -> the smallest of all, stored and deflated -> digest, method, body -> LDAT
+    samples -> [model's coder, adaptive, WebP, LZMA] -> the smallest, stored and deflated too -> digest, method, body
+    -> LDAT
     LDAT -> samples
 
 A block is a tile of a picture, [h, w] or [h, w, 3], or some items of a set, [n, ...]. Here both are rows of a picture,

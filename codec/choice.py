@@ -62,9 +62,12 @@ def codec_for(
 def lossless_for_pictures(
     bit_depth: int, device: str = "cpu", *, model: str | os.PathLike[str] | None = None
 ) -> LosslessCodec:
-    """The codec for pictures of 8 or 16 bits. model: name or path. Raises as `load` where one is named."""
+    """The codec for pictures of 8 or 16 bits. model: name or path; tiles are coded by it then, not
+    adaptively. Raises as `load` where one is named.
+    """
     if model is not None:
-        return load(device=device, model=model, of=LosslessCodec)
+        found = load(device=device, model=model, of=LosslessCodec)
+        return LosslessCodec(found.coder, found.card, found.device, adaptive=False)
     try:
         card = find_model("photo")
     except UnknownModel:

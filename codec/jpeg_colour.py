@@ -38,8 +38,8 @@ def to_jpeg(rgb: np.ndarray) -> np.ndarray | None:
 
 
 def _search(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """uint8 [n, 3] -> int32 [3, n], and the numbers of clamped pixels that have none of the nearest colours; None: others
-    have none either.
+    """uint8 [n, 3] -> int32 [3, n], and the numbers of clamped pixels that have none of the nearest colours; None:
+    others have none either.
     """
     red, green, blue = (rgb[:, c].astype(np.int32) for c in range(3))
     middle = np.stack(

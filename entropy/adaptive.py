@@ -2,15 +2,16 @@
 
     planes -> diagonals -> least squares over the samples around -> prediction, expected distance -> table -> coder
 
-A *lane* is a row of a plane, that of channel c moved down by c. At step t all samples are coded that lie in column t - 2
-lane of their lane: what is to the left, above, and above to the right of each is known by then, and of the channels
-before it the sample at the same place. Where a lane has no sample at a step, the nearest lane that has one stands for
-it. Everything is done for all lanes at once.
+A *lane* is a row of a plane, that of channel c moved down by c. At step t all samples are coded that lie in column
+t - 2 lane of their lane: what is to the left, above, and above to the right of each is known by then, and of the
+channels before it the sample at the same place. Where a lane has no sample at a step, the nearest lane that has one
+stands for it. Everything is done for all lanes at once.
 
 - *Prediction*: the mean of left and above, and a sum of the differences of nine samples from it, whose weights are
   fitted anew at every second step, in each lane by itself, to the samples around. Their squares are summed with weights
-  that fade away to the left and upwards (`_Squares`), divided by what is expected of their own errors, as in Ye and
-  Hou's TMW-like coders and Meyer and Tischer's Glicbawls (DCC 2001). The three nearest alone count for a quarter.
+  that fade away to the left and upwards (`_Squares`), as in Meyer and Tischer, "Glicbawls: Grey Level Image Compression
+  By Adaptive Weighted Least Squares" (DCC 2001), and divided by what is expected of their own errors. The three nearest
+  alone count for a quarter.
 - *Expected distance*: a sum of how far predictions around were off, in `LEVELS` classes, three for each by how the
   channel before fared at this place. What each class meant so far is kept, and says which table codes (`_Classes`).
 
@@ -56,7 +57,7 @@ SPAN = 2**11 - 1
 
 
 def _levels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where levels end, 2^(5 + i / 4); at the beginning of each: 4 times a distance, and what to divide by, in 2^-24."""
+    """Where levels end, 2^(5 + i / 4); at the beginning of each 4 times a distance, and what to divide by, in 2^-24."""
     ends = np.array([ROOTS[2 * (i % 4)] << i // 4 for i in range(LEVELS - 1)], np.int64) >> 15
     begin = np.concatenate([[16], ends])
     return ends.astype(np.int32), 4 * (begin // 56 + 1), (1 << 24) // (begin // 48 + 16)
@@ -99,9 +100,7 @@ class AdaptiveCoding:
             ]
             given = None
             if planes is not None:
-                given = np.concatenate(
-                    [flat[c, p][: there[c].sum()] for c, p in enumerate(places) if p is not None]
-                )
+                given = np.concatenate([flat[c, p][: there[c].sum()] for c, p in enumerate(places) if p is not None])
             found = state.step(step, first, last, there, self._coder, given)
             if planes is None:
                 at = 0
@@ -144,7 +143,7 @@ class _State:
         def back(kept: np.ndarray, by: int, above: int = 0) -> np.ndarray:
             return kept[(step - by) % RING][:, lo - above : hi - above]
 
-        mean = (back(self._samples, 1) + back(self._samples, 2, 1)) >> 1
+        mean: Any = (back(self._samples, 1) + back(self._samples, 2, 1)) >> 1
         seen = self._squares.room(there.shape)
         for n, (by, above) in enumerate(((1, 0), (3, 1), (1, 1), (2, 0), (4, 2), (3, 2), (4, 1), (5, 2))):
             np.subtract(back(self._samples, by, above), mean, out=seen[n])
@@ -153,9 +152,9 @@ class _State:
         energy = self._energy(back, seen)
         level = np.searchsorted(_ENDS, energy, "right")
         weights = self._squares.weights(lo, hi, step % EVERY == 0)
-        middle = np.add.reduce(weights * seen[:TAPS], 0, dtype=self._type) >> 9
+        middle: Any = np.add.reduce(weights * seen[:TAPS], 0, dtype=self._type) >> 9
         middle += mean << 3
-        np.clip(middle, self._low << 4, self._high << 4, out=middle)
+        np.clip(middle, 16 * self._low, 16 * self._high, out=middle)
         fare = back(self._fares, 2, 1)
         kind = level * FARES
         kind[1:] += fare[:-1]
@@ -164,8 +163,8 @@ class _State:
         def picked(a: np.ndarray) -> np.ndarray:
             return a.reshape(-1) if complete else np.broadcast_to(a, there.shape)[there]
 
-        ends = (picked(np.broadcast_to(end, there.shape)) for end in (self._low, self._high))
-        found = coder.code(picked(middle), self._classes.size[picked(kind)], *ends, given)
+        low, high = (picked(np.broadcast_to(end, there.shape)) for end in (self._low, self._high))
+        found = coder.code(picked(middle), self._classes.size[picked(kind)], low, high, given)
         if complete:
             samples = found.reshape(there.shape).astype(self._type, copy=False)
         else:
@@ -284,7 +283,7 @@ class _Squares:
         """Add the differences in `room` and what was to be predicted. inverse: [C, lanes], 0: nothing is there."""
         if not self._adapt:
             return
-        seen = self._room
+        seen: Any = self._room
         seen *= inverse.astype(seen.dtype, copy=False)
         seen >>= 17
         seen = seen.clip(-SPAN, SPAN).astype(np.int32, copy=False)

@@ -37,9 +37,10 @@ LEAVES = ((3, 640), (1, 1100))
 
 @dataclass(frozen=True)
 class Tables:
-    """sums: [n] int32, of each table how many slots come before each symbol, and SLOTS; keys: [n] int64, these sums
-    with SLOTS times the number of their table added; first: where each table begins; reach: of each. Table SIZES-major:
-    number size * FRACTIONS + fraction. Symbols: 0 an escape below, then distances -reach to reach, then an escape above.
+    """sums: [n] int32, of each table how many slots come before each symbol, and SLOTS; keys: [n] int64, these sums,
+    to each SLOTS + 1 times the number of its table added; first: where each table begins; reach: of each. A table's
+    number is size * FRACTIONS + fraction. Symbols: 0 an escape below, then the distances -reach to reach, then an
+    escape above.
     """
 
     sums: np.ndarray
@@ -135,7 +136,7 @@ class ResidualCoder:
         first, last = made.first[table], 2 * made.reach[table] + 2
         zero = (middle >> 4) - made.reach[table] - 1  # what symbol 0 would stand for
         least, most = np.maximum(low - zero, 0), np.minimum(high - zero, last)
-        slot = None
+        slot = np.zeros(0, np.int32)
         if isinstance(coder, SlotReader):
             slot = coder.slots(len(middle))
             symbol = np.searchsorted(made.keys, slot + table * (SLOTS + 1), "right") - 1 - first
@@ -146,40 +147,41 @@ class ResidualCoder:
         start, end = made.sums[first + symbol], made.sums[first + symbol + 1]
         start[symbol == least] = 0
         end[symbol == most] = SLOTS
-        if slot is None:
-            coder.put(start, end - start)
-            value = given
-        else:
-            coder.rest(slot - start, end - start)
-            value = zero + symbol
         escaped = np.flatnonzero((symbol == 0) | (symbol == last))
+        if isinstance(coder, SlotWriter):
+            assert given is not None
+            coder.put(start, end - start)
+            if len(escaped):
+                _put_tails(coder, np.abs(given - zero - symbol)[escaped])
+            return given
+        coder.rest(slot - start, end - start)
+        value = zero + symbol
         if len(escaped):
-            away = None if given is None else np.abs(given - zero - symbol)[escaped]
-            away = self._tails(away, len(escaped))
-            if given is None:
-                value[escaped] += np.where(symbol[escaped] == 0, -away, away)
-        if given is None and bool(((value < low) | (value > high)).any()):
+            away = _tails(coder, len(escaped))
+            value[escaped] += np.where(symbol[escaped] == 0, -away, away)
+        if bool(((value < low) | (value > high)).any()):
             raise CorruptFile("coded data does not decode: a sample out of range")
         return value
 
-    def _tails(self, away: np.ndarray | None, count: int) -> np.ndarray:
-        """How far values lie beyond the escape, 0 or more: the number of bits of this and 1, and the bits but the
-        first.
-        """
-        coder, lengths = self._coder, np.full(count, 32, np.int32)
-        if isinstance(coder, SlotWriter):
-            assert away is not None
-            bits = np.frexp(away + 1.0)[1] - 1
-            coder.put_plain(bits.astype(np.int32), lengths)
-        else:
-            bits = np.minimum(coder.plain(lengths), TAIL_BITS)
-        some = np.flatnonzero(bits)
+
+def _put_tails(coder: SlotWriter, away: np.ndarray) -> None:
+    """away: [n] how far values lie beyond the escape, 0 or more: the number of bits of this and 1, and the bits but the
+    first.
+    """
+    bits = np.frexp(away + 1.0)[1] - 1
+    coder.put_plain(bits.astype(np.int32), np.full(len(away), 32, np.int32))
+    some = np.flatnonzero(bits)
+    states = (1 << bits[some]).astype(np.int32)
+    if len(some):
+        coder.put_plain((away[some] + 1 - states).astype(np.int32), states)
+
+
+def _tails(coder: SlotReader, count: int) -> np.ndarray:
+    """What `_put_tails` wrote: [count] int64."""
+    bits = np.minimum(coder.plain(np.full(count, 32, np.int32)), TAIL_BITS)
+    some = np.flatnonzero(bits)
+    found = np.zeros(count, np.int64)
+    if len(some):
         states = (1 << bits[some]).astype(np.int32)
-        if isinstance(coder, SlotWriter):
-            if len(some):
-                coder.put_plain((away[some] + 1 - states).astype(np.int32), states)
-            return away
-        found = np.zeros(count, np.int64)
-        if len(some):
-            found[some] = coder.plain(states) + states - 1
-        return found
+        found[some] = coder.plain(states) + states - 1
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-import zlib
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -157,7 +157,9 @@ class Planes:
         self.above: dict[tuple[int, int], np.ndarray] = {}
         begin = [16, *LEVELS]
         self.inverse = [2**24 // (g // 48 + 16) for g in begin]
-        self.sum = {(c, q, f): 4 * (g // 56 + 1) for c in range(channels) for q, g in enumerate(begin) for f in range(3)}
+        self.sum = {
+            (c, q, f): 4 * (g // 56 + 1) for c in range(channels) for q, g in enumerate(begin) for f in range(3)
+        }
         self.count = dict.fromkeys(self.sum, 4)
         self.size = self.sizes()
 
@@ -171,6 +173,14 @@ class Planes:
         known = self.lanes(c, t) if t >= 0 else []
         return kept[c, t, min(max(lane, known[0]), known[-1])] if known else otherwise
 
+    def around(self, c: int, t: int, lane: int) -> tuple[Callable[[int, int], int], Callable[[int, int], int]]:
+        """2 s[i, j] and e[i, j]."""
+        middle = self.low[c] + self.high[c]
+        return (
+            lambda i, j: self.there(self.doubled, c, t - i, lane - j, middle),
+            lambda i, j: self.there(self.errors, c, t - i, lane - j, 16),
+        )
+
     def decoded(self) -> np.ndarray:
         channels = len(self.low)
         out = np.zeros((channels, self.height, self.width), np.int64)
@@ -180,12 +190,7 @@ class Planes:
             where = [(c, lane) for c in range(channels) for lane in self.lanes(c, t)]
             facts = []
             for c, lane in where:
-
-                def s(i: int, j: int, c: int = c, lane: int = lane) -> int:
-                    return self.there(self.doubled, c, t - i, lane - j, self.low[c] + self.high[c])
-
-                def e(i: int, j: int, c: int = c, lane: int = lane) -> int:
-                    return self.there(self.errors, c, t - i, lane - j, 16)
+                s, e = self.around(c, t, lane)
 
                 mean = (s(1, 0) + s(2, 1)) >> 1
                 z = [s(i, j) - mean for i, j in SEEN]
@@ -204,8 +209,8 @@ class Planes:
                 m = clamp(m, 16 * self.low[c], 16 * self.high[c])
                 kind = c, q, self.fares[before] if c else 0
                 facts.append((mean, z, expected, q, m, kind))
-            cases = [(m, self.size[kind], self.low[c], self.high[c]) for (c, _), (*_, m, kind) in zip(where, facts, strict=True)]
-            samples = self.coded(cases)
+            kinds = [(m, self.size[kind]) for *_, m, kind in facts]
+            samples = self.coded([(*k, self.low[c], self.high[c]) for (c, _), k in zip(where, kinds, strict=True)])
             above = {key: sums.copy() for key, sums in self.above.items()}
             for (c, lane), (mean, z, expected, q, m, kind), sample in zip(where, facts, samples, strict=True):
                 out[c, lane - c, t - 2 * lane] = sample

@@ -129,6 +129,13 @@ def test_models_that_the_page_does_not_know(tmp_path: Path) -> None:
     assert told[0]["message"] == "tiny-control has networks that this page does not know"
 
 
+def test_of_adaptive_coding_the_page_says_that_it_does_not_know_it(tmp_path: Path) -> None:
+    names = [str(GOLDEN / name) for name in EXPECTED["good"] if name.startswith("adaptive-")]
+    told = asked(tmp_path, {"model": str(model_file("tiny")), "files": names, "into": ""})
+    assert len(told) > 3 and {said["kind"] for said in told} == {"UnsupportedFile"}
+    assert all(said["message"].endswith("which this page does not know: lecodec decode does") for said in told)
+
+
 def test_golden_files_of_these_models_are_all_looked_at() -> None:
     """Also those that are added later."""
     names = {name for names in (BY_MODEL | OTHERS).values() for name in names.split()} | set(LOSSLESS)
@@ -167,6 +174,11 @@ def test_damaged_files_get_the_sentence_of_the_command(tmp_path: Path, monkeypat
             assert re.match("bad-(model|other-model|lossless-(other-model|webp)|exact)", path.name) or (
                 "video" in said["message"] or "sound" in said["message"]
             ), (path.name, said)
+            continue
+        if path.name.startswith("bad-adaptive"):
+            assert (
+                said["kind"] == "UnsupportedFile" and "coding method 7 (adaptive), which this page" in said["message"]
+            )
             continue
         same += 1
         assert said["kind"] == type(raised.value).__name__, (path.name, said, raised.value)

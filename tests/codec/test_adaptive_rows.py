@@ -60,7 +60,9 @@ def test_every_sample_comes_back(shape, dtype):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_specification_says_the_same(shape, dtype):
     for name, samples in contents(shape, dtype).items():
-        read = specified(adaptive_body(samples), *shape[:2], samples.size // (shape[0] * shape[1]), 8 * samples.itemsize)
+        read = specified(
+            adaptive_body(samples), *shape[:2], samples.size // (shape[0] * shape[1]), 8 * samples.itemsize
+        )
         assert np.array_equal(read.reshape(shape), samples), name
 
 

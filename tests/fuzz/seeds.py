@@ -96,6 +96,7 @@ def lec_files(seed: int = 0) -> list[bytes]:
     names += ["colour", "colour-v1", "model-context-noise", "lossless-set-colour", "sound/one"]
     names += ["samples", "samples-grey16", "samples-exact-tiles", "metadata", "lossless-alpha-tiled"]
     names += [f"sound-lossless/{name}" for name in ("small", "floats", "doubles", "many", "silence")]
+    names += ["adaptive-colour", "adaptive-peaks16"]
     names += [f"model-{name}-noise" for name in ("dictionary", "retrieved", "codebook")] + ["model-nested"]
     files += [(GOLDEN / f"{name}.lec").read_bytes() for name in names]
     names = ["video/frame", "video/announced-ticks", "video/closed", "video/moved-chain"]
