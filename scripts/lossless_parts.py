@@ -1,5 +1,4 @@
-"""What each part of adaptive coding without loss is worth: a folder of pictures coded with one part after the other left
-out.
+"""What each part of adaptive coding without loss is worth: pictures coded with one part after the other left out.
 
     python scripts/lossless_parts.py FOLDER TABLE [EVERY]        ->        TABLE: bytes of all files, by part left out
 
