@@ -40,7 +40,7 @@ PARTS: dict[str, tuple[object, str, Callable[..., object]] | None] = {
     "classes learned while decoding": (adaptive._Classes, "learn", _nothing),
     "colours of a former JPEG": (adaptive_rows, "to_jpeg", _nothing),
     "values that do not occur": (adaptive_rows, "_numbered", _nothing),
-    "colour transforms": (adaptive_rows, "_best", _plain),
+    "all transforms of colour": (adaptive_rows, "_best", _plain),
 }
 
 
