@@ -79,7 +79,9 @@ class HyperpriorCoding:
         self.latent = t["h_s.4.weight"].shape[0] // 2
         self.top = len(self.y_tables) - 1
         """The last table of y."""
-        self.reach = int(t["reach"].item()) if "reach" in t else USUAL_REACH
+        if "reach" in t and t["reach"].shape != (1,):
+            raise ModelError(f"the model's reach has shape {t['reach'].shape}, not (1,)")
+        self.reach = int(t["reach"][0]) if "reach" in t else USUAL_REACH
         """Means are within +-2^reach, in units of 2^-MEAN_BITS."""
         self._check_shapes()
         self._rates = {name: t[name].astype(np.int64) for name in _TABLES}

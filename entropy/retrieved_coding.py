@@ -82,12 +82,13 @@ class RetrievedCoding(DictionaryCoding):
 
     def _of_references(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys and values of all places of all crops, [N, heads, h w, size] each."""
-        references, heads = self._tensors["references"], int(self._tensors["heads"].reshape(-1)[0])
+        references, numbers = self._tensors["references"], self._tensors["heads"]
+        heads = int(numbers[0]) if numbers.shape == (1,) else 0
         size = len(self._tensors[f"context.{k}.key.weight"])
         for part in ("key", "value"):
             self._demand(f"context.{k}.{part}.weight", (size, references.shape[1]))
             self._demand(f"context.{k}.{part}.bias", (size,))
-        if self._tensors["heads"].shape != (1,) or heads < 1 or size % heads:
+        if heads < 1 or size % heads:
             raise ModelError("the model's heads do not fit its keys")
         b = Builder()
         seen = b.input("seen", references.shape[1], *SIGNED)

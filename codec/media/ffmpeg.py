@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,12 +32,28 @@ __all__ = [
     "reading",
     "reason",
     "save",
+    "texts",
     "writing",
 ]
 
 _LIVE = {"fpsprobesize": "0", "analyzeduration": "200000"}
 """FFmpeg looks at seconds of a stream before it gives out anything, unless it is told not to."""
 Source = str | os.PathLike[str] | BinaryIO
+
+
+def texts(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a container of `opened`, or of its parts, as they are meant: UTF-8, or else Windows-1252, in which older
+    programs wrote what has no field for its encoding (LIST INFO of WAV files).
+    """
+
+    def meant(text: str) -> str:
+        data = text.encode("utf-8", "surrogateescape")
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return data.decode("cp1252", "replace")
+
+    return {meant(name): meant(text) for name, text in metadata.items()}
 
 
 def kept(source: Source) -> tuple[Any, int]:
@@ -77,7 +93,8 @@ def opened(path: Any, noun: str) -> Any:
     elif hasattr(path, "seek"):
         path.seek(0)
     try:
-        container = av.open(path, options={} if hasattr(path, "seek") or isinstance(path, str) else _LIVE)
+        options = {} if hasattr(path, "seek") or isinstance(path, str) else _LIVE
+        container = av.open(path, options=options, metadata_errors="surrogateescape")
     except (av.FFmpegError, ValueError):
         raise InputError(f"not a {noun} that FFmpeg can read") from None
     streams = container.streams.audio if noun == "sound" else container.streams.video

@@ -12,6 +12,8 @@ import re
 import struct
 from typing import Any
 
+from .ffmpeg import texts
+
 __all__ = ["cue_chunks", "info_chunk", "pack_tags", "parse_tags", "tags_of"]
 
 TECHNICAL = {"encoder", "encoded_by", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
@@ -33,13 +35,13 @@ INFO = {
 
 def tags_of(container: Any, stream: Any) -> dict[str, str]:
     """The tags of an open file of PyAV, names in small letters but for chapters."""
-    found = {name.lower(): text for name, text in {**container.metadata, **stream.metadata}.items()}
+    found = {name.lower(): text for name, text in texts({**container.metadata, **stream.metadata}).items()}
     tags = {name: text for name, text in found.items() if name not in TECHNICAL and not name.startswith("chapter")}
     chapters = sorted(container.chapters(), key=lambda chapter: chapter["start"] * chapter["time_base"])
     for number, chapter in enumerate(chapters, 1):
         name = f"CHAPTER{number:03}"
         tags[name] = _time(round(10**6 * chapter["start"] * chapter["time_base"]))
-        if title := chapter["metadata"].get("title"):
+        if title := texts(chapter["metadata"]).get("title"):
             tags[f"{name}NAME"] = title
     return tags
 

@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 
 from ...bitstream.packets import Packet
 from ...errors import CorruptFile
+from .ffmpeg import texts
 from .video_signal import VideoFrame, VideoSignal
 
 __all__ = ["Arrived", "Pulled", "Side", "Sides", "described", "packet_of", "sides_of", "silent", "template"]
@@ -115,7 +116,7 @@ def described(container: Any, kept: Sequence[Any], began: Fraction) -> bytes:
     """
     import av
 
-    tags = {name: text for name, text in container.metadata.items() if name.lower() not in _NO_TAGS}
+    tags = {name: text for name, text in texts(container.metadata).items() if name.lower() not in _NO_TAGS}
     chapters = [_moved(chapter, -began) for chapter in container.chapters()]
     if not kept and not tags and not chapters:
         return b""
@@ -123,7 +124,7 @@ def described(container: Any, kept: Sequence[Any], began: Fraction) -> bytes:
     with av.open(sink, "w", format="matroska", options={"fflags": "+bitexact"}) as out:
         for stream in kept:
             copy = out.add_stream_from_template(stream, opaque=True)
-            copy.metadata.update({n: t for n, t in stream.metadata.items() if n in ("language", "title")})
+            copy.metadata.update({n: t for n, t in texts(stream.metadata).items() if n in ("language", "title")})
         out.metadata.update(tags)
         if chapters:
             out.set_chapters(chapters)
@@ -137,7 +138,13 @@ def _moved(chapter: Any, by: Fraction) -> Any:
     """A chapter, moved by seconds, in milliseconds."""
     base = Fraction(chapter["time_base"])
     start, end = (max(0, round((chapter[edge] * base + by) * 1000)) for edge in ("start", "end"))
-    return {**chapter, "start": start, "end": max(start, end), "time_base": Fraction(1, 1000)}
+    return {
+        **chapter,
+        "metadata": texts(chapter["metadata"]),
+        "start": start,
+        "end": max(start, end),
+        "time_base": Fraction(1, 1000),
+    }
 
 
 class _Bytes:
@@ -181,7 +188,7 @@ def template(description: bytes) -> Any:
     import av
 
     try:
-        return av.open(io.BytesIO(description), format="matroska")
+        return av.open(io.BytesIO(description), format="matroska", metadata_errors="replace")
     except (av.FFmpegError, ValueError):
         raise CorruptFile("its description of sound and subtitles (sTRM) is not a Matroska file") from None
 

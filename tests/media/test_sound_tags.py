@@ -98,3 +98,34 @@ def test_chapters_that_have_no_place_are_no_cue_points():
     for tags in ({"CHAPTER001": "later"}, {"CHAPTER001": "00:00:02.000"}, {"CHAPTER1": "00:00:00.100"}, {}):
         assert cue_chunks(tags, 16000, 16000) == b""
     assert len(cue_chunks({"CHAPTER999": "00:00:00.9"}, 16000, 16000)) == 12 + 24
+
+
+def test_tags_that_are_not_utf_8_are_read_as_older_programs_wrote_them(tmp_path):
+    """A WAV file with one was refused as no sound."""
+    tagged(tmp_path / "a.wav", {"title": "Caf? Beyonc?"})
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data.replace(b"Caf? Beyonc?", "Caf\xe9 Beyonc\xe9".encode("cp1252")))
+    assert parse_tags(load_sound(tmp_path / "a.wav").metadata.tags)["title"] == "Caf\xe9 Beyonc\xe9"
+
+
+def test_labels_of_cues_that_are_no_text_are_read(tmp_path):
+    """Found by `make fuzz`: a UnicodeDecodeError."""
+    tagged(tmp_path / "a.wav", {**TAGS, "CHAPTER001NAME": "H?re"})
+    data = (tmp_path / "a.wav").read_bytes()
+    assert data.count(b"H?re") == 1
+    (tmp_path / "a.wav").write_bytes(data.replace(b"H?re", b"H\xacre"))
+    assert parse_tags(load_sound(tmp_path / "a.wav").metadata.tags)["CHAPTER001NAME"] == "H\xacre"
+
+
+def test_tags_of_videos_that_are_not_utf_8(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w", metadata_encoding="latin-1") as out:
+        stream = out.add_stream("ffv1", rate=5)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        out.metadata["title"] = "Caf\xe9"
+        out.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
+        out.mux(stream.encode(None))
+    run(f"encode {tmp_path}/a.mkv -o {tmp_path}/a.lec --quiet")
+    run(f"decode {tmp_path}/a.lec -o {tmp_path}/b.mkv --quiet")
+    with av.open(str(tmp_path / "b.mkv")) as back:
+        assert back.metadata["title"] == "Caf\xe9"
