@@ -34,7 +34,7 @@ ALIASES = {
     "eye": "eye-1",
     "psnr": "image-3",
     "photo": "photo-1",
-    "video": "video-1",
+    "video": "video-2",
     "sound": "sound-1",
 }
 """What a short name stands for: the best model of its kind that is shipped, if one is."""

@@ -39,7 +39,7 @@ def freeze_video(
         network = Spatiotemporal(recipe.network(), tensors, {n: t.numpy() for n, t in state["tables"].items()})
         network.load_state_dict({n: p.float() for n, p in state["ema"].items()})
         training = {
-            "recipe": recipe.model_dump(mode="json", exclude={"clips", "pictures", "start_from", "base"}),
+            "recipe": recipe.model_dump(mode="json", exclude={"clips", "pictures", "start_from", "base", "cache"}),
             "steps": state["step"],
             "minutes": round(state["seconds"] / 60, 1),
         }

@@ -1,4 +1,4 @@
-"""The shipped video model: its card and size, and a file of it that every later version must decode."""
+"""The shipped video models: their cards and sizes, and a file of each that every later version must decode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lecodec.codec.video import VideoCodec
 
 from ..make_golden import clip
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "video" / "released-video-1"
+GOLDEN = Path(__file__).parents[1] / "golden" / "video"
+MODELS = "video-1", "video-2"
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +23,23 @@ def codec() -> VideoCodec:
     return load("video", of=VideoCodec)
 
 
-def test_the_card_says_where_the_model_is_from() -> None:
-    card = find_model("video")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_says_where_the_model_is_from(name) -> None:
+    card = find_model(name)
     assert card.path.stat().st_size <= 8_000_000
     for entry in ("training", "training_data", "licence", "base"):
         assert card.card[entry], entry
 
 
-def test_the_released_file_decodes_as_it_did(codec) -> None:
-    data = GOLDEN.with_suffix(".lec").read_bytes()
-    assert lecodec.info(data)["model"] == "video-1"
+@pytest.mark.parametrize("name", MODELS)
+def test_the_released_file_decodes_as_it_did(name) -> None:
+    path, codec = GOLDEN / f"released-{name}.lec", load(name, of=VideoCodec)
+    data = path.read_bytes()
+    assert lecodec.info(data)["model"] == name
     found = hashlib.sha256()
     for frame in codec.latents(data):
         found.update(frame.latents.y_hat.astype("<i4").tobytes())
-    assert found.hexdigest() == GOLDEN.with_suffix(".txt").read_text().split()[0]
+    assert found.hexdigest() == path.with_suffix(".txt").read_text().split()[0]
     original = clip(9, 48, 80)
     decoded = codec.decode(data)
     assert decoded.shape == original.shape
