@@ -88,8 +88,8 @@ def coded_frames(
             source = (own[None],)
             (latents,) = bare.traverse([NullCoder()], own.shape[1:], [rate], source, given=[given], choice=choice)
             decoded[step.frame] = Decoded(latents, rate, step.frame)
-        finer = tuple(r.rate // QUALITY_ONE for r in pair)
-        distances = tuple(r.number - step.frame for r in pair)
+        finer = pair[0].rate // QUALITY_ONE, pair[1].rate // QUALITY_ONE
+        distances = pair[0].number - step.frame, pair[1].number - step.frame
         moved = _halves(given) if moves else None
         out.append(CodedFrame(torch.from_numpy(own).half(), _halves(plain), moved, at, finer, distances))
     return out

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,8 @@ from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
 from .team import Team
 from .thaw_video import thaw_video
-from .video_latents import Clips, Stretch, collected
+from .video_latents import Clips, collected
+from .video_samples import Batch, batch_of, cut, cut_coded, places
 
 __all__ = ["VideoExperiment", "image_codec", "log_gains"]
 
@@ -58,24 +58,6 @@ MOVED = 0.75
 """Share of the samples of frames as files have them whose references are moved, where anything moves."""
 VALIDATED = ((1, 30.0, False), (4, 14.0, False), (1, 0.0, False), (1, 0.0, True))
 """Of the held-out samples: distance, indices coarser, whether there is one reference."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """y of frames and of two references each, with their rates: [B, M, c, c] in units of the index `made`. distances:
-    frames to each reference, as `Reference` has them. outer: of the frames that second references are coded from, with
-    the first ones, or alone where there is one reference only; None: they are rounded. ready: references are what the
-    network sees, in units of the index `index`.
-    """
-
-    y: Tensor
-    references: tuple[Tensor, Tensor]
-    made: Tensor
-    index: Tensor
-    finer: tuple[Tensor, Tensor]
-    distances: list[tuple[int, int]]
-    outer: Tensor | None = None
-    ready: bool = False
 
 
 def image_codec(base: str) -> ImageCodec:
@@ -171,7 +153,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
     def _coded_sample(self, rng: random.Random) -> dict[str, Any]:
         """A frame as files have it; where things move, its references are mostly moved."""
         frame = rng.choice(self._source(rng).coded)
-        return _cut_coded(frame, rng.random() < MOVED, self._box(rng, frame.y.shape[1:]))
+        return cut_coded(frame, rng.random() < MOVED, self._box(rng, frame.y.shape[1:]))
 
     def _box(self, rng: random.Random, size: Sequence[int]) -> tuple[slice, ...]:
         """Where a crop is. size: positions of y that there are."""
@@ -185,7 +167,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         while True:
             made = rng.choice(sources)
             single, distance = rng.random() < recipe.low_delay, rng.choice(DISTANCES)
-            at = _places(distance, single, closed)
+            at = places(distance, single, closed)
             span = max(0, *at) - min(0, *at)
             if span < len(made.y):
                 break
@@ -195,25 +177,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         drop = min(rng.uniform(0, COARSEST) if rng.random() < 0.8 else 0.0, made.index - 1.0)
         finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
         box = self._box(rng, made.y.shape[2:])
-        return _cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
-
-    def _batch(self, samples: list[dict[str, Any]]) -> _Batch:
-        def stacked(name: str, n: int) -> Tensor:
-            return torch.stack([s[name][n] for s in samples])
-
-        def numbers(values: list[int]) -> Tensor:
-            return torch.tensor(values, dtype=torch.long)
-
-        return _Batch(
-            torch.stack([s["y"] for s in samples]),
-            (stacked("references", 0), stacked("references", 1)),
-            numbers([s["made"] for s in samples]),
-            numbers([s["index"] for s in samples]),
-            (numbers([s["finer"][0] for s in samples]), numbers([s["finer"][1] for s in samples])),
-            [s["distances"] for s in samples],
-            torch.stack([s["outer"] for s in samples]) if samples[0]["outer"] is not None else None,
-            samples[0]["ready"],
-        )
+        return cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
 
     def _ratio(self, before: Tensor, after: Tensor) -> Tensor:
         return (self.log_gain[after] - self.log_gain[before]).exp()[:, :, None, None]
@@ -233,7 +197,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         said = [nn.functional.pixel_shuffle(torch.from_numpy(a.astype(np.float32)), 2) / 64 for a in (mu, t)]
         return (features, said[0], said[1]), bits
 
-    def _forward(self, batch: _Batch, with_z: bool, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _forward(self, batch: Batch, with_z: bool, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Bits [B], and y_hat in units of each sample's index. own: see `_own_references`."""
         references = list(batch.references) if batch.ready else []
         for n in () if batch.ready else (0, 1):
@@ -292,7 +256,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         coded = rng.random() < recipe.coded
         closed = not coded and at.share >= recipe.closed_from and rng.random() < 0.5
         samples = [self._coded_sample(rng) if coded else self._sample(rng, closed) for _ in range(recipe.batch)]
-        batch = self._batch(samples)
+        batch = batch_of(samples)
         own = self._own_references(batch) if closed else None
         with_z = rng.random() < recipe.with_z
         bits, _ = self._forward(batch, with_z, own)
@@ -308,11 +272,11 @@ class VideoExperiment(Experiment[VideoRecipe]):
         return {"bpp": float(bpp.detach().mean()), "loss": float(loss.detach()), "gradient": norm, "lr": rate}
 
     @torch.no_grad()
-    def _own_references(self, batch: _Batch) -> Tensor:
+    def _own_references(self, batch: Batch) -> Tensor:
         """What the network makes of second references: y_hat in units of their indices."""
         assert batch.outer is not None
         single = torch.tensor([a == b for a, b in batch.distances])[:, None, None, None]
-        inner = _Batch(
+        inner = Batch(
             batch.references[1],
             (torch.where(single, batch.outer, batch.references[0]), batch.outer),
             batch.made,
@@ -346,10 +310,10 @@ class VideoExperiment(Experiment[VideoRecipe]):
                     for made in sources:
                         if len(made.y) <= 2 * distance:
                             continue
-                        at = _places(distance, single, False)
+                        at = places(distance, single, False)
                         box = tuple(slice(0, n // 4 * 4) for n in made.y.shape[2:])
                         down = min(round(drop), made.index - 1)
-                        batch = self._batch([_cut(made, -min(at), at, box, down, (0, 0))])
+                        batch = batch_of([cut(made, -min(at), at, box, down, (0, 0))])
                         found, _ = self._forward(batch, False)
                         bits += float(found.sum())
                         pixels += 256 * batch.y.shape[2] * batch.y.shape[3]
@@ -371,48 +335,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         bits, pixels = 0.0, 0
         for frame in frames:
             size = frame.y.shape[1:]
-            cut = _cut_coded(frame, True, tuple(slice(0, n // 4 * 4) for n in size))
-            found, _ = self._forward(self._batch([cut]), False)
-            bits, pixels = bits + float(found.sum()), pixels + 256 * cut["y"][0].numel()
+            sample = cut_coded(frame, True, tuple(slice(0, n // 4 * 4) for n in size))
+            found, _ = self._forward(batch_of([sample]), False)
+            bits, pixels = bits + float(found.sum()), pixels + 256 * sample["y"][0].numel()
         return bits / pixels
-
-
-def _places(distance: int, single: bool, closed: bool) -> tuple[int, ...]:
-    """Where the two references of a frame are, seen from it; closed: and what the second one is coded from."""
-    places = (-distance, -distance, -2 * distance) if single else (-distance, distance, 3 * distance)
-    return places if closed else places[:2]
-
-
-def _cut(
-    made: Stretch, number: int, places: tuple[int, ...], box: tuple[slice, ...], drop: int, finer: tuple[int, int]
-) -> dict[str, Any]:
-    """A sample: frame `number`, `drop` indices coarser than its latents, its references by `finer` ones."""
-
-    def at(n: int) -> Tensor:
-        return made.y[number + n, :, *box].float()
-
-    return {
-        "y": at(0),
-        "references": [at(n) for n in places[:2]],
-        "outer": at(places[2]) if len(places) > 2 else None,
-        "made": made.index,
-        "index": made.index - drop,
-        "finer": [made.index - f for f in finer],
-        "distances": places[:2],
-        "ready": False,
-    }
-
-
-def _cut_coded(frame: CodedFrame, moved: bool, box: tuple[slice, ...]) -> dict[str, Any]:
-    """A sample of a frame as files have it; moved: with moved references, if there are any."""
-    references = frame.moved if moved and frame.moved is not None else frame.references
-    return {
-        "y": frame.y[:, *box].float(),
-        "references": [r[:, *box].float() for r in references],
-        "outer": None,
-        "made": frame.index,
-        "index": frame.index,
-        "finer": list(frame.finer),
-        "distances": frame.distances,
-        "ready": True,
-    }
