@@ -30,7 +30,8 @@ async function blockSamples(chunk, { width, height }, { channels, bit_depth: dep
   } else if (method === 6) {
     refuse("CorruptFile", `${where}: a block as FLAC, which sounds have`);
   } else if (method === 7) {
-    refuse("UnsupportedFile", `${where}: coding method 7 (adaptive), which this page does not know: lecodec decode does`);
+    const said = "coding method 7 (adaptive), which this page does not know: lecodec decode does";
+    refuse("UnsupportedFile", `${where}: ${said}`);
   } else {
     const known = Object.entries(METHODS).map(([number, name]) => `${number} (${name})`).join(", ");
     refuse("UnsupportedFile",
