@@ -165,6 +165,7 @@ class _State:
 
         low, high = (picked(np.broadcast_to(end, there.shape)) for end in (self._low, self._high))
         found = coder.code(picked(middle), self._classes.size[picked(kind)], low, high, given)
+        samples: Any
         if complete:
             samples = found.reshape(there.shape).astype(self._type, copy=False)
         else:
