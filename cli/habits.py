@@ -57,11 +57,12 @@ def hinting() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = getattr(error, "message", None)
-        if hasattr(error, "exit_code") and isinstance(text, str) and (said := _hint(error)):
-            setattr(error, "message", f"{text.rstrip('.')}: {'try ' * said.startswith('lecodec ')}{said}")  # noqa: B010
-            if getattr(error, "possibilities", None):
-                setattr(error, "possibilities", None)  # noqa: B010
+        usage: Any = error  # click's errors, which typer brings under a name of its own
+        text = getattr(usage, "message", None)
+        if hasattr(usage, "exit_code") and isinstance(text, str) and (said := _hint(usage)):
+            usage.message = f"{text.rstrip('.')}: {'try ' * said.startswith('lecodec ')}{said}"
+            if getattr(usage, "possibilities", None):
+                usage.possibilities = None
         raise
 
 
