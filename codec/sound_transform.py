@@ -41,7 +41,7 @@ class SoundTransform:
         check_shapes(tensors, config.shapes(coding.hyper, coding.features))
         weights = floats(tensors, "h_a", "g_s")
         if place == NUMPY:
-            self._networks: Any = PlainSoundNetworks(weights)
+            self._networks: Any = PlainSoundNetworks(weights, config)
         else:
             from .transforms.torch_sound import TorchSoundNetworks
 

@@ -16,14 +16,15 @@ import numpy as np
 __all__ = [
     "BANDS",
     "BINS",
+    "COARSE",
     "COARSER",
     "DEADZONE",
     "EDGES",
+    "FINEST",
     "GROUPS",
     "LOWER",
     "OCTAVE",
     "PAST",
-    "Z_UNITS",
     "bands_of",
     "interpolation",
     "log_step",
@@ -54,8 +55,12 @@ OFFSET, OFFSET_SLOPE = 320, 26
 """The offset at index 0, and by how much it falls with each index."""
 DEADZONE = 0.12
 """How far beyond 1/2 y is rounded towards zero."""
-Z_UNITS = 2.0, 0.87
-"""What a step of z is worth at index 0 and 63, in octaves of the envelope's cosine coefficients."""
+FINEST = 0.87
+"""What a step of z is worth at index 63, in octaves of the envelope's cosine coefficients. What it is worth at index 0
+is a model's own, see `SoundConfig.coarse`: only the encoder needs to know.
+"""
+COARSE = 200
+"""The usual one, in hundredths of an octave."""
 COARSER = 1.4
 """Of the upper half of the coefficients."""
 

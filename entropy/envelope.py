@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from .bands import (
     BANDS,
+    COARSE,
     COARSER,
     DEADZONE,
+    FINEST,
     FLOOR,
     GROUPS,
     LOWER,
     OCTAVE,
     PAST,
     SLOPE,
-    Z_UNITS,
     interpolation,
     offset_of,
 )
@@ -100,11 +101,12 @@ def levels_basis(count: int) -> Tensor:
     return basis.float()
 
 
-def z_unit(index: Tensor, count: int) -> Tensor:
+def z_unit(index: Tensor, count: int, coarse: int) -> Tensor:
     """index [B] -> what a step of each of the `count` integers of z is worth, [B, count]. A rule that is not trained:
-    rounding straight through gives a step's size no gradient for what it does to the envelope.
+    rounding straight through gives a step's size no gradient for what it does to the envelope. coarse: what it is worth
+    at index 0, in hundredths of an octave.
     """
-    low, high = (math.log2(unit) for unit in Z_UNITS)
+    low, high = math.log2(coarse / 100), math.log2(FINEST)
     unit = torch.exp2(low + (high - low) * index.float() / (QUALITY_LEVELS - 1))
     return unit[:, None] * _coarseness(count).to(index.device)
 
@@ -138,9 +140,10 @@ class _Rated(nn.Module):
 class Envelope(nn.Module):
     """forward: z [B, Z, t'] reals; spectrum [B, bins, t], t = 2 t'; index [B], whole numbers; partner [B]: the item of
     the batch that is the other channel, decoded before this one, or -1; coded: whether bits of y are wanted (else 0).
+    coarse: see `z_unit`; what the networks start with.
     """
 
-    def __init__(self, config: EnvelopeConfig):
+    def __init__(self, config: EnvelopeConfig, coarse: int = COARSE):
         super().__init__()
         z, f, width = config.hyper, config.features, config.width
         self.config = config
@@ -148,7 +151,7 @@ class Envelope(nn.Module):
         wide = {"output_range": WIDE, "relu": False}
         self.prior_in = _Rated(TrainableExact(3 * z + 1, config.prior, **whole), (0.0, -0.5))
         self.prior_out = TrainableExact(config.prior, 2 * z, output_bits=TABLE_BITS, scale=4.0, **wide)
-        low, high = (math.log(unit) for unit in Z_UNITS)
+        low, high = math.log(coarse / 100), math.log(FINEST)
         self.direct = _Rated(TrainableExact(3 * z, 2 * BANDS, **whole, **wide), (low, high))
         self.envelope_in = _Rated(TrainableExact(3 * z, width, **whole), (low, high))
         self.envelope_middle = TrainableExact(width, width)

@@ -503,6 +503,10 @@ class SoundRecipe(Strict):
     """Channels a step."""
     post_from: float = Field(0.6, ge=0, le=1)
     """Share of the run after which the post-net is trained, and it alone: no bit changes any more."""
+    joint: float = Field(0.0, ge=0, le=1)
+    """Share of the steps before in which the post-net is trained too, and envelope and features for what comes out."""
+    speech: float = Field(0.0, ge=0, le=1)
+    """Share of the clips that get one of the indices where speech is coded; others get any."""
     envelope_weight: float = Field(0.7, gt=0)
     """Weight of the envelope's error, in octaves, against the rate."""
     start_from: Path | None = None

@@ -4,8 +4,9 @@
     then, with these frozen: y -> post-net -> inverse MDCT -> distances of spectra
 
 First what is coded is trained, on rate, by likelihood, and on how well the envelope says the levels of the bands; there
-is no gradient through the steps, and none is needed (see `entropy.envelope`). Then the post-net, alone: what was
-trained before stays, with its averaged weights, so that no bit changes. A clip is a segment of its own: contexts and
+is no gradient through the steps, and none is needed (see `entropy.envelope`). In a share of these steps the post-net
+takes part, so that envelope and features are of use to it. Then the post-net, alone: what was trained before stays,
+with its averaged weights, so that no bit changes. A clip is a segment of its own: contexts and
 post-net begin anew at its edges, as they do in a file. An item is a channel; two of them are a stereo clip's.
 
 Distances: logarithms of spectra (see `eval.quality.spectra`), and the error of what is coded, weighted by the levels
@@ -46,6 +47,8 @@ LOUDNESS = -38.0, -10.0
 FLOOR_KBPS = 1.0
 RATE_WEIGHT = 0.25
 MEL_WEIGHT, ERROR_WEIGHT = 1.5, 20.0
+SPEECH = 8, 40
+"""From which index on, and before which one, speech is coded: 2 to 25 kbps."""
 VALIDATED = (4, 16, 32, 48)
 """Indices of the held-out clips' figures."""
 
@@ -103,7 +106,8 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self.optimiser = self._optimiser(False)
 
     def _optimiser(self, posted: bool) -> torch.optim.Optimizer:
-        parameters = [p for n, p in self.network.named_parameters() if n.startswith("g_s.") == posted]
+        both = not posted and self.recipe.joint > 0
+        parameters = [p for n, p in self.network.named_parameters() if both or n.startswith("g_s.") == posted]
         return torch.optim.Adam(parameters, self.recipe.learning_rate, betas=(0.9, 0.98))
 
     # -- clips
@@ -123,7 +127,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         while len(channels) < recipe.batch:
             source = self.sources[rng.choices(fitting, [recipe.sources[n].share for n in fitting])[0]]
             clip = _levelled(source.clip(rng, rate, samples, kept_out), rng)
-            number = rng.randrange(QUALITY_LEVELS) if index is None else index
+            number = self._number(rng) if index is None else index
             if len(clip) == 2 and rng.random() < recipe.stereo and len(channels) + 2 <= recipe.batch:
                 partners += [-1, len(channels)]
                 channels += [(clip[0] + clip[1]) / 2, (clip[0] - clip[1]) / 2]
@@ -137,6 +141,12 @@ class SoundExperiment(Experiment[SoundRecipe]):
         return _Batch(
             spectrum, torch.tensor(numbers, device=self.device), torch.tensor(partners, device=self.device), rate, mdct
         )
+
+    def _number(self, rng: random.Random) -> int:
+        """An index for a clip."""
+        if self.recipe.speech and rng.random() < self.recipe.speech:
+            return rng.randrange(*SPEECH)
+        return rng.randrange(QUALITY_LEVELS)
 
     def _code(self, batch: _Batch, coded: bool = True) -> tuple[SoundLikelihood, Tensor]:
         """What the entropy model makes of a batch, and the levels that its envelope is to say."""
@@ -186,7 +196,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
             group["lr"] = rate
         batch = self._batch(self.random)
         assert batch is not None
-        loss, figures = self._post_loss(batch) if self.posted else self._coding_loss(batch)
+        loss, figures = self._post_loss(batch) if self.posted else self._coding_loss(batch, self._joins(at.step))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
@@ -204,14 +214,22 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self.optimiser = self._optimiser(True)
         self.say("the post-net is trained from here on")
 
-    def _coding_loss(self, batch: _Batch) -> tuple[Tensor, dict[str, float]]:
+    def _joins(self, step: int) -> bool:
+        """Whether the post-net takes part in this step of the first part; in all processes the same."""
+        return math.floor((step + 1) * self.recipe.joint) > math.floor(step * self.recipe.joint)
+
+    def _coding_loss(self, batch: _Batch, joint: bool) -> tuple[Tensor, dict[str, float]]:
         self.network.train()
         found, wanted = self._code(batch)
         kbps, error = self._kbps(found, batch), self._envelope_error(found, wanted)
         weighted = (kbps / (kbps.detach() + FLOOR_KBPS).sqrt()).mean()
         loss = RATE_WEIGHT * weighted + self.recipe.envelope_weight * error
         z = float((found.bits_z / (found.bits_z + found.bits_y)).detach().mean())
-        return loss, {"kbps": float(kbps.detach().mean()), "z": z, "envelope": float(error.detach())}
+        figures = {"kbps": float(kbps.detach().mean()), "z": z, "envelope": float(error.detach())}
+        if joint:
+            further, more = self._sound_loss(batch, found, wanted)
+            loss, figures = loss + further, {**figures, **more}
+        return loss, figures
 
     @staticmethod
     def _envelope_error(found: SoundLikelihood, wanted: Tensor) -> Tensor:
@@ -223,6 +241,10 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self.network.eval()
         with torch.no_grad():
             found, wanted = self._code(batch, coded=False)
+        return self._sound_loss(batch, found, wanted)
+
+    def _sound_loss(self, batch: _Batch, found: SoundLikelihood, wanted: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """How far what the post-net makes of a batch is from its sounds."""
         decoded, filled = self._decoded(found, batch.index)
         distance, mel = self._distances(batch, decoded + filled)
         error = self._weighted_error(batch.spectrum, decoded, wanted)

@@ -13,9 +13,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...entropy.bands import BINS, COARSER, Z_UNITS, interpolation, means
+from ...entropy.bands import BINS, COARSER, FINEST, interpolation, means
 from ...entropy.rate import QUALITY_LEVELS
-from .sound_sizes import FLOOR, LEAST_LEVEL, NOISE_CEILING, NOISE_START, REFERENCE, basis_of
+from .sound_sizes import (
+    FLOOR,
+    LEAST_LEVEL,
+    NOISE_CEILING,
+    NOISE_START,
+    REFERENCE,
+    SoundConfig,
+    basis_of,
+    middle_names,
+)
 
 __all__ = ["PlainSoundNetworks"]
 
@@ -23,10 +32,12 @@ _basis = lru_cache(maxsize=8)(basis_of)
 
 
 class PlainSoundNetworks:
-    """weights: of h_a and g_s, float32 by name. See `torch_sound.TorchSoundNetworks`, whose calls these are too."""
+    """weights: of h_a and g_s, float32 by name; config: sizes. See `torch_sound.TorchSoundNetworks`, whose calls these
+    are too.
+    """
 
-    def __init__(self, weights: Mapping[str, np.ndarray]):
-        self._w = weights
+    def __init__(self, weights: Mapping[str, np.ndarray], config: SoundConfig):
+        self._w, self._config = weights, config
 
     def analyse(self, x: np.ndarray, hop: int, bins: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x [B, (t + 1) N], N samples before the signal first; index [B] -> spectrum [B, bins, t] and z [B, Z, t'] to
@@ -50,7 +61,7 @@ class PlainSoundNetworks:
         halves = (centred[..., ::2] + centred[..., 1::2]) * np.float32(0.5)
         linear = self._w["h_a.linear"]
         whole = self._layer("h_a.head", h, 0) + np.matmul(linear.T, halves)
-        low, high = (math.log2(unit) for unit in Z_UNITS)
+        low, high = math.log2(self._config.coarse / 100), math.log2(FINEST)
         unit = np.exp2(np.float32(low) + np.float32((high - low) / (QUALITY_LEVELS - 1)) * index)
         count = whole.shape[1]
         coarser = np.where(np.arange(count) < count // 2, 1, COARSER).astype(np.float32)
@@ -92,7 +103,8 @@ class PlainSoundNetworks:
         # Of the weights for all bins those that this signal has.
         weight = np.concatenate([w["g_s.enter.weight"][:, :bins], w["g_s.enter.weight"][:, BINS:]], 1)
         h = _relu(_convolution(np.concatenate([seen, *side], 1), weight, w["g_s.enter.bias"], 1))
-        h = h + _relu(self._layer("g_s.middle", h, 1))
+        for n, name in enumerate(middle_names(self._config.blocks), 1):
+            h = h + _relu(self._layer(f"g_s.{name}", h, n, dilation=n))
         head, bias = w["g_s.head.weight"][:, :, 0], w["g_s.head.bias"][:, None]
         gain, loudness = (np.matmul(head[first : first + bins], h) + bias[first : first + bins] for first in (0, BINS))
         gain = np.float32(1.5) / (1 + np.exp(-(gain + np.float32(math.log(2)))))  # 0 to 1.5, 1 at the start
@@ -100,18 +112,20 @@ class PlainSoundNetworks:
         filled = loudness * np.minimum(level, np.float32(NOISE_CEILING) * step) * noise
         return decoded * gain + np.where(y == 0, filled, np.float32(0))
 
-    def _layer(self, name: str, x: np.ndarray, padding: int, stride: int = 1) -> np.ndarray:
-        return _convolution(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"], padding, stride)
+    def _layer(self, name: str, x: np.ndarray, padding: int, stride: int = 1, dilation: int = 1) -> np.ndarray:
+        return _convolution(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"], padding, stride, dilation)
 
 
-def _convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, padding: int, stride: int = 1) -> np.ndarray:
+def _convolution(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, padding: int, stride: int = 1, dilation: int = 1
+) -> np.ndarray:
     """x [B, i, t] by weight [o, i, k] -> [B, o, t']."""
     kernel = weight.shape[2]
     ready = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
-    count = (ready.shape[2] - kernel) // stride + 1
+    count = (ready.shape[2] - dilation * (kernel - 1) - 1) // stride + 1
     out = np.repeat(np.repeat(bias[None, :, None], count, 2), len(x), 0)
     for n in range(kernel):
-        part = ready[:, :, n : n + stride * (count - 1) + 1 : stride]
+        part = ready[:, :, dilation * n : dilation * n + stride * (count - 1) + 1 : stride]
         out += np.matmul(np.ascontiguousarray(weight[:, :, n]), part)
     return out
 

@@ -38,6 +38,7 @@ from .sound_sizes import (
     SoundConfig,
     basis_of,
     hop_of,
+    middle_names,
     noise,
 )
 
@@ -97,7 +98,7 @@ class SoundAnalysis(nn.Module):
 
     def __init__(self, config: SoundConfig, hyper: int):
         super().__init__()
-        width = config.analysis
+        width, self.coarse = config.analysis, config.coarse
         self.enter = nn.Conv1d(BANDS + 1, width, 5, padding=2)
         self.down = nn.Conv1d(width, width, 4, stride=2, padding=1)
         self.head = nn.Conv1d(width, hyper, 1)
@@ -112,7 +113,7 @@ class SoundAnalysis(nn.Module):
         q = _rate_plane(index, levels.shape[-1])
         h = self.down(F.relu(self.enter(torch.cat([centred / 4, q], 1))))
         whole = self.head(F.relu(h)) + torch.einsum("bnt,nz->bzt", F.avg_pool1d(centred, 2), self.linear)
-        return whole / z_unit(index, whole.shape[1])[:, :, None]
+        return whole / z_unit(index, whole.shape[1], self.coarse)[:, :, None]
 
 
 class PostNet(nn.Module):
@@ -125,7 +126,9 @@ class PostNet(nn.Module):
         width, side = config.post, 2 * BANDS + features + 1
         self.config = config
         self.enter = nn.Conv1d(BINS + side, width, 3, padding=1)
-        self.middle = nn.Conv1d(width, width, 3, padding=1)
+        self.inner = middle_names(config.blocks)
+        for n, name in enumerate(self.inner, 1):
+            self.add_module(name, nn.Conv1d(width, width, 3, padding=n, dilation=n))
         self.head = nn.Conv1d(width, 2 * BINS, 1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -144,7 +147,8 @@ class PostNet(nn.Module):
         # Of the weights for all bins those that this signal has.
         weight = torch.cat([self.enter.weight[:, :bins], self.enter.weight[:, BINS:]], 1)
         h = F.relu(F.conv1d(torch.cat([seen, *side], 1), weight, self.enter.bias, padding=1))
-        h = h + F.relu(self.middle(h))
+        for name in self.inner:
+            h = h + F.relu(self.get_submodule(name)(h))
         assert self.head.bias is not None
         gain, loudness = (
             F.conv1d(h, self.head.weight[first : first + bins], self.head.bias[first : first + bins])
@@ -163,7 +167,7 @@ class SoundNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.h_a = SoundAnalysis(config, coding.hyper)
-        self.envelope = Envelope(coding)
+        self.envelope = Envelope(coding, config.coarse)
         self.g_s = PostNet(config, coding.features)
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ...entropy.bands import BANDS, BINS
+from ...entropy.bands import BANDS, BINS, COARSE
 
 __all__ = [
     "FLOOR",
@@ -24,6 +24,7 @@ __all__ = [
     "basis_of",
     "bins_of",
     "hop_of",
+    "middle_names",
     "noise",
 ]
 
@@ -46,6 +47,10 @@ class SoundConfig:
     """Width of h_a."""
     post: int = 192
     """Width of the post-net."""
+    blocks: int = 1
+    """Its inner layers, each of which sees one frame further to either side than the one before."""
+    coarse: int = COARSE
+    """What a step of z is worth at index 0, in hundredths of an octave: the encoder's. See `envelope.z_unit`."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -58,12 +63,17 @@ class SoundConfig:
         h_a = {"enter.weight": (a, BANDS + 1, 5), "down.weight": (a, a, 4), "head.weight": (hyper, a, 1)}
         g_s = {
             "enter.weight": (p, BINS + 2 * BANDS + features + 1, 3),
-            "middle.weight": (p, p, 3),
+            **{f"{name}.weight": (p, p, 3) for name in middle_names(self.blocks)},
             "head.weight": (2 * BINS, p, 1),
         }
         for layers in (h_a, g_s):
             layers |= {f"{name[:-6]}bias": shape[:1] for name, shape in layers.items()}
         return {"h_a": {**h_a, "linear": (BANDS, hyper)}, "g_s": g_s}
+
+
+def middle_names(blocks: int) -> list[str]:
+    """The names of the post-net's inner layers, in order."""
+    return ["middle", *(f"middle{n}" for n in range(2, blocks + 1))]
 
 
 def bins_of(rate: int) -> int:
