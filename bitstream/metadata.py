@@ -21,7 +21,14 @@ from .limits import MAX_ANCILLARY
 
 __all__ = ["METADATA_TYPES", "Metadata"]
 
-METADATA_TYPES: Final = {"icc": b"iCCP", "exif": b"eXIf", "xmp": b"xMPd", "streams": b"sTRM", "tags": b"tAGs"}
+METADATA_TYPES: Final = {
+    "icc": b"iCCP",
+    "exif": b"eXIf",
+    "xmp": b"xMPd",
+    "streams": b"sTRM",
+    "tags": b"tAGs",
+    "cover": b"cOVr",
+}
 """Field of `Metadata` -> the type of the chunk that carries it. By its fourth letter a colour profile belongs to the
 samples; the others may be copied into a file with other ones."""
 
@@ -31,7 +38,8 @@ class Metadata:
     """icc: an ICC profile; exif: a TIFF structure without the "Exif" prefix; xmp: a UTF-8 packet; empty where there is
     none. primaries, transfer: CICP code points, 0 to 255; 1 and 13 are sRGB, 2 is "unspecified: see the ICC profile".
     streams: of a video, what goes with its pictures: a Matroska file without packets, whose tracks are the sound and
-    the subtitles, with chapters and tags. tags: of a sound, NAME=text in UTF-8, each ended by a zero byte.
+    the subtitles, with chapters and tags. tags: of a sound, NAME=text in UTF-8, each ended by a zero byte. cover: of a
+    sound, a PNG or JPEG file.
     """
 
     icc: bytes = field(default=b"", repr=False)
@@ -41,6 +49,7 @@ class Metadata:
     transfer: int = 13
     streams: bytes = field(default=b"", repr=False)
     tags: bytes = field(default=b"", repr=False)
+    cover: bytes = field(default=b"", repr=False)
 
     def chunks(self) -> list[tuple[bytes, bytes]]:
         """The ancillary chunks, (type, payload) each; none for what is empty. Raises LimitExceeded."""

@@ -197,7 +197,10 @@ class Encoding(CodecTask):
         """Notes where channels of a sound were mixed, or models tried on a set and none made a block smaller."""
         if isinstance(input.layout, SoundLayout) and isinstance(file.layout, SoundLayout):
             mixed = input.layout.channels > file.layout.channels
-            return (f"{input.layout.channels} channels mixed to two",) if mixed else ()
+            notes = (f"{input.layout.channels} channels mixed to two",) if mixed else ()
+            if input.metadata.cover and not file.metadata.cover:
+                notes += (f"its cover is left out: {self.target.kind} is for the sound",)
+            return notes
         if not isinstance(input.layout, SetLayout) or not (names := self.codecs.tried(input)):
             return ()
         if "model" in (methods := file.methods() or {}):

@@ -122,7 +122,7 @@ def silent_video(signal: Signal) -> Signal:
 
 def stripped(metadata: Metadata) -> Metadata:
     """Without what a file can do without; the code points say what the samples mean, and stay."""
-    return replace(metadata, icc=b"", exif=b"", xmp=b"", tags=b"")
+    return replace(metadata, icc=b"", exif=b"", xmp=b"", tags=b"", cover=b"")
 
 
 def check_output(job: Job, force: bool) -> None:

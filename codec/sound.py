@@ -14,6 +14,7 @@ codec holds no state between calls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -107,6 +108,8 @@ class SoundCodec(Codec):
         if not isinstance(signal, SoundSignal):
             raise InputError(f"{self.card.get('name')} codes sounds, and this is none")
         signal = in_stereo(signal)
+        if target.kind in ("kbps", "size"):  # the rate is that of the sound
+            signal = replace(signal, metadata=replace(signal.metadata, cover=b""))
         layout = signal.sound_layout
         if layout.streamed:
             raise InputError("a sound whose length nobody knows is coded in pieces: see SoundEncoder")

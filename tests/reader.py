@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 SIGNATURE = bytes.fromhex("8c4c45430d0a1a0a")
-METADATA = (b"iCCP", b"eXIf", b"xMPd", b"sTRM", b"tAGs")
+METADATA = (b"iCCP", b"eXIf", b"xMPd", b"sTRM", b"tAGs", b"cOVr")
 LIMIT = 2**26
 
 

@@ -62,20 +62,30 @@ def read_at(path: Path, rates: Sequence[int], seconds: float) -> dict[int, np.nd
 
 
 class Sounds:
-    """All files below a folder, in memory. held_out: every so many files one is kept out of training. say: progress."""
+    """All files below a folder that can be read, in memory. held_out: every so many files one is kept out of training.
+    say: progress. Raises InputError when none can be read.
+    """
 
     def __init__(
         self, folder: Path, rates: Sequence[int], seconds: float, held_out: int, say: Callable[[str], None]
     ) -> None:
         kept: dict[tuple[int, int, bool], list[np.ndarray]] = defaultdict(list)
-        total, files = 0.0, sound_files(folder)
+        total, files, refused = 0.0, sound_files(folder), []
         for number, path in enumerate(files):
-            read = read_at(path, rates, seconds)
+            try:
+                read = read_at(path, rates, seconds)
+            except InputError as e:  # one of thousands
+                refused.append(str(e))
+                continue
             for rate, samples in read.items():
                 kept[rate, samples.shape[1], number % held_out == held_out - 1].append(samples)
             total += max((len(samples) / rate for rate, samples in read.items()), default=0.0)
+        if len(refused) == len(files):
+            raise InputError(refused[0])
         self._whole = {key: np.concatenate(parts) for key, parts in kept.items()}
-        say(f"{folder.name}: {len(files)} files, {total / 60:.0f} minutes")
+        say(f"{folder.name}: {len(files) - len(refused)} files, {total / 60:.0f} minutes")
+        if refused:
+            say(f"{folder.name}: {len(refused)} files cannot be read and are left out, the first: {refused[0]}")
 
     def has(self, rate: int, samples: int, kept_out: bool = False) -> bool:
         """Whether there is a clip of so many samples at a rate."""

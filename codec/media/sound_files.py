@@ -4,7 +4,7 @@
 
 What is read is whatever FFmpeg reads: with loss as float32, of more than two channels a mix of two; without as the
 source has them, to the bit. Sample rate and length come back as they were: a file is read once for its length, and once
-more when it is coded. Tags and chapters are kept; a cover is left out, and a note says so.
+more when it is coded. Tags, chapters and a cover are kept; of other streams a note says that they are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...bitstream.layout import UNSPECIFIED
 from ...errors import InputError
 from .ffmpeg import Source, announced, cut_short, kept, opened, reading
 from .several import check_single
+from .sound_cover import cover_of
 from .sound_signal import SoundSignal, sound_layout, sound_signal
 from .sound_tags import pack_tags, tags_of
 
@@ -36,14 +37,14 @@ def load_sound(source: Source) -> SoundSignal:
     """
     path, size = kept(source)
     check_single(path, "sound")
-    layout, notes, tags = _looked_at(path)
+    layout, notes, metadata = _looked_at(path)
     return sound_signal(
         lambda: _blocks(path, min(2, layout.channels)),
         layout,
         exact=lambda: _exact(path, layout.channels, layout.bit_depth, bool(layout.floating)),
         file_bytes=size,
         notes=notes,
-        metadata=_metadata(tags),
+        metadata=metadata,
     )
 
 
@@ -72,21 +73,23 @@ def stream_sound(source: Source, segment: float) -> SoundSignal:
     )
 
 
-def _metadata(tags: dict[str, str]) -> Metadata:
-    return Metadata(primaries=UNSPECIFIED, transfer=UNSPECIFIED, tags=pack_tags(tags))
+def _metadata(tags: dict[str, str], cover: bytes = b"") -> Metadata:
+    return Metadata(primaries=UNSPECIFIED, transfer=UNSPECIFIED, tags=pack_tags(tags), cover=cover)
 
 
-def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...], dict[str, str]]:
-    """Layout, notes and tags of a sound, read to its end. Raises InputError."""
+def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...], Metadata]:
+    """Layout, notes and metadata of a sound, read to its end. Raises InputError."""
     notes = []
     with opened(path, "sound") as container:
         stream = container.streams.audio[0]
         rate, channels = stream.rate, stream.codec_context.channels
         depth, floating = _kind(stream)
-        others = sorted({s.type for s in container.streams if s.index != stream.index})
+        cover, picture = cover_of(container)
+        kept_streams = {stream.index} if picture is None else {stream.index, picture.index}
+        others = sorted({s.type for s in container.streams if s.index not in kept_streams})
         if others:
             notes.append(f"{' and '.join(others)} left out")
-        tags = tags_of(container, stream)
+        metadata = _metadata(tags_of(container, stream), cover)
         whole = announced(container, stream)
         packed = stream.codec_context.name in _PACKED
     length = used = 0
@@ -98,7 +101,7 @@ def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...], dict[str, str]]
         raise InputError("the sound has no samples")
     notes += cut_short(length / rate, whole)
     depth = 32 if used & 255 else depth
-    return sound_layout(rate, channels, length, bit_depth=depth, floating=int(floating)), tuple(notes), tags
+    return sound_layout(rate, channels, length, bit_depth=depth, floating=int(floating)), tuple(notes), metadata
 
 
 def _kind(stream: Any) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ Guarantee: a file is written whole or not at all.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,7 @@ from .ffmpeg import check_suffix, ffmpeg, save, writing
 from .flac_rows import LAYOUTS
 from .part import Part
 from .signal import Signal
+from .sound_cover import attached, picture_block
 from .sound_signal import SoundSignal, source_dtype
 from .sound_tags import cue_chunks, info_chunk, parse_tags
 
@@ -155,7 +156,7 @@ def _write_wav(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
         file.seek(0)
         file.write(wav_head(layout, samples, more))
         file.seek(0, 2)
-    return ()
+    return ("its cover is left out: .wav has no place for it",) if signal.metadata.cover else ()
 
 
 def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]:
@@ -172,6 +173,9 @@ def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]
     if layout.channels > 2:
         raise InputError(f"{layout.channels} channels are written as .wav or .flac")
     kind = LAYOUTS[layout.channels - 1]
+    cover = signal.metadata.cover
+    # the muxer of the name of .m4a takes no picture, the one of all MP4 does
+    container_name = "mp4" if cover and container_name == "ipod" else container_name
     with writing(file, container_name, f"sound as {suffix}") as (container, mux):
         container.metadata.update(parse_tags(signal.metadata.tags))
         stream: Any = container.add_stream(codec, rate=rate)
@@ -180,6 +184,7 @@ def _encode(signal: SoundSignal, file: BinaryIO, suffix: str) -> tuple[str, ...]
         stream.bit_rate = min(each, 3 * rate) * layout.channels
         wanted = stream.codec_context.codec.audio_formats[0].name
         stream.format = wanted
+        notes += _add_cover(container, stream, mux, cover)
         resampler = av.AudioResampler(wanted, stream.layout, rate)
         time = 0
         for block in signal.blocks():
@@ -211,6 +216,7 @@ def _encode_flac(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
         stream.layout = kind = LAYOUTS[layout.channels - 1]
         stream.format = form
         stream.codec_context.options = {"bits_per_raw_sample": str(depth), "strict": "experimental"}
+        notes += _add_cover(container, stream, mux, signal.metadata.cover)
         time = 0
         for block in signal.blocks() if rounded else _sources(signal):
             whole = integers(block, 24) << 8 if rounded else _full(block)
@@ -221,6 +227,20 @@ def _encode_flac(signal: SoundSignal, file: BinaryIO) -> tuple[str, ...]:
                 mux(stream.encode(frame))
         mux(stream.encode(None))
     return tuple(notes)
+
+
+def _add_cover(container: Any, stream: Any, mux: Callable[[Any], None], cover: bytes) -> list[str]:
+    """Put a cover into a file whose stream of sound is ready; notes where that fails."""
+    if not cover:
+        return []
+    if container.format.name == "ogg":
+        stream.metadata["METADATA_BLOCK_PICTURE"] = block = picture_block(cover)
+        return [] if block else ["its cover is left out: it is no PNG or JPEG"]
+    packet = attached(container, cover)
+    if packet is None:
+        return ["its cover is left out: FFmpeg cannot read it"]
+    mux(packet)
+    return []
 
 
 def _full(samples: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def agree_on_container(data: bytes) -> reader.LecFile:
     assert file.private == list(parsed.ancillary)
     metadata = parsed.metadata
     found = [file.metadata.get(kind, b"") for kind in reader.METADATA]
-    assert found == [metadata.icc, metadata.exif, metadata.xmp, metadata.streams, metadata.tags]
+    assert found == [getattr(metadata, name) for name in ("icc", "exif", "xmp", "streams", "tags", "cover")]
     assert (metadata.primaries, metadata.transfer) == (file.header["colour_primaries"], file.header["transfer"])
     if file.index is not None:
         assert file.exact == {n for n, c in enumerate(parsed.data) if c.exact}

@@ -22,7 +22,7 @@ from lecodec.bitstream import SIGNATURE, frame
 __all__ = ["candidate", "chunks_of", "damaged_input", "damaged_model", "mutate"]
 
 TYPES = (b"LSET", b"LDAT", b"LALP", b"LHDR", b"LEND", b"iNDX", b"iCCP", b"eXIf", b"xMPd", b"exMp", b"exIf", b"ABCD")
-TYPES += (b"LEXT", b"LVID", b"LSND", b"LGRP", b"sPKT", b"sTRM", b"sAMP", b"tAGs")
+TYPES += (b"LEXT", b"LVID", b"LSND", b"LGRP", b"sPKT", b"sTRM", b"sAMP", b"tAGs", b"cOVr")
 VALUES = (0, 1, 3, 8, 16, 64, 127, 128, 255)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lecodec.bitstream import LecFile, Metadata
 from lecodec.cli.main import main
@@ -18,13 +20,21 @@ from lecodec.codec.media.sound_write import write_sound_signal
 TAGS = {"title": "Überall = überall", "artist": "Somebody", "CHAPTER001": "00:00:00.100", "CHAPTER001NAME": "Here"}
 
 
-def tagged(path, tags):
+def picture(form):
+    """A cover."""
+    data = BytesIO()
+    Image.new("RGB", (24, 16), (200, 30, 10)).save(data, form)
+    return data.getvalue()
+
+
+def tagged(path, tags, cover=b""):
     x = (9000 * np.sin(np.arange(16000) / 9)).astype(np.int16)[:, None]
     signal = array_signal(x, 16000)
-    metadata = Metadata(primaries=2, transfer=2, tags=pack_tags(tags))
-    write_sound_signal(
+    metadata = Metadata(primaries=2, transfer=2, tags=pack_tags(tags), cover=cover)
+    _, notes = write_sound_signal(
         sound_signal(signal.blocks, signal.sound_layout, exact=signal.exact, metadata=metadata), path, overwrite=True
     )
+    return notes
 
 
 def run(line):
@@ -129,3 +139,41 @@ def test_tags_of_videos_that_are_not_utf_8(tmp_path):
     run(f"decode {tmp_path}/a.lec -o {tmp_path}/b.mkv --quiet")
     with av.open(str(tmp_path / "b.mkv")) as back:
         assert back.metadata["title"] == "Caf\xe9"
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus", ".mp3", ".m4a"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_covers_go_from_file_to_file(tmp_path, monkeypatch, suffix, form):
+    monkeypatch.chdir(tmp_path)
+    cover = picture(form)
+    assert not tagged(tmp_path / f"a{suffix}", TAGS, cover)
+    signal = load_sound(f"a{suffix}")
+    assert signal.metadata.cover == cover and not signal.notes
+    assert parse_tags(signal.metadata.tags)["title"] == TAGS["title"]
+    run(f"encode --lossless a{suffix} -o a.lec")
+    assert LecFile.open("a.lec").metadata.cover == cover
+    run(f"decode a.lec -o b{suffix}")
+    back = load_sound(f"b{suffix}")
+    assert back.metadata.cover == cover and parse_tags(back.metadata.tags)["artist"] == TAGS["artist"]
+    run(f"encode --lossless --strip a{suffix} -o b.lec")
+    assert not LecFile.open("b.lec").metadata.cover
+
+
+def test_a_cover_does_not_count_towards_a_rate(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tagged(tmp_path / "a.flac", TAGS, picture("PNG"))
+    run("encode a.flac --size 4000 -o a.lec")
+    assert "cover is left out" in "".join(capsys.readouterr())
+    assert not LecFile.open("a.lec").metadata.cover and LecFile.open("a.lec").metadata.tags
+    run("encode a.flac -o b.lec")
+    assert LecFile.open("b.lec").metadata.cover
+    run("decode b.lec -o b.wav")
+    assert "cover is left out" in "".join(capsys.readouterr())
+
+
+def test_a_cover_that_is_no_picture_is_left_out(tmp_path):
+    for damaged in (b"nothing", picture("PNG")[:20], b"\xff\xd8\xff"):
+        for suffix in (".flac", ".mp3", ".m4a"):
+            assert "cover is left out" in tagged(tmp_path / f"a{suffix}", TAGS, damaged)[0]
+            assert not load_sound(tmp_path / f"a{suffix}").metadata.cover
+    assert "cover is left out" in tagged(tmp_path / "a.ogg", TAGS, b"nothing")[0]

@@ -71,6 +71,17 @@ def test_clips_are_of_their_rate_and_kept_out_ones_are_kept_out(folder):
     assert not sounds.has(16000, 10**7) and sounds.has(44100, 1000)
 
 
+def test_files_that_cannot_be_read_are_left_out(tmp_path):
+    write(tmp_path / "a.wav", 1.0)
+    (tmp_path / "b.wav").write_bytes(b"RIFF, but no sound")
+    said: list[str] = []
+    assert Sounds(tmp_path, (16000,), 9, 2, said.append).has(16000, 1000)
+    assert said[0] == f"{tmp_path.name}: 1 files, 0 minutes" and "1 files cannot be read" in said[1]
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(InputError, match="not a sound"):
+        Sounds(tmp_path, (16000,), 9, 2, said.append)
+
+
 def agree(codec: SoundCodec, state: dict) -> None:
     """What training makes of a stereo clip, in evaluation, is what the frozen model codes."""
     network = SoundNetwork(*SoundRecipe(**state["recipe"]).networks())
