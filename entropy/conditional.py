@@ -1,4 +1,4 @@
-"""The hyperprior with context and a memory, trainable form: a dictionary, one of real pictures, or the control.
+"""The hyperprior with context and a memory, trainable form: a dictionary, one of real pictures, both, or the control.
 
     q_k = ask_k(a_k, b_k, s_(k-1))     s_k = answer_k(q_k)     (d, dt) of c_k += tell_k(s_k)          k = 1, 2, 3
 
@@ -9,8 +9,9 @@ memory: what it tells is near 0, so training can begin with that model's weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from .hyperprior_coding import layer_tensors
 from .latents import MEAN_BITS
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX
 from .rate import QUALITY_LEVELS
-from .retrieved_coding import KEY_RANGE, MAX_REFERENCES, likeness
+from .retrieved_coding import CHOSEN, KEY_RANGE, MAX_REFERENCES, likeness
 
 __all__ = ["PLACES", "ConditionalConfig", "ConditionalHyperprior", "references_of"]
 
@@ -40,8 +41,9 @@ class ConditionalConfig:
     """What is asked, and its sizes. Raises ValueError for what there is not."""
 
     kind: str = "dictionary"
-    """`dictionary`; `control`: a gated layer in its place, of as many multiplications if entries = heads * size; or
-    `retrieved`: a dictionary of places in real pictures, those of `references`, of which each tile names two.
+    """`dictionary`; `control`: a gated layer in its place, of as many multiplications if entries = heads * size;
+    `retrieved`: a dictionary of places in real pictures, those of `references`, of which each tile names two; or
+    `both`: these places and learned entries in one dictionary.
     """
     entries: int = 64
     """Of each head, at most 256; of real pictures as many as 30 crops."""
@@ -49,6 +51,8 @@ class ConditionalConfig:
     """How many answers are looked up side by side."""
     size: int = 16
     """Numbers of a key, and of a value."""
+    learned: int = 64
+    """Of `both`: the learned entries, with the places of two crops at most 256."""
 
     def __post_init__(self) -> None:
         if self.kind not in _ANSWERS:
@@ -58,8 +62,15 @@ class ConditionalConfig:
                 raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
         if self.entries > MAX_ENTRIES:
             raise ValueError(f"entries are at most {MAX_ENTRIES}, not {self.entries}")
-        if self.kind == "retrieved" and self.entries > MAX_REFERENCES:
+        if self.of_pictures and self.entries > MAX_REFERENCES:
             raise ValueError(f"entries are at most {MAX_REFERENCES} pictures, not {self.entries}")
+        if self.kind == "both" and self.learned > (most := MAX_ENTRIES - CHOSEN * math.prod(PLACES)):
+            raise ValueError(f"learned entries are at most {most} beside crops, not {self.learned}")
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it needs real pictures."""
+        return self.kind in ("retrieved", "both")
 
 
 class Answer(nn.Module):
@@ -144,18 +155,45 @@ class RetrievedAnswer(DictionaryAnswer):
         with torch.no_grad():
             self.key.weight.mul_(0.3)
 
-    def _entries(self) -> tuple[Tensor, Tensor]:
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Of each sample, [B, heads, places, size]."""
         keys, values = (layer(self.seen).flatten(2) for layer in (self.key, self.value))
         split = (a.unflatten(1, (self.heads, -1)).transpose(2, 3) for a in (keys, values))
         keys, values = split
         return keys, values
 
+    def _entries(self) -> tuple[Tensor, Tensor]:
+        return self._places()
+
     def _integers(self) -> tuple[Tensor, Tensor]:
-        keys, values = self._entries()
+        keys, values = self._places()
         return (keys.double() * 2**KEY_BITS).round(), (values.double() * 2**ACTIVATION_BITS).round()
 
     def frozen(self) -> dict[str, np.ndarray]:
         return layer_tensors("key", self.key.freeze()) | layer_tensors("value", self.value.freeze())
+
+
+class BothAnswer(RetrievedAnswer):
+    """Learned entries, then the places of the crops."""
+
+    def __init__(self, c: ConditionalConfig, latent: int):
+        super().__init__(c, latent)
+        self.own = DictionaryAnswer(replace(c, kind="dictionary", entries=c.learned))
+
+    def _entries(self) -> tuple[Tensor, Tensor]:
+        return self._beside(self.own._entries(), super()._entries())
+
+    def _integers(self) -> tuple[Tensor, Tensor]:
+        return self._beside(self.own._integers(), super()._integers())
+
+    @staticmethod
+    def _beside(own: tuple[Tensor, Tensor], places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same of each sample, and its own."""
+        keys, values = (torch.cat([a.expand(len(b), *a.shape), b], 2) for a, b in zip(own, places, strict=True))
+        return keys, values
+
+    def frozen(self) -> dict[str, np.ndarray]:
+        return self.own.frozen() | super().frozen()
 
 
 class ControlAnswer(Answer):
@@ -185,6 +223,7 @@ _ANSWERS: dict[str, Callable[[ConditionalConfig, int], Answer]] = {
     "dictionary": lambda c, _: DictionaryAnswer(c),
     "control": lambda c, _: ControlAnswer(c),
     "retrieved": RetrievedAnswer,
+    "both": BothAnswer,
 }
 
 
@@ -226,7 +265,7 @@ class ConditionalHyperprior(ContextHyperprior):
         super().__init__(config, context)
         self.memory = memory
         self.context = nn.ModuleList([ConditionalStep(k, config, context.width, memory) for k in range(1, PASSES)])
-        if memory.kind == "retrieved":
+        if memory.of_pictures:
             shape = memory.entries, 4 * config.latent, *PLACES
             self.references = nn.Parameter(torch.zeros(shape), requires_grad=False)
             """Latents of the crops over the deviations of their channels, see `references_of`."""
@@ -234,7 +273,7 @@ class ConditionalHyperprior(ContextHyperprior):
             """These deviations at each rate."""
 
     def forward(self, y: Tensor, index: Tensor, rounded: bool = False) -> Likelihood:
-        if self.memory.kind == "retrieved":
+        if self.memory.of_pictures:
             chosen = self._named(y.detach(), index)
             seen = (self.references[chosen] * 2**ACTIVATION_BITS).round() * 2.0**-ACTIVATION_BITS
             for step in self.context:
@@ -259,7 +298,7 @@ class ConditionalHyperprior(ContextHyperprior):
             out |= {f"context.{k}.{name}": a for name, a in step.answer.frozen().items()}
         if self.memory.kind != "control":
             out["context.exponentials"] = EXPONENTIALS
-        if self.memory.kind == "retrieved":
+        if self.memory.of_pictures:
             references = (self.references.detach().cpu().double() * 2**ACTIVATION_BITS).round().clamp(*SIGNED)
             out["references"], out["heads"] = (
                 references.numpy().astype(np.int16),

@@ -30,7 +30,7 @@ from .rate import QUALITY_LEVELS, rows_at
 from .run_numpy import IntegerRuntime
 from .tables import TABLE_BITS, TOTAL, TableSet
 
-__all__ = ["CHOSEN", "KEY_RANGE", "MAX_REFERENCES", "RetrievedCoding", "conditional_model", "likeness"]
+__all__ = ["CHOSEN", "KEY_RANGE", "MAX_REFERENCES", "BothCoding", "RetrievedCoding", "conditional_model", "likeness"]
 
 CHOSEN = 2
 """Crops that an encoder names."""
@@ -152,6 +152,23 @@ class RetrievedCoding(DictionaryCoding):
         return np.square(a).reshape(len(a), self.latent, -1).mean(2)
 
 
+class BothCoding(RetrievedCoding):
+    """The same with entries of its own before the places of the crops: `context.K.keys` and `context.K.values`, int16
+    [heads, entries, size] each.
+    """
+
+    answer = "both"
+    parts = (*DictionaryCoding.parts, *RetrievedCoding.parts)
+
+    def _memory(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        own, places = DictionaryCoding._memory(self, k), super()._memory(k)
+        for name, a, b in zip(("keys", "values"), own, places, strict=True):
+            if a.ndim != 3 or (a.shape[0], a.shape[2]) != (b.shape[0], b.shape[2]):
+                raise ModelError(f"the model's {name} {a.shape} do not fit those of its crops")
+        keys, values = (np.concatenate(pair, 1) for pair in zip(own, places, strict=True))
+        return keys, values
+
+
 def likeness(y: np.ndarray, energies: np.ndarray) -> np.ndarray:
     """y [M, h, w] over the deviations of its channels, mean squares of crops [N, M] -> the numbers of the CHOSEN crops
     whose channels vary most like those of y, ascending, [CHOSEN] int32.
@@ -163,12 +180,12 @@ def likeness(y: np.ndarray, energies: np.ndarray) -> np.ndarray:
 
 
 _MODELS: dict[str, type[ContextCoding]] = {
-    model.answer: model for model in (DictionaryCoding, ControlCoding, RetrievedCoding)
+    model.answer: model for model in (DictionaryCoding, ControlCoding, RetrievedCoding, BothCoding)
 }
 
 
 def conditional_model(kind: Any) -> type[ContextCoding]:
-    """The entropy model whose memory is of a kind: "dictionary", "control" or "retrieved". Raises ModelError."""
+    """The entropy model whose memory is of a kind: "dictionary", "control", "retrieved", "both". Raises ModelError."""
     if not isinstance(kind, str) or kind not in _MODELS:
         raise ModelError(f"the model's card asks for a memory of the kind {kind!r}; there are {', '.join(_MODELS)}")
     return _MODELS[kind]

@@ -3,13 +3,15 @@
     pictures -> each model at a few qualities -> whole files -> decoded -> bpp, PSNR -> BD-rate against an anchor
 
     python scripts/conditional.py --models nothing=passes.safetensors control=control.safetensors … \\
-        --anchors levels=image-3 --zeroed dictionary --plain image-3 --pictures DIR … [--limit N]
+        --anchors levels=image-3 --zeroed dictionary … --plain image-3 --pictures DIR … [--limit N]
 
 BD-rates are of mean curves over the PSNR that both have. Seconds are of this process's own time (user and system), for
 decoding alone, the least of a few turns over the same files, so that other work on the machine counts little. Model
-bytes are those of the integers, `parse.*`. Side information is what names a tile's references. `--zeroed` measures a
-dictionary once more with a quarter of its entries set to 0, on both sides: another model, whose files name it.
-`--plain` measures what is left of a model without its passes: the hyperprior.
+bytes are those of the integers, `parse.*`. Side information is what names a tile's references. `--zeroed` measures
+memories once more with every fourth and with every eighth of their entries, or of their crops, set to 0, on both sides:
+other models, whose files name them. `--prune` writes weights of a run without every fourth entry of their dictionary,
+for `start_from` of a run that trains the rest again. `--plain` measures what is left of a model without its passes: the
+hyperprior.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import lecodec
 from lecodec.bitstream import parse
@@ -36,6 +39,7 @@ from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.retrieved_coding import CHOSEN, RetrievedCoding
 from lecodec.eval.figures.bd import Curve, bd_rate
 from lecodec.eval.measure.tsv import environment, write_tsv
+from lecodec.train.checkpoint import load_checkpoint, save_checkpoint
 from lecodec.train.freeze import with_digests
 
 QUALITIES = (20.0, 40.0, 60.0, 80.0)
@@ -43,6 +47,9 @@ LOW, HIGH = 20.0, 45.0
 """dB, wider than the curves are."""
 TURNS, TIMED = 3, 4
 """How often, and on how many files, decoding is timed."""
+ZEROED = {4: "a quarter", 8: "an eighth"}
+"""Every so many entries, and what share that is."""
+PRUNED = 4
 COMMENTS = [
     "whole files, decoded; bd_rate_percent: of mean curves in PSNR against the anchor on the same pictures",
     f"decode_s: least own time of {TURNS} turns over {TIMED} files of quality {QUALITIES[2]:g}; decoding: against the "
@@ -50,14 +57,26 @@ COMMENTS = [
 ]
 
 
-def zeroed(path: Path) -> ImageCodec:
-    """The model of a dictionary, every fourth of its entries 0."""
+def zeroed(path: Path, every: int) -> ImageCodec:
+    """The model of a memory, every so many of its entries and of its crops 0."""
     tensors, card = load_tensors(path), read_card(path).card
     for name, array in tensors.items():
         if name.endswith((".keys", ".values")):
             tensors[name] = array.copy()
-            tensors[name][:, ::4] = 0
+            tensors[name][:, ::every] = 0
+        elif name == "parse.references":
+            tensors[name] = array.copy()
+            tensors[name][::every] = 0
     return ImageCodec(image_model(tensors, with_digests(tensors, card)))
+
+
+def prune(weights: Path, out: Path) -> None:
+    """weights: of a run with a dictionary -> the same without every fourth of its entries."""
+    state = load_checkpoint(weights)
+    for name, p in state["ema"].items():
+        if name.endswith((".keys", ".values")):
+            state["ema"][name] = p[:, torch.arange(p.shape[1]) % PRUNED > 0].clone()
+    save_checkpoint(state, out)
 
 
 def plain(path: Path) -> ImageCodec:
@@ -135,21 +154,25 @@ def rows_of(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What entropy models on the same transforms take.")
-    parser.add_argument("--models", nargs="+", metavar="NAME=FILE", required=True)
-    parser.add_argument("--pictures", nargs="+", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--models", nargs="+", default=[], metavar="NAME=FILE")
+    parser.add_argument("--pictures", nargs="+", type=Path, default=[], metavar="DIR")
     parser.add_argument("--limit", type=int, help="Take every so many pictures that no more than this are left.")
     parser.add_argument("--append", action="store_true", help="Keep the table's other rows.")
     parser.add_argument("--anchors", nargs="*", default=[], metavar="NAME=ANCHOR", help="Instead of the first model.")
     parser.add_argument("--plain", metavar="NAME", help="Measure this model without its passes too.")
-    parser.add_argument("--zeroed", metavar="NAME", help="Measure this dictionary with a quarter of it 0 too.")
+    parser.add_argument("--zeroed", nargs="*", default=[], metavar="NAME", help="Measure these with parts of them 0.")
+    parser.add_argument("--prune", nargs=2, type=Path, metavar=("WEIGHTS", "OUT"), help="Write OUT and do no more.")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/conditional.tsv"))
     options = parser.parse_args()
+    if options.prune:
+        return prune(*options.prune)
     paths = {name: Path(path) for name, _, path in (text.partition("=") for text in options.models)}
     anchors = dict(text.split("=") for text in options.anchors)
     codecs = {name: lecodec.load(model=path, of=ImageCodec) for name, path in paths.items()}
-    if options.zeroed:
-        codecs[f"{options.zeroed}, a quarter zeroed"] = zeroed(paths[options.zeroed])
-        anchors[f"{options.zeroed}, a quarter zeroed"] = options.zeroed
+    for name in options.zeroed:
+        for every, share in ZEROED.items():
+            codecs[f"{name}, {share} zeroed"] = zeroed(paths[name], every)
+            anchors[f"{name}, {share} zeroed"] = name
     if options.plain:
         codecs[f"{options.plain} without passes"] = plain(paths[options.plain])
     rows: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ PLACES = ((0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1), (1, 0, 3, 2))
 
 def memory_of(model: Model) -> str:
     if "references" in model.tensors:
-        return "retrieved"
+        return "both" if "context.1.keys" in model.tensors else "retrieved"
     if "context.exponentials" in model.tensors:
         return "dictionary"
     return "control" if "context.1.gate.weight" in model.tensors else ""
@@ -50,7 +50,7 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
     digest, coded = file.data[tile]
     coder = RangeDecoder(coded)
     chosen = np.zeros(0, np.int64)
-    if memory_of(model) == "retrieved":
+    if "references" in t:
         count = len(t["references"])
         counts = [(2**24 - 1) // count + (n < (2**24 - 1) % count) for n in range(count)]
         chosen = read_group(coder, [(0, [*counts, 1])], np.zeros(2, np.int64))
@@ -82,13 +82,15 @@ def context_latents(model: Model, file: LecFile, tile: int) -> tuple[np.ndarray,
             value = run(f"{name}.value", asked, 1, -2047, 22, wide=(-8191, 8191))
             return (value * run(f"{name}.gate", asked, 1, -2047, 20, wide=(0, 1024)) + 512) >> 10
         out, found = [], [t.get(f"{name}.keys", np.zeros(0)), t.get(f"{name}.values", np.zeros(0))]
-        if memory == "retrieved":
+        if "references" in t:
             seen = np.concatenate(list(t["references"][chosen].astype(np.int64)), 2)  # crops side by side
-            found = [
+            places = [
                 run(f"{name}.{part}", seen, 1, -8191, shift, wide=wide).reshape(t["heads"][0], -1, seen[0].size)
                 for part, shift, wide in (("key", 23, (-127, 127)), ("value", 22, (-8191, 8191)))
             ]
-            found = [a.swapaxes(1, 2) for a in found]
+            places = [a.swapaxes(1, 2) for a in places]
+            own = found if memory == "both" else [a[:, :0] for a in places]
+            found = [np.concatenate(pair, 1) for pair in zip(own, places, strict=True)]
         for head, (keys, values) in enumerate(zip(*found, strict=True)):
             q = asked[head * keys.shape[1] : (head + 1) * keys.shape[1]].astype(np.int64)
             logits = (np.einsum("nd,dij->nij", keys.astype(np.int64), q) + 512) >> 10

@@ -164,16 +164,16 @@ def tiny_conditional(kind: str) -> None:
     heads, entries, size, width, latent = 2, 12, 4, 12, 16
     for k in (1, 2, 3):
         shapes = {"ask": (heads * size, 2 * width + (heads * size if k > 1 else 0)), "tell": (2 * latent, heads * size)}
-        if kind == "retrieved":
+        if kind in ("retrieved", "both"):
             shapes |= dict.fromkeys(("key", "value"), (heads * size, 4 * latent))
             tensors["parse.references"] = rng.integers(-700, 701, (5, 4 * latent, 2, 2)).astype(np.int16)
             tensors["parse.references"] //= np.arange(1, 6, dtype=np.int16)[:, None, None, None]
             tensors["parse.unit"] = rng.integers(64, 500, (64, latent)).astype(np.int32)
             tensors["parse.heads"] = np.array([heads], np.int32)
             tensors["parse.context.exponentials"] = EXPONENTIALS
-        elif kind == "control":
+        if kind == "control":
             shapes |= dict.fromkeys(("value", "gate"), (heads * size, heads * size))
-        else:
+        if kind in ("dictionary", "both"):
             keys = rng.normal(size=(heads, entries, size))
             keys *= 128 / np.linalg.norm(keys, axis=2, keepdims=True)
             tensors[f"parse.context.{k}.keys"] = keys.round().astype(np.int16)
@@ -747,7 +747,7 @@ def main() -> None:
             make()
         others.append(load(FOLDER / f"tiny-{name}.safetensors", of=lecodec.ImageCodec))
         made += [(others[-1], *pair) for pair in good_of(others[-1]).items()]
-    for kind in ("dictionary", "control", "retrieved"):
+    for kind in ("dictionary", "control", "retrieved", "both"):
         if not (FOLDER / f"tiny-{kind}.safetensors").exists():
             tiny_conditional(kind)
         others.append(load(FOLDER / f"tiny-{kind}.safetensors", of=lecodec.ImageCodec))

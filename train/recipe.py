@@ -124,7 +124,7 @@ class Recipe(Strict):
     begins anew where the weights that a run starts from are without it."""
 
     references: list[Path] = []
-    """conditional.kind retrieved: folders of the pictures that the crops of the memory are chosen from."""
+    """conditional.kind retrieved or both: folders of the pictures that the crops of the memory are chosen from."""
 
     objective: Literal["rd", "rate"] = "rd"
     """rd: bpp + lambda * distortion; rate: the bits of y alone, for an entropy model on frozen transforms. That runs no
@@ -203,8 +203,8 @@ class Recipe(Strict):
             raise ValueError("a run starts from a checkpoint or grows from one, not both")
         if self.conditional is not None and self.context is None:
             raise ValueError("conditional is asked by the passes of context: it needs context: {}")
-        if bool(self.references) != ((self.conditional or {}).get("kind") == "retrieved"):
-            raise ValueError("conditional.kind retrieved goes with references, and only that does")
+        if bool(self.references) != ((self.conditional or {}).get("kind") in ("retrieved", "both")):
+            raise ValueError("conditional.kind retrieved or both goes with references, and nothing else does")
         if self.references and self.start_from is None:
             raise ValueError("references are chosen by their latents: a run with them needs transforms to start_from")
         if self.context is not None and self.network().transform.latent % GROUPS:

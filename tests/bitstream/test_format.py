@@ -119,7 +119,7 @@ def exact(y_hat: np.ndarray, file: reader.LecFile) -> np.ndarray:
 @pytest.mark.parametrize("name", sorted(EXPECTED["good"]))
 def test_golden_files_read_from_the_specification(tiny_model, model, name):
     data = (GOLDEN / name).read_bytes()
-    if name.startswith(("model-context", "model-dictionary", "model-control", "model-retrieved")):
+    if name.startswith(("model-context", "model-dictionary", "model-control", "model-retrieved", "model-both")):
         with_context = GOLDEN / f"{EXPECTED['good'][name]['model']}.safetensors"
         agree_on_latents(reader.Model(with_context), lecodec.load(model=with_context), data)
         return

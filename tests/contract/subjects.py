@@ -193,6 +193,7 @@ SUBJECTS = [
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
     lossy("retrieved", "tiny-retrieved"),
+    lossy("both", "tiny-both"),
     lossy("nested", "tiny-nested"),
     lossy("codebook", "tiny-codebook"),
     lossy("adapted", "tiny-adapted"),

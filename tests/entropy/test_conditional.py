@@ -19,7 +19,7 @@ from lecodec.entropy.context_coding import PASSES, ContextCoding
 from lecodec.entropy.hyperprior import HyperConfig
 from lecodec.entropy.latents import Meter, NullCoder
 from lecodec.entropy.program import FLOAT64_BOUND, Builder
-from lecodec.entropy.retrieved_coding import CHOSEN, RetrievedCoding, likeness
+from lecodec.entropy.retrieved_coding import CHOSEN, BothCoding, RetrievedCoding, likeness
 from lecodec.entropy.run_numpy import IntegerRuntime, NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CorruptFile, InputError, ModelError
@@ -32,7 +32,7 @@ from ..context_reader import context_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = HyperConfig(latent=16, width=16, middle=16, hyper=8)
-KINDS = {"dictionary": DictionaryCoding, "control": ControlCoding, "retrieved": RetrievedCoding}
+KINDS = {"dictionary": DictionaryCoding, "control": ControlCoding, "retrieved": RetrievedCoding, "both": BothCoding}
 
 
 def lively(kind: str) -> ConditionalHyperprior:
@@ -40,7 +40,7 @@ def lively(kind: str) -> ConditionalHyperprior:
     torch.manual_seed(0)
     model = ConditionalHyperprior(SIZES, ContextConfig(width=12), ConditionalConfig(kind, 6, 2, 4))
     with torch.no_grad():
-        if kind == "retrieved":
+        if model.memory.of_pictures:
             crops = torch.randn(6, SIZES.latent, 16, 16) * torch.rand(6, SIZES.latent, 1, 1) * 6
             model.references.copy_(references_of(crops, torch.full((SIZES.latent,), 2.0)))
             model.unit.fill_(2.0)
@@ -71,7 +71,7 @@ def test_training_and_coding_share_one_function(kind):
     assert trained.bits_y.tolist() == pytest.approx(found.bits_y.tolist(), rel=2e-3)
     trained.bits_y.sum().backward()
     own = [p for n, p in model.named_parameters() if any(part in n for part in (".ask.", ".answer.", ".tell."))]
-    assert len(own) == 3 * (6 if kind == "dictionary" else 8)
+    assert len(own) == 3 * {"dictionary": 6, "both": 10}.get(kind, 8)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in own)
 
 
@@ -104,9 +104,11 @@ def test_a_model_without_a_memory_starts_a_model_with_one():
 # -- crops
 
 
-def test_a_file_says_which_crops_it_was_coded_with():
-    tensors, (y, z) = lively("retrieved").frozen(), latents_to_code((8, 8))
-    coding = RetrievedCoding(tensors)
+@pytest.mark.parametrize("kind", ["retrieved", "both"])
+def test_a_file_says_which_crops_it_was_coded_with(kind):
+    tensors, (y, z) = lively(kind).frozen(), latents_to_code((8, 8))
+    coding = KINDS[kind](tensors)
+    assert isinstance(coding, RetrievedCoding)
     for signal, crop in enumerate((0, 5)):
         y[signal] *= 2 * np.sqrt(coding._energies()[crop] / y[signal].var((1, 2)))[:, None, None]
     writers = [Writer(), Writer()]
@@ -122,7 +124,7 @@ def test_a_file_says_which_crops_it_was_coded_with():
     for crop in range(len(tensors["references"])):
         other = {**tensors, "references": tensors["references"].copy()}
         other["references"][crop] = -other["references"][crop]
-        again = RetrievedCoding(other).traverse([Reader(data[0])], (8, 8), [5000]) if crop not in named else None
+        again = KINDS[kind](other).traverse([Reader(data[0])], (8, 8), [5000]) if crop not in named else None
         assert again is None or again[0].digest() == found[0].digest()
     wrong = Writer()
     wrong.code(coding._numbers, np.zeros(CHOSEN, np.int64), np.array([0, 77], np.int32))
@@ -198,6 +200,10 @@ def test_the_digest_is_that_of_the_specification(kind):
         ("retrieved", "heads", lambda a: a * 0),
         ("retrieved", "context.2.key.weight", lambda a: a[:, 1:]),
         ("retrieved", "context.1.value.bias", lambda a: a[1:]),
+        ("both", "context.2.keys", lambda a: a[1:]),
+        ("both", "context.1.values", lambda a: a[:, :, 1:]),
+        ("both", "context.3.keys", lambda a: a[:, 1:]),
+        ("both", "references", lambda a: a.repeat(11, 2).repeat(6, 3)),
         ("control", "context.2.gate.weight", lambda a: a[1:]),
         ("control", "context.2.value.bias", lambda a: a[1:]),
     ],
@@ -231,10 +237,11 @@ def test_recipes_say_what_there_is():
     wanted = {"name": "x", "train": ["."], "steps": 1, "phases": [{"fraction": 1, "crop": 64, "batch": 1}]}
     for fault, message in [
         ({"conditional": {}}, "needs context"),
-        ({"conditional": {"kind": "oracle"}, "context": {}}, "dictionary, control, retrieved"),
+        ({"conditional": {"kind": "oracle"}, "context": {}}, "dictionary, control, retrieved, both"),
         ({"conditional": {"entries": 0}, "context": {}}, "at least 1"),
         ({"conditional": {"entries": 257}, "context": {}}, "at most 256"),
         ({"conditional": {"kind": "retrieved"}, "context": {}}, "goes with references"),
+        ({"conditional": {"kind": "both", "entries": 3}, "context": {}}, "goes with references"),
         ({"references": ["a"]}, "goes with references"),
         ({"conditional": {"kind": "retrieved", "entries": 3}, "context": {}, "references": ["a"]}, "to start_from"),
         ({"conditional": {"depth": 2}, "context": {}}, "depth"),
@@ -246,6 +253,8 @@ def test_recipes_say_what_there_is():
             Recipe(**wanted, **fault)
     with pytest.raises(ValueError, match="at most 30"):
         ConditionalConfig("retrieved", 31)
+    with pytest.raises(ValueError, match="at most 128 beside crops"):
+        ConditionalConfig("both", 30, learned=129)
     assert Recipe(**wanted, context={}, conditional={}).network().conditional == ConditionalConfig()
 
 

@@ -35,6 +35,10 @@ VARIANTS = {
         {"conditional": {**MEMORY, "kind": "retrieved", "entries": 3}, "begin_anew": ["hyperprior.context"]},
         ["hyperprior.context"],
     ),
+    "both": (
+        {"conditional": {**MEMORY, "kind": "both", "entries": 3, "learned": 5}, "begin_anew": ["hyperprior.context"]},
+        ["hyperprior.context"],
+    ),
     "levels": ({"hyper": {**HYPER, "levels": 3}}, ["hyperprior.above", "hyperprior.h_a.above"]),
 }
 
@@ -64,7 +68,7 @@ def test_from_kept_latents_to_files(folder, variant):
         f"context: {{width: 12}}\nobjective: rate\ntrain_only: {parts}\ncache: {folder / 'latents.pt'}\ncached: 6\n"
         "steps: 4\nphases: [{fraction: 1.0, crop: 64, batch: 2}]\nlearning_rate: 1.0e-2\n"
     )
-    fields = {**fields, "references": [str(folder / "large")]} if variant == "retrieved" else fields
+    fields = {**fields, "references": [str(folder / "large")]} if variant in ("retrieved", "both") else fields
     run = train(recipe, overrides=fields, runs=folder / "runs", progress=lambda _: None)
     before, after = load_checkpoint(folder / "start.pt")["ema"], load_checkpoint(run / "checkpoint.pt")["ema"]
     assert all(torch.equal(before[n], p) for n, p in after.items() if n in before and not n.startswith(tuple(parts)))
@@ -79,7 +83,7 @@ def test_from_kept_latents_to_files(folder, variant):
     data = codec.encode(x, 90)
     assert codec.decode(data).shape == x.shape
     latents = codec.latents(data, 0)
-    assert len(latents.levels) == {"levels": 4, "retrieved": 3}.get(variant, 2) and latents.y_hat.any()
+    assert len(latents.levels) == {"levels": 4, "retrieved": 3, "both": 3}.get(variant, 2) and latents.y_hat.any()
     assert parse(data).header.parse_digest == codec.parse_digest
     # The run's latents are kept once: another variant finds them, other transforms do not.
     with pytest.raises(InputError, match="other transforms or crops"):
