@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lecodec
-from lecodec.codec.image_transform import entropy_model_of
+from lecodec.codec.image_transform import entropy_model_of, image_model
 from lecodec.codec.model_file import load_tensors, parse_tensors, read_card
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.conditional import ConditionalConfig, ConditionalHyperprior, references_of
@@ -22,7 +22,8 @@ from lecodec.entropy.program import FLOAT64_BOUND, Builder
 from lecodec.entropy.retrieved_coding import CHOSEN, BothCoding, RetrievedCoding, likeness
 from lecodec.entropy.run_numpy import IntegerRuntime, NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
-from lecodec.errors import CorruptFile, InputError, ModelError
+from lecodec.errors import CorruptFile, InputError, ModelError, UnknownModel
+from lecodec.train.freeze import with_digests
 from lecodec.train.latents import drawn_from, kept_latents, key_of
 from lecodec.train.recipe import Recipe
 from lecodec.train.thaw import thawed
@@ -216,6 +217,27 @@ def test_what_does_not_fit_is_refused(kind, name, change):
     del tensors[name]
     with pytest.raises(ModelError, match="lacks"):
         KINDS[kind](tensors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("dictionary", (".keys", ".values")), ("both", (".keys", ".values")), ("retrieved", ("references",))],
+)
+def test_a_file_names_the_entries_that_it_needs(kind, names):
+    """A quarter of them 0: a model that codes, but another one, which refuses the files of the first."""
+    path, entry = GOLDEN / f"tiny-{kind}.safetensors", np.s_[::4] if kind == "retrieved" else np.s_[:, ::4]
+    tensors, card = load_tensors(path), read_card(path).card
+    whole = lecodec.load(model=path, of=lecodec.ImageCodec)
+    for name in [name for name in tensors if name.endswith(names)]:
+        tensors[name] = tensors[name].copy()
+        tensors[name][entry] = 0
+    other = lecodec.ImageCodec(image_model(tensors, with_digests(tensors, card)))
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    data = other.encode(picture, 70)
+    assert other.decode(data).shape == picture.shape
+    for codec, foreign in ((whole, data), (other, whole.encode(picture, 70))):
+        with pytest.raises(UnknownModel, match="digest"):
+            codec.decode(foreign)
 
 
 @pytest.mark.parametrize("memory", [{"kind": "oracle"}, {}, {"kind": ["control"]}, "control"])
