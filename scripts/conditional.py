@@ -131,12 +131,26 @@ def integer_bytes(entropy: Any) -> int:
     return own + (integer_bytes(above) if isinstance(above, HyperpriorCoding) else 0)
 
 
+def known(codec: ImageCodec, pictures: list[np.ndarray], row: Mapping[str, Any]) -> tuple[Curve, float]:
+    """The curve of a row of the table, and what decoding takes now."""
+    files = [codec.encode(picture, QUALITIES[2]) for picture in pictures[:TIMED]]
+    points = [(float(row[f"bpp@{quality:g}"]), float(row[f"dB@{quality:g}"])) for quality in QUALITIES]
+    return Curve.of(points), seconds_of(codec, files)
+
+
 def rows_of(
-    codecs: Mapping[str, ImageCodec], anchors: Mapping[str, str], pictures: list[np.ndarray], name: str
+    codecs: Mapping[str, ImageCodec],
+    anchors: Mapping[str, str],
+    pictures: list[np.ndarray],
+    name: str,
+    kept: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """codecs: by name; anchors: of some of them, of the others it is the first."""
+    """codecs: by name; anchors: of some of them, of the others it is the first; kept: rows of the table that stay."""
     seen: dict[str, tuple[Curve, float]] = {}
     for variant, codec in codecs.items():
+        if variant in kept:
+            seen[variant] = known(codec, pictures, kept[variant])
+            continue
         curve, row = measured(codec, pictures)
         seen[variant] = curve, row["decode_s"]
         anchor = anchors.get(variant, next(iter(codecs)))
@@ -158,6 +172,7 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="+", type=Path, default=[], metavar="DIR")
     parser.add_argument("--limit", type=int, help="Take every so many pictures that no more than this are left.")
     parser.add_argument("--append", action="store_true", help="Keep the table's other rows.")
+    parser.add_argument("--keep", nargs="*", default=[], metavar="NAME", help="Measure again no more than their time.")
     parser.add_argument("--anchors", nargs="*", default=[], metavar="NAME=ANCHOR", help="Instead of the first model.")
     parser.add_argument("--plain", metavar="NAME", help="Measure this model without its passes too.")
     parser.add_argument("--zeroed", nargs="*", default=[], metavar="NAME", help="Measure these with parts of them 0.")
@@ -183,9 +198,11 @@ def main() -> None:
         found = sorted(str(path) for path in walk(folder, PICTURES) if isinstance(path, str))
         found = found[:: max(1, -(-len(found) // options.limit))] if options.limit else found
         pictures = [read_picture(path) for path in found]
-        for row in rows_of(codecs, anchors, pictures, f"{folder.name} ({len(found)})"):
+        name = f"{folder.name} ({len(found)})"
+        kept = {row["variant"]: row for row in rows if row["pictures"] == name and row["variant"] in options.keep}
+        for row in rows_of(codecs, anchors, pictures, name, kept):
             place = row["pictures"], row["variant"]
-            rows = [kept for kept in rows if (kept["pictures"], kept["variant"]) != place] + [row]
+            rows = [other for other in rows if (other["pictures"], other["variant"]) != place] + [row]
             write_tsv(options.output, [*COMMENTS, *environment()], rows)  # what was measured stays, come what may
 
 
