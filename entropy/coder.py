@@ -23,10 +23,9 @@ from constriction import stream  # pyright: ignore[reportAttributeAccessIssue]
 from ..errors import CorruptFile
 from .tables import TOTAL, TableSet
 
-__all__ = ["MAX_DISTANCE", "Coder", "Reader", "RowCoder", "Writer"]
+__all__ = ["MAX_DISTANCE", "Coder", "Reader", "RowCoder", "Writer", "code_parts"]
 
 _model = stream.model
-_largest = np.maximum.reduce
 _ROWS = _model.Categorical(perfect=False)
 TAIL_BITS = 15
 MAX_DISTANCE = 2 ** (TAIL_BITS + 1) - 1
@@ -50,6 +49,17 @@ class Coder(Protocol):
         ...
 
 
+def code_parts(coder: Coder, tables: TableSet, index: np.ndarray, values: np.ndarray, parts: np.ndarray) -> None:
+    """Write values as calls of `code` with one part after the other would. parts: [n] the part of each, from 0 up, in
+    order. A coder that can do so at once has a method of this name.
+    """
+    if together := getattr(coder, "code_parts", None):
+        together(tables, index, values, parts)
+        return
+    for at in np.split(np.arange(len(parts)), np.flatnonzero(parts[1:] != parts[:-1]) + 1):
+        coder.code(tables, index[at], values[at])
+
+
 class RowCoder(Protocol):
     """What a model drives whose every symbol has a distribution of its own: either direction."""
 
@@ -67,7 +77,8 @@ class _Models:
 
     def __init__(self, tables: TableSet):
         self.tables = tables
-        self.escapes: list[int] = (np.diff(tables.start) - 1).tolist()
+        self.escape_array = (np.diff(tables.start) - 1).astype(np.int32)
+        self.escapes: list[int] = self.escape_array.tolist()
         self._made: list[object] = [None] * len(tables)
 
     def __getitem__(self, index: int) -> object:
@@ -89,16 +100,6 @@ def _models(tables: TableSet) -> _Models:
     return found
 
 
-def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """The order in which symbols are coded, and (table, begin, end) for each run of it."""
-    order, groups, begin = index.argsort(kind="stable"), [], 0
-    for table, count in enumerate(np.bincount(index).tolist()):
-        if count:
-            groups.append((table, begin, begin + count))
-            begin += count
-    return order, groups
-
-
 class Writer:
     """Encodes. `finish()` gives the bytes. Raises ValueError for values no tail can carry: clamp them first."""
 
@@ -108,24 +109,33 @@ class Writer:
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         if values is None:
             raise ValueError("a Writer needs values")
+        return self.code_parts(tables, index, values, None)
+
+    def code_parts(
+        self, tables: TableSet, index: np.ndarray, values: np.ndarray, parts: np.ndarray | None
+    ) -> np.ndarray:
+        """What `code` of each part, one after the other, writes. parts: [n] the part of each value, from 0 up, in
+        order; None: all are one.
+        """
         if not len(values):
             return values
-        models = _models(tables)
-        order, groups = _groups(index)
         if max(-int(values.min()), int(values.max())) > _MAX_VALUE:
             raise ValueError(f"values beyond {_MAX_VALUE} cannot be coded")
-        ordered = values[order].astype(np.int32, copy=False)
-        for table, begin, end in groups:
-            symbols = ordered[begin:end] - tables.low[table]
-            escape = models.escapes[table]
-            outside = symbols.view(np.uint32) >= escape  # below the table is far above it as an unsigned number
-            if not outside.any():
-                self._encoder.encode(symbols, models[table])
-                continue
-            position = symbols[outside]
-            symbols[outside] = escape
-            self._encoder.encode(symbols, models[table])
-            self._tails(np.where(position < 0, position, position - escape + 1))
+        models, encode = _models(tables), self._encoder.encode
+        key = index if parts is None else parts.astype(np.int32) * len(tables) + index
+        order = key.argsort(kind="stable")
+        key, numbers = key[order], index[order]
+        found = values[order].astype(np.int32, copy=False) - tables.low[numbers]
+        escapes = models.escape_array[numbers]
+        outside = found.view(np.uint32) >= escapes  # below the table is far above it as an unsigned number
+        symbols = np.where(outside, escapes, found).astype(np.int32, copy=False)
+        begins = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1])
+        ends, escaped = [*begins[1:].tolist(), len(key)], np.logical_or.reduceat(outside, begins).tolist()
+        for table, begin, end, tails in zip(numbers[begins].tolist(), begins.tolist(), ends, escaped, strict=True):
+            encode(symbols[begin:end], models[table])
+            if tails:
+                position = found[begin:end][outside[begin:end]]
+                self._tails(np.where(position < 0, position, position - models.escapes[table] + 1))
         return values
 
     def _tails(self, beyond: np.ndarray) -> None:
@@ -162,27 +172,35 @@ class Reader:
     def _take(self, model: object, parameter: Any) -> np.ndarray:
         try:
             return self._decoder.decode(model, parameter)
-        except AssertionError:  # as in `code`
+        except AssertionError:  # constriction's word for bytes that no encoder writes
             raise CorruptFile("coded data does not decode") from None
 
     def code(self, tables: TableSet, index: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         if not len(index):
             return np.zeros(0, np.int32)
-        models, decode = _models(tables), self._decoder.decode
-        order, groups = _groups(index)
-        parts, escapes = [], models.escapes
-        try:
-            for table, begin, end in groups:
-                symbols = decode(models[table], end - begin)
-                if _largest(symbols) == escapes[table]:
-                    outside = symbols == escapes[table]
-                    symbols[outside] = self._tails(int(outside.sum()), escapes[table])
-                parts.append(symbols)
-        except AssertionError:  # constriction's word for bytes that no encoder writes
-            raise CorruptFile("coded data does not decode") from None
+        models, order = _models(tables), index.argsort(kind="stable")
+        counts = np.bincount(index)
+        used = counts.nonzero()[0]
+        numbers, runs = index[order], list(zip(used.tolist(), counts[used].tolist(), strict=True))
+        before, decode = self._decoder.clone(), self._decoder.decode
+        try:  # as if no symbol were an escape, which few are: to look at each run takes longer than to decode it
+            symbols = np.concatenate([decode(models[table], count) for table, count in runs])
+            plain = not (symbols == models.escape_array[numbers]).any()
+        except AssertionError:
+            plain = False
+        if not plain:
+            self._decoder = before
+            symbols = np.concatenate([self._run(models, table, count) for table, count in runs])
         out = np.empty(len(index), np.int32)
-        out[order] = np.concatenate(parts) + tables.low[index[order]]
+        out[order] = symbols + tables.low[numbers]
         return out
+
+    def _run(self, models: _Models, table: int, count: int) -> np.ndarray:
+        """Symbols of one table, escapes among them with what is in their tails."""
+        symbols, escape = self._take(models[table], count), models.escapes[table]
+        if (outside := symbols == escape).any():
+            symbols[outside] = self._tails(int(outside.sum()), escape)
+        return symbols
 
     def _tails(self, count: int, escape: int) -> np.ndarray:
         length = self._take(_LENGTHS, count)

@@ -26,7 +26,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .bands import BANDS, BINS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
-from .coder import Coder
+from .coder import Coder, code_parts
 from .digest import parse_digest
 from .envelope_steps import ContextSteps, GroupSteps, known_program, split_inputs
 from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES
@@ -431,12 +431,11 @@ class EnvelopeCoding:
                 **self._rows(f"context.{g}.0", rates),
             }
             tables.append(runtime.run(self._contexts[g], inputs)["t"][:, :, 0])
-        for frame in range(frames):
-            for n, g in enumerate(used):
-                at = slice(GROUPS[g], min(GROUPS[g + 1], bins))
-                found = tables[n][:, : at.stop - at.start, frame]
-                for b, coder in enumerate(coders):
-                    coder.code(self.y_tables, found[b], y[b, channel, at, frame])
+        found = np.concatenate(tables, 1)[:, :bins]  # groups end where others begin
+        group = np.repeat(np.arange(len(used)), np.diff([*(GROUPS[g] for g in used), bins]))
+        parts = (np.arange(frames)[:, None] * len(used) + group).ravel()
+        for b, coder in enumerate(coders):
+            code_parts(coder, self.y_tables, found[b].T.ravel(), y[b, channel].T.ravel(), parts)
 
     def _read_y(
         self,

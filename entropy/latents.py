@@ -174,6 +174,10 @@ class Meter:
         self.bits += float(tables.bits(values, index).sum())
         return values
 
+    def code_parts(self, tables: TableSet, index: np.ndarray, values: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """See `coder.code_parts`."""
+        return self.code(tables, index, values)
+
 
 def deadzone_of(tables: TableSet, curvature: float, share: float) -> np.ndarray:
     """How far beyond 1/2 rounding goes towards zero: [2, tables] float32, between 0 and 1 and between further integers.

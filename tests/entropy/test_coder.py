@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecodec.entropy.coder import MAX_DISTANCE, Reader, Writer
+from lecodec.entropy.coder import MAX_DISTANCE, Reader, Writer, code_parts
+from lecodec.entropy.latents import NullCoder
 from lecodec.entropy.tables import TOTAL, TableSet, quantise_probabilities, scale_levels
 from lecodec.errors import CorruptFile, ModelError
 
@@ -78,6 +79,19 @@ def test_several_calls_are_one_queue():
     reader = Reader(writer.finish())
     np.testing.assert_array_equal(reader.code(TABLES, np.array([0, 1, 2])), first)
     np.testing.assert_array_equal(reader.code(TABLES, np.array([2, 0])), second)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(-3000, 3000)), max_size=200))
+def test_parts_are_calls_one_after_the_other(items):
+    items.sort(key=lambda item: item[0])
+    parts, index, values = (np.array([item[k] for item in items], np.int32) for k in range(3))
+    writer, other, plain = Writer(), Writer(), NullCoder()
+    for part in np.unique(parts):
+        writer.code(TABLES, index[parts == part], values[parts == part])
+    for coder in (other, plain):
+        code_parts(coder, TABLES, index, values, parts)
+    assert writer.finish() == other.finish()
 
 
 def test_length_is_the_estimate():
