@@ -4,10 +4,10 @@
 
 DRUMS is a folder of single hits. They stand half a second apart in one sound of one channel at 48 kHz, in steps that
 frames do not share, each faded out before the next. Clicks are as many bursts of noise that falls by 60 dB in 40 ms
-(castanets are like that), an eighth of a second apart. An onset is where a hit first reaches a tenth of its peak. What a
-codec leaves of the 20 ms before it is compared with the original's, and that error's energy is given in dB against the
-energy of the hit's first 20 ms: the lower the less is heard before the hit. Beside it the error of the 20 ms after the
-onset.
+(castanets are like that), an eighth of a second apart. An onset is where a hit first reaches a tenth of its peak. What
+a codec leaves of the 20 ms before it is compared with the original's, and that error's energy is given in dB against
+the energy of the hit's first 20 ms: the lower the less is heard before the hit. Beside it the error of the 20 ms after
+the onset.
 
 A window of W samples spreads the error of its coefficients over W samples, so that a hit late in a window is heard
 early in it. Codecs of music change to short windows there. Nothing is trained or chosen on these sounds.
