@@ -2,7 +2,7 @@
 
 Each `.lec` file of golden/sound-lossless has a `.npy`, its samples, and in expected.json the methods of its segments.
 Each of golden/sound has a line in expected.json, the SHA-256 of the latents of all its segments, and a
-`.npy`, what it decoded to as int16 [n, channels].
+`.npy`, what it decoded to as int16 [n, channels]. `released NAME` writes the file of a shipped model instead.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from lecodec.codec.media.sound_signal import array_signal, sound_signal
 from lecodec.codec.sound import SoundCodec
 from lecodec.codec.sound_lossless import LosslessSoundCodec
 
-__all__ = ["FOLDER", "LOSSLESS_FOLDER", "latents_digest", "model"]
+__all__ = ["FOLDER", "LOSSLESS_FOLDER", "latents_digest", "model", "voice"]
 
 FOLDER = Path(__file__).parent / "golden" / "sound"
 LOSSLESS_FOLDER = FOLDER.parent / "sound-lossless"
@@ -29,6 +30,24 @@ LOSSLESS_FOLDER = FOLDER.parent / "sound-lossless"
 
 def model() -> SoundCodec:
     return lecodec.load(model=FOLDER.parent / "tiny-sound.safetensors", of=SoundCodec)
+
+
+def voice() -> np.ndarray:
+    """Two seconds of something like a voice, in two channels at 24 kHz: float32 [n, 2]."""
+    rng, t = np.random.default_rng(5), np.arange(48000) / 24000
+    phase = np.cumsum(150 + 40 * np.sin(2 * np.pi * 1.5 * t)) / 24000
+    tone = sum(np.sin(2 * np.pi * k * phase) / k for k in range(1, 20))
+    loud = 0.1 * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
+    hiss = 0.01 * rng.normal(size=(48000, 2))
+    return ((loud * tone)[:, None] * np.array([1.0, 0.7]) + hiss).astype(np.float32)
+
+
+def released(name: str) -> None:
+    """Write the file of a shipped model: what it makes of `voice`, and the digest of its latents."""
+    codec, path = lecodec.load(name, of=SoundCodec), FOLDER / f"released-{name}.lec"
+    data = codec.encode(voice(), 24000, 55, segment=0.8)
+    path.write_bytes(data)
+    path.with_suffix(".txt").write_text(f"{latents_digest(codec, data)}\n")
 
 
 def latents_digest(codec: SoundCodec, data: bytes) -> str:
@@ -109,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    released(sys.argv[2]) if sys.argv[1:2] == ["released"] else main()

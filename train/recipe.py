@@ -507,6 +507,9 @@ class SoundRecipe(Strict):
     """Share of the steps before in which the post-net is trained too, and envelope and features for what comes out."""
     speech: float = Field(0.0, ge=0, le=1)
     """Share of the clips that get one of the indices where speech is coded; others get any."""
+    noise: float = Field(1.0, gt=0, le=2)
+    """What freezing leaves of the noise in bins of which nothing is coded. Training on distances of spectra asks for 1;
+    less is nearer to the sound, by PESQ and to recognisers."""
     envelope_weight: float = Field(0.7, gt=0)
     """Weight of the envelope's error, in octaves, against the rate."""
     start_from: Path | None = None

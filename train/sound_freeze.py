@@ -36,6 +36,7 @@ def freeze_sound(
         recipe = SoundRecipe(**state["recipe"])
         network = SoundNetwork(*recipe.networks())
         network.load_state_dict({n: p.float() for n, p in state["ema"].items()})
+        network.g_s.scale_noise(recipe.noise)
         training = {
             "recipe": recipe.model_dump(mode="json", exclude={"sources", "start_from"}),
             "steps": state["step"],

@@ -135,6 +135,12 @@ class PostNet(nn.Module):
             assert self.head.bias is not None
             self.head.bias.zero_()
 
+    @torch.no_grad()
+    def scale_noise(self, factor: float) -> None:
+        """Make the noise so many times as large, where its limits let it."""
+        assert self.head.bias is not None
+        self.head.bias[BINS:] += 0.5 * math.log2(factor)
+
     def forward(
         self, y: Tensor, log_step: Tensor, envelope: Tensor, features: Tensor, index: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,17 @@
-"""The shipped sound model: its card and size, and what it makes of tones."""
+"""The shipped sound models: their cards and sizes, a file of each that every later version must decode, tones."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+import lecodec
 from lecodec.codec.registry import find_model, load
 from lecodec.codec.sound import SoundCodec
+
+from ..make_golden_sound import FOLDER, latents_digest, voice
+
+MODELS = ("sound-1",)
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +19,23 @@ def codec() -> SoundCodec:
     return load("sound", of=SoundCodec)
 
 
-def test_the_card_says_where_the_model_is_from() -> None:
-    card = find_model("sound")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_says_where_the_model_is_from(name: str) -> None:
+    card = find_model(name)
     assert card.path.stat().st_size <= 8_000_000
     for entry in ("training", "training_data", "licence"):
         assert card.card[entry], entry
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_released_file_decodes_as_it_did(name: str) -> None:
+    path, codec = FOLDER / f"released-{name}.lec", load(name, of=SoundCodec)
+    data = path.read_bytes()
+    assert lecodec.info(data)["model"] == name
+    assert latents_digest(codec, data) == path.with_suffix(".txt").read_text().split()[0]
+    x, back = voice(), codec.decode(data)
+    assert back.shape == x.shape
+    assert 10 * np.log10(np.square(x).sum() / np.square(x - back).sum()) > 8
 
 
 @pytest.mark.parametrize("kbps", [6, 24])

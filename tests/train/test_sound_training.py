@@ -11,7 +11,7 @@ import torch
 
 import lecodec
 from lecodec.codec.sound import SoundCodec
-from lecodec.codec.transforms.sound import Mdct, SoundNetwork, levels
+from lecodec.codec.transforms.sound import Mdct, PostNet, SoundConfig, SoundNetwork, levels
 from lecodec.entropy.latents import Meter
 from lecodec.errors import InputError
 from lecodec.eval.quality.spectra import log_distances, log_spectral
@@ -69,6 +69,16 @@ def test_clips_are_of_their_rate_and_kept_out_ones_are_kept_out(folder):
     }  # every second file is kept out: the stereo ones
     assert {len(sounds.clip(rng, 44100, 500, True)) for _ in range(5)} == {2}
     assert not sounds.has(16000, 10**7) and sounds.has(44100, 1000)
+
+
+def test_noise_is_scaled_when_a_model_is_frozen():
+    net = PostNet(SoundConfig(post=3, blocks=2), 2)
+    assert [name for name, _ in net.named_children()] == ["enter", "middle", "middle2", "head"]
+    y, levels_, features = torch.zeros(1, 40, 6), torch.zeros(1, 25, 6), torch.zeros(1, 2, 6)
+    given = y, levels_, levels_, features, torch.tensor([20]), torch.ones_like(y)
+    before = net(*given)[1]
+    net.scale_noise(0.5)
+    assert torch.allclose(net(*given)[1], 0.5 * before) and before.abs().max() > 0
 
 
 def test_files_that_cannot_be_read_are_left_out(tmp_path):
