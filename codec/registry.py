@@ -35,7 +35,7 @@ ALIASES = {
     "psnr": "image-3",
     "photo": "photo-1",
     "video": "video-2",
-    "sound": "sound-1",
+    "sound": "sound-2",
 }
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 

@@ -1,18 +1,18 @@
 """An hour of sound: how fast it is coded, beside Opus, and how much memory that takes at its beginning and at its end.
 
     python scripts/long_sound.py speed SOUNDS [-o sound-speed.tsv] [--seconds 60]
-    python scripts/long_sound.py memory SOUNDS [-o sound-memory.tsv] [--minutes 60]
-    python scripts/long_sound.py live SOUNDS [-o sound-live.tsv] [--minutes 60]
+    python scripts/long_sound.py memory SOUNDS [-o FILE] [--minutes 60] [--speech] [--what encode,decode,live]
 
-SOUNDS is a folder of music; everything is brought to 48 kHz and two channels, and laid end to end.
+SOUNDS is a folder; everything is brought to 48 kHz and two channels, and laid end to end. With --speech it is 16 kHz
+and one channel: a sixth of the work.
 
 `speed` codes the same seconds with every codec in turns, five times, in one process of one thread. Times real time are
 those of the median pass, by the clock, and by the processor time of the process, which what else runs on the machine
 moves little. Opus is libopus through PyAV, as in `lecodec eval sound`.
 
-`memory` writes a WAV file of so many minutes, and runs the command on it, encode and decode; `live` does so through
-pipes. While they run, their resident memory is looked at every half second: the largest of the first and of the last
-tenth of the time, without the first ten seconds, and of all.
+`memory` writes a WAV file of so many minutes, and runs the command on it: encode, decode, and both live, through pipes.
+While they run, their resident memory is looked at every half second: the largest of the first and of the last tenth of
+the time, without the first ten seconds, and of all.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ PASSES = 5
 EVERY = 0.5
 
 
-def music(folder: Path, seconds: float) -> Iterator[np.ndarray]:
-    """The sounds of a folder, end to end, over and over, each time at another level: int16 [n, 2]."""
+def music(folder: Path, seconds: float, rate: int = RATE, channels: int = 2) -> Iterator[np.ndarray]:
+    """The sounds of a folder, end to end, over and over, each time at another level: int16 [n, channels]."""
     from lecodec.train.sounds import read_at, sound_files
 
-    sounds = [read_at(path, [RATE], 600)[RATE] for path in sound_files(folder)]
-    sounds = [np.repeat(x, 2 // x.shape[1], 1) for x in sounds]
-    left, turn = round(seconds * RATE), 0
+    sounds = [read_at(path, [rate], 600)[rate] for path in sound_files(folder)]
+    sounds = [np.repeat(x, 2 // x.shape[1], 1)[:, :channels] for x in sounds]
+    left, turn = round(seconds * rate), 0
     while left:
         for x in sounds:
             part = x[:left] if turn == 0 else np.rint(x[:left] * (0.5 + 0.5 / (1 + turn))).astype(np.int16)
@@ -143,40 +143,43 @@ def row(what: str, minutes: float, seen: list[tuple[float, float]]) -> dict[str,
     }
 
 
-def memory(folder: Path, minutes: float, live: bool) -> list[dict[str, Any]]:
-    """A row for each command. live: through pipes."""
+def memory(folder: Path, minutes: float, rate: int, channels: int, asked: list[str]) -> list[dict[str, Any]]:
+    """A row for each command."""
     command = [sys.executable, "-m", "lecodec"]
     rows = []
     with tempfile.TemporaryDirectory() as place:
         sound, file, out = (str(Path(place) / name) for name in ("long.wav", "long.lec", "out.wav"))
         with wave.open(sound, "wb") as target:
-            target.setnchannels(2)
+            target.setnchannels(channels)
             target.setsampwidth(2)
-            target.setframerate(RATE)
-            for part in music(folder, 60 * minutes):
-                target.writeframes(part.astype("<i2").tobytes())
-        if live:
+            target.setframerate(rate)
+            for part in music(folder, 60 * minutes, rate, channels):
+                target.writeframes(np.ascontiguousarray(part, "<i2").tobytes())
+        for what, more in (
+            ("encode", ["encode", sound, "-q", "50", "-o", file, "--quiet"]),
+            ("decode", ["decode", file, "-o", out, "--quiet", "--force"]),
+        ):
+            if what in asked:
+                (seen,) = watched([command + more])
+                rows.append(row(what, minutes, seen))
+                print(rows[-1], flush=True)
+        if "live" in asked:
             with open(sound, "rb") as source, open(out, "wb") as target:
                 pipes = [["encode", "-", "--live", "-q", "50"], ["decode", "-"]]
                 both = watched([command + more for more in pipes], source, target)
-            return [row(what, minutes, seen) for what, seen in zip(("encode --live", "decode -"), both, strict=True)]
-        for what, more in (
-            ("encode", ["encode", sound, "-q", "50", "-o", file, "--quiet"]),
-            ("decode", ["decode", file, "-o", out, "--quiet"]),
-        ):
-            (seen,) = watched([command + more])
-            rows.append(row(what, minutes, seen))
-            print(rows[-1], flush=True)
+            rows += [row(what, minutes, seen) for what, seen in zip(("encode --live", "decode -"), both, strict=True)]
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("speed", "memory", "live"))
+    parser.add_argument("what", choices=("speed", "memory"))
     parser.add_argument("sounds", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--speech", action="store_true")
+    parser.add_argument("--what", dest="asked", default="encode,decode,live")
     given = parser.parse_args()
     from lecodec.eval.measure.tsv import environment, write_tsv
 
@@ -184,8 +187,12 @@ def main() -> None:
         rows = speed(given.sounds, given.seconds)
         comments = [f"{given.seconds:g} s of two channels at {RATE} Hz, one process", *environment()]
     else:
-        rows = memory(given.sounds, given.minutes, given.what == "live")
-        comments = [f"{given.minutes:g} min of two channels at {RATE} Hz, 16 bits, quality 50", *environment()]
+        rate, channels = (16000, 1) if given.speech else (RATE, 2)
+        rows = memory(given.sounds, given.minutes, rate, channels, given.asked.split(","))
+        comments = [
+            f"{given.minutes:g} min of {channels} channels at {rate} Hz, 16 bits, quality 50",
+            *environment(),
+        ]
     for each in rows:
         print("  ".join(f"{key} {value}" for key, value in each.items()))
     write_tsv(given.output or Path(f"sound-{given.what}.tsv"), comments, rows)
