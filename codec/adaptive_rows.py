@@ -3,8 +3,9 @@
     rows -> values that occur, numbered -> colour transform -> planes -> AdaptiveCoding -> body
     body -> rows
 
-The transform is chosen for each block: as it is, YCoCg-R, differences from green, or the YCbCr of a JPEG file. Values
-that no sample of a channel has, as after a change of contrast, are left out: the others are numbered.
+The transform is chosen for each block: as it is, YCoCg-R, differences from green, the YCbCr of a JPEG file, or the
+PhotoYCC of a Photo CD, whose chroma has a quarter of the samples. Values that no sample of a channel has, as after a
+change of contrast, are left out: the others are numbered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ..entropy.slots import SlotReader, SlotWriter
 from ..errors import CorruptFile
 from .colour import from_ycocg, to_ycocg
 from .jpeg_colour import from_jpeg, to_jpeg
+from .photo_cd import C_HIGH, C_LOW, PhotoCd, packed, unpacked
+from .photo_cd_search import to_photo_cd
 
 __all__ = ["adaptive_body", "adaptive_samples", "codes"]
 
@@ -25,6 +28,8 @@ PLAIN, LUMA, GREEN, JPEG = 0, 1, 2, 3
 """Ways to make planes of colours."""
 TURNED, NUMBERED = 4, 8
 """Flags: columns were coded as rows; values were numbered."""
+PHOTO_CD, DOWN, RIGHT = 16, 32, 64
+"""Flags: planes are those of `photo_cd`, without one of the ways above; its `down` and `right`."""
 GAPS = 0.9
 """Values are numbered if at most this share of those between the least and the largest occurs ..."""
 EACH = 6
@@ -47,11 +52,23 @@ def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     turned = rows.shape[1] < rows.shape[0]
     if turned:
         rows, way = rows.swapaxes(0, 1), way | TURNED
-    found, planes = _best(rows, jpeg=rows.dtype == np.uint8 and not way & NUMBERED)
-    low, high = planes.min((1, 2)), planes.max((1, 2))
-    writer = SlotWriter()
-    AdaptiveCoding(writer, low.tolist(), high.tolist(), adapt=adapt).traverse(planes.shape[1], planes.shape[2], planes)
-    return bytes([way | found]) + table + np.stack([low, high]).astype("<i4").tobytes() + writer.finish()
+    former = rows.dtype == np.uint8 and rows.ndim == 3 and not way & NUMBERED
+    photo_cd = to_photo_cd(rows) if former else None
+    if photo_cd is not None:
+        way |= PHOTO_CD | DOWN * photo_cd.down | RIGHT * photo_cd.right
+        table = packed(photo_cd.listed, photo_cd.changes)
+        table = len(table).to_bytes(4, "little") + table
+        parts = [photo_cd.luma[None], photo_cd.chroma]
+    else:
+        found, planes = _best(rows, former)
+        way, parts = way | found, [planes]
+    low, high = (np.concatenate([end(planes, (1, 2)) for planes in parts]).astype("<i4") for end in (np.min, np.max))
+    writer, at = SlotWriter(), 0
+    for planes in parts:
+        ends = (end[at : at + len(planes)].tolist() for end in (low, high))
+        AdaptiveCoding(writer, *ends, adapt=adapt).traverse(*planes.shape[1:], planes)
+        at += len(planes)
+    return bytes([way]) + table + low.tobytes() + high.tobytes() + writer.finish()
 
 
 def adaptive_samples(
@@ -62,25 +79,43 @@ def adaptive_samples(
     way = body[0] if body else 255
     colour = way & 3
     height, width = shape[1::-1] if way & TURNED else shape[:2]
-    jpeg = dtype == np.uint8 and not way & NUMBERED
-    if way > 15 or width < 2 or (colour and channels == 1) or (colour == JPEG and not jpeg):
+    former = dtype == np.uint8 and channels == 3 and not way & NUMBERED
+    photo_cd = bool(way & PHOTO_CD)
+    if (
+        way > 127
+        or width < 2
+        or (colour and channels == 1)
+        or (colour == JPEG and not former)
+        or (photo_cd and (colour or not former or min(height, width) < 4))
+        or (way & (DOWN | RIGHT) and not photo_cd)
+    ):
         raise CorruptFile(f"{where}: a way {way} to make planes that its samples do not have")
     values: list[np.ndarray] | None = None
     if way & NUMBERED:
         values, at = _values(body, channels, dtype, where)
+    if photo_cd:
+        listed, changes, at = _listed(body, height * width, where)
     most = np.iinfo(dtype).max
     ends = np.frombuffer(body[at : at + 8 * channels].ljust(8 * channels, b"\xff"), "<i4")  # cut short: -1
     low, high = ends[:channels].tolist(), ends[channels:].tolist()
     bound = [(0 if not colour or colour == JPEG or c == 0 else -most, most) for c in range(channels)]
+    if photo_cd:
+        bound = [(0, most), *zip(C_LOW, C_HIGH, strict=True)]
     if any(not least <= a <= b <= largest for a, b, (least, largest) in zip(low, high, bound, strict=True)):
         raise CorruptFile(f"{where}: ranges of planes that its samples do not have")
     try:
         reader = SlotReader(body[at + 8 * channels :])
-        planes = AdaptiveCoding(reader, low, high, adapt=adapt).traverse(height, width, None)
+        if photo_cd:
+            down, right = int(bool(way & DOWN)), int(bool(way & RIGHT))
+            luma = AdaptiveCoding(reader, low[:1], high[:1], adapt=adapt).traverse(height, width, None)[0]
+            size = -(-(height + down) // 2), -(-(width + right) // 2)
+            chroma = AdaptiveCoding(reader, low[1:], high[1:], adapt=adapt).traverse(*size, None)
+            rows = PhotoCd(luma, chroma, down, right, listed, changes).rgb()
+        else:
+            rows = _rows(AdaptiveCoding(reader, low, high, adapt=adapt).traverse(height, width, None), colour, dtype)
         reader.check_exhausted()
     except CorruptFile as error:
         raise CorruptFile(f"{where}: {error}") from None
-    rows = _rows(planes, colour, dtype)
     if way & TURNED:
         rows = rows.swapaxes(0, 1)
     if values is not None:
@@ -119,6 +154,17 @@ def _values(body: bytes, channels: int, dtype: np.dtype, where: str) -> tuple[li
     if not used.any(1).all():
         raise CorruptFile(f"{where}: no value occurs")
     return [np.flatnonzero(some).astype(dtype) for some in used], end
+
+
+def _listed(body: bytes, pixels: int, where: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Pixels that are listed, their changes, and where the body goes on."""
+    end = 5 + int.from_bytes(body[1:5], "little")
+    if end > len(body):
+        raise CorruptFile(f"{where}: listed pixels are cut off")
+    try:
+        return *unpacked(body[5:end], pixels), end
+    except CorruptFile as error:
+        raise CorruptFile(f"{where}: {error}") from None
 
 
 def _best(rows: np.ndarray, jpeg: bool) -> tuple[int, np.ndarray]:

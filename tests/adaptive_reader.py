@@ -88,10 +88,15 @@ def adaptive_samples(body: bytes, height: int, width: int, channels: int, bits: 
     demand(len(body) > 0, "way")
     way, at, peak = body[0], 1, 2**bits - 1
     colour = way & 3
-    demand(way < 16 and (colour == 0 or channels == 3) and (colour < 3 or (bits == 8 and not way & 8)), "way")
+    demand(way < 128 and (colour == 0 or channels == 3) and (colour < 3 or (bits == 8 and not way & 8)), "way")
     if way & 4:
         height, width = width, height
     demand(width > 1, "columns")
+    if way & 16:
+        demand(way & 11 == 0 and bits == 8 and channels == 3 and min(height, width) > 3, "Photo CD")
+        found = photo_cd(body, height, width, way >> 5 & 1, way >> 6)
+        return found.transpose(1, 0, 2) if way & 4 else found
+    demand(way < 32, "down and right")
     values = None
     if way & 8:
         demand(len(body) >= 5, "values")
@@ -104,27 +109,76 @@ def adaptive_samples(body: bytes, height: int, width: int, channels: int, bits: 
         values = [[v for v in range(2**bits) if flags[(c << bits) + v]] for c in range(channels)]
         demand(all(values), "values")
         at = end
-    demand(len(body) >= at + 8 * channels + 2, "length")
-    ends = struct.unpack(f"<{2 * channels}i", body[at : at + 8 * channels])
-    low, high = ends[:channels], ends[channels:]
-    for c in range(channels):
-        least = -peak if c and colour in (1, 2) else 0
-        demand(least <= low[c] <= high[c] <= peak, "low and high")
-    at += 8 * channels
-    (k,) = struct.unpack("<H", body[at : at + 2])
-    demand(k > 0 and len(body) > at + 2 and (len(body) - at - 2) % 4 == 0, "words")
-    words = list(struct.unpack(f"<{(len(body) - at - 2) // 4}I", body[at + 2 :]))
-    demand(words[-1] != 0, "words")
-    stack = Stack(words)
-    planes = Planes(stack, height, width, low, high).decoded()
-    seed = Stack([2**31 + n for n in range(k)])
-    demand((stack.state, stack.words) == (seed.state, seed.words), "end of the stack")
+    ranges = [(-peak if c and colour in (1, 2) else 0, peak) for c in range(channels)]
+    (planes,) = decoded(body, at, ranges, [(channels, height, width)])
     if channels == 3:
         planes = np.stack(colours(planes, colour))
     planes %= 2**bits
     if values is not None:
         planes = np.stack([np.array(v)[np.minimum(p, len(v) - 1)] for v, p in zip(values, planes, strict=True)])
     return planes.transpose(2, 1, 0) if way & 4 else planes.transpose(1, 2, 0)
+
+
+def decoded(body: bytes, at: int, ranges: list[tuple[int, int]], sizes: list[tuple[int, int, int]]) -> list[np.ndarray]:
+    """ranges: of each plane what low and high lie between; sizes: [C, H, W] of the planes that are coded together."""
+    demand, channels = reader.demand, len(ranges)
+    demand(len(body) >= at + 8 * channels + 2, "length")
+    ends = struct.unpack(f"<{2 * channels}i", body[at : at + 8 * channels])
+    low, high = ends[:channels], ends[channels:]
+    for (least, peak), a, b in zip(ranges, low, high, strict=True):
+        demand(least <= a <= b <= peak, "low and high")
+    at += 8 * channels
+    (k,) = struct.unpack("<H", body[at : at + 2])
+    demand(k > 0 and len(body) > at + 2 and (len(body) - at - 2) % 4 == 0, "words")
+    words = list(struct.unpack(f"<{(len(body) - at - 2) // 4}I", body[at + 2 :]))
+    demand(words[-1] != 0, "words")
+    stack, out, first = Stack(words), [], 0
+    for count, height, width in sizes:
+        part = slice(first, first + count)
+        out.append(Planes(stack, height, width, low[part], high[part]).decoded())
+        first += count
+    seed = Stack([2**31 + n for n in range(k)])
+    demand((stack.state, stack.words) == (seed.state, seed.words), "end of the stack")
+    return out
+
+
+def photo_cd(body: bytes, height: int, width: int, down: int, right: int) -> np.ndarray:
+    """[height, width, 3]."""
+    demand = reader.demand
+    demand(len(body) >= 5, "listed pixels")
+    end = 5 + struct.unpack("<I", body[1:5])[0]
+    demand(end <= len(body), "listed pixels")
+    most = 7 * (height * width // 16)
+    listed = reader.inflate(body[5:end], most, "listed pixels", "CorruptFile")
+    demand(len(listed) % 7 == 0, "listed pixels")
+    count, numbers = len(listed) // 7, []
+    for n in range(count):
+        ahead = sum(listed[n + part * count] << 8 * part for part in range(4))
+        demand(ahead > 0 or n == 0, "listed pixels")
+        numbers.append(ahead + (numbers[-1] if n else 0))
+        demand(numbers[-1] < height * width, "listed pixels")
+    rows, columns = (height + down + 1) // 2, (width + right + 1) // 2
+    ranges = [(0, 255), (-156, 99), (-137, 118)]
+    (luma,), chroma = decoded(body, end, ranges, [(1, height, width), (2, rows, columns)])
+    out = np.zeros((height * width, 3), np.int64)
+
+    def between(plane: np.ndarray, i: int, j: int) -> int:
+        around = [
+            int(plane[min(p, rows - 1), min(q, columns - 1)])
+            for p in range(i // 2, i // 2 + i % 2 + 1)
+            for q in range(j // 2, j // 2 + j % 2 + 1)
+        ]
+        return (sum(around) + len(around) // 2) // len(around)
+
+    for r in range(height):
+        for x in range(width):
+            u, v = (between(plane, r + down, x + right) for plane in chroma)
+            blue, red, a = 145352 * u, 119374 * v, 89024 * int(luma[r, x])
+            green = -12714 * (blue >> 16) - 33358 * (red >> 16)
+            out[r * width + x] = [clamp(part >> 16, 0, 255) for part in (a + red, a + green, a + blue)]
+    for n, number in enumerate(numbers):
+        out[number] = (out[number] + [listed[(4 + c) * count + n] for c in range(3)]) % 256
+    return out.reshape(height, width, 3)
 
 
 def colours(planes: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from lecodec.bitstream import SIGNATURE, frame
 from lecodec.codec.adaptive_rows import adaptive_body
 from lecodec.codec.blocks import ADAPTIVE, samples_digest
 from lecodec.codec.jpeg_colour import from_jpeg
+from lecodec.codec.photo_cd import PhotoCd
 from lecodec.eval.tasks.pictures import bundled
 
 from .container_examples import contents_of
@@ -30,6 +31,17 @@ def with_method(samples: np.ndarray) -> bytes:
     return file_of([(k, payload if k == b"LDAT" else content) for k, content in chunks if k != b"iNDX"])
 
 
+def of_a_photo_cd(rng: np.random.Generator, height: int, width: int, down: int, right: int) -> np.ndarray:
+    """uint8 [height, width, 3] of smooth luma and chroma, parts of it clamped, and some pixels of other colours."""
+    luma = 110 + rng.integers(-9, 10, (height, width)).cumsum(0).cumsum(1) // 4
+    size = 2, (height + down + 1) // 2, (width + right + 1) // 2
+    chroma = rng.integers(-3, 4, size).cumsum(1).cumsum(2) // 2
+    listed = np.sort(rng.choice(height * width, height * width // 100, replace=False))
+    changes = rng.integers(0, 256, (len(listed), 3)).astype(np.uint8)
+    made = luma.clip(0, 255).astype(np.int32), chroma.clip(-60, 60).astype(np.int32)
+    return PhotoCd(*made, down, right, listed, changes).rgb()
+
+
 def good_adaptive() -> dict[str, tuple[np.ndarray, bytes]]:
     """name -> samples, file. Their data is coded by method 7, however small they are."""
     rng, codec = np.random.default_rng(7), lecodec.LosslessCodec()
@@ -42,6 +54,7 @@ def good_adaptive() -> dict[str, tuple[np.ndarray, bytes]]:
         "colour16": (photo[:20, :24] * 257.0 + rng.integers(0, 90, (20, 24, 3))).clip(0, 65535).astype(np.uint16),
         "numbered16": photo[60:90, :24, 0] // np.uint16(2) * np.uint16(3) + np.uint16(700),
         "peaks16": np.where(rng.random((16, 30)) < 0.04, rng.integers(0, 65536, (16, 30)), 300).astype(np.uint16),
+        "photo-cd": of_a_photo_cd(rng, 33, 20, 1, 0),
         "row": photo[40:41, :9],
     }
     made = {}
@@ -72,7 +85,18 @@ def bad_adaptive(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "no-seed": ("colour", lambda b: b[:25] + bytes(2) + b[27:]),
         "no-words": ("colour", lambda b: b[:27]),
         "nothing": ("colour", lambda b: b""),
-        "way": ("colour", lambda b: bytes([b[0] | 16]) + b[1:]),
+        "way": ("colour", lambda b: bytes([b[0] | 128]) + b[1:]),
+        "down": ("colour", lambda b: bytes([b[0] | 32]) + b[1:]),
+        "photo-cd-colour": ("photo-cd", lambda b: bytes([b[0] | 1]) + b[1:]),
+        "photo-cd-grey": ("grey", lambda b: bytes([b[0] | 16]) + b[1:]),
+        "photo-cd-16": ("colour16", lambda b: bytes([16]) + b[1:]),
+        "listed-cut": ("photo-cd", lambda b: b[:9]),
+        "listed": ("photo-cd", lambda b: b[:7] + b"\xff" + b[8:]),
+        "listed-beyond": ("photo-cd", lambda b: b[:1] + _packed_values(b"\0\0\1" + bytes(4)) + b[5 + b[1] :]),
+        "listed-twice": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(14)) + b[5 + b[1] :]),
+        "listed-part": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(6)) + b[5 + b[1] :]),
+        "listed-many": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(7000)) + b[5 + b[1] :]),
+        "chroma": ("photo-cd", lambda b: b[: 5 + b[1]] + struct.pack("<6i", 0, -157, 0, 255, 0, 0) + b[29 + b[1] :]),
         "turned": ("row", lambda b: bytes([b[0] ^ 4]) + b[1:]),
         "colour-of-grey": ("grey", lambda b: bytes([b[0] | 1]) + b[1:]),
         "jpeg16": ("colour16", lambda b: bytes([b[0] | 3]) + b[1:]),
