@@ -46,21 +46,20 @@ def codes(shape: tuple[int, ...]) -> bool:
 def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     """uint8 or uint16 [h, w] or [h, w, 3], of which `codes` is true -> the body. adapt: see `AdaptiveCoding`."""
     way, table = 0, b""
-    numbered = _numbered(rows)
-    if numbered is not None:
-        rows, table, way = *numbered, NUMBERED
-    turned = rows.shape[1] < rows.shape[0]
-    if turned:
-        rows, way = rows.swapaxes(0, 1), way | TURNED
-    former = rows.dtype == np.uint8 and rows.ndim == 3 and not way & NUMBERED
-    photo_cd = to_photo_cd(rows) if former else None
+    if rows.shape[1] < rows.shape[0]:
+        rows, way = rows.swapaxes(0, 1), TURNED
+    photo_cd = to_photo_cd(rows) if rows.dtype == np.uint8 and rows.ndim == 3 else None
     if photo_cd is not None:
         way |= PHOTO_CD | DOWN * photo_cd.down | RIGHT * photo_cd.right
         table = packed(photo_cd.listed, photo_cd.changes)
         table = len(table).to_bytes(4, "little") + table
         parts = [photo_cd.luma[None], photo_cd.chroma]
     else:
-        found, planes = _best(rows, former)
+        numbered = _numbered(rows)
+        if numbered is not None:
+            rows, table = numbered
+            way |= NUMBERED
+        found, planes = _best(rows, jpeg=rows.dtype == np.uint8 and rows.ndim == 3 and numbered is None)
         way, parts = way | found, [planes]
     low, high = (np.concatenate([end(planes, (1, 2)) for planes in parts]).astype("<i4") for end in (np.min, np.max))
     writer, at = SlotWriter(), 0

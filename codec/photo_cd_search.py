@@ -18,7 +18,7 @@ __all__ = ["to_photo_cd"]
 
 SAMPLED = 2**12
 """Pixels that are tried first."""
-FITTING = 0.99
+FITTING = 0.95
 """Share of those that are not clamped that must have a Y, C1, C2."""
 FREE = 0.05
 """Share that must not be clamped."""
