@@ -68,7 +68,7 @@ def _free(colours: np.ndarray) -> np.ndarray:
 
 
 def _chroma(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [n, 3], not clamped -> chroma, int32 [2, n], and whether there is any."""
+    """Integers [n, 3], not clamped -> chroma, int32 [2, n], and whether there is any."""
     red, green, blue = ((colours[:, c] + 0.5) for c in range(3))
     first, second = (part / 65536 for part in GREEN)
     luma = (green + first * blue + second * red) / (1 + first + second)
@@ -105,7 +105,7 @@ def _begins_between(lines: np.ndarray) -> int:
     known = (has & _free(lines.reshape(-1, 3))).reshape(lines.shape[:2])
     found = found.reshape(2, *known.shape)
     mean = (found[:, :-2] + found[:, 2:] + 1 >> 1 == found[:, 1:-1]).all(0)
-    counted = known[:-2] & known[1:-1] & known[2:]
+    counted = known[:-2] & known[1:-1] & known[2:] & (np.abs(found[:, :-2] - found[:, 2:]).sum(0) > 1)
     shares = [(mean & counted)[at::2].sum() / max(1, counted[at::2].sum()) for at in (0, 1)]
     return int(shares[1] > shares[0])
 
@@ -122,10 +122,12 @@ class _Search:
         self._exists = np.zeros(self._rgb.shape[:2], bool)
         inside = slice(1 + down, 1 + height), slice(1 + right, 1 + width)
         self._rgb[inside], self._exists[inside] = rgb, True
-        own = self._rgb[1::2, 1::2]
-        found, has = _chroma(own.reshape(-1, 3).astype(np.uint8))
-        self._known = has.reshape(rows, columns) & _free(own) & self._exists[1::2, 1::2]
-        self.chroma = found.reshape(2, rows, columns)
+        self._sure = _free(self._rgb) & self._exists
+        self._of_pixels = np.zeros((2, *self._sure.shape), np.int32)
+        self._of_pixels[:, self._sure], has = _chroma(self._rgb[self._sure])
+        self._sure[self._sure] = has
+        self._known = self._sure[1::2, 1::2]
+        self.chroma = self._of_pixels[:, 1::2, 1::2].copy()
         self._spread()
 
     def luma(self) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +175,11 @@ class _Search:
         count = sum(at(decided, step).astype(np.int32) for step in VISITED)
         total = sum(at(chroma, step) * at(decided, step) for step in VISITED)
         about = np.where(count > 0, total // np.maximum(count, 1), at(chroma, (0, 0)))
+        for a, b in AROUND:
+            if a == 0 or b == 0:  # a pixel between this place and another that is decided
+                y, x = 2 * rows + 1 + a, 2 * columns + 1 + b
+                says = self._sure[y, x] & at(decided, (a, b))
+                about = np.where(says, 2 * self._of_pixels[:, y, x] - at(chroma, (a, b)), about)
         tried = _bounded(about[:, None] + CHOICES[:, :, None])
         cost = _away(self._rgb[2 * rows + 1, 2 * columns + 1], tried) * self._exists[2 * rows + 1, 2 * columns + 1]
         kept = cost.argsort(0, kind="stable")[:KEPT]
