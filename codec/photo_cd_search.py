@@ -22,6 +22,8 @@ FITTING = 0.95
 """Share of those that are not clamped that must have a Y, C1, C2."""
 FREE = 0.05
 """Share that must not be clamped."""
+SAYING = 32
+"""Pixels that must say where chroma is."""
 FAR = 64
 """A pixel without a luma counts by how far it is from one, up to here."""
 ROUNDS = 6
@@ -48,19 +50,23 @@ def to_photo_cd(rgb: np.ndarray) -> PhotoCd | None:
     free = _free(sample)
     if min(rgb.shape[:2]) < 4 or free.mean() < FREE or _chroma(sample[free])[1].mean() < FITTING:
         return None
-    down, right = (_begins_between(np.moveaxis(rgb, axis, 0)) for axis in (0, 1))
+    begins = itertools.product(*(_begins(np.moveaxis(rgb, axis, 0)) for axis in (0, 1)))
+    found = min((_begun(rgb, *begin) for begin in begins), key=lambda found: len(found.listed))
+    if len(found.listed) > found.luma.size // LISTED:
+        return None
+    found.changes = (colours - found.rgb().reshape(-1, 3))[found.listed]
+    return found
+
+
+def _begun(rgb: np.ndarray, down: int, right: int) -> PhotoCd:
+    """What it was made from, if it begins there, without changes."""
     search = _Search(rgb, down, right)
     search.choose()
     search.change()
-    low, high = search.luma()
-    low, high = low[down:, right:], high[down:, right:]
+    low, high = (end[down:, right:] for end in search.luma())
+    luma = _smooth(low.clip(0, 255), high)
     listed = np.flatnonzero(low > high)
-    if len(listed) > low.size // LISTED:
-        return None
-    found = PhotoCd(_smooth(low.clip(0, 255), high), search.chroma, down, right, listed[:0], np.zeros((0, 3), np.uint8))
-    found.changes = (colours - found.rgb().reshape(-1, 3))[listed]
-    found.listed = listed
-    return found
+    return PhotoCd(luma, search.chroma, down, right, listed, np.zeros((len(listed), 3), np.uint8))
 
 
 def _free(colours: np.ndarray) -> np.ndarray:
@@ -98,16 +104,17 @@ def _away(rgb: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     return (low - high).clip(0, FAR)
 
 
-def _begins_between(lines: np.ndarray) -> int:
-    """uint8 [n, m, 3] -> whether lines 1, 3, ... have chroma, not 0, 2, ...: of which more are the mean of others."""
+def _begins(lines: np.ndarray) -> tuple[int, ...]:
+    """uint8 [n, m, 3] -> 0 if lines 0, 2, ... have chroma, 1 if 1, 3, ..., as those between say; both if few do."""
     lines = lines[:, :: max(1, lines.shape[0] * lines.shape[1] // (16 * SAMPLED)) | 1]
     found, has = _chroma(lines.reshape(-1, 3))
     known = (has & _free(lines.reshape(-1, 3))).reshape(lines.shape[:2])
     found = found.reshape(2, *known.shape)
     mean = (found[:, :-2] + found[:, 2:] + 1 >> 1 == found[:, 1:-1]).all(0)
     counted = known[:-2] & known[1:-1] & known[2:] & (np.abs(found[:, :-2] - found[:, 2:]).sum(0) > 1)
-    shares = [(mean & counted)[at::2].sum() / max(1, counted[at::2].sum()) for at in (0, 1)]
-    return int(shares[1] > shares[0])
+    say = [int((mean & counted)[at::2].sum()) for at in (0, 1)]
+    share = [say[at] / max(1, counted[at::2].sum()) for at in (0, 1)]
+    return (0, 1) if max(say) < SAYING else (int(share[1] > share[0]),)
 
 
 class _Search:

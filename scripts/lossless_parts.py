@@ -1,9 +1,10 @@
 """What each part of adaptive coding without loss is worth: pictures coded with one part after the other left out.
 
-    python scripts/lossless_parts.py FOLDER TABLE [EVERY]        ->        TABLE: bytes of all files, by part left out
+    python scripts/lossless_parts.py FOLDER TABLE [EVERY [PART ...]]        ->        TABLE: bytes of all files, by part
+                                                                                      left out
 
-Of the pictures, in the order of their names, every EVERY-th is coded (1 by default). Bytes are those of the body of
-method 7 alone.
+Of the pictures, in the order of their names, every EVERY-th is coded (1 by default). PARTS are some of the names below,
+all by default. Bytes are those of the body of method 7 alone.
 """
 
 from __future__ import annotations
@@ -39,17 +40,19 @@ PARTS: dict[str, tuple[object, str, Callable[..., object]] | None] = {
     "weights fitted while decoding": (adaptive._Squares, "learn", _nothing),
     "classes learned while decoding": (adaptive._Classes, "learn", _nothing),
     "colours of a former JPEG": (adaptive_rows, "to_jpeg", _nothing),
+    "colours of a Photo CD": (adaptive_rows, "to_photo_cd", _nothing),
     "values that do not occur": (adaptive_rows, "_numbered", _nothing),
     "all transforms of colour": (adaptive_rows, "_best", _plain),
 }
 
 
-def measured_parts(pictures: list[np.ndarray]) -> list[dict[str, str]]:
-    """uint8 or uint16 [h, w, 3] each -> rows of the table."""
+def measured_parts(pictures: list[np.ndarray], parts: list[str]) -> list[dict[str, str]]:
+    """uint8 or uint16 [h, w, 3] each; parts: names -> rows of the table."""
     rows: list[dict[str, str]] = []
     samples = sum(picture.size for picture in pictures)
     whole = 0
-    for name, part in PARTS.items():
+    for name in ["nothing", *parts]:
+        part = PARTS[name]
         with ExitStack() as without:
             if part is not None:
                 without.enter_context(patch.object(*part))
@@ -64,14 +67,15 @@ def measured_parts(pictures: list[np.ndarray]) -> list[dict[str, str]]:
 
 def main() -> None:
     folder, table, every = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    parts = sys.argv[4:] or [name for name in PARTS if PARTS[name]]
     paths = sorted(path for path in folder.iterdir() if path.is_file())[::every]
     pictures = [split(read_picture(path))[0] for path in paths]
     head = [f"{len(pictures)} pictures; more: percent of bytes"]
-    write_tsv(table, head, measured_parts(pictures), ("left_out", "bytes", "bits_per_sample", "more"))
+    write_tsv(table, head, measured_parts(pictures, parts), ("left_out", "bytes", "bits_per_sample", "more"))
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (CodecError, OSError, IndexError, ValueError) as error:
+    except (CodecError, OSError, IndexError, KeyError, ValueError) as error:
         sys.exit(f"lecodec: lossless parts: {error}")

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from lecodec.eval.tasks.pictures import bundled
+
 WORDS = "the quick brown fox jumps over a lazy dog while seven wizards pack five dozen liquor jugs into boxes".split()
 
 
@@ -105,11 +107,17 @@ DRAWINGS = {
 """By name: functions of width and height."""
 
 
+COLLECTED = "color", "horse", "page", "text"
+"""Pictures of scikit-image that are no photographs: a chart of colours, a silhouette, two scanned pages."""
+
+
 def main(folder: str) -> None:
-    """`python -m tests.drawings FOLDER`: all of them as PNG, of 1280 x 800 pixels."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, draw in DRAWINGS.items():
-        draw(1280, 800).save(Path(folder) / f"{name.replace(' ', '-')}.png")
+    """`python -m tests.drawings FOLDER`: all of them, of 1280 x 800 pixels, and COLLECTED, as FOLDER/NAME/NAME.png."""
+    pictures = {name.replace(" ", "-"): draw(1280, 800) for name, draw in DRAWINGS.items()}
+    pictures |= {f"skimage-{name}": Image.open(bundled(f"{name}.png")) for name in COLLECTED}
+    for name, picture in pictures.items():
+        (Path(folder) / name).mkdir(parents=True, exist_ok=True)
+        picture.save(Path(folder) / name / f"{name}.png")
 
 
 if __name__ == "__main__":

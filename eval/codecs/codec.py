@@ -15,7 +15,17 @@ import numpy as np
 from ...errors import InputError
 from ..quality._extras import extra
 
-__all__ = ["IDENTITY", "Codec", "estimate_of", "own_model", "pyav_with", "shown_name", "suffix_of", "unique_name"]
+__all__ = [
+    "IDENTITY",
+    "Codec",
+    "estimate_of",
+    "own_model",
+    "pyav_with",
+    "shown_name",
+    "suffix_of",
+    "unique_name",
+    "without_effort",
+]
 
 IDENTITY = "identity"
 """The codec that changes nothing: a PNG file (of sounds, a WAV file), in every table."""
@@ -73,11 +83,20 @@ def own_model(spec: str) -> tuple[bool, str | Path | None]:
     return True, Path(model) if separator == "@" else model or None
 
 
-def shown_name(model: str | Path | None) -> str:
+def without_effort(spec: str) -> tuple[str, int | None]:
+    """`…:effort=N` -> what is before, and N; None: it names none. Raises InputError for no whole number."""
+    which, found, effort = spec.partition(":effort=")
+    if found and not (effort.isascii() and effort.isdecimal()):
+        raise InputError(f"{spec!r}: effort is a whole number from 1 to 9")
+    return which, int(effort) if found else None
+
+
+def shown_name(model: str | Path | None, effort: int | None = None) -> str:
     """The name of this package's codec with a model: of a file, without its folder. Results are published, paths are
     not.
     """
-    return f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
+    name = f"lecodec@{model.name}" if isinstance(model, Path) else f"lecodec:{model}" if model else "lecodec"
+    return name if effort is None else f"{name}:effort={effort}"
 
 
 def pyav_with(encoder: str) -> str:

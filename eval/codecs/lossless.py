@@ -5,6 +5,7 @@
 | codec     | what it is                                                                                  |
 |-----------|---------------------------------------------------------------------------------------------|
 | `lecodec` | this package, with the model that it chooses itself; `lecodec@PATH`, `lecodec:NAME`: others |
+|           | `lecodec:effort=N`, 1 to 9: slower and smaller                                              |
 | `png`     | Pillow with `optimize`; of 16 bits FFmpeg's encoder, mixed filters, level 9                 |
 | `webp`    | libwebp, lossless, its slowest method at quality 100; 8 bits only                           |
 | `jxl`     | libjxl, lossless, effort 7; of 16 bits through the program `cjxl`, if it is installed       |
@@ -35,7 +36,7 @@ from ...codec.media.picture_write import write_picture
 from ...codec.media.signal import Signal
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
-from .codec import Codec, own_model, shown_name
+from .codec import Codec, own_model, shown_name, without_effort
 
 __all__ = ["PEERS", "Lossless", "lossless_codec_by_name", "model_bytes_of"]
 
@@ -83,15 +84,16 @@ class _Lecodec:
     takes = "signals"
     ladder: tuple[float, ...] = (0,)
 
-    def __init__(self, model: str | Path | None, device: str) -> None:
+    def __init__(self, model: str | Path | None, device: str, effort: int | None) -> None:
         self._model, self._device = model, device
-        self.name = shown_name(model)
+        self._target = Target("lossless") if effort is None else Target("lossless", effort=effort)
+        self.name = shown_name(model, effort)
         self.description = f"lecodec on {device}, without the verification that the command line adds"
 
     def encode(self, samples: Signal, setting: float, /) -> bytes:
         from ...codec.choice import codec_for
 
-        target = Target("lossless")
+        target = self._target
         return codec_for(samples, target, self._device, model=self._model).encode_signals([samples], target)[0]
 
     def decode(self, data: bytes, /) -> np.ndarray:
@@ -111,9 +113,10 @@ class _Lecodec:
 
 def lossless_codec_by_name(spec: str, device: str = "cpu") -> Lossless:
     """The codec that a spec (see the table above) names. Raises InputError for an unknown one, or a missing library."""
-    ours, model = own_model(spec)
+    which, effort = without_effort(spec)
+    ours, model = own_model(which)
     if ours:
-        return _Lecodec(model, device)
+        return _Lecodec(model, device, effort)
     if spec not in PEERS:
         raise InputError(f"unknown codec {spec!r}; there are lecodec, lecodec:NAME, lecodec@PATH, {', '.join(PEERS)}")
     return PEERS[spec]()

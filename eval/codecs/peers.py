@@ -45,7 +45,7 @@ from PIL import Image, features
 from ...bitstream import read_header
 from ...errors import CodecError, InputError
 from ..quality._extras import extra
-from .codec import IDENTITY, Codec, own_model, shown_name
+from .codec import IDENTITY, Codec, own_model, shown_name, without_effort
 
 __all__ = ["LecodecCodec", "PillowCodec", "codec_by_name"]
 
@@ -99,7 +99,7 @@ class LecodecCodec:
 
         Raises `UnknownModel`, `ModelError` or `InputError` (device, effort) as `lecodec.load` and `encode` do.
         """
-        self.name = shown_name(model) + ("" if effort is None else f":effort={effort}")
+        self.name = shown_name(model, effort)
         self._effort = 1 if effort is None else effort
         from ...codec.image import ImageCodec
         from ...codec.registry import load
@@ -160,11 +160,11 @@ def codec_by_name(spec: str, device: str = "cpu", *, allow_untrained: bool = Fal
 
 def _lecodec_codec(spec: str, device: str) -> LecodecCodec | None:
     """The codec of this package that a spec names, if it names one. Raises as `codec_by_name`."""
-    which, found, effort = spec.partition(":effort=")
+    if not spec.startswith("lecodec"):
+        return None
+    which, effort = without_effort(spec)
     ours, model = own_model(which)
-    if ours and found and not (effort.isascii() and effort.isdecimal()):
-        raise InputError(f"{spec!r}: effort is a whole number from 1 to 9")
-    return LecodecCodec(model, device, int(effort) if found else None) if ours else None
+    return LecodecCodec(model, device, effort) if ours else None
 
 
 def _jpeg() -> PillowCodec:
