@@ -3,9 +3,9 @@
     rows -> values that occur, numbered -> colour transform -> planes -> AdaptiveCoding -> body
     body -> rows
 
-The transform is chosen for each block: as it is, YCoCg-R, differences from green, the YCbCr of a JPEG file, or the
-PhotoYCC of a Photo CD, whose chroma has a quarter of the samples. Values that no sample of a channel has, as after a
-change of contrast, are left out: the others are numbered.
+The transform is chosen for each block: as it is, YCoCg-R, differences from green, the YCbCr of a JPEG file, or what
+had a quarter of the chroma's samples, as JPEG files and Photo CDs have. Values that no sample of a channel has, as
+after a change of contrast, are left out: the others are numbered.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..entropy.slots import SlotReader, SlotWriter
 from ..errors import CorruptFile
 from .colour import from_ycocg, to_ycocg
 from .jpeg_colour import from_jpeg, to_jpeg
-from .photo_cd import C_HIGH, C_LOW, PhotoCd, packed, unpacked
-from .photo_cd_search import to_photo_cd
+from .quarter_chroma import JPEG_420, PHOTO_CD, QuarterChroma, packed, unpacked
+from .quarter_search import to_quarter_chroma
 
 __all__ = ["adaptive_body", "adaptive_samples", "codes"]
 
@@ -28,8 +28,10 @@ PLAIN, LUMA, GREEN, JPEG = 0, 1, 2, 3
 """Ways to make planes of colours."""
 TURNED, NUMBERED = 4, 8
 """Flags: columns were coded as rows; values were numbered."""
-PHOTO_CD, DOWN, RIGHT = 16, 32, 64
-"""Flags: planes are those of `photo_cd`, without one of the ways above; its `down` and `right`."""
+QUARTER, DOWN, RIGHT = 16, 32, 64
+"""Flags: chroma has a quarter of the samples, see `quarter_chroma`; its `down` and `right`."""
+KINDS = {PLAIN: PHOTO_CD, JPEG: JPEG_420}
+"""What had so few, by the way that it goes with."""
 GAPS = 0.9
 """Values are numbered if at most this share of those between the least and the largest occurs ..."""
 EACH = 6
@@ -48,12 +50,13 @@ def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     way, table = 0, b""
     if rows.shape[1] < rows.shape[0]:
         rows, way = rows.swapaxes(0, 1), TURNED
-    photo_cd = to_photo_cd(rows) if rows.dtype == np.uint8 and rows.ndim == 3 else None
-    if photo_cd is not None:
-        way |= PHOTO_CD | DOWN * photo_cd.down | RIGHT * photo_cd.right
-        table = packed(photo_cd.listed, photo_cd.changes)
+    quarter = to_quarter_chroma(rows) if rows.dtype == np.uint8 and rows.ndim == 3 else None
+    if quarter is not None:
+        way |= next(colour for colour, kind in KINDS.items() if kind is quarter.kind)
+        way |= QUARTER | DOWN * quarter.down | RIGHT * quarter.right
+        table = packed(quarter.listed, quarter.changes)
         table = len(table).to_bytes(4, "little") + table
-        parts = [photo_cd.luma[None], photo_cd.chroma]
+        parts = [quarter.luma[None], quarter.chroma]
     else:
         numbered = _numbered(rows)
         if numbered is not None:
@@ -79,37 +82,36 @@ def adaptive_samples(
     colour = way & 3
     height, width = shape[1::-1] if way & TURNED else shape[:2]
     former = dtype == np.uint8 and channels == 3 and not way & NUMBERED
-    photo_cd = bool(way & PHOTO_CD)
+    kind = KINDS.get(colour) if way & QUARTER else None
     if (
         way > 127
         or width < 2
         or (colour and channels == 1)
         or (colour == JPEG and not former)
-        or (photo_cd and (colour or not former or min(height, width) < 4))
-        or (way & (DOWN | RIGHT) and not photo_cd)
+        or (way & (QUARTER | DOWN | RIGHT) and (kind is None or not former or min(height, width) < 4))
     ):
         raise CorruptFile(f"{where}: a way {way} to make planes that its samples do not have")
     values: list[np.ndarray] | None = None
     if way & NUMBERED:
         values, at = _values(body, channels, dtype, where)
-    if photo_cd:
+    if kind is not None:
         listed, changes, at = _listed(body, height * width, where)
     most = np.iinfo(dtype).max
     ends = np.frombuffer(body[at : at + 8 * channels].ljust(8 * channels, b"\xff"), "<i4")  # cut short: -1
     low, high = ends[:channels].tolist(), ends[channels:].tolist()
     bound = [(0 if not colour or colour == JPEG or c == 0 else -most, most) for c in range(channels)]
-    if photo_cd:
-        bound = [(0, most), *zip(C_LOW, C_HIGH, strict=True)]
+    if kind is not None:
+        bound = [(0, most), *zip(kind.low, kind.high, strict=True)]
     if any(not least <= a <= b <= largest for a, b, (least, largest) in zip(low, high, bound, strict=True)):
         raise CorruptFile(f"{where}: ranges of planes that its samples do not have")
     try:
         reader = SlotReader(body[at + 8 * channels :])
-        if photo_cd:
+        if kind is not None:
             down, right = int(bool(way & DOWN)), int(bool(way & RIGHT))
             luma = AdaptiveCoding(reader, low[:1], high[:1], adapt=adapt).traverse(height, width, None)[0]
             size = -(-(height + down) // 2), -(-(width + right) // 2)
             chroma = AdaptiveCoding(reader, low[1:], high[1:], adapt=adapt).traverse(*size, None)
-            rows = PhotoCd(luma, chroma, down, right, listed, changes).rgb()
+            rows = QuarterChroma(kind, luma, chroma, down, right, listed, changes).rgb()
         else:
             rows = _rows(AdaptiveCoding(reader, low, high, adapt=adapt).traverse(height, width, None), colour, dtype)
         reader.check_exhausted()

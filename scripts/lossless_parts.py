@@ -40,7 +40,7 @@ PARTS: dict[str, tuple[object, str, Callable[..., object]] | None] = {
     "weights fitted while decoding": (adaptive._Squares, "learn", _nothing),
     "classes learned while decoding": (adaptive._Classes, "learn", _nothing),
     "colours of a former JPEG": (adaptive_rows, "to_jpeg", _nothing),
-    "colours of a Photo CD": (adaptive_rows, "to_photo_cd", _nothing),
+    "a quarter of the chroma": (adaptive_rows, "to_quarter_chroma", _nothing),
     "values that do not occur": (adaptive_rows, "_numbered", _nothing),
     "all transforms of colour": (adaptive_rows, "_best", _plain),
 }

@@ -93,8 +93,9 @@ def adaptive_samples(body: bytes, height: int, width: int, channels: int, bits: 
         height, width = width, height
     demand(width > 1, "columns")
     if way & 16:
-        demand(way & 11 == 0 and bits == 8 and channels == 3 and min(height, width) > 3, "Photo CD")
-        found = photo_cd(body, height, width, way >> 5 & 1, way >> 6)
+        fits = way & 11 in (0, 3) and bits == 8 and channels == 3 and min(height, width) > 3
+        demand(fits, "quarter")
+        found = quarter(body, height, width, way >> 5 & 1, way >> 6, colour)
         return found.transpose(1, 0, 2) if way & 4 else found
     demand(way < 32, "down and right")
     values = None
@@ -142,7 +143,7 @@ def decoded(body: bytes, at: int, ranges: list[tuple[int, int]], sizes: list[tup
     return out
 
 
-def photo_cd(body: bytes, height: int, width: int, down: int, right: int) -> np.ndarray:
+def quarter(body: bytes, height: int, width: int, down: int, right: int, colour: int) -> np.ndarray:
     """[height, width, 3]."""
     demand = reader.demand
     demand(len(body) >= 5, "listed pixels")
@@ -158,11 +159,11 @@ def photo_cd(body: bytes, height: int, width: int, down: int, right: int) -> np.
         numbers.append(ahead + (numbers[-1] if n else 0))
         demand(numbers[-1] < height * width, "listed pixels")
     rows, columns = (height + down + 1) // 2, (width + right + 1) // 2
-    ranges = [(0, 255), (-156, 99), (-137, 118)]
+    ranges = [(0, 255), (-128, 127), (-128, 127)] if colour else [(0, 255), (-156, 99), (-137, 118)]
     (luma,), chroma = decoded(body, end, ranges, [(1, height, width), (2, rows, columns)])
     out = np.zeros((height * width, 3), np.int64)
 
-    def between(plane: np.ndarray, i: int, j: int) -> int:
+    def mean(plane: np.ndarray, i: int, j: int) -> int:
         around = [
             int(plane[min(p, rows - 1), min(q, columns - 1)])
             for p in range(i // 2, i // 2 + i % 2 + 1)
@@ -170,10 +171,23 @@ def photo_cd(body: bytes, height: int, width: int, down: int, right: int) -> np.
         ]
         return (sum(around) + len(around) // 2) // len(around)
 
+    def smoothed(plane: np.ndarray, i: int, j: int) -> int:
+        def line(q: int) -> int:
+            q = clamp(q, 0, columns - 1)
+            return 3 * int(plane[i // 2, q]) + int(plane[clamp(i // 2 + 2 * (i % 2) - 1, 0, rows - 1), q])
+
+        return (3 * line(j // 2) + line(j // 2 + 2 * (j % 2) - 1) + 8 - j % 2) >> 4
+
     for r in range(height):
         for x in range(width):
-            u, v = (between(plane, r + down, x + right) for plane in chroma)
-            blue, red, a = 145352 * u, 119374 * v, 89024 * int(luma[r, x])
+            of_pixel = smoothed if colour else mean
+            u, v = (of_pixel(plane, r + down, x + right) for plane in chroma)
+            a = int(luma[r, x])
+            if colour:
+                parts = np.array([[a], [u + 128], [v + 128]])
+                out[r * width + x] = [int(part[0]) for part in colours(parts, 3)]
+                continue
+            blue, red, a = 145352 * u, 119374 * v, 89024 * a
             green = -12714 * (blue >> 16) - 33358 * (red >> 16)
             out[r * width + x] = [clamp(part >> 16, 0, 255) for part in (a + red, a + green, a + blue)]
     for n, number in enumerate(numbers):

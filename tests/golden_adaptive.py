@@ -14,7 +14,7 @@ from lecodec.bitstream import SIGNATURE, frame
 from lecodec.codec.adaptive_rows import adaptive_body
 from lecodec.codec.blocks import ADAPTIVE, samples_digest
 from lecodec.codec.jpeg_colour import from_jpeg
-from lecodec.codec.photo_cd import PhotoCd
+from lecodec.codec.quarter_chroma import JPEG_420, PHOTO_CD, Kind, QuarterChroma
 from lecodec.eval.tasks.pictures import bundled
 
 from .container_examples import contents_of
@@ -31,7 +31,9 @@ def with_method(samples: np.ndarray) -> bytes:
     return file_of([(k, payload if k == b"LDAT" else content) for k, content in chunks if k != b"iNDX"])
 
 
-def of_a_photo_cd(rng: np.random.Generator, height: int, width: int, down: int, right: int) -> np.ndarray:
+def with_quarter_chroma(
+    kind: Kind, rng: np.random.Generator, height: int, width: int, down: int, right: int
+) -> np.ndarray:
     """uint8 [height, width, 3] of smooth luma and chroma, parts of it clamped, and some pixels of other colours."""
     luma = 110 + rng.integers(-9, 10, (height, width)).cumsum(0).cumsum(1) // 4
     size = 2, (height + down + 1) // 2, (width + right + 1) // 2
@@ -39,7 +41,7 @@ def of_a_photo_cd(rng: np.random.Generator, height: int, width: int, down: int, 
     listed = np.sort(rng.choice(height * width, height * width // 100, replace=False))
     changes = rng.integers(0, 256, (len(listed), 3)).astype(np.uint8)
     made = luma.clip(0, 255).astype(np.int32), chroma.clip(-60, 60).astype(np.int32)
-    return PhotoCd(*made, down, right, listed, changes).rgb()
+    return QuarterChroma(kind, *made, down, right, listed, changes).rgb()
 
 
 def good_adaptive() -> dict[str, tuple[np.ndarray, bytes]]:
@@ -54,7 +56,8 @@ def good_adaptive() -> dict[str, tuple[np.ndarray, bytes]]:
         "colour16": (photo[:20, :24] * 257.0 + rng.integers(0, 90, (20, 24, 3))).clip(0, 65535).astype(np.uint16),
         "numbered16": photo[60:90, :24, 0] // np.uint16(2) * np.uint16(3) + np.uint16(700),
         "peaks16": np.where(rng.random((16, 30)) < 0.04, rng.integers(0, 65536, (16, 30)), 300).astype(np.uint16),
-        "photo-cd": of_a_photo_cd(rng, 33, 20, 1, 0),
+        "photo-cd": with_quarter_chroma(PHOTO_CD, rng, 33, 20, 1, 0),
+        "jpeg-420": with_quarter_chroma(JPEG_420, rng, 24, 35, 0, 1),
         "row": photo[40:41, :9],
     }
     made = {}
@@ -87,7 +90,6 @@ def bad_adaptive(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "nothing": ("colour", lambda b: b""),
         "way": ("colour", lambda b: bytes([b[0] | 128]) + b[1:]),
         "down": ("colour", lambda b: bytes([b[0] | 32]) + b[1:]),
-        "photo-cd-colour": ("photo-cd", lambda b: bytes([b[0] | 1]) + b[1:]),
         "photo-cd-grey": ("grey", lambda b: bytes([b[0] | 16]) + b[1:]),
         "photo-cd-16": ("colour16", lambda b: bytes([16]) + b[1:]),
         "listed-cut": ("photo-cd", lambda b: b[:9]),
@@ -96,6 +98,11 @@ def bad_adaptive(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "listed-twice": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(14)) + b[5 + b[1] :]),
         "listed-part": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(6)) + b[5 + b[1] :]),
         "listed-many": ("photo-cd", lambda b: b[:1] + _packed_values(bytes(7000)) + b[5 + b[1] :]),
+        "quarter-colour": ("photo-cd", lambda b: bytes([b[0] | 2]) + b[1:]),
+        "chroma-jpeg": (
+            "jpeg-420",
+            lambda b: b[: 5 + b[1]] + struct.pack("<6i", 0, 0, 0, 255, 0, 128) + b[29 + b[1] :],
+        ),
         "chroma": ("photo-cd", lambda b: b[: 5 + b[1]] + struct.pack("<6i", 0, -157, 0, 255, 0, 0) + b[29 + b[1] :]),
         "turned": ("row", lambda b: bytes([b[0] ^ 4]) + b[1:]),
         "colour-of-grey": ("grey", lambda b: bytes([b[0] | 1]) + b[1:]),
@@ -115,3 +122,8 @@ def bad_adaptive(made: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
 def _packed_values(bits: bytes) -> bytes:
     packed = zlib.compress(bits)
     return struct.pack("<I", len(packed)) + packed
+
+
+def _with_ends(body: bytes, *ends: int) -> bytes:
+    """low and high of a body with a quarter of the chroma changed."""
+    return body[: 5 + body[1]] + struct.pack("<6i", *ends) + body[29 + body[1] :]
