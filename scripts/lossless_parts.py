@@ -35,14 +35,15 @@ def _plain(rows: np.ndarray, jpeg: bool) -> tuple[int, np.ndarray]:
     return adaptive_rows.PLAIN, adaptive_rows._planes(rows, adaptive_rows.PLAIN)
 
 
-PARTS: dict[str, tuple[object, str, Callable[..., object]] | None] = {
-    "nothing": None,
-    "weights fitted while decoding": (adaptive._Squares, "learn", _nothing),
-    "classes learned while decoding": (adaptive._Classes, "learn", _nothing),
-    "colours of a former JPEG": (adaptive_rows, "to_jpeg", _nothing),
-    "a quarter of the chroma": (adaptive_rows, "to_quarter_chroma", _nothing),
-    "values that do not occur": (adaptive_rows, "_numbered", _nothing),
-    "all transforms of colour": (adaptive_rows, "_best", _plain),
+JPEG, QUARTER = (adaptive_rows, "to_jpeg", _nothing), (adaptive_rows, "to_quarter_chroma", _nothing)
+PARTS: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
+    "nothing": [],
+    "weights fitted while decoding": [(adaptive._Squares, "learn", _nothing)],
+    "classes learned while decoding": [(adaptive._Classes, "learn", _nothing)],
+    "a quarter of the chroma": [QUARTER],
+    "colours of former JPEG files and Photo CDs": [JPEG, QUARTER],
+    "values that do not occur": [(adaptive_rows, "_numbered", _nothing)],
+    "all transforms of colour": [(adaptive_rows, "_best", _plain), QUARTER],
 }
 
 
@@ -52,9 +53,8 @@ def measured_parts(pictures: list[np.ndarray], parts: list[str]) -> list[dict[st
     samples = sum(picture.size for picture in pictures)
     whole = 0
     for name in ["nothing", *parts]:
-        part = PARTS[name]
         with ExitStack() as without:
-            if part is not None:
+            for part in PARTS[name]:
                 without.enter_context(patch.object(*part))
             size = sum(len(adaptive_rows.adaptive_body(picture)) for picture in pictures)
         whole = whole or size
@@ -67,7 +67,7 @@ def measured_parts(pictures: list[np.ndarray], parts: list[str]) -> list[dict[st
 
 def main() -> None:
     folder, table, every = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    parts = sys.argv[4:] or [name for name in PARTS if PARTS[name]]
+    parts = sys.argv[4:] or [name for name, part in PARTS.items() if part]
     paths = sorted(path for path in folder.iterdir() if path.is_file())[::every]
     pictures = [split(read_picture(path))[0] for path in paths]
     head = [f"{len(pictures)} pictures; more: percent of bytes"]
