@@ -31,10 +31,10 @@ WRONG = 0.25
 """Share of its pixels that may have no luma at first."""
 FAR = 64
 """A pixel without a luma counts by how far it is from one, up to here."""
-ROUNDS = 6
+ROUNDS = 4
 TOGETHER = 2**9
 """Places whose chroma is changed at a time."""
-KEPT = 48
+KEPT = 24
 """Chromas that fit their own pixel best, of which one is chosen by the pixels around."""
 VISITED = (0, -1), (-1, -1), (-1, 0), (-1, 1)
 """Places before each in the order in which they are chosen."""
@@ -46,7 +46,7 @@ def _nearest_first(line: range | tuple[int, ...]) -> np.ndarray:
     return np.array(sorted(itertools.product(line, repeat=2), key=lambda step: step[0] ** 2 + step[1] ** 2)).T
 
 
-CHOICES = _nearest_first(range(-9, 10))
+CHOICES = _nearest_first(range(-6, 7))
 CHANGES = _nearest_first((0, -1, 1, -2, 2, -5, 5, -12, 12))
 
 
