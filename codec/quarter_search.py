@@ -27,8 +27,8 @@ FREE = 0.05
 """Share that must not be clamped."""
 TRIED = 64
 """Side of the part that says where the picture begins."""
-WRONG = 0.25
-"""Share of its pixels that may have no luma at first."""
+FEW, WRONG = 0.03, 0.25
+"""Shares of its pixels: with so few that have no luma at first nothing else is tried; more must not have none."""
 FAR = 64
 """A pixel without a luma counts by how far it is from one, up to here."""
 ROUNDS = 4
@@ -48,6 +48,7 @@ def _nearest_first(line: range | tuple[int, ...]) -> np.ndarray:
 
 CHOICES = _nearest_first(range(-6, 7))
 CHANGES = _nearest_first((0, -1, 1, -2, 2, -5, 5, -12, 12))
+FEWER = _nearest_first(range(-2, 3))
 
 
 def to_quarter_chroma(rgb: np.ndarray) -> QuarterChroma | None:
@@ -59,14 +60,24 @@ def to_quarter_chroma(rgb: np.ndarray) -> QuarterChroma | None:
         return None
     for search in (_PhotoCdSearch, _JpegSearch):
         if _chroma(search.kind, sample)[1].mean() >= FITTING:
-            part, begins = _part(rgb), list(itertools.product((0, 1), repeat=2))
-            wrong = [search(part, *begin).wrong() for begin in begins]
-            if min(wrong) <= WRONG * part.size / 3:
-                found = search(rgb, *begins[wrong.index(min(wrong))]).found()
-                if len(found.listed) <= found.luma.size // LISTED:
+            begin, wrong = _begin(search, _part(rgb))
+            if wrong <= WRONG:
+                found = search(rgb, *begin).found()
+                if found is not None and len(found.listed) <= found.luma.size // LISTED:
                     found.changes = (colours - found.rgb().reshape(-1, 3))[found.listed]
                     return found
     return None
+
+
+def _begin(search: type[_Search], part: np.ndarray) -> tuple[tuple[int, int], float]:
+    """down and right, and the share of the part's pixels that have no luma at first; most pictures begin with 0, 0."""
+    wrong: dict[tuple[int, int], float] = {}
+    for down, right in itertools.product((0, 1), repeat=2):
+        wrong[down, right] = 3 * search(part, down, right).wrong() / part.size
+        if wrong[down, right] < FEW:
+            break
+    best = min(wrong, key=lambda begin: wrong[begin])
+    return best, wrong[best]
 
 
 def _part(rgb: np.ndarray) -> np.ndarray:
@@ -115,11 +126,14 @@ def _away(kind: Kind, rgb: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
 class _Search:
     """chroma: int32 [2, rows, columns], of the places that have it. pixels: which of them a place has a share in: how
-    many rows and columns from its own, and from the place to the others that have a share.
+    many rows and columns from its own, and from the place to the others that have a share. changes: what is tried.
+    at_first: the share of pixels that may have no luma before.
     """
 
     kind: Kind
     pixels: tuple[tuple[int, int, int, int], ...]
+    changes: np.ndarray
+    at_first: float
 
     def __init__(self, rgb: np.ndarray, down: int, right: int):
         height, width = rgb.shape[0] + down, rgb.shape[1] + right
@@ -154,8 +168,10 @@ class _Search:
     def _choose(self) -> None:
         """Make chroma that is not known better by a first look at it."""
 
-    def found(self) -> QuarterChroma:
-        """Without the changes of what is listed."""
+    def found(self) -> QuarterChroma | None:
+        """Without the changes of what is listed; None: too many pixels have no luma at first."""
+        if self.wrong() > self.at_first * np.prod(self._size):
+            return None
         self._choose()
         self._change()
         low, high = self._luma()
@@ -216,10 +232,10 @@ class _Search:
                 cost += _away(self.kind, self._rgb[place], mean) * self._exists[place]
             return tried, cost
 
-        bad = np.flatnonzero(costs(CHANGES[:, :1], np.arange(len(rows)))[1][0])
+        bad = np.flatnonzero(costs(self.changes[:, :1], np.arange(len(rows)))[1][0])
         for some in np.array_split(bad, len(bad) // TOGETHER + 1):
             if len(some):
-                tried, cost = costs(CHANGES, some)
+                tried, cost = costs(self.changes, some)
                 best = cost.argmin(0)
                 self.chroma[:, rows[some], columns[some]] = tried[:, best, np.arange(len(some))]
                 changed[rows[some], columns[some]] = best > 0
@@ -230,6 +246,7 @@ class _PhotoCdSearch(_Search):
 
     kind = PHOTO_CD
     pixels = tuple((a, b, a, b) for a, b in ((0, 0), *AROUND))
+    changes, at_first = CHANGES, 0.5
 
     @staticmethod
     def mean(pixel: tuple[int, int, int, int], own: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
@@ -294,6 +311,7 @@ class _JpegSearch(_Search):
     """A pixel has nine parts of its own place's chroma, three of the next ones below and beside, one of that across."""
 
     kind = JPEG_420
+    changes, at_first = FEWER, 0.12
     pixels = tuple((y, x, a, b) for (y, a), (x, b) in itertools.product(((0, -1), (1, 1), (-1, -1), (2, 1)), repeat=2))
 
     @staticmethod

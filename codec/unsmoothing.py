@@ -38,7 +38,6 @@ PATTERNS = (
     [[0, 1], [1, -1]],
     [[-1, 0], [1, -1]],
 )
-ROUNDS = 2
 MOST = 64
 """What a sum may be beyond its bounds for more, in 1/32."""
 
@@ -100,12 +99,11 @@ def _patterned(chroma: np.ndarray, wanted: np.ndarray, sure: np.ndarray) -> np.n
     # Twice the distance from the middle of the bounds, which are 15 away; a pixel more before, some more behind.
     margin = (0, 0), (1, 9), (1, 9)
     known = np.pad(np.broadcast_to(sure, wanted.shape), margin).astype(np.int16)
-    for _ in range(ROUNDS):
-        for pattern in PATTERNS:
-            away = 2 * _up(chroma) - 32 * wanted
-            away[..., ::2] += 1
-            away[..., 1::2] -= 1
-            _add(chroma, np.array(pattern, np.int16), np.pad(away, margin).astype(np.int16) * known, known)
+    for pattern in PATTERNS:
+        away = 2 * _up(chroma) - 32 * wanted
+        away[..., ::2] += 1
+        away[..., 1::2] -= 1
+        _add(chroma, np.array(pattern, np.int16), np.pad(away, margin).astype(np.int16) * known, known)
     return chroma
 
 
