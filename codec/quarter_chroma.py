@@ -4,9 +4,9 @@
 
 *Photo CD*: Kodak PhotoYCC, R = L + 1.8215 c2, B = L + 2.2179 c1, G = L - .194 (B - L) - .509 (R - L) with L = 1.3584
 Y, c1 = C1 - 156, c2 = C2 - 137, here with 16 binary digits and rounded down. Two in eleven colours have a Y, C1, C2.
-Chroma between two or four known ones is their mean, rounded. All of it together gives the pictures that Kodak released
-as PNG files exactly. *JPEG*: what libjpeg makes of files with chroma of half the size both ways (4:2:0), its "fancy"
-interpolation. `quarter_search` finds Y, C1, C2.
+Chroma between two or four known ones is their mean, rounded. All of it together gives Kodak's 24 test pictures
+exactly, wherever nothing was clamped. *JPEG*: what libjpeg makes of files with chroma of half the size both ways
+(4:2:0), its "fancy" interpolation. `quarter_search` finds Y, C1, C2.
 """
 
 from __future__ import annotations
