@@ -101,7 +101,7 @@ def test_each_part_that_learns_pays(photo, monkeypatch, part, least):
 def test_colours_of_a_jpeg_file_are_found_again(photo):
     """Clamped ones too; what was not one is not taken for one."""
     file = io.BytesIO()
-    Image.fromarray(photo[:64, :100]).save(file, "JPEG", quality=90)
+    Image.fromarray(photo[:64, :100]).save(file, "JPEG", quality=90, subsampling="4:4:4")
     former = np.asarray(Image.open(file))
     assert (former == 255).any() and (former == 0).any()
     planes = to_jpeg(former)

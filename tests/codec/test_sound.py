@@ -329,7 +329,8 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 
 def test_every_golden_sound_is_expected_to_do_something():
-    assert {path.stem for path in FOLDER.glob("*.lec")} == set(EXPECTED)
+    found = {path.stem for path in FOLDER.glob("*.lec")}  # those of released models: test_shipped_sound
+    assert {name for name in found if not name.startswith("released-")} == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -27,7 +27,7 @@ from lecodec.entropy.codebook_coding import CodebookCoding
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.hyperprior_coding import HyperpriorCoding
 from lecodec.entropy.imported_coding import imported_model
-from lecodec.entropy.retrieved_coding import RetrievedCoding
+from lecodec.entropy.retrieved_coding import BothCoding, RetrievedCoding
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 
@@ -78,8 +78,8 @@ def test_golden_files_have_the_same_latents_in_every_runtime(name):
             assert found[0].digest() == found[1].digest() == chunk.digest
             whole.update(b"".join(level.astype("<i4").tobytes() for level in found[0].levels))
             y = found[0].y_hat[None].astype(np.float32) / 64  # whatever mu is, s is what it was: y_hat = s + mu
-            if isinstance(entropy, CodebookCoding):
-                continue  # other words of a cascade may come as near, for fewer bits
+            if isinstance(entropy, CodebookCoding | BothCoding):
+                continue  # other words of a cascade may come as near, other crops may be likest to y_hat
             writer = Writer()
             source, model = [y], entropy
             for level in reversed(found[0].levels[:-1]):  # of a nest, in units of 2^-fraction but for the coarsest
