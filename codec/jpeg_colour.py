@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["from_jpeg", "to_jpeg"]
+__all__ = ["from_jpeg", "offsets", "to_jpeg"]
 
 SAMPLED = 2**12
 """Pixels that are tried first."""
@@ -89,14 +89,12 @@ def _unclamp(rgb: np.ndarray, found: np.ndarray, left: np.ndarray) -> bool:
     return False
 
 
+def offsets(chroma: np.ndarray) -> np.ndarray:
+    """int32 [2, ...], Cb - 128 and Cr - 128 -> what they add to R, G and B, in 2^-16, and a half: [..., 3]."""
+    blue, red = chroma
+    return np.stack([91881 * red, -22554 * blue - 46802 * red, 116130 * blue], -1) + 32768
+
+
 def _unclamped(planes: np.ndarray) -> np.ndarray:
     """int32 [3, ...] -> int32 [..., 3]."""
-    y, blue, red = planes[0], planes[1] - 128, planes[2] - 128
-    return np.stack(
-        [
-            y + ((91881 * red + 32768) >> 16),
-            y + ((-22554 * blue - 46802 * red + 32768) >> 16),
-            y + ((116130 * blue + 32768) >> 16),
-        ],
-        -1,
-    )
+    return planes[0][..., None] + (offsets(planes[1:] - 128) >> 16)

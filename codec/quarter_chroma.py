@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CorruptFile
+from .jpeg_colour import offsets
 
-__all__ = ["JPEG_420", "LISTED", "PHOTO_CD", "Kind", "QuarterChroma", "packed", "unpacked"]
+__all__ = ["JPEG_420", "LISTED", "PHOTO_CD", "Kind", "QuarterChroma", "packed", "smoothed", "unpacked"]
 
 LISTED = 16
 """One in so many pixels, at most, is listed."""
@@ -55,26 +56,30 @@ def _photo_cd_between(chroma: np.ndarray) -> np.ndarray:
     return out
 
 
-def _jpeg_offsets(chroma: np.ndarray) -> np.ndarray:
-    blue, red = chroma
-    return np.stack([91881 * red, -22554 * blue - 46802 * red, 116130 * blue], -1) + 32768
+def smoothed(chroma: np.ndarray) -> np.ndarray:
+    """[2, rows, columns] -> [2, 2 rows, 2 columns], of its type: 16 times three quarters of the nearest and one of the
+    next, both ways; beyond the edges as there.
+    """
+    wide = np.pad(chroma, ((0, 0), (1, 1), (1, 1)), "edge")
+    rows = np.empty((2, 2 * chroma.shape[1], wide.shape[2]), chroma.dtype)
+    rows[:, ::2] = 3 * wide[:, 1:-1] + wide[:, :-2]
+    rows[:, 1::2] = 3 * wide[:, 1:-1] + wide[:, 2:]
+    out = np.empty((2, rows.shape[1], 2 * chroma.shape[2]), chroma.dtype)
+    out[..., ::2] = 3 * rows[..., 1:-1] + rows[..., :-2]
+    out[..., 1::2] = 3 * rows[..., 1:-1] + rows[..., 2:]
+    return out
 
 
 def _jpeg_between(chroma: np.ndarray) -> np.ndarray:
-    """Three quarters of the nearest and one of the next, both ways; beyond the edges as there."""
-    wide = np.pad(chroma, ((0, 0), (1, 1), (1, 1)), "edge")
-    rows = np.empty((2, 2 * chroma.shape[1], wide.shape[2]), np.int32)
-    rows[:, ::2] = 3 * wide[:, 1:-1] + wide[:, :-2]
-    rows[:, 1::2] = 3 * wide[:, 1:-1] + wide[:, 2:]
-    out = np.empty((2, rows.shape[1], 2 * chroma.shape[2]), np.int32)
-    out[..., ::2] = 3 * rows[..., 1:-1] + rows[..., :-2] + 8 >> 4
-    out[..., 1::2] = 3 * rows[..., 1:-1] + rows[..., 2:] + 7 >> 4
-    return out
+    sums = smoothed(chroma)
+    sums[..., ::2] += 8
+    sums[..., 1::2] += 7
+    return sums >> 4
 
 
 PHOTO_CD = Kind(89024, _photo_cd_offsets, _photo_cd_between, (-156, -137), (99, 118))
 """1.3584; 2.2179 and 1.8215; .194 and .509, in 2^-16."""
-JPEG_420 = Kind(65536, _jpeg_offsets, _jpeg_between, (-128, -128), (127, 127))
+JPEG_420 = Kind(65536, offsets, _jpeg_between, (-128, -128), (127, 127))
 
 
 @dataclass

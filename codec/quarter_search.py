@@ -81,11 +81,20 @@ def _begin(search: type[_Search], part: np.ndarray) -> tuple[tuple[int, int], fl
 
 
 def _part(rgb: np.ndarray) -> np.ndarray:
-    """The one of a few parts that is least clamped; it begins with an even row and an even column."""
+    """The one of a few parts whose colours change most where they are not clamped: smooth chroma might be anything. It
+    begins with an even row and an even column.
+    """
     height, width = rgb.shape[:2]
     rows, columns = ({max(0, size - TRIED) * n // 4 & ~1 for n in range(5)} for size in (height, width))
     parts = [rgb[y : y + TRIED, x : x + TRIED] for y in sorted(rows) for x in sorted(columns)]
-    return max(parts, key=lambda part: _free(part).sum())
+    return max(parts, key=_changes)
+
+
+def _changes(part: np.ndarray) -> int:
+    """How much R - G and B - G differ from pixel to pixel, of those that are not clamped."""
+    free, green = _free(part), part[..., 1].astype(np.int32)
+    away = sum(np.abs(np.diff(part[..., c] - green, axis=1)) for c in (0, 2))
+    return int((away * (free[:, 1:] & free[:, :-1])).sum())
 
 
 def _free(colours: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .quarter_chroma import smoothed
+
 __all__ = ["unsmoothed"]
 
 DESCENT = 50
@@ -53,20 +55,8 @@ def unsmoothed(wanted: np.ndarray, sure: np.ndarray) -> np.ndarray:
     return _patterned(np.rint(found).astype(np.int32), wanted, sure)
 
 
-def _up(values: np.ndarray) -> np.ndarray:
-    """[2, rows, columns] -> 16 times their interpolation, before rounding."""
-    wide = np.pad(values, ((0, 0), (1, 1), (1, 1)), "edge")
-    rows = np.empty((2, 2 * values.shape[1], wide.shape[2]), values.dtype)
-    rows[:, ::2] = 3 * wide[:, 1:-1] + wide[:, :-2]
-    rows[:, 1::2] = 3 * wide[:, 1:-1] + wide[:, 2:]
-    out = np.empty((2, rows.shape[1], 2 * values.shape[2]), values.dtype)
-    out[..., ::2] = 3 * rows[..., 1:-1] + rows[..., :-2]
-    out[..., 1::2] = 3 * rows[..., 1:-1] + rows[..., 2:]
-    return out
-
-
 def _down(values: np.ndarray) -> np.ndarray:
-    """The transpose of `_up`."""
+    """The transpose of `smoothed`."""
     for axis in (2, 1):
         values = np.moveaxis(values, axis, 0)
         first, second = values[::2], values[1::2]
@@ -84,7 +74,7 @@ def _descended(middle: np.ndarray, sure: np.ndarray) -> np.ndarray:
     found = (middle[:, ::2, ::2] + middle[:, ::2, 1::2] + middle[:, 1::2, ::2] + middle[:, 1::2, 1::2]) / 64
     ahead, pace = found, 1.0
     for _ in range(DESCENT):
-        away = (_up(ahead) - middle) * sure
+        away = (smoothed(ahead) - middle) * sure
         away -= away.clip(-FREE, FREE)
         new = ahead - _down(away) / np.float32(STEEPNESS)
         faster = (1 + (1 + 4 * pace * pace) ** 0.5) / 2
@@ -100,7 +90,7 @@ def _patterned(chroma: np.ndarray, wanted: np.ndarray, sure: np.ndarray) -> np.n
     margin = (0, 0), (1, 9), (1, 9)
     known = np.pad(np.broadcast_to(sure, wanted.shape), margin).astype(np.int16)
     for pattern in PATTERNS:
-        away = 2 * _up(chroma) - 32 * wanted
+        away = 2 * smoothed(chroma) - 32 * wanted
         away[..., ::2] += 1
         away[..., 1::2] -= 1
         _add(chroma, np.array(pattern, np.int16), np.pad(away, margin).astype(np.int16) * known, known)
