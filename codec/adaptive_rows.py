@@ -67,8 +67,8 @@ def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     low, high = (np.concatenate([end(planes, (1, 2)) for planes in parts]).astype("<i4") for end in (np.min, np.max))
     writer, at = SlotWriter(), 0
     for planes in parts:
-        ends = (end[at : at + len(planes)].tolist() for end in (low, high))
-        AdaptiveCoding(writer, *ends, adapt=adapt).traverse(*planes.shape[1:], planes)
+        least, most = (end[at : at + len(planes)].tolist() for end in (low, high))
+        AdaptiveCoding(writer, least, most, adapt=adapt).traverse(planes.shape[1], planes.shape[2], planes)
         at += len(planes)
     return bytes([way]) + table + low.tobytes() + high.tobytes() + writer.finish()
 

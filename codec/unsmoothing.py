@@ -122,7 +122,7 @@ def _add(chroma: np.ndarray, pattern: np.ndarray, away: np.ndarray, known: np.nd
             part += step * pattern[i, j]
 
 
-def _cost(away: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+def _cost(away: np.ndarray, tile: tuple[int, ...]) -> np.ndarray:
     """How far the pixels of each tile are beyond their bounds: [2, tiles, tiles]."""
     beyond = np.abs(away)
     beyond -= 15
