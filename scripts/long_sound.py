@@ -55,11 +55,12 @@ def music(folder: Path, seconds: float, rate: int = RATE, channels: int = 2) -> 
 
 def speed(folder: Path, seconds: float) -> list[dict[str, Any]]:
     """A row for each codec and setting."""
-    import lecodec
+    from lecodec.codec.registry import load
+    from lecodec.codec.sound import SoundCodec
     from lecodec.eval.codecs.sound import sound_codec_by_name
 
     sound = np.concatenate(list(music(folder, seconds))).astype(np.float32) / 32768
-    own, opus = lecodec.load("sound"), sound_codec_by_name("opus", RATE)
+    own, opus = load("sound", of=SoundCodec), sound_codec_by_name("opus", RATE)
     ways: list[tuple[str, float, Callable[[], bytes], Callable[[bytes], Any]]] = [
         *(("lecodec", q, lambda q=q: own.encode(sound, RATE, q), own.decode) for q in QUALITIES),
         *(("opus", k, lambda k=k: opus.encode(sound, k), opus.decode) for k in OPUS),

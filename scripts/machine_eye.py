@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def beside(new: Sequence[ItemRow], old: Sequence[ItemRow]) -> list[ItemRow]:
     return rows
 
 
-def _only(row: ItemRow, metrics: Sequence[str], tasks: Sequence[str]) -> ItemRow:
+def _only(row: ItemRow, metrics: Collection[str], tasks: Collection[str]) -> ItemRow:
     """Without what only one of the two tables has."""
     answers = {name: replace(row.answers[name], found="", truth="", top5=None) for name in tasks}
     return replace(row, metrics={name: row.metrics[name] for name in metrics}, answers=answers)

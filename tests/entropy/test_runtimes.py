@@ -90,9 +90,8 @@ def test_golden_files_have_the_same_latents_in_every_runtime(name):
             source = source[1:] if isinstance(entropy, RetrievedCoding) else source  # the encoder chooses crops itself
             again = entropy.traverse([writer], box.size, [q], source, device=runtime)
             payload = writer.finish()
-            if isinstance(
-                entropy, BothCoding
-            ):  # other crops may be likest to y_hat than to y: the same ones everywhere
+            if isinstance(entropy, BothCoding):
+                # The crops that are likest to y_hat may be other ones than those likest to y; they are so everywhere.
                 assert written.setdefault(box.tile, payload) == payload
                 read = entropy.traverse([Reader(payload)], box.size, [q], device=runtime)
                 assert read[0].digest() == again[0].digest()
