@@ -47,17 +47,17 @@ def codes(shape: tuple[int, ...]) -> bool:
 
 def adaptive_body(rows: np.ndarray, adapt: bool = True) -> bytes:
     """uint8 or uint16 [h, w] or [h, w, 3], of which `codes` is true -> the body. adapt: see `AdaptiveCoding`."""
-    way, table = 0, b""
-    if rows.shape[1] < rows.shape[0]:
-        rows, way = rows.swapaxes(0, 1), TURNED
+    turned = rows.shape[1] < rows.shape[0]
+    way, table = TURNED * turned, b""
     quarter = to_quarter_chroma(rows) if rows.dtype == np.uint8 and rows.ndim == 3 else None
     if quarter is not None:
         way |= next(colour for colour, kind in KINDS.items() if kind is quarter.kind)
         way |= QUARTER | DOWN * quarter.down | RIGHT * quarter.right
         table = packed(quarter.listed, quarter.changes)
         table = len(table).to_bytes(4, "little") + table
-        parts = [quarter.luma[None], quarter.chroma]
+        parts = [part.swapaxes(1, 2) if turned else part for part in (quarter.luma[None], quarter.chroma)]
     else:
+        rows = rows.swapaxes(0, 1) if turned else rows
         numbered = _numbered(rows)
         if numbered is not None:
             rows, table = numbered
@@ -107,17 +107,21 @@ def adaptive_samples(
     try:
         reader = SlotReader(body[at + 8 * channels :])
         if kind is not None:
-            down, right = int(bool(way & DOWN)), int(bool(way & RIGHT))
-            luma = AdaptiveCoding(reader, low[:1], high[:1], adapt=adapt).traverse(height, width, None)[0]
-            size = -(-(height + down) // 2), -(-(width + right) // 2)
-            chroma = AdaptiveCoding(reader, low[1:], high[1:], adapt=adapt).traverse(*size, None)
-            rows = QuarterChroma(kind, luma, chroma, down, right, listed, changes).rgb()
+            begin = int(bool(way & DOWN)), int(bool(way & RIGHT))
+            size = tuple(-(-(side + first) // 2) for side, first in zip(shape[:2], begin, strict=True))
+            size = size[::-1] if way & TURNED else size
+            parts = [
+                AdaptiveCoding(reader, low[:1], high[:1], adapt=adapt).traverse(height, width, None),
+                AdaptiveCoding(reader, low[1:], high[1:], adapt=adapt).traverse(size[0], size[1], None),
+            ]
+            (luma,), chroma = (part.swapaxes(1, 2) for part in parts) if way & TURNED else parts
+            rows = QuarterChroma(kind, luma, chroma, *begin, listed, changes).rgb()
         else:
             rows = _rows(AdaptiveCoding(reader, low, high, adapt=adapt).traverse(height, width, None), colour, dtype)
         reader.check_exhausted()
     except CorruptFile as error:
         raise CorruptFile(f"{where}: {error}") from None
-    if way & TURNED:
+    if way & TURNED and kind is None:
         rows = rows.swapaxes(0, 1)
     if values is not None:
         parts = [rows] if channels == 1 else [rows[..., c] for c in range(3)]

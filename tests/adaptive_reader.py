@@ -95,8 +95,7 @@ def adaptive_samples(body: bytes, height: int, width: int, channels: int, bits: 
     if way & 16:
         fits = way & 11 in (0, 3) and bits == 8 and channels == 3 and min(height, width) > 3
         demand(fits, "quarter")
-        found = quarter(body, height, width, way >> 5 & 1, way >> 6, colour)
-        return found.transpose(1, 0, 2) if way & 4 else found
+        return quarter(body, height, width, way >> 5 & 1, way >> 6, colour, bool(way & 4))
     demand(way < 32, "down and right")
     values = None
     if way & 8:
@@ -143,8 +142,8 @@ def decoded(body: bytes, at: int, ranges: list[tuple[int, int]], sizes: list[tup
     return out
 
 
-def quarter(body: bytes, height: int, width: int, down: int, right: int, colour: int) -> np.ndarray:
-    """[height, width, 3]."""
+def quarter(body: bytes, height: int, width: int, down: int, right: int, colour: int, turned: bool) -> np.ndarray:
+    """height, width: of the planes as they are coded."""
     demand = reader.demand
     demand(len(body) >= 5, "listed pixels")
     end = 5 + struct.unpack("<I", body[1:5])[0]
@@ -158,9 +157,15 @@ def quarter(body: bytes, height: int, width: int, down: int, right: int, colour:
         demand(ahead > 0 or n == 0, "listed pixels")
         numbers.append(ahead + (numbers[-1] if n else 0))
         demand(numbers[-1] < height * width, "listed pixels")
+    size = height, width
+    if turned:
+        height, width = width, height
     rows, columns = (height + down + 1) // 2, (width + right + 1) // 2
+    half = (columns, rows) if turned else (rows, columns)
     ranges = [(0, 255), (-128, 127), (-128, 127)] if colour else [(0, 255), (-156, 99), (-137, 118)]
-    (luma,), chroma = decoded(body, end, ranges, [(1, height, width), (2, rows, columns)])
+    (luma,), chroma = decoded(body, end, ranges, [(1, *size), (2, *half)])
+    if turned:
+        luma, chroma = luma.T, chroma.transpose(0, 2, 1)
     out = np.zeros((height * width, 3), np.int64)
 
     def mean(plane: np.ndarray, i: int, j: int) -> int:
