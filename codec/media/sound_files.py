@@ -69,8 +69,16 @@ def stream_sound(source: Source, segment: float) -> SoundSignal:
         lambda: _decoded(container, "flt", min(2, channels), "mono" if channels == 1 else "stereo"),
         layout,
         exact=lambda: _decoded(container, _form(depth, floating), channels),
+        notes=_left_out(container, stream),
         metadata=_metadata(tags_of(container, stream)),
     )
+
+
+def _left_out(container: Any, *kept_streams: Any) -> tuple[str, ...]:
+    """A note of the streams of a file that are not among those that are kept."""
+    indices = {stream.index for stream in kept_streams if stream is not None}
+    others = sorted({s.type for s in container.streams if s.index not in indices})
+    return (f"{' and '.join(others)} left out",) if others else ()
 
 
 def _metadata(tags: dict[str, str], cover: bytes = b"") -> Metadata:
@@ -85,10 +93,7 @@ def _looked_at(path: Any) -> tuple[SoundLayout, tuple[str, ...], Metadata]:
         rate, channels = stream.rate, stream.codec_context.channels
         depth, floating = _kind(stream)
         cover, picture = cover_of(container)
-        kept_streams = {stream.index} if picture is None else {stream.index, picture.index}
-        others = sorted({s.type for s in container.streams if s.index not in kept_streams})
-        if others:
-            notes.append(f"{' and '.join(others)} left out")
+        notes += _left_out(container, stream, picture)
         metadata = _metadata(tags_of(container, stream), cover)
         whole = announced(container, stream)
         packed = stream.codec_context.name in _PACKED

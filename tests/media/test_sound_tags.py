@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 
 import av
 import numpy as np
@@ -169,6 +169,15 @@ def test_a_cover_does_not_count_towards_a_rate(tmp_path, monkeypatch, capsys):
     assert LecFile.open("b.lec").metadata.cover
     run("decode b.lec -o b.wav")
     assert "cover is left out" in "".join(capsys.readouterr())
+
+
+def test_a_cover_is_left_out_of_a_live_sound_with_a_note(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tagged(tmp_path / "a.flac", TAGS, picture("PNG"))
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO((tmp_path / "a.flac").read_bytes())))
+    run("encode --live - -o a.lec")
+    assert "video left out" in "".join(capsys.readouterr())
+    assert not LecFile.open("a.lec").metadata.cover
 
 
 def test_a_cover_that_is_no_picture_is_left_out(tmp_path):
