@@ -27,7 +27,9 @@ FREE = 0.05
 """Share that must not be clamped."""
 TRIED = 64
 """Side of the part that says where the picture begins."""
-FEW, WRONG = 0.03, 0.25
+EDGED = 16
+"""Side up to which the edges of that part count."""
+FEW, WRONG = 0.1, 0.25
 """Shares of its pixels: with so few that have no luma at first nothing else is tried; more must not have none."""
 FAR = 64
 """A pixel without a luma counts by how far it is from one, up to here."""
@@ -70,10 +72,14 @@ def to_quarter_chroma(rgb: np.ndarray) -> QuarterChroma | None:
 
 
 def _begin(search: type[_Search], part: np.ndarray) -> tuple[tuple[int, int], float]:
-    """down and right, and the share of the part's pixels that have no luma at first; most pictures begin with 0, 0."""
+    """down and right, and the share of the part's pixels that have no luma at first; most pictures begin with 0, 0.
+    Pixels at its edges do not count: they know of chroma beyond.
+    """
+    edge = 2 if min(part.shape[:2]) > EDGED else 0
+    inside = slice(edge, part.shape[0] - edge), slice(edge, part.shape[1] - edge)
     wrong: dict[tuple[int, int], float] = {}
     for down, right in itertools.product((0, 1), repeat=2):
-        wrong[down, right] = 3 * search(part, down, right).wrong() / part.size
+        wrong[down, right] = search(part, down, right).wrong()[inside].mean()
         if wrong[down, right] < FEW:
             break
     best = min(wrong, key=lambda begin: wrong[begin])
@@ -169,17 +175,17 @@ class _Search:
         """The chroma of a pixel. others: of the places below (or above), beside, and both."""
         raise NotImplementedError
 
-    def wrong(self) -> int:
-        """How many pixels have no luma so far."""
+    def wrong(self) -> np.ndarray:
+        """Which pixels have no luma so far: bool [h, w]."""
         low, high = self._luma()
-        return int((low > high).sum())
+        return low > high
 
     def _choose(self) -> None:
         """Make chroma that is not known better by a first look at it."""
 
     def found(self) -> QuarterChroma | None:
         """Without the changes of what is listed; None: too many pixels have no luma at first."""
-        if self.wrong() > self.at_first * np.prod(self._size):
+        if self.wrong().mean() > self.at_first:
             return None
         self._choose()
         self._change()
@@ -196,9 +202,8 @@ class _Search:
 
     def _doubtful(self) -> np.ndarray:
         """[rows, columns] bool: what is not known where a pixel around has no luma."""
-        low, high = self._luma()
         wrong = np.zeros(self._exists.shape, bool)
-        wrong[self._exists] = (low > high).ravel()
+        wrong[self._exists] = self.wrong().ravel()
         rows, columns = self._known.shape
         near = np.zeros((rows, columns), bool)
         for y, x in {pixel[:2] for pixel in self.pixels}:

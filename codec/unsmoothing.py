@@ -111,21 +111,31 @@ def _add(chroma: np.ndarray, pattern: np.ndarray, away: np.ndarray, known: np.nd
             continue
         ends = 2 * p + tiles[0] * len(weights), 2 * q + tiles[1] * weights.shape[1]
         area = slice(None), slice(2 * p, ends[0]), slice(2 * q, ends[1])
-        effect = np.tile(weights, tiles) * known[area]
-        costs = [_cost(away[area] + sign * effect, weights.shape) for sign in (0, 1, -1)]
-        step = np.array([0, 1, -1], np.int16)[np.argmin(costs, 0)]
-        if not step.any():
-            continue
-        away[area] += effect * step.repeat(len(weights), 1).repeat(weights.shape[1], 2)
+        cost = _cost(away[area], weights.shape)
+        broken = cost > 0
+        blocks, sure = (
+            all_of[area].reshape(2, tiles[0], len(weights), tiles[1], -1).transpose(0, 1, 3, 2, 4)
+            for all_of in (away, known)
+        )
+        before, effect = blocks[broken], weights * sure[broken]
+        costs = [cost[broken], *(_beyond(before + sign * effect).sum((1, 2)) for sign in (1, -1))]
+        chosen = np.array([0, 1, -1], np.int16)[np.argmin(costs, 0)]
+        blocks[broken] = before + effect * chosen[:, None, None]
+        step = np.zeros(cost.shape, np.int16)
+        step[broken] = chosen
         for i, j in zip(*np.nonzero(pattern), strict=True):
             part = chroma[:, p + i :: high + 1, q + j :: wide + 1][:, : tiles[0], : tiles[1]]
             part += step * pattern[i, j]
 
 
-def _cost(away: np.ndarray, tile: tuple[int, ...]) -> np.ndarray:
-    """How far the pixels of each tile are beyond their bounds: [2, tiles, tiles]."""
+def _beyond(away: np.ndarray) -> np.ndarray:
+    """How far pixels are beyond their bounds."""
     beyond = np.abs(away)
     beyond -= 15
-    np.clip(beyond, 0, MOST, out=beyond)
-    lines = beyond.reshape(2, -1, tile[0], away.shape[2]).sum(2, dtype=np.int16)
+    return np.clip(beyond, 0, MOST, out=beyond)
+
+
+def _cost(away: np.ndarray, tile: tuple[int, ...]) -> np.ndarray:
+    """The same of the pixels of each tile together: [2, tiles, tiles]."""
+    lines = _beyond(away).reshape(2, -1, tile[0], away.shape[2]).sum(2, dtype=np.int16)
     return lines.reshape(2, lines.shape[1], -1, tile[1]).sum(3)
