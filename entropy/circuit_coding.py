@@ -164,6 +164,14 @@ class CircuitCoding:
         }
         return cls(packed)
 
+    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """What `from_parameters` was given, as the file has it: transition [V, K, K], emission [G, K, L], float32."""
+        k = self.states
+        shapes = {"transition": (self.variables, k, k), "emission": (int(self.group.max()) + 1, k, self.levels)}
+        codes = (unpack(self._packed[name], shape, np.uint8) for name, shape in shapes.items())
+        transition, emission = (np.stack([_parameters(table) for table in t]).astype(np.float32) / ONE for t in codes)
+        return transition, emission
+
     def tensors(self) -> dict[str, np.ndarray]:
         """What a model file stores; see the class."""
         return dict(self._packed)

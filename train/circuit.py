@@ -13,17 +13,21 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..codec.model_file import load_tensors, parse_tensors
+from ..codec.registry import find_model
 from ..entropy.chow_liu import mutual_information, spanning_tree, tree_of
 from ..entropy.circuit import Circuit, Counts
+from ..entropy.circuit_coding import CircuitCoding
 from ..errors import InputError
 from .circuit_data import Items, augmented, load_items
 from .circuit_em import Maximiser, Smoothing, grow, narrow, prune
-from .circuit_start import starting_counts
+from .circuit_start import counts_of_model, starting_counts
 from .recipe import CircuitPhase, CircuitRecipe
 from .run import Experiment, Place
 from .schedule import phase_at
@@ -97,6 +101,8 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
 
     def start(self) -> None:
         recipe, items, begun = self.recipe, self.items, time.monotonic()
+        if recipe.start_from is not None:
+            return self._go_on_from(recipe.start_from)
         order = torch.randperm(len(self.train), generator=self.generator)[: recipe.structure_samples]
         seen, bins = self.train[order].numpy(), recipe.structure_bins
         information = mutual_information(seen, items.levels, bins)
@@ -114,6 +120,23 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
             generator=self.generator,
             say=self.say,
         )
+        self._rebuild()
+
+    def _go_on_from(self, model: Path) -> None:
+        """Begin with the tree and the parameters of a model."""
+        card = find_model(model)
+        tensors, found = load_tensors(card.path), card.card
+        if found.get("kind") != "circuit":
+            raise InputError(f"{model} is no circuit")
+        if found["item_shape"] != list(self.items.shape) or found["levels"] != self.items.levels:
+            raise InputError(f"{model} is for items of {found['item_shape']}, not {list(self.items.shape)}")
+        circuit = CircuitCoding(parse_tensors(tensors))
+        if circuit.states != self.recipe.states or not np.array_equal(circuit.group, self.items.group):
+            raise InputError(f"{model} has {circuit.states} states, the recipe {self.recipe.states}")
+        self.parent = circuit.parent
+        counts, mask = counts_of_model(circuit, len(self.train))
+        self.counts = Counts(counts.transition.to(self.device), counts.emission.to(self.device), counts.items)
+        self.mask = mask.to(self.device)
         self._rebuild()
 
     def _rebuild(self) -> None:

@@ -56,7 +56,7 @@ def freeze_circuit(
             "licence": recipe.licence,
             "training_data": recipe.data.name,
             "training": {
-                "recipe": recipe.model_dump(mode="json", exclude={"data", "licence"}),
+                "recipe": recipe.model_dump(mode="json", exclude={"data", "licence", "start_from"}),
                 "steps": state["step"],
                 "epochs": round(state["epochs"], 2),
                 "minutes": round(state["seconds"] / 60, 1),

@@ -2,6 +2,7 @@
 
     items -> mutual information -> Chow-Liu tree
     items -> k-means of what each variable's neighbours hold -> a state for each variable and item -> counts
+    or a model that there is -> counts
 
 The neighbours of a variable are those that tell most about it, weighted by how much. Counts of states that stand for
 neighbourhoods are far better than random ones: EM starts where many passes would have led, and no two states are alike.
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 
 from ..entropy.circuit import Counts
+from ..entropy.circuit_coding import CircuitCoding
 
-__all__ = ["counts_of_states", "k_means", "starting_counts"]
+__all__ = ["counts_of_model", "counts_of_states", "k_means", "starting_counts"]
 
 
 def k_means(points: Tensor, clusters: int, generator: torch.Generator, rounds: int = 8) -> Tensor:
@@ -99,3 +101,23 @@ def starting_counts(
         counts.transition[v] += edges
         counts.emission[group[v]] += values
     return counts
+
+
+def counts_of_model(circuit: CircuitCoding, items: int) -> tuple[Counts, Tensor]:
+    """What a circuit itself expects of so many items, to go on from it -> counts; a mask [V, K, K], False where it has
+    no edge.
+    """
+    transition, emission = (torch.from_numpy(table) for table in circuit.probabilities())
+    mask = transition > 0
+    levels, states = emission.shape[2], emission.shape[1]
+    counts = Counts(torch.zeros_like(transition), torch.zeros(len(emission), levels, states), items)
+    usage = torch.zeros(circuit.variables, states)
+    for v in circuit.order.tolist():
+        above = int(circuit.parent[v])
+        if above < 0:
+            counts.transition[v, 0] = items * transition[v, 0]
+        else:
+            counts.transition[v] = usage[above][:, None] * transition[v]
+        usage[v] = counts.transition[v].sum(0)
+        counts.emission[circuit.group[v]] += usage[v] * emission[circuit.group[v]].t()
+    return counts, mask

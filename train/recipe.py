@@ -277,6 +277,8 @@ class CircuitRecipe(Strict):
     """Licence of the training data, for the model's card."""
     held_out: float = Field(0.05, ge=0, lt=1)
     """Share of the items that is never trained on: progress is reported on it."""
+    start_from: Path | None = None
+    """A circuit, by its name or its file, whose tree and parameters the run goes on from; its states are `states`."""
     shift: float = Field(0.0, ge=0, le=1)
     """Share of the items that is moved by up to one sample, along each of the first two axes, drawn anew each time."""
     stretch: float = Field(0.0, ge=0, le=1)
