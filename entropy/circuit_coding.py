@@ -169,7 +169,7 @@ class CircuitCoding:
         k = self.states
         shapes = {"transition": (self.variables, k, k), "emission": (int(self.group.max()) + 1, k, self.levels)}
         codes = (unpack(self._packed[name], shape, np.uint8) for name, shape in shapes.items())
-        transition, emission = (np.stack([_parameters(table) for table in t]).astype(np.float32) / ONE for t in codes)
+        transition, emission = (np.stack([_parameters(rows) / ONE for rows in t]).astype(np.float32) for t in codes)
         return transition, emission
 
     def tensors(self) -> dict[str, np.ndarray]:
