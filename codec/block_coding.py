@@ -113,7 +113,8 @@ class BlockCoding:
                 for n, body in zip(unsettled, bodies, strict=True):
                     others[n][MODEL] = body
             for block, of_block, found in zip(portion, rows, others, strict=True):
-                yield encode_block(of_block, found, far=isinstance(block.header.layout, SetLayout))
+                is_set = isinstance(block.header.layout, SetLayout)
+                yield encode_block(of_block, found, far=is_set, drawn=is_set or block.drawn)
 
     def _adapts(self, block: Block) -> bool:
         """Whether a block is coded adaptively: a tile of some size, of a picture."""

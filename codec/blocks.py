@@ -24,7 +24,7 @@ from ..bitstream import METHODS, DataChunk
 from ..errors import CorruptFile, UnsupportedFile
 from .adaptive_rows import adaptive_samples
 from .media.lzma_rows import lzma_body, lzma_samples
-from .media.png_rows import best_rows, inflate_rows
+from .media.png_rows import best_rows, hopeless, inflate_rows
 from .media.webp_rows import webp_samples
 
 __all__ = [
@@ -69,12 +69,17 @@ def samples_digest(samples: np.ndarray) -> bytes:
     return hashlib.blake2b(samples.data, digest_size=8).digest()
 
 
-def encode_block(rows: np.ndarray, others: Mapping[int, bytes], far: bool = False) -> tuple[bytes, bytes]:
+def encode_block(
+    rows: np.ndarray, others: Mapping[int, bytes], far: bool = False, drawn: bool = True
+) -> tuple[bytes, bytes]:
     """rows: uint8 or uint16 [rows, width] or [rows, width, 3]; others: bodies of other methods than stored and deflated
-    -> the digest, and the method with the smallest body. far: where deflate is the best of these, LZMA is tried too.
+    -> the digest, and the method with the smallest body. far: where deflate is the best of these, LZMA is tried too;
+    drawn: False: a few rows may say that deflate is far from the others.
     """
-    bodies = {DEFLATED: best_rows(rows, min(map(len, others.values()), default=None)), **others}
-    if far and min(map(len, bodies.values())) == len(bodies[DEFLATED]):
+    bodies, rival = dict(others), min(map(len, others.values()), default=None)
+    if drawn or rival is None or not hopeless(rows, rival):
+        bodies[DEFLATED] = best_rows(rows, rival)
+    if far and DEFLATED in bodies and min(map(len, bodies.values())) == len(bodies[DEFLATED]):
         bodies[LZMA] = lzma_body(rows)
     method = min(bodies, key=lambda m: len(bodies[m]))
     if len(bodies[method]) >= rows.nbytes:

@@ -128,9 +128,11 @@ def _chroma(kind: Kind, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _lumas(kind: Kind, rgb: np.ndarray, chroma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """rgb: int32 [..., 3]; chroma: [2, ...] -> the least and the largest luma that gives it; none: least is larger."""
     added = kind.offsets(chroma) - (rgb << 16)
-    low = np.where(rgb == 0, 0, -(added // kind.luma)).max(-1)
-    high = np.where(rgb == 255, 255, (65535 - added) // kind.luma).min(-1)
-    return np.maximum(low, 0), np.minimum(high, 255)
+    low = np.where(rgb == 0, 0, -(added // kind.luma))
+    high = np.where(rgb == 255, 255, (65535 - added) // kind.luma)
+    # One by one: numpy is slow where it reduces three at a time.
+    least = np.maximum(np.maximum(low[..., 0], low[..., 1]), np.maximum(low[..., 2], 0))
+    return least, np.minimum(np.minimum(high[..., 0], high[..., 1]), np.minimum(high[..., 2], 255))
 
 
 def _away(kind: Kind, rgb: np.ndarray, chroma: np.ndarray) -> np.ndarray:
@@ -308,14 +310,21 @@ class _PhotoCdSearch(_Search):
         kept = cost.argsort(0, kind="stable")[:KEPT]
         cost = np.take_along_axis(cost, kept, 0)
         tried = np.take_along_axis(tried, kept[None], 1)
+        near = {step: at(chroma, step)[:, None] for step in AROUND}
+        known = {step: at(decided, step) for step in AROUND}
+        means, counts, places = [], [], []
         for pixel in self.pixels[1:]:
             y, x, a, b = pixel
             place = own[0] + y, own[1] + x
-            others = (a, 0), (0, b), (a, b)
-            counted = self._exists[place] & np.logical_and.reduce([at(decided, step) for step in others if any(step)])
+            others = [step for step in ((a, 0), (0, b), (a, b)) if any(step)]
+            counted = self._exists[place] & np.logical_and.reduce([known[step] for step in others])
             if counted.any():
-                mean = self.mean(pixel, tried, [at(chroma, step)[:, None] for step in others])
-                cost = cost + _away(self.kind, self._rgb[place], mean) * counted
+                means.append(self.mean(pixel, tried, [near.get(step, tried) for step in ((a, 0), (0, b), (a, b))]))
+                counts.append(counted)
+                places.append(self._rgb[place])
+        if means:
+            away = _away(self.kind, np.stack(places)[:, None], np.stack(means, 1))
+            cost = cost + (away * np.stack(counts)[:, None]).sum(0)
         best = cost.argmin(0)
         chroma[:, rows + 1, columns + 1] = tried[:, best, np.arange(len(rows))]
         decided[rows + 1, columns + 1] = True

@@ -163,7 +163,8 @@ class _State:
         def picked(a: np.ndarray) -> np.ndarray:
             return a.reshape(-1) if complete else np.broadcast_to(a, there.shape)[there]
 
-        low, high = (picked(np.broadcast_to(end, there.shape)) for end in (self._low, self._high))
+        counts = there.shape[1] if complete else np.count_nonzero(there, 1)
+        low, high = (np.repeat(end[:, 0], counts) for end in (self._low, self._high))
         found = coder.code(picked(middle), self._classes.size[picked(kind)], low, high, given)
         samples: Any
         if complete:
@@ -227,6 +228,12 @@ _ROWS = [slice(i * (i + 1) // 2, (i + 1) * (i + 2) // 2) for i in range(TAPS + 1
 """Where the products of difference i with those before it and itself stand; the last is what was to be predicted."""
 
 
+_PLACES = np.array([[_ROWS[max(i, j)].start + min(i, j) for j in range(TAPS + 1)] for i in range(TAPS)])
+"""Where the product of differences i and j stands."""
+_FIRSTS, _SECONDS = np.array([(j, i) for i, row in enumerate(_ROWS) for j in range(row.stop - row.start)]).T[:, :-1]
+"""The two differences of each product."""
+
+
 class _Squares:
     """Sums of products of differences, and the weights that they lead to: of each lane the sum of its own, which fades
     by 1/16 from sample to sample, and that of the lanes above, which fades by 1/4 from lane to lane.
@@ -262,11 +269,8 @@ class _Squares:
         shape = sums.shape[1:]
         size = shape[0] * shape[1]
         rows = self._matrix[: TAPS * (TAPS + 1) * size].reshape(TAPS, TAPS + 1, *shape)
-        for i in range(TAPS):
-            rows[i, : i + 1] = sums[_ROWS[i]]
-            rows[:i, i] = rows[i, :i]
-            rows[i, i] += RIDGE
-            rows[i, TAPS] = sums[_ROWS[TAPS].start + i]
+        rows[:] = sums[_PLACES]
+        rows.reshape(TAPS * (TAPS + 1), *shape)[:: TAPS + 2] += RIDGE
         for k in range(TAPS - 1):
             left = TAPS - 1 - k
             share = rows[k + 1 :, k] / rows[k, k]
@@ -290,9 +294,7 @@ class _Squares:
         seen = seen.clip(-SPAN, SPAN).astype(np.int32, copy=False)
         own = self._own[:, :, lo:hi]
         own -= own >> 4
-        for i in range(TAPS):
-            own[_ROWS[i]] += seen[: i + 1] * seen[i]
-        own[_ROWS[TAPS].start :] += seen[:TAPS] * seen[TAPS]
+        own += seen[_FIRSTS] * seen[_SECONDS]
         above = self._above[:, :, lo - 1 : hi - 1] + own
         above -= above >> 2
         self._above[:, :, lo:hi] = above
