@@ -241,8 +241,9 @@ class _Search:
                 # Beyond the edges there is no chroma: pixels have what is before.
                 no_row, no_column = (at[step > 0][some] & bool(step) for at, step in zip(ends, (a, b), strict=True))
                 below, beside, across = (near[at][:, None, some] for at in ((a, 0), (0, b), (a, b)))
-                across = np.where(no_row, np.where(no_column, tried, beside), np.where(no_column, below, across))
-                below, beside = np.where(no_row, tried, below), np.where(no_column, tried, beside)
+                if no_row.any() or no_column.any():
+                    across = np.where(no_row, np.where(no_column, tried, beside), np.where(no_column, below, across))
+                    below, beside = np.where(no_row, tried, below), np.where(no_column, tried, beside)
                 place = 2 * rows[some] + 1 + y, 2 * columns[some] + 1 + x
                 mean = self.mean(pixel, tried, [below, beside, across])
                 cost += _away(self.kind, self._rgb[place], mean) * self._exists[place]
