@@ -192,6 +192,8 @@ SUBJECTS = [
     lossy("hyperprior", "tiny"),
     lossy("context", "tiny-context"),
     lossy("wide", "tiny-wide"),
+    lossy("control", "tiny-control"),
+    lossy("dictionary", "tiny-dictionary"),
     lossy("retrieved", "tiny-retrieved"),
     lossy("both", "tiny-both"),
     lossy("nested", "tiny-nested"),
