@@ -57,7 +57,7 @@ def best_rows(samples: np.ndarray, rival: int | None = None) -> bytes:
 
 
 def hopeless(samples: np.ndarray, rival: int) -> bool:
-    """Whether deflate, by a few stripes of samples as `best_rows` takes them, is far from the `rival` bytes that another
+    """Whether deflate, by a few stripes of samples as `best_rows` takes them, is far from the bytes that a rival
     method takes.
     """
     height = max(1, PROBED // STRIPES * len(samples) // samples.nbytes)
