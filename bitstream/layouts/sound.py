@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...errors import CorruptFile, InputError, LimitExceeded
 from ..fields import check_values, declare, declared, unpack_values
 from ..layout import Layout
 from ..limits import MAX_CHUNK, MAX_SEGMENT, MAX_SEGMENT_SAMPLES, max_lossless_bytes
+
+if TYPE_CHECKING:  # a twentieth of what `lecodec info` takes to start
+    from fractions import Fraction
 
 __all__ = ["SoundLayout"]
 
@@ -83,6 +85,8 @@ class SoundLayout(Layout):
     @property
     def seconds(self) -> Fraction:
         """How long all of it lasts."""
+        from fractions import Fraction
+
         return Fraction(self.samples, self.sample_rate)
 
     @property

@@ -13,14 +13,16 @@ import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import accumulate
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...errors import CorruptFile, InputError, LimitExceeded
 from ..fields import check_values, declare, declared, pack_values, unpack_values
 from ..layout import UNSPECIFIED, Layout
 from ..limits import MAX_CHUNK, MAX_GROUP, MAX_GROUPS, MAX_SIDE, check_group_size, check_picture_size, max_data_bytes
+
+if TYPE_CHECKING:  # a twentieth of what `lecodec info` takes to start
+    from fractions import Fraction
 
 __all__ = ["VideoLayout"]
 
@@ -80,6 +82,8 @@ class VideoLayout(Layout):
     @property
     def seconds(self) -> Fraction:
         """How long all of it lasts."""
+        from fractions import Fraction
+
         return Fraction(sum(ticks for _, ticks in self.groups) * self.clock_step, self.clock)
 
     @property

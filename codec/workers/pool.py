@@ -17,12 +17,14 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ...errors import CodecError, InputError
+
+if TYPE_CHECKING:  # what only says what is in files starts without it
+    from concurrent.futures import Future
 
 __all__ = ["Pool", "Threads", "Work", "Worker", "WorkerLost", "at_once", "cores", "done"]
 
@@ -132,6 +134,8 @@ class _Team(Generic[P, R]):
         return min(able, key=lambda worker: held[id(worker)], default=None)
 
     def give(self, worker: Worker, piece: P, second: bool) -> None:
+        from concurrent.futures import Future
+
         try:
             future = worker.submit(piece)
         except self.pool.lost as error:
@@ -162,6 +166,8 @@ class _Team(Generic[P, R]):
 
     def finished(self) -> set[Future[Any]]:
         """Waits for something to end -> futures of pieces that have. Raises InputError where no worker comes up."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         beginning = [worker.ready for worker in self.members if not worker.ready.done()]
         limit = time.monotonic() + PATIENCE
         while True:
@@ -255,6 +261,8 @@ class Threads:
 
 class _Thread:
     def __init__(self, work: Work[Any, Any]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self.work, self.state = work, work.state()
         self.thread = ThreadPoolExecutor(1)
         self.ready = at_once()
@@ -268,6 +276,8 @@ class _Thread:
 
 def at_once() -> Future[Any]:
     """Of a worker that can be given pieces from the start."""
-    ready: Future[Any] = Future()
+    from concurrent.futures import Future
+
+    ready = Future[Any]()
     ready.set_result(None)
     return ready
