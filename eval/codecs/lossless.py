@@ -5,7 +5,8 @@
 | codec     | what it is                                                                                  |
 |-----------|---------------------------------------------------------------------------------------------|
 | `lecodec` | this package, with the model that it chooses itself; `lecodec@PATH`, `lecodec:NAME`: others |
-|           | `lecodec:effort=N`, 1 to 9: slower and smaller                                              |
+|           | `…:effort=N`, 1 to 9: slower and smaller; `…:verified`: decoded and compared, as by default |
+|           | on the command line                                                                         |
 | `png`     | Pillow with `optimize`; of 16 bits FFmpeg's encoder, mixed filters, level 9                 |
 | `webp`    | libwebp, lossless, its slowest method at quality 100; 8 bits only                           |
 | `jxl`     | libjxl, lossless, effort 7; of 16 bits through the program `cjxl`, if it is installed       |
@@ -40,6 +41,7 @@ from .codec import Codec, own_model, shown_name, without_effort
 
 __all__ = ["PEERS", "Lossless", "lossless_codec_by_name", "model_bytes_of"]
 
+VERIFIED = ":verified"
 _JXL_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 
@@ -84,17 +86,19 @@ class _Lecodec:
     takes = "signals"
     ladder: tuple[float, ...] = (0,)
 
-    def __init__(self, model: str | Path | None, device: str, effort: int | None) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: str | Path | None, device: str, effort: int | None, verified: bool) -> None:
+        self._model, self._device, self._verified = model, device, verified
         self._target = Target("lossless") if effort is None else Target("lossless", effort=effort)
-        self.name = shown_name(model, effort)
-        self.description = f"lecodec on {device}, without the verification that the command line adds"
+        self.name = shown_name(model, effort) + VERIFIED * verified
+        how = "verified as the command line does" if verified else "without the verification that the command line adds"
+        self.description = f"lecodec on {device}, {how}"
 
     def encode(self, samples: Signal, setting: float, /) -> bytes:
         from ...codec.choice import codec_for
 
         target = self._target
-        return codec_for(samples, target, self._device, model=self._model).encode_signals([samples], target)[0]
+        codec = codec_for(samples, target, self._device, model=self._model)
+        return (codec.encode_verified if self._verified else codec.encode_signals)([samples], target)[0]
 
     def decode(self, data: bytes, /) -> np.ndarray:
         from ...codec.registry import load_for
@@ -113,10 +117,10 @@ class _Lecodec:
 
 def lossless_codec_by_name(spec: str, device: str = "cpu") -> Lossless:
     """The codec that a spec (see the table above) names. Raises InputError for an unknown one, or a missing library."""
-    which, effort = without_effort(spec)
+    which, effort = without_effort(spec.removesuffix(VERIFIED))
     ours, model = own_model(which)
     if ours:
-        return _Lecodec(model, device, effort)
+        return _Lecodec(model, device, effort, spec.endswith(VERIFIED))
     if spec not in PEERS:
         raise InputError(f"unknown codec {spec!r}; there are lecodec, lecodec:NAME, lecodec@PATH, {', '.join(PEERS)}")
     return PEERS[spec]()

@@ -86,3 +86,17 @@ def test_the_command_prints_the_table(sources, tmp_path):
     result = CliRunner().invoke(app, ["eval", "lossless", sources[2], "--codecs", "lecodec,xz", "-o", str(out)])
     assert result.exit_code == 0 and "bits_per_sample" in result.output and out.exists()
     assert CliRunner().invoke(app, ["eval", "lossless", str(tmp_path / "no"), "-o", str(out)]).exit_code == 1
+
+
+def test_what_is_verified_has_the_same_bytes_and_is_decoded_once_more(sources, tmp_path, monkeypatch):
+    decoded = []
+    whole = LosslessCodec.decode_batch
+    monkeypatch.setattr(LosslessCodec, "decode_batch", lambda *a, **k: decoded.append(1) or whole(*a, **k))
+    counts = {}
+    for codec in ("lecodec", "lecodec:verified"):
+        before = len(decoded)
+        (row,) = run_lossless(sources[:1], [codec], tmp_path / "out.tsv").rows
+        assert row["codec"] == codec
+        counts[codec] = len(decoded) - before, row["bytes"]
+    assert counts["lecodec:verified"][0] == counts["lecodec"][0] + 2
+    assert counts["lecodec:verified"][1] == counts["lecodec"][1]
