@@ -266,15 +266,14 @@ class _Squares:
 
     def _solved(self, sums: np.ndarray) -> np.ndarray:
         """Elimination without a choice of pivots. Every step is one operation in double precision."""
-        shape = sums.shape[1:]
-        size = shape[0] * shape[1]
-        rows = self._matrix[: TAPS * (TAPS + 1) * size].reshape(TAPS, TAPS + 1, *shape)
-        rows[:] = sums[_PLACES]
-        rows.reshape(TAPS * (TAPS + 1), *shape)[:: TAPS + 2] += RIDGE
+        shape, size = sums.shape[1:], sums[0].size
+        rows = self._matrix[: TAPS * (TAPS + 1) * size].reshape(TAPS, TAPS + 1, size)
+        rows[:] = sums.reshape(len(sums), size)[_PLACES]
+        rows.reshape(-1, size)[:: TAPS + 2] += RIDGE
         for k in range(TAPS - 1):
             left = TAPS - 1 - k
             share = rows[k + 1 :, k] / rows[k, k]
-            product = self._product[: left * (left + 1) * size].reshape(left, left + 1, *shape)
+            product = self._product[: left * (left + 1) * size].reshape(left, left + 1, size)
             np.multiply(share[:, None], rows[k, k + 1 :], out=product)
             rows[k + 1 :, k + 1 :] -= product
         three, nine = (_back_substituted(rows, n) for n in (NEAREST, TAPS))
@@ -282,7 +281,7 @@ class _Squares:
         np.rint(nine, out=nine)
         three *= 1024.0
         nine[:NEAREST] += np.rint(three)
-        return nine.clip(-WEIGHT_MAX, WEIGHT_MAX)
+        return nine.clip(-WEIGHT_MAX, WEIGHT_MAX).reshape(TAPS, *shape)
 
     def learn(self, lo: int, hi: int, inverse: np.ndarray) -> None:
         """Add the differences in `room` and what was to be predicted. inverse: [C, lanes], 0: nothing is there."""
@@ -301,7 +300,7 @@ class _Squares:
 
 
 def _back_substituted(rows: np.ndarray, count: int) -> np.ndarray:
-    """The weights of the first `count` differences if there were only these: [count, C, lanes]."""
+    """The weights of the first `count` differences if there were only these: [count, n]."""
     found = rows[:count, TAPS].copy()
     for k in reversed(range(count)):
         found[k] /= rows[k, k]
