@@ -40,7 +40,7 @@ KEPT = 24
 """Chromas that fit their own pixel best, of which one is chosen by the pixels around."""
 VISITED = (0, -1), (-1, -1), (-1, 0), (-1, 1)
 """Places before each in the order in which they are chosen."""
-AROUND = tuple(step for step in itertools.product((-1, 0, 1), repeat=2) if any(step))
+AROUND: tuple[tuple[int, int], ...] = tuple((a, b) for a, b in itertools.product((-1, 0, 1), repeat=2) if a or b)
 
 
 def _nearest_first(line: range | tuple[int, ...]) -> np.ndarray:
