@@ -18,7 +18,7 @@ import lecodec
 
 ROOT = Path(lecodec.__file__).parent
 GOLDEN = ROOT / "tests" / "golden"
-BASE = {"numpy", "constriction", "pillow", "safetensors", "typer", "rich"}
+BASE = {"numpy", "constriction", "pillow", "safetensors", "typer", "rich", "threadpoolctl"}
 
 SCRIPT = '''
 import sys

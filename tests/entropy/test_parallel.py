@@ -47,3 +47,40 @@ def test_the_order_stays_and_errors_come_out(monkeypatch: pytest.MonkeyPatch) ->
         parallel.parallel_map(work, [1, 99, 2])
     with parallel.pooled(4) as mapped:
         assert mapped(work, [3]) == [9] and mapped(work, [1, 2]) == [1, 4]
+
+
+def products() -> list[int]:
+    """Threads of numpy's products now."""
+    return [library.get_num_threads() for library, _ in parallel._libraries()]
+
+
+def test_products_of_numpy_stay_in_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the last one is out, whatever comes out of it."""
+    monkeypatch.setattr(parallel, "threads", lambda: 2)
+    before = products()
+    assert before and parallel.parallel_map(lambda _: products(), range(4)) == [[1] * len(before)] * 4
+    assert products() == before
+    first = parallel.pooled(2)
+    first.__enter__()
+    with pytest.raises(ZeroDivisionError), parallel.pooled(3) as mapped:
+        mapped(lambda n: 1 // n, [1, 0])
+    assert products() == [1] * len(before)
+    first.__exit__(None, None, None)
+    assert products() == before
+
+
+def test_workers_share_the_threads_of_products() -> None:
+    code = """
+from lecodec.entropy import parallel
+before = [count for _, count in parallel._libraries()]
+parallel.share(1)
+same = [library.get_num_threads() for library, _ in parallel._libraries()] == before
+parallel.share(2)
+print(same, before, [library.get_num_threads() for library, _ in parallel._libraries()])
+with parallel.pooled(2):
+    pass
+print([library.get_num_threads() for library, _ in parallel._libraries()])
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split("\n")[:2] == ["True [2] [1]", "[1]"]
