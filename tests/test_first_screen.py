@@ -50,7 +50,7 @@ def test_the_numbers_are_in_the_tables() -> None:
     bits = {}
     for codec in ("lecodec", "jxl"):
         for data in ("mnist-test", "val-half"):
-            table = "lossless.tsv" if data == "mnist-test" else "lossless-half.tsv"
+            table = "lossless-mnist.tsv" if data == "mnist-test" else "lossless-half.tsv"
             size, samples = (figure(table, name, codec=codec, data=data) for name in ("bytes", "samples"))
             bits[codec, data] = f"{8 * size / samples:.3f}"
     words = (

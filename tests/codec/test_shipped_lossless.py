@@ -27,7 +27,7 @@ def coffee() -> np.ndarray:
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
     """Samples of the model itself: uint8 [40, 28, 28]."""
-    coder = load("mnist-1", of=LosslessCodec).coder
+    coder = load("mnist-2", of=LosslessCodec).coder
     assert isinstance(coder, CircuitCoder)
     circuit, count, generator = coder._circuit, 40, torch.Generator().manual_seed(0)
     states: dict[int, torch.Tensor] = {-1: torch.zeros(count, dtype=torch.int64)}
@@ -41,7 +41,7 @@ def digits() -> np.ndarray:
     return values.reshape(count, 28, 28)
 
 
-@pytest.mark.parametrize("name", ["photo", "mnist-1"])
+@pytest.mark.parametrize("name", ["photo", "mnist-2"])
 def test_the_cards_say_where_the_models_are_from(name):
     card = find_model(name)
     assert card.name == ALIASES.get(name, name)
@@ -74,10 +74,10 @@ def test_every_kind_of_picture_goes_through_the_photo_model(coffee):
 
 
 def test_digits_cost_what_the_circuit_says(digits):
-    codec = load("mnist-1", of=LosslessCodec)
+    codec = load("mnist-2", of=LosslessCodec)
     assert isinstance(codec.coder, CircuitCoder)
     data = lecodec.encode_set(digits)
-    assert lecodec.info(data)["model"] == "mnist-1"
+    assert lecodec.info(data)["model"] == "mnist-2"
     (body,) = codec.coder.encode([digits])
     bits = codec.coder.bits([digits])[0]
     assert abs(8 * len(body) - bits) <= 0.001 * bits + 64
@@ -87,7 +87,7 @@ def test_digits_cost_what_the_circuit_says(digits):
 
 
 def test_bodies_do_not_depend_on_threads_or_on_company(digits, coffee):
-    circuit, photo = (load(name, of=LosslessCodec).coder for name in ("mnist-1", "photo"))
+    circuit, photo = (load(name, of=LosslessCodec).coder for name in ("mnist-2", "photo"))
     assert circuit is not None and photo is not None
     tile, before = coffee[:40, :30], torch.get_num_threads()
     found = set()
