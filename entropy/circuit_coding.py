@@ -165,7 +165,9 @@ class CircuitCoding:
         return cls(packed)
 
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `from_parameters` was given, as the file has it: transition [V, K, K], emission [G, K, L], float32."""
+        """What `from_parameters` was given, as the file has it: transition [V, K, K], emission [G, K, L], float32. Of
+        states that no path from the root reaches nothing is kept.
+        """
         k = self.states
         shapes = {"transition": (self.variables, k, k), "emission": (int(self.group.max()) + 1, k, self.levels)}
         codes = (unpack(self._packed[name], shape, np.uint8) for name, shape in shapes.items())

@@ -13,13 +13,14 @@ import lecodec
 from lecodec.codec.model_file import read_card
 from lecodec.entropy.chow_liu import centre, mutual_information, spanning_tree, tree_of
 from lecodec.entropy.circuit import Circuit, Counts
-from lecodec.errors import InputError, ModelError
+from lecodec.entropy.circuit_coding import CircuitCoding
+from lecodec.errors import CodecError, InputError, ModelError
 from lecodec.train.checkpoint import load_checkpoint, save_checkpoint
 from lecodec.train.circuit import bits_per_dimension
 from lecodec.train.circuit_data import augmented
 from lecodec.train.circuit_em import Maximiser, Smoothing, grow, narrow, prune
 from lecodec.train.circuit_freeze import GRID, coarse, trimmed
-from lecodec.train.circuit_start import k_means, starting_counts
+from lecodec.train.circuit_start import counts_of_model, k_means, starting_counts
 from lecodec.train.freeze import freeze
 from lecodec.train.recipe import load_recipe
 from lecodec.train.run import train
@@ -274,6 +275,30 @@ def test_the_start_is_better_than_chance(correlated):
     assert bits_per_dimension(circuit, items) < chance - 0.2
 
 
+def test_counts_of_a_model_are_what_it_expects():
+    given = random_circuit()
+    coding = CircuitCoding.from_parameters(PARENT, GROUP, given.transition.numpy(), given.emission.numpy())
+    transition, emission = (torch.from_numpy(table) for table in coding.probabilities())
+    assert torch.allclose(transition, given.transition.float(), atol=0.02)
+    assert torch.allclose(emission, given.emission.float(), atol=0.02)
+    counts, mask = counts_of_model(coding, 1000)
+    assert bool(mask.all())
+    assert torch.allclose(counts.transition.sum((1, 2)), torch.tensor(1000.0), rtol=1e-4)
+    assert float(counts.emission.sum()) == pytest.approx(1000 * len(PARENT), rel=1e-4)
+    again = Circuit(PARENT, GROUP, torch.empty(6, 3, 3), torch.empty(3, 3, 4))
+    maximiser_of(every_item(), transition=0, emission=0).maximise(counts, again, mask)
+    assert torch.allclose(again.transition[mask], transition[mask], atol=1e-4)
+    items = torch.from_numpy(every_item())
+    same = Circuit(PARENT, GROUP, transition, emission)
+    of_items = [circuit.log_likelihood(items) for circuit in (again, same)]
+    assert not torch.equal(of_items[0], of_items[1])  # variables of a group share emissions, whoever says what of them
+    assert float((of_items[0] - of_items[1]).abs().mean()) < 0.2
+    given = random_circuit(zeros=True)
+    coding = CircuitCoding.from_parameters(PARENT, GROUP, given.transition.numpy(), given.emission.numpy())
+    counts, mask = counts_of_model(coding, 10)
+    assert not mask[:, 0, 1].any() and not counts.transition[~mask].any()
+
+
 def test_k_means_finds_clusters_and_fills_empty_ones():
     generator = torch.Generator().manual_seed(0)
     points = torch.tensor([[0.0], [0.1], [5.0], [5.1]]).repeat(10, 1)
@@ -342,6 +367,30 @@ def test_a_run_learns_resumes_and_freezes(recipe, tmp_path):
     data = codec.encode_set(items)  # type: ignore[union-attr]
     assert np.array_equal(codec.decode(data), items)
     assert 8 * len(data) < 4 * items.size
+
+
+def test_a_run_goes_on_from_a_model(recipe, tmp_path):
+    first, _ = run(recipe, tmp_path, epochs=8)
+    model = freeze(first, tmp_path / "first.safetensors")
+    phases = [{"fraction": 1, "batch": 60, "step": [0.05, 0.02], "narrow": [[1.0, 6]]}]
+    more = {"name": "more", "states": 8, "epochs": 1, "phases": phases}
+    folder, lines = run(recipe, tmp_path, start_from=model, **more)
+    assert not any("tree of" in line for line in lines)
+    start = next(float(line.split()[3]) for line in lines if line.startswith("start"))
+    assert start == pytest.approx(read_card(model).card["held_out_bpd"], abs=0.05)
+    state = load_checkpoint(folder / "checkpoint.pt")
+    assert np.array_equal(state["parent"].numpy(), load_checkpoint(first / "checkpoint.pt")["parent"].numpy())
+    assert int((state["counts"]["transition"].sum(1) > 0).sum(1).max()) <= 6
+    card = read_card(freeze(folder, tmp_path / "second.safetensors")).card
+    assert "first" not in str(card) and str(tmp_path) not in str(card)
+    for change, message in (
+        ({"states": 4}, "has 8 states, the recipe 4"),
+        ({"start_from": "photo-1"}, "photo-1 is no circuit"),
+        ({"start_from": "mnist-2", "states": 256}, r"is for items of \[28, 28\], not \[6, 5\]"),
+        ({"start_from": "nobody"}, "no model 'nobody'"),
+    ):
+        with pytest.raises(CodecError, match=message):
+            run(recipe, tmp_path, **{**more, "name": "other", "start_from": model, **change})
 
 
 @pytest.mark.parametrize("undo", [0.02, 100.0])
