@@ -19,22 +19,24 @@ __all__ = ["parallel_map", "pooled", "share", "threads"]
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 _own = threading.local()
-_inside, _each, _entering = 0, None, threading.Lock()
-"""How many are in `_products_alone`; threads of a product outside, None: as many as there were at first."""
+_inside, _outside, _entering = 0, [], threading.Lock()
+"""How many are in `_products_alone`; threads that products had before the first, by library."""
 
 
 def share(workers: int) -> None:
     """From here on the calling thread has its share, of so many, of the threads, where torch is not loaded. Products of
     numpy have as many in the whole process.
     """
-    global _each
+    global _outside
     _own.most = max(1, _all() // workers)
     if workers == 1:
         return
     with _entering:
-        _each = _own.most
-        if not _inside:
-            _limit_of_products(_each)
+        fewer = [min(count, _own.most) for count in (_outside if _inside else _threads_of_products())]
+        if _inside:
+            _outside = fewer
+        else:
+            _set_threads_of_products(fewer)
 
 
 def _after_fork() -> None:
@@ -86,31 +88,34 @@ def pooled(parts: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]
 @contextmanager
 def _products_alone() -> Iterator[None]:
     """While somebody is in here, products of numpy stay in the thread that asks for them, in the whole process."""
-    global _inside
+    global _inside, _outside
     with _entering:
         _inside += 1
         if _inside == 1:
-            _limit_of_products(1)
+            _outside = _threads_of_products()
+            _set_threads_of_products([1] * len(_outside))
     try:
         yield
     finally:
         with _entering:
             _inside -= 1
             if not _inside:
-                _limit_of_products(_each)
+                _set_threads_of_products(_outside)
 
 
 @cache
-def _libraries() -> list[tuple[Any, int]]:
-    """What multiplies for numpy, with how many threads at first."""
+def _libraries() -> list[Any]:
+    """What multiplies for numpy."""
     import numpy  # noqa: F401 - it brings its own
     from threadpoolctl import ThreadpoolController
 
-    found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [(library, library.get_num_threads()) for library in found]
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def _limit_of_products(most: int | None) -> None:
-    """None: as it was at first."""
-    for library, before in _libraries():
-        library.set_num_threads(before if most is None else min(most, before))
+def _threads_of_products() -> list[int]:
+    return [library.get_num_threads() for library in _libraries()]
+
+
+def _set_threads_of_products(counts: list[int]) -> None:
+    for library, count in zip(_libraries(), counts, strict=True):
+        library.set_num_threads(count)

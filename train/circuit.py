@@ -128,11 +128,13 @@ class CircuitExperiment(Experiment[CircuitRecipe]):
         tensors, found = load_tensors(card.path), card.card
         if found.get("kind") != "circuit":
             raise InputError(f"{model} is no circuit")
-        if found["item_shape"] != list(self.items.shape) or found["levels"] != self.items.levels:
-            raise InputError(f"{model} is for items of {found['item_shape']}, not {list(self.items.shape)}")
+        if found.get("item_shape") != list(self.items.shape) or found.get("levels") != self.items.levels:
+            raise InputError(f"{model} is for items of {found.get('item_shape')}, not {list(self.items.shape)}")
         circuit = CircuitCoding(parse_tensors(tensors))
-        if circuit.states != self.recipe.states or not np.array_equal(circuit.group, self.items.group):
+        if circuit.states != self.recipe.states:
             raise InputError(f"{model} has {circuit.states} states, the recipe {self.recipe.states}")
+        if not np.array_equal(circuit.group, self.items.group):
+            raise InputError(f"{model} has variables that share their emissions, which is not trained")
         self.parent = circuit.parent
         counts, mask = counts_of_model(circuit, len(self.train))
         self.counts = Counts(counts.transition.to(self.device), counts.emission.to(self.device), counts.items)

@@ -19,6 +19,8 @@ from lecodec import LosslessCodec
 from lecodec.bitstream import LecFile, Metadata, frame, parse
 from lecodec.cli.main import main
 from lecodec.codec import block_coding, choice, registry
+from lecodec.codec.blocks import ADAPTIVE, DEFLATED, encode_block, samples_digest
+from lecodec.codec.media import png_rows
 from lecodec.codec.media.png_rows import best_rows, deflate_rows, inflate_rows
 from lecodec.errors import CorruptFile, InputError, LimitExceeded, ModelError, UnknownModel, UnsupportedFile
 
@@ -220,6 +222,24 @@ def test_rows_come_back(shape, dtype, filtered):
 def test_large_rows_are_judged_by_their_middle():
     smooth = (np.add.outer(np.arange(1500), np.arange(1500)) // 3).astype(np.uint8)
     assert len(best_rows(smooth)) == len(b"".join(deflate_rows(smooth, 6)))
+
+
+def test_deflate_is_hopeless_where_stripes_say_that_it_is_far_behind():
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 500), np.uint8)
+    for noisy, rival, hopeless in (
+        (1000, 300_000, True),
+        (1000, 400_000, False),
+        (500, 150_000, True),
+        (0, 3000, False),
+    ):
+        given = noise.copy()
+        given[noisy:] = 7
+        assert png_rows.hopeless(given, rival) == hopeless, (noisy, rival)
+        chunk, payload = encode_block(given, {ADAPTIVE: bytes(rival)}, drawn=False)
+        assert payload[0] == (ADAPTIVE if rival < len(best_rows(given)) else DEFLATED) and chunk == samples_digest(
+            given
+        )
+    assert not png_rows.hopeless(noise[:300], 1)  # of small ones all is tried
 
 
 # -- parts

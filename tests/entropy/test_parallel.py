@@ -49,38 +49,45 @@ def test_the_order_stays_and_errors_come_out(monkeypatch: pytest.MonkeyPatch) ->
         assert mapped(work, [3]) == [9] and mapped(work, [1, 2]) == [1, 4]
 
 
-def products() -> list[int]:
-    """Threads of numpy's products now."""
-    return [library.get_num_threads() for library, _ in parallel._libraries()]
-
-
 def test_products_of_numpy_stay_in_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the last one is out, whatever comes out of it."""
+    """Until the last one is out, whatever comes out of it; what the program had chosen is back then."""
     monkeypatch.setattr(parallel, "threads", lambda: 2)
-    before = products()
-    assert before and parallel.parallel_map(lambda _: products(), range(4)) == [[1] * len(before)] * 4
-    assert products() == before
-    first = parallel.pooled(2)
-    first.__enter__()
-    with pytest.raises(ZeroDivisionError), parallel.pooled(3) as mapped:
-        mapped(lambda n: 1 // n, [1, 0])
-    assert products() == [1] * len(before)
-    first.__exit__(None, None, None)
-    assert products() == before
+    products, first = parallel._threads_of_products, parallel._threads_of_products()
+    alone = [1] * len(first)
+    assert first and parallel.parallel_map(lambda _: products(), range(4)) == [alone] * 4
+    assert products() == first
+    try:
+        parallel._set_threads_of_products([2] * len(first))
+        chosen = products()
+        outer = parallel.pooled(2)
+        outer.__enter__()
+        with pytest.raises(ZeroDivisionError), parallel.pooled(3) as mapped:
+            mapped(lambda n: 1 // n, [1, 0])
+        assert products() == alone
+        outer.__exit__(None, None, None)
+        assert products() == chosen
+    finally:
+        parallel._set_threads_of_products(first)
 
 
 def test_workers_share_the_threads_of_products() -> None:
+    """Also where one of them is at work."""
     code = """
 from lecodec.entropy import parallel
-before = [count for _, count in parallel._libraries()]
+products = parallel._threads_of_products
 parallel.share(1)
-same = [library.get_num_threads() for library, _ in parallel._libraries()] == before
-parallel.share(2)
-print(same, before, [library.get_num_threads() for library, _ in parallel._libraries()])
-with parallel.pooled(2):
-    pass
-print([library.get_num_threads() for library, _ in parallel._libraries()])
+print(products())
+if {inside}:
+    with parallel.pooled(2):
+        parallel.share(2)
+        print(products())
+else:
+    parallel.share(2)
+    print(products())
+print(products())
 """
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[:2] == ["True [2] [1]", "[1]"]
+    for inside in (True, False):
+        environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+        asked = [sys.executable, "-c", code.replace("{inside}", str(inside))]
+        ran = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
+        assert ran.stdout.split() == ["[2]", "[1]", "[1]"]
