@@ -29,6 +29,7 @@ import numpy as np
 
 from ..errors import CorruptFile, ModelError
 from .arrays import Array, beside, doubled, emptied, exponent, filled, floored, largest, placed, power
+from .circuit_codes import ONE, PARAMETER_BITS, ZERO, codes_of, parameters_of
 from .coder import RowCoder
 from .counts import COUNT_BITS, counts_of
 from .digest import parse_digest
@@ -40,9 +41,6 @@ from .tables import TOTAL
 
 __all__ = ["BLOCK", "CircuitCoding", "depth_first"]
 
-PARAMETER_BITS = 20
-ONE = 1 << PARAMETER_BITS
-"""Rows of parameters sum to ONE."""
 MESSAGE_BITS = 24
 MAX_STATES = 512
 """K 2^(24 + 20) stays below 2^53."""
@@ -51,13 +49,6 @@ MAX_PARAMETERS = 1 << 27
 """As many codes, a byte each, are unpacked from a file at most. The circuit of MNIST has 2^26.6."""
 BLOCK = 16
 """Symbols are coded as their block of BLOCK and the place in it."""
-ZERO = 255
-"""The code of a parameter that is exactly zero."""
-KEPT = 241
-"""The code of 2^-19: the least for emissions, so that rounding down leaves more than nothing."""
-_STEP = PARAMETER_BITS / 254
-VALUES = np.append(np.round(ONE * 2.0 ** (-_STEP * np.arange(ZERO))), 0.0)
-"""Code -> weight: steps of 0.079 octaves, so that a row is known to 1.6%, which costs 0.0002 bits a variable."""
 
 
 class CircuitCoding:
@@ -97,10 +88,7 @@ class CircuitCoding:
         if (count := variables * k * k + groups * k * self.levels) > MAX_PARAMETERS:
             raise ModelError(f"a circuit of {count} parameters, more than {MAX_PARAMETERS}")
         self.order, self.children = depth_first(self.parent)
-        codes = (
-            unpack(t["transition"], (variables, k, k), np.uint8),
-            unpack(t["emission"], (groups, k, self.levels), np.uint8),
-        )
+        codes = self._unpacked()
         self._digest = parse_digest(
             {
                 "block": BLOCK,
@@ -130,9 +118,9 @@ class CircuitCoding:
         tables: list[_Tables] = [None] * self.variables  # type: ignore[list-item]
         for i in self.order.tolist():
             parent = int(self.parent[i])
-            a = _parameters(transition[i][[0] if parent < 0 else reached[parent]])
+            a = parameters_of(transition[i][[0] if parent < 0 else reached[parent]])
             padded = np.zeros((blocks * BLOCK, len(reached[i])), np.int32)
-            padded[: self.levels] = _parameters(emission[self.group[i]][reached[i]]).T
+            padded[: self.levels] = parameters_of(emission[self.group[i]][reached[i]]).T
             sums = padded.reshape(blocks, BLOCK, -1).sum(1, dtype=np.float64)
             parts = np.ascontiguousarray(a[:, reached[i]]), padded, sums
             down, likelihood, by_block = (placed(part, self._device) for part in parts)
@@ -152,7 +140,7 @@ class CircuitCoding:
         transition, emission = (np.asarray(a, np.float64) for a in (transition, emission))
         if transition.ndim != 3 or emission.ndim != 3 or not all(np.isfinite(a).all() for a in (transition, emission)):
             raise ModelError("a circuit's parameters must be finite [V, K, K] and [G, K, L]")
-        codes = _codes(transition, keep=False), _codes(emission, keep=True)
+        codes = codes_of(transition, keep=False), codes_of(emission, keep=True)
         _blank(np.asarray(parent), np.asarray(group), *codes)
         packed = {
             "parent": np.asarray(parent, np.int32),
@@ -168,11 +156,16 @@ class CircuitCoding:
         """What `from_parameters` was given, as the file has it: transition [V, K, K], emission [G, K, L], float32. Of
         states that no path from the root reaches nothing is kept.
         """
-        k = self.states
-        shapes = {"transition": (self.variables, k, k), "emission": (int(self.group.max()) + 1, k, self.levels)}
-        codes = (unpack(self._packed[name], shape, np.uint8) for name, shape in shapes.items())
-        transition, emission = (np.stack([_parameters(rows) / ONE for rows in t]).astype(np.float32) for t in codes)
+        transition, emission = (
+            np.stack([(parameters_of(rows) / ONE).astype(np.float32) for rows in table]) for table in self._unpacked()
+        )
         return transition, emission
+
+    def _unpacked(self) -> tuple[np.ndarray, np.ndarray]:
+        """The codes [V, K, K] and [G, K, L]."""
+        k, groups = self.states, int(self.group.max()) + 1
+        transition = unpack(self._packed["transition"], (self.variables, k, k), np.uint8)
+        return transition, unpack(self._packed["emission"], (groups, k, self.levels), np.uint8)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """What a model file stores; see the class."""
@@ -362,9 +355,6 @@ def depth_first(parent: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     return np.array(order), children
 
 
-# -- parameters and their codes
-
-
 def _reachable(parent: np.ndarray, order: np.ndarray, transition: np.ndarray) -> dict[int, np.ndarray]:
     """The states of each variable that some path from the root leads to. transition: codes [V, K, K]."""
     reached: dict[int, np.ndarray] = {}
@@ -386,31 +376,3 @@ def _blank(parent: np.ndarray, group: np.ndarray, transition: np.ndarray, emissi
             transition[i, lost] = ZERO
             transition[i, lost, 0] = 0
     emission[~used] = 0
-
-
-def _codes(p: np.ndarray, keep: bool) -> np.ndarray:
-    """Non-negative [..., n] -> uint8 codes of p divided by its row's sum. keep: the smallest stay above zero, when rows
-    have become integers too.
-    """
-    total = p.sum(-1, keepdims=True)
-    p = np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[-1])
-    with np.errstate(divide="ignore"):
-        codes = np.round(-np.log2(p) / _STEP)
-    codes = np.where(codes > (KEPT if keep else ZERO - 1), KEPT if keep else ZERO, codes).astype(np.uint8)
-    empty = (codes == ZERO).all(-1, keepdims=True)
-    return np.where(empty, np.uint8(ZERO - 1), codes)
-
-
-def _parameters(codes: np.ndarray) -> np.ndarray:
-    """uint8 codes [rows, n] -> parameters [rows, n], float64 integers, rows that sum to ONE: VALUES in proportion,
-    rounded down, with what is left over given to the first of the largest. No row is all zero.
-
-    A product is below 2^40 and a sum below 2^36, so a quotient that is rounded to the nearest has the right floor.
-    """
-    values = VALUES[codes]
-    total = values.sum(-1, keepdims=True)
-    values = np.floor(values * ONE / total)
-    largest = codes.argmin(-1)[:, None]  # the first of the largest: codes count downwards
-    rest = ONE - values.sum(-1, keepdims=True)
-    np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
-    return values

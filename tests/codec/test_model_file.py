@@ -25,7 +25,8 @@ from lecodec.codec.registry import find_by_digest, find_model, list_models
 from lecodec.codec.transforms.compressai import HyperAnalysis as ImportedHyperAnalysis
 from lecodec.codec.transforms.compressai import ImportedAnalysis, ImportedSynthesis, TransformSizes
 from lecodec.codec.transforms.image import BLOCKS, Analysis, Synthesis, TransformConfig
-from lecodec.entropy.circuit_coding import MAX_PARAMETERS, ZERO
+from lecodec.entropy.circuit_codes import ZERO
+from lecodec.entropy.circuit_coding import MAX_PARAMETERS
 from lecodec.entropy.hyperprior import HyperAnalysis, HyperConfig
 from lecodec.entropy.packing import pack
 from lecodec.errors import ModelError, ModelWarning, UnknownModel

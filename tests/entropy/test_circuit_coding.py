@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecodec.entropy.circuit_coding import ONE, CircuitCoding, _parameters, depth_first
+from lecodec.entropy.circuit_codes import ONE, parameters_of
+from lecodec.entropy.circuit_coding import CircuitCoding, depth_first
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.counts import counts_of
 from lecodec.entropy.tables import TOTAL
@@ -35,7 +36,8 @@ def integers_of(circuit: CircuitCoding) -> tuple[np.ndarray, np.ndarray]:
     k, tensors = circuit.states, circuit.tensors()
     codes = (np.frombuffer(lzma.decompress(tensors[name].tobytes()), np.uint8) for name in ("transition", "emission"))
     transition, emission = (
-        (_parameters(c.reshape(-1, n)) / ONE).reshape(-1, k, n) for c, n in zip(codes, (k, circuit.levels), strict=True)
+        (parameters_of(c.reshape(-1, n)) / ONE).reshape(-1, k, n)
+        for c, n in zip(codes, (k, circuit.levels), strict=True)
     )
     return transition, emission
 
