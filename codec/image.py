@@ -45,6 +45,7 @@ from ..entropy.place import load_torch
 from ..errors import InputError, ModelError, UnknownModel
 from . import targets
 from .alpha import alpha_chunks, alpha_of
+from .below import Below
 from .codec import EFFORTS, Codec, Target
 from .drawn import Drawn, drawn_of
 from .exact_pixels import check_samples, made_exact, target_within
@@ -104,6 +105,8 @@ class ImageCodec(LatentCoding, Codec):
         """Of drawn pictures that take fewer bytes so."""
         self.base: ImageCodec | None = None
         """Of a model that changes another one: that, which codes the pictures that are smaller with it."""
+        self.below: Below | None = None
+        """Of a model that leaves low qualities to another one."""
 
     @staticmethod
     def refusal(card: Mapping[str, Any]) -> ModelError:
@@ -172,6 +175,12 @@ class ImageCodec(LatentCoding, Codec):
             raise InputError(f"pictures are not coded to {target.kind}")
         if target.exact_pixels:
             return [made_exact(self._made_by, self.encode_signals([s], target_within(target, s))[0]) for s in signals]
+        if self.below is None:
+            return self._encode_all(signals, target)
+        return self.below.encode(self._encode_all, signals, target, self._fixed(self.below.own))
+
+    def _encode_all(self, signals: Sequence[Signal], target: Target) -> list[bytes]:
+        """As `encode_signals`, by this model at all qualities."""
         pictures = [self._picture(signal, target.effort) for signal in signals]
         drawn = [drawn_of(signal, target.effort) for signal in signals]
         if target.kind != "quality":
@@ -348,6 +357,8 @@ class ImageCodec(LatentCoding, Codec):
     @guarded
     def estimate_bits(self, samples: np.ndarray, quality: float = 60) -> float:
         """The entropy model's estimate of a picture's coded size in bits; container, alpha and metadata excluded."""
+        if self.below is not None and (other := self.below.at(quality)) is not None:
+            return self.below.codec.estimate_bits(samples, other)
         meter = Meter()
         self.record_latents(samples, self._fixed(quality), meter)
         return meter.bits
@@ -367,6 +378,12 @@ class ImageCodec(LatentCoding, Codec):
         torch = load_torch("degrade")
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or len(quality) != len(x) or not x.numel():
             raise InputError(f"expected uint8 [B, 1 or 3, H, W] and B qualities, not {x.dtype} {list(x.shape)}")
+        if self.below is not None and (low := {n: v for n, q in enumerate(quality) if (v := self.below.at(q))}):
+            out, own = torch.empty_like(x), [n for n in range(len(x)) if n not in low]
+            out[list(low)] = self.below.codec.degrade(x[list(low)], list(low.values()))
+            if own:
+                out[own] = self.degrade(x[own], [quality[n] for n in own])
+            return out
         samples = x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         signals = [picture_signal(s if s.shape[2] == 3 else s[:, :, 0], tile=0) for s in samples]
         pictures = [self._picture(signal) for signal in signals]
@@ -581,8 +598,10 @@ class ImageCodec(LatentCoding, Codec):
         """What decodes a file that this codec may have written without its own model."""
         if _modelless(header):
             return self._without_model
-        if self.base is not None and header.parse_digest == self.base.parse_digest:
-            return self.base
+        if self.base is not None:
+            return self.base if header.parse_digest == self.base.parse_digest else self.base._other(header)
+        if self.below is not None and header.parse_digest == self.below.parse_digest:
+            return self.below.codec
         return None
 
     def _made_by(self, header: Header) -> ImageCodec | None:

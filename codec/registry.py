@@ -204,12 +204,26 @@ def _codec_of(tensors: dict[str, Any], card: dict[str, Any], device: str, folder
     if kind.whole:
         return made
     if not kind.domain:
-        from .image import ImageCodec
-
-        return ImageCodec(made)
+        return _image_codec(made, card, device, folder)
     from .lossless import LosslessCodec
 
     return LosslessCodec(made, card, device_of(place))
+
+
+def _image_codec(model: Any, card: dict[str, Any], device: str, folder: Path) -> Codec:
+    """The codec of an image model, which knows the one that low qualities are left to."""
+    from .below import Below
+    from .image import ImageCodec
+
+    def lower() -> ImageCodec:
+        other = load(model=_base_of(card, folder, "below"), device=device, of=ImageCodec)
+        if other.below is not None:
+            raise ModelError("the model below it has one below itself")
+        return other
+
+    codec = ImageCodec(model)
+    codec.below = Below.of(card, lower)
+    return codec
 
 
 def _adapted(tensors: dict[str, Any], card: dict[str, Any], device: str, folder: Path, change: str) -> Codec:
@@ -223,18 +237,18 @@ def _adapted(tensors: dict[str, Any], card: dict[str, Any], device: str, folder:
     whole, its_card = named(change)(tensors, card, load_tensors(path), base.card)
     codec = _codec_of(whole, its_card, device, folder)
     assert isinstance(codec, ImageCodec)
-    codec.base = base
+    codec.base, codec.below = base, None  # what lies below the base is the base's to know
     return codec
 
 
-def _base_of(card: dict[str, Any], folder: Path) -> Path:
-    """The file of the model that another one is built on, which the card names by its digests: one at hand, or one in
-    the same folder. Raises UnknownModel, ModelError.
+def _base_of(card: dict[str, Any], folder: Path, entry: str = "base") -> Path:
+    """The file of the model that another one is built on, or which is `below` it, which the card names by its digests:
+    one at hand, or one in the same folder. Raises UnknownModel, ModelError.
     """
     kind = kind_of(card)
     try:
-        name = str(card["base"]["name"])
-        parse, synthesis = (str(card["base"][f"{which}_digest"]) for which in ("parse", "synthesis"))
+        name = str(card[entry]["name"])
+        parse, synthesis = (str(card[entry][f"{which}_digest"]) for which in ("parse", "synthesis"))
     except (KeyError, TypeError):
         raise ModelError("the model's card does not say which model it is built on") from None
     for path in [*_files(), *sorted(folder.glob("*.safetensors"))]:
@@ -246,6 +260,6 @@ def _base_of(card: dict[str, Any], folder: Path) -> Path:
             if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
                 return found.path
     raise UnknownModel(
-        f"it is built on {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
+        f"{'below it is' if entry == 'below' else 'it is built on'} {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
         "files into one folder, or name the folder of that one in LECODEC_MODELS"
     )

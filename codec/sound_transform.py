@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy.bands import DEADZONE, OCTAVE, interpolation, log_step
+from ..entropy.bands import DEADZONE, OCTAVE, interpolation
 from ..entropy.envelope_coding import Z_LIMIT, EnvelopeCoding, SoundLatents
 from ..entropy.layers import ACTIVATION_BITS
 from ..entropy.place import NUMPY
@@ -59,7 +59,7 @@ class SoundTransform:
         z = np.rint(real).clip(-Z_LIMIT, Z_LIMIT).astype(np.int32)
         frames = spectrum.shape[-1]
         envelope, _ = self.coding.envelope_of(z, [rate] * len(z), frames, runtime)
-        step = self._by_bins(np.stack([log_step(e, rate) for e in envelope]), spectrum.shape[1])
+        step = self._by_bins(self.coding.steps.log_step(envelope, rate), spectrum.shape[1])
         y = spectrum * np.exp2(-step)
         y = np.copysign(np.floor(np.abs(y) + np.float32(0.5 - DEADZONE)), y)
         return z.reshape(batch, -1, z.shape[-1]), y.reshape(batch, -1, frames)
@@ -71,7 +71,7 @@ class SoundTransform:
     def synthesise(self, latents: SoundLatents, sample_rate: int, rate: int) -> np.ndarray:
         """The latents of a segment of t frames -> float32 [(t - 1) N, channels], in [-1, 1]."""
         bins, (channels, _, frames) = bins_of(sample_rate), latents.envelope.shape
-        steps = np.stack([log_step(e, rate) for e in latents.envelope])
+        steps = self.coding.steps.log_step(latents.envelope, rate)
         x = self._networks.synthesise(
             latents.levels[1].reshape(channels, bins, frames).astype(np.float32),
             steps.astype(np.float32) / np.float32(OCTAVE),

@@ -1,14 +1,16 @@
 """Bands and groups of the spectrum of sound, and the step that each band is quantised with. Integers only; no torch.
 
     bins of 25 Hz -> bands (levels of the envelope), groups (what is coded together)
-    log2 step = SLOPE * envelope + FLOOR of the band + offset of the rate        (units: 2^-8, the octave is 256)
+    log2 step = slope * envelope + floor of the band + offset of the rate        (units: 2^-8, the octave is 256)
 
 A frame lasts 20 ms at every sample rate, so that a bin is 25 Hz wide and the bandwidth is the number of bins: one set
-of bands serves all rates. A sound has the bands that its bins reach into.
+of bands serves all rates. A sound has the bands that its bins reach into. Slope and floors are a model's own: with a
+slope of 256 all bands would have one signal-to-noise ratio, with 0 one error.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -24,10 +26,11 @@ __all__ = [
     "GROUPS",
     "LOWER",
     "OCTAVE",
+    "MOST_FLOOR",
     "PAST",
+    "StepRule",
     "bands_of",
     "interpolation",
-    "log_step",
     "means",
     "offset_of",
 ]
@@ -47,10 +50,8 @@ PAST = ((0, 80), (0, 160), (40, 240), (120, 320), (280, 480), (440, BINS))
 LOWER = ((0, 0), (0, 40), (0, 80), (0, 160), (160, 320), (320, 480))
 """The bins of the frame itself that it sees: of lower groups."""
 OCTAVE = 256
-SLOPE = 166
-"""By how many 256ths of an octave the step grows with an octave of the envelope."""
-FLOOR = tuple(round(OCTAVE * (0.1 + 0.7 * n / (BANDS - 1))) for n in range(BANDS))
-"""What each band's step has beyond that."""
+MOST_FLOOR = 4096
+"""Floors lie between this and its negative."""
 OFFSET, OFFSET_SLOPE = 320, 26
 """The offset at index 0, and by how much it falls with each index."""
 DEADZONE = 0.12
@@ -75,9 +76,30 @@ def offset_of(rate: int) -> int:
     return OFFSET - (OFFSET_SLOPE * rate + 128 >> 8)
 
 
-def log_step(envelope: np.ndarray, rate: int) -> np.ndarray:
-    """envelope [BANDS, t] integers, 256 an octave -> log2 of the steps, likewise."""
-    return (SLOPE * envelope.astype(np.int64) + 128 >> 8) + np.array(FLOOR)[:, None] + offset_of(rate)
+@dataclass(frozen=True)
+class StepRule:
+    """slope: by how many 256ths of an octave the step grows with an octave of the envelope, 0 to 256; floor: what each
+    band's step has beyond that, 256 an octave. Raises ValueError.
+    """
+
+    slope: int
+    floor: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.slope <= OCTAVE or len(self.floor) != BANDS or max(map(abs, self.floor)) > MOST_FLOOR:
+            raise ValueError(f"steps have a slope of 0 to {OCTAVE} and {BANDS} floors within {MOST_FLOOR}")
+
+    @classmethod
+    def of(cls, slope: int, floor: int, tilt: int) -> StepRule:
+        """floor: of the lowest band, tilt: what the highest has beyond it, in hundredths of an octave."""
+        rises = (floor / 100 + tilt / 100 * n / (BANDS - 1) for n in range(BANDS))
+        return cls(slope, tuple(round(OCTAVE * rise) for rise in rises))
+
+    def log_step(self, envelope: np.ndarray, rate: int) -> np.ndarray:
+        """envelope [..., BANDS, t] integers, 256 an octave -> log2 of the steps, likewise. rate: the fixed-point
+        index.
+        """
+        return (self.slope * envelope.astype(np.int64) + 128 >> 8) + np.array(self.floor)[:, None] + offset_of(rate)
 
 
 @lru_cache

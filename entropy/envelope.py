@@ -23,12 +23,11 @@ from .bands import (
     COARSER,
     DEADZONE,
     FINEST,
-    FLOOR,
     GROUPS,
     LOWER,
     OCTAVE,
     PAST,
-    SLOPE,
+    StepRule,
     interpolation,
     offset_of,
 )
@@ -36,8 +35,10 @@ from .envelope_coding import (
     COMPRESSED,
     ENVELOPE_RANGE,
     EXCESS,
+    FIRST_STEPS,
     FLAG,
     SCALE_SHIFT,
+    STEPS,
     TABLE_BITS,
     WIDE,
     Y_LIMIT,
@@ -58,7 +59,9 @@ MEAN_LEVEL = -8.0
 
 @dataclass(frozen=True)
 class EnvelopeConfig:
-    """Sizes of the networks. Raises ValueError for sizes below 1, and for more integers of z than there are bands."""
+    """Sizes of the networks, and the rule of the steps. Raises ValueError for sizes below 1, for more integers of z
+    than there are bands, and for a rule that cannot be.
+    """
 
     hyper: int = 24
     """Integers of z for two frames."""
@@ -70,13 +73,23 @@ class EnvelopeConfig:
     """Width of the envelope network."""
     context: int = 128
     """Width of each group's context network."""
+    slope: int = 166
+    """See `StepRule.of`, as the two below."""
+    floor: int = 10
+    tilt: int = 70
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if type(value) is not int or value < 1:
+            if type(value) is not int or (value < 1 and name not in ("slope", "floor", "tilt")):
                 raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
         if self.hyper > BANDS:
             raise ValueError(f"hyper is at most {BANDS}, not {self.hyper}")
+        self.steps  # raises what it raises
+
+    @property
+    def steps(self) -> StepRule:
+        """How the steps follow from the envelope."""
+        return StepRule.of(self.slope, self.floor, self.tilt)
 
 
 @dataclass(frozen=True)
@@ -226,9 +239,10 @@ class Envelope(nn.Module):
         return _by_frames(envelope), _by_frames(features)
 
     def log_step(self, envelope: Tensor, index: Tensor) -> Tensor:
-        """See `bands.log_step`; in octaves."""
-        slope = ((envelope * OCTAVE * SLOPE + 128) / 256).floor()
-        floor = torch.tensor(FLOOR, dtype=torch.float32, device=envelope.device)[:, None]
+        """See `StepRule.log_step`; in octaves."""
+        rule = self.config.steps
+        slope = ((envelope * OCTAVE * rule.slope + 128) / 256).floor()
+        floor = torch.tensor(rule.floor, dtype=torch.float32, device=envelope.device)[:, None]
         offset = torch.tensor([offset_of(int(q) * QUALITY_ONE) for q in index], device=envelope.device)
         return (slope + floor + offset[:, None, None]) / OCTAVE
 
@@ -290,6 +304,9 @@ class Envelope(nn.Module):
             out |= first.frozen(f"context.{group}.0")  # pyright: ignore[reportCallIssue]
             out |= layer_tensors(f"context.{group}.1", last.freeze())  # pyright: ignore[reportCallIssue]
         line, bias = table_line()
+        rule = self.config.steps
+        if rule != FIRST_STEPS:
+            out[STEPS] = np.array([rule.slope, *rule.floor], np.int32)
         out["line.weight"], out["line.bias"] = line.astype(np.int16), np.array([bias], np.int32)
         tables = laplace_tables()
         out["y.counts"] = tables.counts.astype(np.int32)

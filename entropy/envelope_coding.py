@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import ModelError
-from .bands import BANDS, BINS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
+from .bands import BANDS, BINS, GROUPS, LOWER, OCTAVE, PAST, StepRule, interpolation, offset_of
 from .coder import Coder, code_parts
 from .digest import parse_digest
 from .envelope_steps import ContextSteps, GroupSteps, known_program, split_inputs
@@ -41,6 +41,8 @@ __all__ = [
     "COMPRESSED",
     "ENVELOPE_RANGE",
     "EnvelopeCoding",
+    "FIRST_STEPS",
+    "STEPS",
     "SoundLatents",
     "Z_LIMIT",
     "context_channels",
@@ -63,6 +65,10 @@ SCALE_SHIFT = 9
 """Fractional bits of the weights that bring it to table numbers."""
 COMPRESSED = np.rint(OCTAVE / 2 * np.log2(1 + np.arange(256))).astype(np.int16)
 """What contexts see of |y|, up to 255: half of log2(1 + |y|), 256 standing for 1."""
+STEPS = "steps"
+"""The tensor that holds a model's rule of the steps: its slope, then the floor of each band."""
+FIRST_STEPS = StepRule.of(166, 10, 70)
+"""The rule of models that have none of their own."""
 _LAYERS = ("prior.0", "prior.1", "direct", "envelope.0", "envelope.1", "envelope.2")
 _RATED = ("prior.0", "direct", "envelope.0", *(f"context.{g}.0" for g in range(len(GROUPS) - 1)))
 """Layers that have a gain and an offset of their own at each index."""
@@ -116,7 +122,8 @@ class EnvelopeCoding:
     def __init__(self, tensors: Mapping[str, np.ndarray]):
         self.bins, self.channels = BINS, 1
         try:
-            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in self._names()}
+            names = [*self._names(), *({STEPS} & tensors.keys())]
+            self._tensors = {name: np.ascontiguousarray(tensors[name]) for name in names}
         except KeyError as e:
             raise ModelError(f"the model lacks {e.args[0]}") from None
         t = self._tensors
@@ -130,6 +137,7 @@ class EnvelopeCoding:
         """Z, integers of z at each of its positions."""
         self.features = len(t["envelope.2.weight"]) // 2 - BANDS
         self._check_shapes()
+        self.steps = self._step_rule()
         self._rates = {name: t[f"{name}.gain"].astype(np.int64) for name in _RATED}
         self._offsets = {name: t[f"{name}.offset"].astype(np.int64) for name in _RATED}
         self._prior = self._prior_program()
@@ -160,7 +168,7 @@ class EnvelopeCoding:
         """See `EntropyModel.digest`."""
         constants = {
             "activation": [ACTIVATION_BITS, ACTIVATION_MAX],
-            "bands": [len(FLOOR), SLOPE, offset_of(0), offset_of(2**14), *FLOOR],
+            "bands": [BANDS, self.steps.slope, offset_of(0), offset_of(2**14), *self.steps.floor],
             "envelope": [*ENVELOPE_RANGE, EXCESS],
             "gain": [GAIN_BITS, GAIN_MAX],
             "groups": [GROUPS, PAST, LOWER],
@@ -212,6 +220,16 @@ class EnvelopeCoding:
             if np.abs(t[f"{name}.offset"].astype(np.int64)).max() > OFFSET_MAX:
                 raise ModelError("the model's offsets are out of range")
 
+    def _step_rule(self) -> StepRule:
+        """The model's own, or that of models which have none."""
+        if STEPS not in self._tensors:
+            return FIRST_STEPS
+        slope, *floor = self._tensors[STEPS].ravel().tolist() or [0]
+        try:
+            return StepRule(slope, tuple(floor))
+        except ValueError as e:
+            raise ModelError(f"the model's {e}") from None
+
     # -- the networks
 
     def _layer(self, name: str, input_bits: int, output_bits: int, output_range: tuple[int, int]) -> ExactLayer:
@@ -257,9 +275,9 @@ class EnvelopeCoding:
         b = Builder()
         envelope = b.input("envelope", BANDS, *ENVELOPE_RANGE)
         offset = b.input("step", 1, offset_of(2**14), offset_of(0), row=True)
-        # Envelope minus step, in log2: see `bands.log_step`.
-        step = b.shift(b.multiply(envelope, b.constant([SLOPE])), 8)
-        step = b.add(b.add(step, b.constant(FLOOR)), offset)
+        # Envelope minus step, in log2: see `StepRule.log_step`.
+        step = b.shift(b.multiply(envelope, b.constant([self.steps.slope])), 8)
+        step = b.add(b.add(step, b.constant(self.steps.floor)), offset)
         excess = b.clamp(b.add(envelope, b.multiply(step, b.constant([-1]))), -EXCESS, EXCESS)
         t = b.shift(b.matmul(excess, self._tensors["line.weight"], np.zeros(BINS, np.int64)), SCALE_SHIFT)
         return b.program(t=b.add(t, b.constant(self._tensors["line.bias"])))

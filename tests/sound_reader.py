@@ -26,10 +26,17 @@ FLOOR = [
 WIDE = -(2**15), 2**15 - 1
 
 
+def steps_of(model: Model) -> tuple[int, np.ndarray]:
+    """Slope and floors of the steps."""
+    slope, *floor = model.tensors["steps"].tolist() if "steps" in model.tensors else [166, *FLOOR]
+    return slope, np.array(floor)
+
+
 def sound_digest(model: Model) -> bytes:
+    slope, floor = steps_of(model)
     constants = {
         "activation": [8, 8191],
-        "bands": [25, 166, 320, -1344, *FLOOR],
+        "bands": [25, slope, 320, -1344, *floor.tolist()],
         "envelope": [-4096, 2048, 2048],
         "gain": [10, 16383],
         "groups": [GROUPS, PAST, LOWER],
@@ -66,6 +73,7 @@ def sound_latents(model: Model, file: LecFile, number: int) -> tuple[np.ndarray,
         gain, offset = (row(f"{name}.gain"), row(f"{name}.offset")) if own else (1024, 0)
         return np.clip(((sums * gain + (1 << (shift - 1))) >> shift) + offset, *out)
 
+    slope, floor = steps_of(model)
     count = len(t["prior.1.weight"]) // 2
     z = np.zeros((channels, count, positions + 3), np.int64)  # two positions before the first, one behind the last
     for c in range(channels):
@@ -101,7 +109,7 @@ def sound_latents(model: Model, file: LecFile, number: int) -> tuple[np.ndarray,
                 return np.rint(128 * np.log2(1 + size)).astype(np.int64)
 
             levels = envelope[c][j]
-            steps = ((166 * levels + 128) >> 8) + FLOOR + 320 - ((26 * q + 128) >> 8)
+            steps = ((slope * levels + 128) >> 8) + floor + 320 - ((26 * q + 128) >> 8)
             excess = np.clip(levels - steps, -2048, 2048)
             start = ((t["line.weight"].astype(np.int64) @ excess + 256) >> 9) + t["line.bias"][0]
             for g in range(6):

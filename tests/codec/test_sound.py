@@ -22,8 +22,11 @@ from lecodec.codec.media.part import Frames
 from lecodec.codec.media.sound_files import load_sound
 from lecodec.codec.media.sound_signal import array_signal, sound_signal
 from lecodec.codec.media.sound_write import integers, write_sound_signal
+from lecodec.codec.model_file import load_tensors, parse_tensors, read_card, save_model
 from lecodec.codec.sound import SoundCodec
 from lecodec.codec.transforms.sound import Mdct, hop_of, noise
+from lecodec.entropy.bands import StepRule
+from lecodec.entropy.envelope_coding import EnvelopeCoding
 from lecodec.entropy.run_numpy import NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.errors import CodecError, InputError, LimitExceeded, UnknownModel
@@ -355,6 +358,29 @@ def test_an_independent_reader_finds_the_same_latents(codec, name):
     for number in {0, len(file.data) - 1}:
         found = sound_latents(tiny, file, number)
         for ours, theirs in zip(codec.latents(data, number).levels, found, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_model_whose_steps_are_its_own_codes_and_is_read_independently(tmp_path):
+    """Section 27: the tensor `steps`."""
+    path = GOLDEN / "tiny-sound.safetensors"
+    rule = StepRule.of(110, -155, 75)
+    steps = np.array([rule.slope, *rule.floor], np.int32)
+    tensors, card = {**load_tensors(path), "parse.steps": steps}, {**read_card(path).card, "name": "own-steps"}
+    card["parse_digest"] = EnvelopeCoding(parse_tensors(tensors)).digest().hex()
+    own = save_model(tensors, card, tmp_path / "own-steps.safetensors")
+    codec, usual = lecodec.load(model=own, of=SoundCodec), lecodec.load(model=path, of=SoundCodec)
+    sound = tones(9000, 2)
+    data = codec.encode(sound, 16000, 70, segment=0.2)
+    back = codec.decode(data)
+    assert np.array_equal(back, lecodec.decode(data, model=own)) and snr(sound, back) > 3
+    assert data != usual.encode(sound, 16000, 70, segment=0.2)
+    with pytest.raises(UnknownModel):
+        usual.decode(data)
+    mine, file = reader.Model(own), reader.read_file(data)
+    assert file.header["parse_digest"] == sound_digest(mine) == codec.parse_digest
+    for number in range(len(file.data)):
+        for ours, theirs in zip(codec.latents(data, number).levels, sound_latents(mine, file, number), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from lecodec.entropy.bands import BANDS, BINS, EDGES, GROUPS, bands_of, interpolation, log_step, means
+from lecodec.entropy.bands import BANDS, BINS, EDGES, GROUPS, StepRule, bands_of, interpolation, means
 from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.envelope import Envelope, EnvelopeConfig
 from lecodec.entropy.envelope_coding import EnvelopeCoding, SoundLatents
@@ -17,13 +19,14 @@ from lecodec.entropy.tables import TableSet
 from lecodec.errors import CorruptFile, ModelError
 
 SIZES = EnvelopeConfig(hyper=8, features=4, prior=8, width=12, context=10)
+OWN_RULE = replace(SIZES, slope=100, floor=-155, tilt=75)
 RATES = [40 * 256, 12 * 256]
 
 
-def lively(seed: int = 3) -> Envelope:
+def lively(seed: int = 3, sizes: EnvelopeConfig = SIZES) -> Envelope:
     """A model all of whose parts matter."""
     torch.manual_seed(seed)
-    model = Envelope(SIZES)
+    model = Envelope(sizes)
     with torch.no_grad():
         for layer in (model.prior_out, model.envelope_out, *model.context_out):
             layer.weight.mul_(8)
@@ -74,10 +77,13 @@ def test_bands_cover_all_bins_and_means_are_means():
     assert np.allclose(interpolation().sum(0), 1)
 
 
-@pytest.mark.parametrize(("bins", "channels"), [(320, 1), (441, 2), (960, 2)])
-def test_training_and_coding_share_one_function(coding, bins, channels):
+@pytest.mark.parametrize(
+    ("bins", "channels", "sizes"), [(320, 1, SIZES), (441, 2, SIZES), (960, 2, SIZES), (441, 2, OWN_RULE)]
+)
+def test_training_and_coding_share_one_function(bins, channels, sizes):
     """Envelope, features, steps and table numbers of training's evaluation are those of the frozen model."""
-    model, frames = lively(), 6
+    model, frames = lively(sizes=sizes), 6
+    coding = EnvelopeCoding(model.frozen())
     z, y = levels(2, bins, channels, frames)
     recorders = [Recorder(), Recorder()]
     latents = coding.of(bins, channels).traverse(recorders, (frames,), RATES, (z, y))
@@ -97,7 +103,8 @@ def test_training_and_coding_share_one_function(coding, bins, channels):
     for n, (b, c) in enumerate(items):
         np.testing.assert_array_equal(latents[b].envelope[c], (envelope[n] * 256).numpy())
         np.testing.assert_array_equal(latents[b].features[c], (features[n] * 256).numpy())
-        np.testing.assert_array_equal(log_step(latents[b].envelope[c], RATES[b]), (step[n] * 256).numpy())
+        found = coding.steps.log_step(latents[b].envelope[c], RATES[b])
+        np.testing.assert_array_equal(found, (step[n] * 256).numpy())
     for b, recorder in enumerate(recorders):
         own = [n for n, (signal, _) in enumerate(items) if signal == b]
         wanted = [(t_z[n, :, j] + 0.5).floor() for n in own for j in range(z.shape[-1])]
@@ -167,6 +174,24 @@ def test_hostile_data_decodes_to_something_or_an_error(coding):
             assert np.abs(found.levels[0]).max() <= 127 and np.abs(found.levels[1]).max() < 2**15
         except CorruptFile:
             pass
+
+
+def test_a_models_own_steps_are_in_its_file_and_its_digest():
+    usual, own = lively().frozen(), lively(sizes=OWN_RULE).frozen()
+    assert set(own) - set(usual) == {"steps"}
+    assert own["steps"].tolist()[:2] == [100, round(-1.55 * 256)] and len(own["steps"]) == 1 + BANDS
+    assert EnvelopeCoding(own).steps == StepRule.of(100, -155, 75)
+    same_rule = {**usual, "steps": np.array([166, *StepRule.of(166, 10, 70).floor], np.int32)}
+    assert len({EnvelopeCoding(t).digest() for t in (usual, own, same_rule)}) == 3
+    assert EnvelopeCoding(same_rule).steps == EnvelopeCoding(usual).steps
+
+
+@pytest.mark.parametrize("steps", [[257] + [0] * BANDS, [-1] + [0] * BANDS, [100] + [5000] * BANDS, [100], []])
+def test_steps_that_cannot_be_are_refused(steps):
+    with pytest.raises(ModelError, match="the model's steps"):
+        EnvelopeCoding({**lively().frozen(), "steps": np.array(steps, np.int32)})
+    with pytest.raises(ModelError, match="int32"):
+        EnvelopeCoding({**lively().frozen(), "steps": np.array(steps, np.int16)})
 
 
 def test_models_that_do_not_fit_are_refused():

@@ -1,0 +1,97 @@
+"""Where the scale of a model's quality is better coded by another model: pictures of low quality go to that one.
+
+    quality >= own -> the model's file                            quality < own -> the other's, at its quality there
+    target -> the model's file, if its quality is at least `own`, or else the other's
+
+The card of a model names the other one by its digests, as `below`, and says where they meet: `own` is the model's
+quality from which on it codes, `its` the other's that gives as good a picture. One scale leads over both. Files are
+those of one model or the other: nothing in them says more, and each decodes with the model that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import Header, LecFile
+from ..errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from .codec import Target
+    from .image import ImageCodec
+    from .media.signal import Signal
+
+__all__ = ["Below"]
+
+
+@dataclass
+class Below:
+    """own, its: see the module's text; parse_digest: of the other model; load: gives its codec."""
+
+    own: float
+    its: float
+    parse_digest: bytes
+    load: Callable[[], ImageCodec]
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any], load: Callable[[], ImageCodec]) -> Below | None:
+        """What a model's card says; None if it codes all qualities itself. Raises ModelError."""
+        try:
+            entry = card.get("below")
+            if entry is None:
+                return None
+            own, its = float(entry["own"]), float(entry["its"])
+            digest = bytes.fromhex(entry["parse_digest"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ModelError("the model's card does not say where the model below it begins") from None
+        if not (1 < own <= 100 and 1 < its <= 100) or digest.hex() == card.get("parse_digest"):
+            raise ModelError("the model's card has a model below it that cannot be one")
+        return cls(own, its, digest, load)
+
+    @cached_property
+    def codec(self) -> ImageCodec:
+        """The other model's, loaded when it is first needed. Raises as `registry.load`."""
+        return self.load()
+
+    def at(self, quality: float) -> float | None:
+        """The other model's quality for one of the scale, None where the model itself codes."""
+        return 1 + (quality - 1) * (self.its - 1) / (self.own - 1) if quality < self.own else None
+
+    def encode(
+        self,
+        itself: Callable[[Sequence[Signal], Target], list[bytes]],
+        signals: Sequence[Signal],
+        target: Target,
+        least: int,
+    ) -> list[bytes]:
+        """Files of pictures. itself: encodes with the model itself; least: the header's index of `own`. Raises as
+        `ImageCodec.encode`.
+        """
+        if target.kind != "quality":
+            return [self._met(itself, signal, target, least) for signal in signals]
+        quality = self.at(target.value)
+        if quality is None:
+            return itself(signals, target)
+        return self.codec.encode_signals(signals, replace(target, value=quality))
+
+    def _met(
+        self, itself: Callable[[Sequence[Signal], Target], list[bytes]], signal: Signal, target: Target, least: int
+    ) -> bytes:
+        try:
+            data = itself([signal], target)[0]
+        except InputError as refused:
+            try:
+                return self.codec.encode_signals([signal], target)[0]
+            except InputError:
+                raise refused from None
+        if self._is_low(LecFile.open(data).header, least):
+            with suppress(InputError):  # between the two: out of reach there
+                return self.codec.encode_signals([signal], target)[0]
+        return data
+
+    @staticmethod
+    def _is_low(header: Header, least: int) -> bool:
+        return not header.lossless and header.quality < least
