@@ -32,7 +32,7 @@ SHIPPED = Path(__file__).parent / "models"
 ALIASES = {
     "image": "eye-1",
     "eye": "eye-1",
-    "psnr": "image-3",
+    "psnr": "image-4",
     "photo": "photo-1",
     "video": "video-2",
     "sound": "sound-2",
@@ -259,7 +259,8 @@ def _base_of(card: dict[str, Any], folder: Path, entry: str = "base") -> Path:
                 continue  # nothing is built on those, so that no model is built on itself
             if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
                 return found.path
+    how = "below it is" if entry == "below" else "it is built on"
     raise UnknownModel(
-        f"{'below it is' if entry == 'below' else 'it is built on'} {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
+        f"{how} {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
         "files into one folder, or name the folder of that one in LECODEC_MODELS"
     )

@@ -84,7 +84,7 @@ class EnvelopeConfig:
                 raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
         if self.hyper > BANDS:
             raise ValueError(f"hyper is at most {BANDS}, not {self.hyper}")
-        self.steps  # raises what it raises
+        StepRule.of(self.slope, self.floor, self.tilt)
 
     @property
     def steps(self) -> StepRule:
