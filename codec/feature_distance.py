@@ -1,7 +1,7 @@
-"""How far a reconstruction is from its picture in the eyes of a frozen network: an objective for codecs whose pictures
-machines look at.
+"""How far a reconstruction is from its picture, or sound, in the eyes of a frozen network: an objective for codecs
+whose pictures machines look at, and whose sounds they listen to.
 
-    x, x_hat [B, 3, H, W] -> normalise -> frozen network -> features of some layers -> distance [B]
+    x, x_hat [B, ...] -> normalise -> frozen network -> features of some layers -> distance [B]
 
     F(x, x_hat) = mean over layers l of  |f_l(x) - f_l(x_hat)|^2 / |f_l(x)|^2
 
@@ -27,10 +27,12 @@ __all__ = ["FeatureDistance"]
 
 
 class FeatureDistance(nn.Module):
-    """forward: x, x_hat [B, 3, H, W] in [0, 1] -> F [B] float32, gradient to x_hat only.
+    """forward: x, x_hat, pictures [B, 3, H, W] in [0, 1] or sounds [B, T] in [-1, 1] -> F [B] float32, gradient to
+    x_hat only.
 
-    network: takes (x - mean) / std; layers: names of submodules whose outputs count, none: its own output; name: of the
-    network, for messages. Raises InputError for layers that it has not.
+    network: takes (x - mean) / std, each of one number for each colour, or () for sounds, which it takes as they are;
+    layers: names of submodules whose outputs count, none: its own output; name: of the network, for messages. Raises
+    InputError for layers that it has not.
     """
 
     def __init__(
@@ -38,10 +40,11 @@ class FeatureDistance(nn.Module):
     ):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
+        self.least = 0.0 if mean else -1.0
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] if mean else torch.zeros(()), persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] if std else torch.ones(()), persistent=False)
         self._found: list[Tensor] = []
         modules = dict(self.network.named_modules())
         for layer in layers:
@@ -65,14 +68,14 @@ class FeatureDistance(nn.Module):
         found = [output] if self._own_output else list(self._found)
         self._found.clear()
         if any(not isinstance(f, Tensor) or len(f) != len(x) for f in found):
-            raise InputError("the layers of a feature term must give one tensor, with a row for each picture")
+            raise InputError("the layers of a feature term must give one tensor, with a row for each item")
         return found
 
     def forward(self, x: Tensor, x_hat: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = self.features(x)
         total = torch.zeros(len(x), device=x.device)
-        for a, b in zip(wanted, self.features(x_hat.clamp(0, 1)), strict=True):
+        for a, b in zip(wanted, self.features(x_hat.clamp(self.least, 1)), strict=True):
             a, b = a.float().flatten(1), b.float().flatten(1)
             total = total + (a - b).square().sum(1) / a.square().sum(1).clamp_min(1e-6)
         return total / len(wanted)

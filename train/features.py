@@ -1,4 +1,7 @@
-"""The feature term of a recipe: its network, with weights, as an objective (see `codec.feature_distance`)."""
+"""The feature term of a recipe: its network, with weights, as an objective (see `codec.feature_distance`).
+
+FeatureTerm, of pictures, SoundFeatureTerm -> network -> FeatureDistance
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,20 @@ from torch import nn
 
 from ..codec.feature_distance import FeatureDistance
 from ..errors import InputError
-from .recipe import FeatureTerm
+from .recipe import FeatureTerm, SoundFeatureTerm
 
 __all__ = ["distance_of"]
 
 
-def distance_of(term: FeatureTerm) -> FeatureDistance:
+def distance_of(term: FeatureTerm | SoundFeatureTerm) -> FeatureDistance:
     """Raises InputError for a network that cannot be made, weights that do not fit, and layers that it has not."""
     network, mean, std = _network(term)
     return FeatureDistance(network, mean, std, term.layers, term.network)
 
 
-def _network(term: FeatureTerm) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+def _network(term: FeatureTerm | SoundFeatureTerm) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     module, found, name = term.network.partition(":")
-    if not found:
+    if not found and isinstance(term, FeatureTerm):
         from ..eval.quality.networks import load_module
 
         return load_module(term.network)
@@ -40,4 +43,4 @@ def _network(term: FeatureTerm) -> tuple[nn.Module, tuple[float, ...], tuple[flo
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{term.weights} holds no weights of {term.network}: {reason}") from None
-    return network, term.mean, term.std
+    return (network, term.mean, term.std) if isinstance(term, FeatureTerm) else (network, (), ())

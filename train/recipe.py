@@ -475,6 +475,23 @@ class SoundSource(Strict):
     """Of the clips, against the other sources'."""
 
 
+class SoundFeatureTerm(Strict):
+    """A frozen network whose features of sound and reconstruction shall agree (see codec/feature_distance.py)."""
+
+    network: str = Field(pattern=r"^[\w.]+:\w+$")
+    """MODULE:CALLABLE that makes any torch.nn.Module on sounds [B, T]."""
+    arguments: dict[str, Any] = {}
+    """Arguments of the callable."""
+    weights: Path | None = None
+    """A state dict for what the callable returns; without it the callable brings its own weights."""
+    layers: list[str] = []
+    """Names of submodules whose outputs count; empty: the network's own output."""
+    rate: int = 16000
+    """What it takes, in Hz: clips of other rates have no such term."""
+    weight: float = Field(gt=0)
+    """Against the other distances: weight * F, F being the features' relative squared distance."""
+
+
 class SoundRecipe(Strict):
     """The schema of a recipe for a model of sound. Paths are relative to the working directory."""
 
@@ -512,6 +529,8 @@ class SoundRecipe(Strict):
     noise: float = Field(1.0, gt=0, le=2)
     """What freezing leaves of the noise in bins of which nothing is coded. Training on distances of spectra asks for 1;
     less is nearer to the sound, by PESQ and to recognisers."""
+    features: SoundFeatureTerm | None = None
+    """What a network hears, beside the distances of spectra."""
     envelope_weight: float = Field(0.7, gt=0)
     """Weight of the envelope's error, in octaves, against the rate."""
     start_from: Path | None = None
@@ -533,6 +552,8 @@ class SoundRecipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> SoundRecipe:
+        if self.features is not None and self.features.rate not in self.rates:
+            raise ValueError(f"features are heard at {self.features.rate} Hz, which is not one of the rates")
         if not self.rates or any(not 8000 <= r <= 48000 or s <= 0 for r, s in self.rates.items()):
             raise ValueError("rates are sample rates of 8000 to 48000 Hz, each with a share above 0")
         self.networks()

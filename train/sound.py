@@ -9,8 +9,8 @@ takes part, so that envelope and features are of use to it. Then the post-net, a
 with its averaged weights, so that no bit changes. A clip is a segment of its own: contexts and
 post-net begin anew at its edges, as they do in a file. An item is a channel; two of them are a stereo clip's.
 
-Distances: logarithms of spectra (see `eval.quality.spectra`), and the error of what is coded, weighted by the levels
-around it.
+Distances: logarithms of spectra (see `eval.quality.spectra`), the error of what is coded, weighted by the levels around
+it, and, if the recipe names a network, what that hears (see `codec.feature_distance`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ..entropy.envelope import SoundLikelihood
 from ..entropy.rate import QUALITY_LEVELS
 from ..eval.quality.spectra import log_distances
 from .checkpoint import load_checkpoint
+from .features import distance_of
 from .recipe import SoundRecipe
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
@@ -74,6 +75,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         super().__init__(recipe, say, team, resumes)
         torch.manual_seed(recipe.seed)
         self.device, self.seed = team.device, recipe.seed + 1000 * team.rank
+        self.features = distance_of(recipe.features).to(self.device) if recipe.features else None
         self.random = random.Random(self.seed)
         self.sources = [
             Sounds(source.folder, tuple(recipe.rates), recipe.seconds, recipe.hold_out, self.say)
@@ -246,19 +248,24 @@ class SoundExperiment(Experiment[SoundRecipe]):
     def _sound_loss(self, batch: _Batch, found: SoundLikelihood, wanted: Tensor) -> tuple[Tensor, dict[str, float]]:
         """How far what the post-net makes of a batch is from its sounds."""
         decoded, filled = self._decoded(found, batch.index)
-        distance, mel = self._distances(batch, decoded + filled)
+        sounds = self._sounds(batch, decoded + filled)
+        distance, mel = log_distances(*sounds, batch.rate)
         error = self._weighted_error(batch.spectrum, decoded, wanted)
         loss = distance + MEL_WEIGHT * mel + ERROR_WEIGHT * error
-        return loss, {"log-STFT": float(distance.detach()), "mel": float(mel.detach()), "error": float(error.detach())}
+        figures = {"log-STFT": float(distance.detach()), "mel": float(mel.detach()), "error": float(error.detach())}
+        if self.features is not None and self.recipe.features and batch.rate == self.recipe.features.rate:
+            heard = self.features(*sounds).mean()
+            loss, figures["features"] = loss + self.recipe.features.weight * heard, float(heard.detach())
+        return loss, figures
 
     def _decoded(self, found: SoundLikelihood, index: Tensor) -> tuple[Tensor, Tensor]:
         noise = (torch.rand_like(found.y) - 0.5) * math.sqrt(12)
         return self.network.g_s(found.y, found.log_step, found.envelope, found.features, index, noise)
 
     @staticmethod
-    def _distances(batch: _Batch, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        wanted, found = batch.mdct.inverse(batch.spectrum), batch.mdct.inverse(spectrum)
-        return log_distances(wanted, found, batch.rate)
+    def _sounds(batch: _Batch, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """The clips of a batch and what is made of them, [B, T]."""
+        return batch.mdct.inverse(batch.spectrum), batch.mdct.inverse(spectrum)
 
     def _weighted_error(self, spectrum: Tensor, decoded: Tensor, level: Tensor) -> Tensor:
         """Squared error of what is coded, against the levels around it to the power of 3/4."""
@@ -267,7 +274,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         return ((spectrum - decoded) ** 2 * weight).mean()
 
     def line(self, figures: Mapping[str, float]) -> str:
-        names = ("kbps", "z", "envelope", "log-STFT", "mel", "error")
+        names = ("kbps", "z", "envelope", "log-STFT", "mel", "error", "features")
         said = "  ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
         return f"{said}  loss {figures['loss']:.4f}  lr {figures['lr']:.1e}  {figures['steps_per_s']:.2f} steps/s"
 
@@ -283,7 +290,8 @@ class SoundExperiment(Experiment[SoundRecipe]):
                 batches = [batch for _ in range(6) if (batch := self._batch(rng, index, True)) is not None]
                 for batch in batches:
                     found, _ = self._code(batch)
-                    distance, _ = self._distances(batch, sum(self._decoded(found, batch.index)))  # type: ignore[arg-type]
+                    sounds = self._sounds(batch, sum(self._decoded(found, batch.index)))  # type: ignore[arg-type]
+                    distance, _ = log_distances(*sounds, batch.rate)
                     z = (found.bits_z / (found.bits_z + found.bits_y)).mean()
                     sums += [float(self._kbps(found, batch).mean()), float(z), float(distance)]
                 if batches:

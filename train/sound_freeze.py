@@ -38,7 +38,9 @@ def freeze_sound(
         network.load_state_dict({n: p.float() for n, p in state["ema"].items()})
         network.g_s.scale_noise(recipe.noise)
         training = {
-            "recipe": recipe.model_dump(mode="json", exclude={"sources", "start_from"}),
+            "recipe": recipe.model_dump(
+                mode="json", exclude={"sources": True, "start_from": True, "features": {"weights"}}
+            ),
             "steps": state["step"],
             "minutes": round(state["seconds"] / 60, 1),
         }

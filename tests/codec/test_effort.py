@@ -27,7 +27,7 @@ from lecodec.eval.tasks.pictures import bundled
 
 @pytest.fixture(scope="module")
 def codec() -> ImageCodec:
-    codec = lecodec.load("psnr")
+    codec = lecodec.load("image-3")
     assert isinstance(codec, ImageCodec)
     return codec
 
@@ -72,7 +72,7 @@ def test_a_model_loaded_in_inference_mode_has_effort_too(photo, tmp_path):
     from shutil import copy
 
     with torch.inference_mode():
-        codec = lecodec.load(model=copy(find_model("psnr").path, tmp_path / "copy.safetensors"))
+        codec = lecodec.load(model=copy(find_model("image-3").path, tmp_path / "copy.safetensors"))
     assert codec.decode(codec.encode(photo[:32, :32], 50, effort=2)).shape == (32, 32, 3)
 
 

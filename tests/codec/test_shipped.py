@@ -52,7 +52,7 @@ def test_every_shipped_model_loads():
 def test_a_photograph_keeps_its_quality(codec, coffee):
     """A decibel below and a tenth of the rate above what was measured, so that only a real regression trips them."""
     measured = {
-        "image-3": ((20, 25.4, 0.13), (60, 30.3, 0.57), (95, 32.8, 1.42)),
+        "image-4": ((20, 26.8, 0.16), (60, 33.9, 1.19), (95, 38.2, 3.4)),
         "eye-1": ((20, 25.9, 0.19), (60, 31.6, 0.82), (95, 36.3, 2.5)),
     }[codec.card["name"]]
     for quality, least_psnr, most_bpp in measured:
@@ -86,8 +86,8 @@ def test_latents_are_the_same_however_they_are_computed(codec, coffee):
 
 
 def test_decoding_costs_what_the_design_allows(codec):
-    """At most 14 thousand multiplications a pixel to decode, the passes with context included; `image-3` has 12,046,
-    `eye-1`, with 320 channels of y, 13,742.
+    """At most 14 thousand multiplications a pixel to decode, the passes with context included: 13,742 with 320 channels
+    of y.
     """
     context = codec.card.get("context")
     config = NetworkConfig(
@@ -95,7 +95,7 @@ def test_decoding_costs_what_the_design_allows(codec):
         HyperConfig(**codec.card["hyper"]),
         context and ContextConfig(**context),
     )
-    assert decoding_macs(ImageNetwork(config)) <= {"image-3": 12_050, "eye-1": 13_750}[codec.card["name"]]
+    assert decoding_macs(ImageNetwork(config)) <= 13_750
 
 
 def test_memory_does_not_follow_the_picture(coffee, tmp_path):
@@ -165,7 +165,7 @@ def test_the_model_for_the_eye_looks_better(coffee):
     pytest.importorskip("ssimulacra2")
     from lecodec.codec.ssimulacra2 import ssimulacra2
 
-    plain, eye = lecodec.load("psnr"), lecodec.load("eye")
+    plain, eye = lecodec.load("image-3"), lecodec.load("eye")
     samples = np.ascontiguousarray(coffee[100:356, 150:470])
     gains = []
     for quality in (20, 50, 80):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lecodec
+from lecodec.codec.model_file import read_card
 from lecodec.codec.sound import SoundCodec
 from lecodec.codec.transforms.sound import Mdct, PostNet, SoundConfig, SoundNetwork, levels
 from lecodec.entropy.latents import Meter
@@ -17,8 +18,9 @@ from lecodec.errors import InputError
 from lecodec.eval.quality.spectra import log_distances, log_spectral
 from lecodec.eval.sound import run_sound
 from lecodec.train.checkpoint import load_checkpoint
+from lecodec.train.features import distance_of
 from lecodec.train.freeze import freeze
-from lecodec.train.recipe import SoundRecipe
+from lecodec.train.recipe import SoundFeatureTerm, SoundRecipe
 from lecodec.train.run import train
 from lecodec.train.sounds import Sounds, read_at, sound_files
 
@@ -110,6 +112,36 @@ def agree(codec: SoundCodec, state: dict) -> None:
     np.testing.assert_array_equal(latents.envelope, (256 * found.envelope).numpy())
     np.testing.assert_array_equal(latents.levels[1].reshape(2, 320, 8), found.y.numpy())
     assert float((found.bits_z + found.bits_y).sum()) == pytest.approx(meter.bits, rel=0.1)  # escapes
+
+
+HEARS = {"network": "torch.nn:AvgPool1d", "arguments": {"kernel_size": 8}, "weight": 2.0}
+
+
+def test_what_a_network_hears_counts_in_clips_of_its_rate(folder, tmp_path):
+    term = {**HEARS, "rate": 16000}
+    distance = distance_of(SoundFeatureTerm(**term))
+    x = torch.linspace(-1, 1, 128).reshape(2, 64)
+    pooled = x.reshape(2, 8, 8).mean(2)
+    other = (x - 0.25).clamp(-1, 1).reshape(2, 8, 8).mean(2)  # a sound is in [-1, 1]
+    wanted = (pooled - other).square().sum(1) / pooled.square().sum(1)
+    assert torch.allclose(distance(x, x - 0.25), wanted, rtol=1e-5)
+
+    small = {**settings(folder), "steps": 4, "post_from": 0.0, "rates": {16000: 1.0}}
+    runs = {}
+    for name, features in (("without", None), ("with", term)):
+        how = {**small, "name": name, "features": features}
+        runs[name] = train("tiny-sound", overrides=how, runs=tmp_path, accelerator="cpu")
+    plain, machine = (load_checkpoint(run / "checkpoint.pt")["ema"] for run in runs.values())
+    changed = {name for name in plain if not torch.equal(plain[name], machine[name])}
+    assert changed and all(name.startswith("g_s.") for name in changed)  # and the network is no part of it
+    card = read_card(freeze(runs["with"], tmp_path / "with.safetensors")).card
+    assert card["training"]["recipe"]["features"]["network"] == HEARS["network"]
+
+
+@pytest.mark.parametrize("changes", [{"rate": 8000}, {"network": "AvgPool1d"}, {"weight": 0}])
+def test_a_network_that_hears_nothing_is_refused(folder, changes):
+    with pytest.raises(ValueError, match="features"):
+        SoundRecipe(kind="sound", name="x", steps=1, sources=[{"folder": folder}], features={**HEARS, **changes})
 
 
 def test_training_goes_on_freezes_and_codes(folder, tmp_path):
