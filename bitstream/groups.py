@@ -34,6 +34,8 @@ __all__ = [
     "Group",
     "Step",
     "coding_order",
+    "depth_first",
+    "last_uses",
     "pack_group",
     "unpack_group",
 ]
@@ -117,6 +119,36 @@ def coding_order(frames: int, closed: bool, chain: bool = False) -> tuple[Step, 
                 below += [(left, middle), (middle, right)]
         spans = below
     return tuple(steps)
+
+
+@lru_cache(maxsize=512)
+def depth_first(frames: int, closed: bool, chain: bool = False) -> tuple[Step, ...]:
+    """The steps of `coding_order`, and one for the right end of an open group, in the order in which least is held:
+    behind the middle of two frames come all before it, then all after it. References still come first, and of N frames
+    no more than 2 + log2 N are wanted by later steps.
+    """
+    steps = coding_order(frames, closed, chain)
+    if chain:
+        return steps
+    between = {(step.left, step.right): step for step in steps[1:]}
+    end = frames - closed
+    found, spans = [steps[0]], [(0, end)]
+    if not closed:
+        found.append(Step(end, None, None, 0))
+    elif end:
+        found.append(between[0, 0])
+    while spans:
+        left, right = spans.pop()
+        if (step := between.get((left, right))) is not None:
+            found.append(step)
+            spans += [(step.frame, right), (left, step.frame)]
+    return tuple(found)
+
+
+def last_uses(steps: Sequence[Step]) -> list[frozenset[int]]:
+    """Of each step the frames that no later one codes or refers to."""
+    last = {n: at for at, step in enumerate(steps) for n in (step.frame, step.left, step.right) if n is not None}
+    return [frozenset(n for n, use in last.items() if use == at) for at in range(len(steps))]
 
 
 def levels_of(steps: Sequence[Step]) -> int:

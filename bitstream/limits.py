@@ -72,7 +72,7 @@ MAX_GROUPS = 2**20
 """Groups of a video: a week of 60 frames a second in groups of 32."""
 
 MAX_GROUP_PIXELS = 2**29
-"""Pixels of all frames of a group and of one more: the latents of one are kept while it is decoded, 3 bytes a pixel."""
+"""Pixels of all frames of a group and of one more: a reader may hold all of their latents, 3 bytes a pixel."""
 
 MAX_PACKETS = 2**24
 """Bytes in the payload of a chunk of packets of sound and subtitles."""

@@ -157,7 +157,7 @@ def encode_command(
         int | None,
         typer.Option(
             "--group",
-            help="Frames a group of a video; 64 by default, 32 with --low-delay.",
+            help="Frames a group of a video; 64 by default, fewer of large frames, 32 with --low-delay.",
             min=1,
             max=64,
             metavar="N",

@@ -8,13 +8,14 @@ alone are those of the image model that it names. Every group can be decoded wit
 Guarantees. Latents are integers computed by integers from latents: identical on every machine, and checked against the
 digests of each frame and group, so that a mismatch is a CorruptFile that names the group, and no error builds up.
 Pixels come from the float synthesis and may differ by a rounding between machines. Encoding holds the latents of one
-group, decoding as well. A codec holds no state between calls.
+group, of 2^27 pixels or less, decoding those of a frame's references. A codec holds no state between calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,13 +23,13 @@ import numpy as np
 from ..bitstream import Header, LecFile, VideoLayout
 from ..bitstream.announced import PACKED_END, pack_announced
 from ..bitstream.container import pack_front
-from ..bitstream.groups import VECTORS, Step, pack_group
+from ..bitstream.groups import pack_group
 from ..bitstream.packets import pack_packets, unpack_packets
 from ..entropy.context_coding import ContextCoding
 from ..entropy.guard import guarded
 from ..entropy.place import load_torch
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
-from ..errors import CorruptFile, InputError, ModelError, UnknownModel
+from ..errors import InputError, ModelError, UnknownModel
 from .codec import EFFORTS, Codec, Target
 from .image import ImageCodec, fixed_quality
 from .media.part import Frames, Part
@@ -37,10 +38,10 @@ from .media.video_signal import VideoFrame, VideoSignal, clip_signal, video_sign
 from .model_file import check_digest, parse_tensors
 from .transforms.replica import Replica
 from .video_coding import Decoded, FrameCoding
-from .video_encoder import CodedGroup, Encoder, group_digest
+from .video_decoder import GroupDecoder
+from .video_encoder import CodedGroup, Encoder
 from .video_frames import FrameTransform
-from .video_groups_read import GroupSource, Place, ReadGroup
-from .video_moving import Mover
+from .video_groups_read import GroupSource, Place
 from .video_parts import Wanted, check_part
 from .video_targets import TARGETS, encode_to_target
 
@@ -254,19 +255,18 @@ class VideoCodec(Codec):
         the video does not have, otherwise a CodecError.
         """
         layout = _layout_of(file)
-        transform, began, given = self._transform(layout), None, -1
-        for place, decoded, wanted in self._decoded(file, part):
-            times = place.times(layout)
-            if began is None:
-                began = 0 if part is None else times[wanted.start]
-            packets = () if place.number == given else place.packets(times, wanted, began, part is not None)
-            given = place.number if part is None else -1
-            for frame in wanted:
-                found = decoded[frame]
-                samples = self._synthesised(transform, found, place.read.group.quality)
-                ticks, tick = place.read.durations[frame], place.tick + sum(place.read.durations[:frame])
-                yield VideoFrame(samples, ticks, packets, place.start + frame, tick)
-                packets = ()
+        transform, began, number = self._transform(layout), None, -1
+        times: list[int] = []
+        for place, wanted, found in self._decoded(file, part):
+            packets, frame = (), found.number
+            if place.number != number:
+                number, times = place.number, place.times(layout)
+                if began is None:
+                    began = 0 if part is None else times[wanted.start]
+                packets = place.packets(times, wanted, began, part is not None)
+            samples = self._synthesised(transform, found, place.read.group.quality)
+            ticks, tick = place.read.durations[frame], place.tick + sum(place.read.durations[:frame])
+            yield VideoFrame(samples, ticks, packets, place.start + frame, tick)
 
     @guarded
     def _synthesised(self, transform: FrameTransform, found: Decoded, quality: int) -> np.ndarray:
@@ -276,8 +276,8 @@ class VideoCodec(Codec):
         """Decode latents and compare their digests, without making frames. Raises a CodecError."""
         file = LecFile.open(data)
         self._check_model(file.header)
-        for place, _, _ in self._decoded(file):
-            for _ in unpack_packets(place.read.chunks.packets):
+        for place, _, found in self._decoded(file):
+            for _ in unpack_packets(place.read.chunks.packets if not found.number else ()):
                 pass
 
     def latents(self, data: bytes | LecFile) -> Iterator[Decoded]:
@@ -286,80 +286,33 @@ class VideoCodec(Codec):
         """
         file = LecFile.open(data)
         self._check_model(file.header)
-        for _, decoded, wanted in self._decoded(file):
-            yield from (decoded[frame] for frame in wanted)
+        for _, _, found in self._decoded(file):
+            yield found
 
-    def _decoded(self, file: LecFile, part: Frames | None = None) -> Iterator[tuple[Place, dict[int, Decoded], range]]:
-        """Of each group that shows frames of a part: where it is, the latents of these frames and of those that they
-        depend on, and the numbers in the group of these frames. The first frame of a group that needs the next one
-        comes by itself, before that is read.
+    def _decoded(self, file: LecFile, part: Frames | None = None) -> Iterator[tuple[Place, range, Decoded]]:
+        """The frames of a part in the order in which they are shown. Of each: where its group is, the numbers in it of
+        the frames that are wanted, and the frame.
         """
         layout = _layout_of(file)
         asked, begun, found = Wanted(part, layout), None, False
-        source = GroupSource(file, asked.everything)
+        source, size = GroupSource(file, asked.everything), self._transform(layout).size
+        groups = GroupDecoder(self.coding, self.temporal, size, lambda: self.replica)
         number, start, tick = asked.begins(layout.groups if file.seeks else ())
         while not asked.passed(start, tick) and (read := source.get(number)) is not None:
-            group, count = read.group, read.chunks.frames
+            count, place = read.chunks.frames, Place(number, start, tick, read)
             wanted = asked.of_group(start, tick, read.durations)
-            found = found or len(wanted) > 0
-            place = Place(number, start, tick, read)
-            needed, after = _needed(group.order, wanted), None
-            if not group.closed and count in needed:
-                if 0 in wanted:
-                    alone, _ = self._decode_group(layout, place, frozenset({0}), begun, None)
-                    begun, wanted = alone[0], wanted[1:]
-                    yield place, alone, range(1)
-                if (after := source.get(number + 1)) is None:
-                    raise CorruptFile(f"group {number} needs the next one, and is the last")
-            decoded, begun = self._decode_group(layout, place, needed, begun, after)
-            if wanted:
-                yield place, decoded, wanted
+            found, first, begun = found or len(wanted) > 0, begun, None
+            for decoded in groups.frames(place, wanted, first, partial(source.get, number + 1)):
+                if decoded.number == count:
+                    begun = replace(decoded, number=0)
+                else:
+                    yield place, wanted, decoded
             source.forget(number)
             number, start, tick = number + 1, start + count, tick + read.chunks.ticks
         source.finish()
         if not found or (not asked.part.in_seconds and asked.part.stop is not None and start < asked.part.stop):
             has = f"the video has frames 0 to {start - 1}, {float(tick * asked.clock):.3f} seconds"
             raise InputError(f"{asked.part.asked('frames')}: {has}")
-
-    @guarded
-    def _decode_group(
-        self,
-        layout: VideoLayout,
-        place: Place,
-        needed: frozenset[int],
-        begun: Decoded | None,
-        after: ReadGroup | None,
-    ) -> tuple[dict[int, Decoded], Decoded | None]:
-        """begun: its first frame, if it is decoded already; after: the next group, if its first frame is needed
-        -> the latents of the frames that are needed, and the next group's first frame.
-        """
-        group, size = place.read.group, self._transform(layout).size
-        count = len(group.frames)
-        decoded: dict[int, Decoded] = {}
-        following, mover = None, None
-        if any(frame.mode & VECTORS for frame in group.frames):
-            mover = Mover(self.replica, self.temporal, group.quality)
-        try:
-            if after is not None:
-                first = after.group
-                following = self.coding.decode(first.frames[0], size, first.rates[0], first.order[0], None)
-                decoded[count] = replace(following, number=count)
-            for step, frame in zip(group.order, group.frames, strict=True):
-                if step.frame not in needed:
-                    continue
-                if step.left is None or step.right is None:
-                    decoded[0] = begun or self.coding.decode(frame, size, group.rates[0], step, None)
-                else:
-                    references = decoded[step.left], decoded[step.right]
-                    rate = group.rates[step.level]
-                    decoded[step.frame] = self.coding.decode(frame, size, rate, step, references, mover)
-            if len(decoded) - (after is not None) == count:
-                found = group_digest([decoded[step.frame].latents.digest() for step in group.order])
-                if found != place.read.chunks.data.digest:
-                    raise CorruptFile("it does not decode to what was encoded")
-        except CorruptFile as error:
-            raise CorruptFile(f"group {place.number}: {error}") from None
-        return decoded, following
 
     def _check_model(self, header: Header) -> None:
         if not isinstance(header.layout, VideoLayout):
@@ -370,12 +323,3 @@ class VideoCodec(Codec):
 def _layout_of(file: LecFile | Header) -> VideoLayout:
     assert isinstance(file.layout, VideoLayout)
     return file.layout
-
-
-def _needed(order: Sequence[Step], wanted: range) -> frozenset[int]:
-    """The frames of a group that are wanted, and those that they depend on."""
-    needed = set(wanted)
-    for step in reversed(order):
-        if step.frame in needed and step.left is not None and step.right is not None:
-            needed |= {step.left, step.right}
-    return frozenset(needed)

@@ -1,8 +1,11 @@
-"""Encoding a video: frames to groups, one after the other, with one group and one frame in memory.
+"""Encoding a video: frames to groups, one after the other, with y and luma of one group in memory.
 
-    frames -> g_a -> y, thumbnails -> cuts, group size -> coding order -> FrameCoding -> groups
+    frames -> g_a -> y, thumbnails -> cuts, group size -> depth first -> FrameCoding -> groups
 
-The next group's first frame is coded before a group's frames between the two, since they are coded from it.
+The next group's first frame is coded before a group's frames between the two, since they are coded from it. Frames are
+coded depth first and written in coding order, so that latents and pictures of few references are held at a time. y of
+a frame is let go as soon as it is coded. What is held is thus about four bytes a pixel of a group, and groups of large
+frames are shorter (see `video_groups`).
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from ..bitstream.groups import CodedFrame, Group, Step, coding_order, levels_of
-from ..bitstream.limits import MAX_GROUP_PIXELS
+from ..bitstream.groups import CodedFrame, Group, Step, coding_order, depth_first, last_uses, levels_of
 from ..bitstream.packets import Packet
 from ..entropy.latents import NEAREST, Choice, Size
 from ..errors import InputError
@@ -24,7 +27,7 @@ from .motion import luma, search
 from .transforms.replica import Replica
 from .video_coding import Decoded, FrameCoding
 from .video_frames import FrameTransform
-from .video_groups import LONGEST, STEPS, difference, is_cut, next_group, thumbnail
+from .video_groups import LONGEST, STEPS, difference, is_cut, longest_group, next_group, thumbnail
 from .video_moving import Mover, grid_of
 
 __all__ = ["CodedGroup", "Encoder", "choice_beyond", "group_digest", "indices_of"]
@@ -38,6 +41,8 @@ DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 LEAST_BLOCKS = 4
 """A frame of fewer has no vectors."""
 _NONE = np.empty((0, 0, 3), np.uint8)
+_NOTHING = np.empty((0, 0, 0), np.float32)
+_Way = tuple[CodedFrame, Decoded]
 LEAST_RATE = 256
 """The coarsest fixed-point index that frames are coded at."""
 
@@ -97,9 +102,8 @@ class Encoder:
         self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
         self._measured = measured
         layout = signal.video_layout
-        most = MAX_GROUP_PIXELS // (layout.width * layout.height) - 2
         usual = LONGEST_CHAIN if signal.chain else LONGEST
-        self._longest = max(1, min(LONGEST, most, signal.group or usual))
+        self._longest = longest_group(layout.width, layout.height, signal.group or usual)
         steps = CHAIN_STEPS if signal.chain else STEPS
         self._rates = tuple(
             max(min(LEAST_RATE, quality), quality - indices_of(coding.temporal.magnitude, step)) for step in steps
@@ -110,11 +114,11 @@ class Encoder:
 
     def groups(self) -> Iterator[CodedGroup]:
         """All groups, in order. Raises InputError for a video without frames, and what its frames raise."""
-        entries, ahead, first = self._entries(), [], None
+        coming, ahead, first = self._entries(), [], None
         ended, tick = False, 0
         while True:
             while not ended and len(ahead) <= self._longest and not any(e.begins for e in ahead[1:]):
-                entry = next(entries, None)
+                entry = next(coming, None)
                 ended = entry is None
                 ahead += [] if entry is None else [entry]
             if not ahead:
@@ -122,12 +126,13 @@ class Encoder:
             shot = next((n for n, e in enumerate(ahead) if n and e.begins), len(ahead))
             whole = ended or shot < len(ahead)
             frames, closed = self._cut(ahead[:shot], whole)
-            group, first = self._group(ahead[: frames + (not closed)], frames, closed, first)
             began = microseconds(self._signal.video_layout, tick)
-            packets = (p._replace(time=p.time - began) for entry in ahead[:frames] for p in entry.packets)
-            tick += group.ticks
+            packets = tuple(p._replace(time=p.time - began) for entry in ahead[:frames] for p in entry.packets)
+            entries = dict(enumerate(ahead[: frames + (not closed)]))
             del ahead[:frames]
-            yield replace(group, packets=tuple(packets))
+            group, first = self._group(entries, frames, closed, first)
+            tick += group.ticks
+            yield replace(group, packets=packets)
 
     def _cut(self, shot: list[_Entry], whole: bool) -> tuple[int, bool]:
         """How many frames the next group shows, and whether it is closed. shot: the frames at hand up to a cut; whole:
@@ -138,48 +143,50 @@ class Encoder:
         return next_group(len(shot), self._longest, whole)
 
     def _group(
-        self, entries: list[_Entry], frames: int, closed: bool, first: tuple[CodedFrame, Decoded] | None
-    ) -> tuple[CodedGroup, tuple[CodedFrame, Decoded] | None]:
-        """Code a group. first: its first frame, if it is coded already -> the group, and the next one's first frame."""
-        order = coding_order(frames, closed, self._signal.chain)
-        referred = {n for step in order for n in (step.left, step.right)}
+        self, entries: dict[int, _Entry], frames: int, closed: bool, first: _Way | None
+    ) -> tuple[CodedGroup, _Way | None]:
+        """Code a group. entries: of its frames, and of the next one's first if it is open, each taken out when nothing
+        needs it any more; first: its first frame, if it is coded already -> the group, and the next one's first frame.
+        """
+        ticks = tuple(entries[n].ticks for n in range(frames))
+        steps = depth_first(frames, closed, self._signal.chain)
+        coded: dict[int, CodedFrame] = {}
+        digests: dict[int, bytes] = {}
         decoded: dict[int, Decoded] = {}
-        coded: list[CodedFrame] = []
-        digests: list[bytes] = []
-        error = 0.0
-        after = None
+        error, after = 0.0, None
         mover = None if self._replica is None else Mover(self._replica(), self._coding.temporal, self._quality)
-        if not closed:
-            after = self._alone(entries[frames])
-            decoded[frames] = replace(after[1], number=frames)
-        for step in order:
+        for step, done in zip(steps, last_uses(steps), strict=True):
+            n = step.frame
             if step.left is None or step.right is None:
-                frame, found = first or self._alone(entries[step.frame])
+                way = first if first and not n else self._alone(entries[n])
+                after = way if n == frames else after
             else:
-                references = decoded[step.left], decoded[step.right]
-                rate = self._rates[step.level]
-                y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
-                frame, found = self._coding.encode(
-                    y,
-                    lambda y=y, rate=rate: self._transform.above(y, rate),
-                    rate,
-                    step,
-                    references,
-                    self._choices[step.level],
-                    mover,
-                    self._vectors(entries, step, y.shape[1:]),
-                )
-            coded.append(frame)
-            digests.append(found.latents.digest())
-            error += self._error(entries[step.frame], found) if self._measured else 0.0
-            if step.frame in referred:
-                decoded[step.frame] = found
-        ticks = tuple(entry.ticks for entry in entries[:frames])
-        rates = self._rates[: levels_of(order)]
-        group = Group(self._quality, rates, tuple(coded), closed, self._signal.chain, ticks)
-        return CodedGroup(group, group_digest(digests), error=error), after
+                way = self._given(entries, step, (decoded[step.left], decoded[step.right]), mover)
+            coded[n], decoded[n] = way[0], replace(way[1], number=n)
+            digests[n] = decoded[n].latents.digest()
+            error += self._error(entries[n], decoded[n]) if self._measured and n < frames else 0.0
+            entries[n] = replace(entries[n], y=_NOTHING, samples=None)
+            for gone in done:
+                del entries[gone]
+                latents = decoded.pop(gone).latents
+                if mover is not None:
+                    mover.forget(latents)
+        order = coding_order(frames, closed, self._signal.chain)
+        rates, ways = self._rates[: levels_of(order)], tuple(coded[step.frame] for step in order)
+        group = Group(self._quality, rates, ways, closed, self._signal.chain, ticks)
+        return CodedGroup(group, group_digest([digests[step.frame] for step in order]), error=error), after
 
-    def _vectors(self, entries: list[_Entry], step: Step, size: Size) -> list[np.ndarray] | None:
+    def _given(
+        self, entries: dict[int, _Entry], step: Step, references: tuple[Decoded, Decoded], mover: Mover | None
+    ) -> _Way:
+        """Code a frame given two others."""
+        rate = self._rates[step.level]
+        y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
+        vectors = self._vectors(entries, step, y.shape[1:])
+        above = partial(self._transform.above, y, rate)
+        return self._coding.encode(y, above, rate, step, references, self._choices[step.level], mover, vectors)
+
+    def _vectors(self, entries: dict[int, _Entry], step: Step, size: Size) -> list[np.ndarray] | None:
         """From where in its references a frame's blocks come; None where there are too few to tell."""
         rows, columns = grid_of(size)
         if self._replica is None or rows * columns < LEAST_BLOCKS:
@@ -198,7 +205,7 @@ class Encoder:
         shown = self._transform.synthesise(decoded.latents.y_hat, decoded.rate, self._quality)
         return float(np.square(shown.astype(np.int32) - entry.samples).sum())
 
-    def _alone(self, entry: _Entry) -> tuple[CodedFrame, Decoded]:
+    def _alone(self, entry: _Entry) -> _Way:
         rate, y = self._quality, entry.y
         step = coding_order(1, True)[0]
         return self._coding.encode(y, lambda: self._transform.above(y, rate), rate, step, None)

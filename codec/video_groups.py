@@ -3,16 +3,20 @@
     thumbnails of neighbouring frames -> is_cut          frames at hand -> next_group
 
 A long group has fewer frames that are coded alone. It never takes many more bytes, as no frame is dearer than alone.
+An encoder holds all frames of a group, so a group has at most GROUP_PIXELS pixels, or one frame: 64 frames of
+1920 x 1080, 16 of 3840 x 2160.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LONGEST", "STEPS", "is_cut", "next_group", "thumbnail"]
+__all__ = ["GROUP_PIXELS", "LONGEST", "STEPS", "is_cut", "longest_group", "next_group", "thumbnail"]
 
 LONGEST = 64
 """Frames of a group, but for what is left at the end of a shot."""
+GROUP_PIXELS = 2**27
+"""Of all frames of a group, but for one frame more at the end of a shot: the encoder holds four bytes of each."""
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
 STEPS = (1.0, 2.2, 1.85, 1.55, 1.32, 1.15, 1.07, 1.0)
@@ -43,6 +47,11 @@ def is_cut(before: np.ndarray, frame: np.ndarray, after: np.ndarray | None, last
 def difference(a: np.ndarray, b: np.ndarray) -> float:
     """Grey levels by which two thumbnails differ, on average."""
     return float(np.abs(a - b).mean())
+
+
+def longest_group(width: int, height: int, wanted: int) -> int:
+    """How many frames a group should have. width, height: pixels of a frame; wanted: frames, if they are small."""
+    return max(1, min(LONGEST, GROUP_PIXELS // (width * height), wanted))
 
 
 def next_group(left: int, size: int, whole: bool) -> tuple[int, bool]:

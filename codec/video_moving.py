@@ -32,7 +32,8 @@ def grid_of(size: Size) -> tuple[int, int]:
 
 class Mover:
     """Of one group. replica: of the image model (training alone takes what is not exact); quality: the fixed-point
-    index of the group. Keeps the pictures of references: 768 bytes a position of y each.
+    index of the group. Keeps the pictures of references, 768 bytes a position of y each, until
+    it is told to forget them.
     """
 
     def __init__(self, replica: WindowedTransform, temporal: SpatiotemporalCoding, quality: int):
@@ -53,6 +54,10 @@ class Mover:
         out = plain.y_hat.copy()
         np.copyto(out[:, *box], y, where=moves[box])
         return Reference((out,), rates[0], distance)
+
+    def forget(self, latents: Latents) -> None:
+        """Let go of the picture of a reference."""
+        self._pictures.pop(id(latents), None)
 
     def _picture(self, latents: Latents, rate: int) -> np.ndarray:
         """What a reference shows, of all of its y_hat: uint8 [16 h, 16 w, 3]."""
