@@ -28,7 +28,7 @@ from ..errors import ModelError
 from .bands import BANDS, BINS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
 from .coder import Coder, code_parts
 from .digest import parse_digest
-from .envelope_steps import ContextSteps, GroupSteps, known_program, split_inputs
+from .envelope_steps import ContextSteps, GroupSteps, Requantised, known_program, split_inputs
 from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES
 from .latents import NEAREST, Choice, Latents, Size, refuse_given
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
@@ -137,7 +137,7 @@ class EnvelopeCoding:
         self._start = self._start_program()
         self._contexts = [self._context_program(g) for g in range(len(GROUPS) - 1)]
         steps = [self._context_steps(g) for g in range(len(GROUPS) - 1)]
-        self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, Y_LIMIT)
+        self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, TABLE_BITS, Y_LIMIT)
 
     def of(self, bins: int, channels: int) -> Self:
         """The same model for sounds of so many bins, 1 to BINS, and 1 or 2 channels."""
@@ -278,21 +278,16 @@ class EnvelopeCoding:
 
     def _context_steps(self, group: int) -> GroupSteps:
         """The same network, cut in two: see `envelope_steps`."""
-        name, first = f"context.{group}.0", split_inputs(group)
-        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
-        known = known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX)
-        b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
-        seen = b.input("seen", first, 0, int(COMPRESSED[-1]))
-        facts = known.facts[known.outputs["sums"]]
-        sums = b.input("sums", len(weight), facts.low, facts.high)
-        start = self._start.facts[self._start.outputs["t"]]
-        t = b.input("t", high - low, start.low, start.high)
-        gain = b.input(f"{name}.gain", len(weight), 0, GAIN_MAX, row=True)
-        offset = b.input(f"{name}.offset", len(weight), -OFFSET_MAX, OFFSET_MAX, row=True)
-        a = b.multiply(b.add(b.matmul(seen, weight[:, :first], bias), sums), gain)
-        a = b.clamp(b.add(b.shift(a, WEIGHT_BITS + GAIN_BITS), offset), 0, ACTIVATION_MAX)
-        change = self._layer(f"context.{group}.1", ACTIVATION_BITS, TABLE_BITS, WIDE).steps(b, a)
-        return GroupSteps(known, b.program(t=self._table(b, b.add(t, change))))
+        t, first = self._tensors, split_inputs(group)
+        weight, bias, out, out_bias = (
+            t[f"context.{group}.{n}.{part}"].astype(np.int64) for n in (0, 1) for part in ("weight", "bias")
+        )
+        return GroupSteps(
+            known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX),
+            Requantised(weight[:, :first], bias, WEIGHT_BITS + GAIN_BITS),
+            Requantised(out, out_bias, WEIGHT_BITS + ACTIVATION_BITS - TABLE_BITS),
+            ACTIVATION_MAX,
+        )
 
     def _rows(self, name: str, rates: Sequence[int]) -> dict[str, np.ndarray]:
         return {
@@ -456,7 +451,7 @@ class EnvelopeCoding:
             "envelope": envelope[:, :, None],
             "features": features[:, :, None],
         }
-        rows = [self._rows(f"context.{g}.0", rates[:1]) for g in range(len(GROUPS) - 1)]
+        rows = [[row[0] for row in self._rows(f"context.{g}.0", rates[:1]).values()] for g in range(len(GROUPS) - 1)]
         start = self._start_of(rates, envelope, runtime)
         y[:, channel] = self._steps.read(coders, bins, inputs, rows, start, runtime)
         if self.channels > 1:
