@@ -28,7 +28,7 @@ from ..errors import ModelError
 from .bands import BANDS, BINS, FLOOR, GROUPS, LOWER, OCTAVE, PAST, SLOPE, interpolation, offset_of
 from .coder import Coder, code_parts
 from .digest import parse_digest
-from .envelope_steps import ContextSteps, GroupSteps, Requantised, known_program, split_inputs
+from .envelope_steps import FLOAT64_INTEGERS, ContextSteps, GroupSteps, Requantised, known_program, split_inputs
 from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES
 from .latents import NEAREST, Choice, Latents, Size, refuse_given
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
@@ -135,6 +135,7 @@ class EnvelopeCoding:
         self._prior = self._prior_program()
         self._envelope = self._envelope_program()
         self._start = self._start_program()
+        self._check_start()
         self._contexts = [self._context_program(g) for g in range(len(GROUPS) - 1)]
         steps = [self._context_steps(g) for g in range(len(GROUPS) - 1)]
         self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, TABLE_BITS, Y_LIMIT)
@@ -264,6 +265,16 @@ class EnvelopeCoding:
         t = b.shift(b.matmul(excess, self._tensors["line.weight"], np.zeros(BINS, np.int64)), SCALE_SHIFT)
         return b.program(t=b.add(t, b.constant(self._tensors["line.bias"])))
 
+    def _check_start(self) -> None:
+        """Where a context's change is clamped, the table is the first or the last one, whatever it starts from: a step
+        clamps once.
+        """
+        start = self._start.facts[self._start.outputs["t"]]
+        lowest, highest = WIDE[0] + start.high, WIDE[1] + start.low
+        half = 1 << TABLE_BITS - 1
+        if lowest + half >> TABLE_BITS > 0 or highest + half >> TABLE_BITS < SCALES - 1:
+            raise ModelError("the model's line leads far beyond its tables")
+
     def _context_program(self, group: int) -> Program:
         b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
         own = context_channels(group, self.features) - BANDS - self.features
@@ -279,15 +290,17 @@ class EnvelopeCoding:
     def _context_steps(self, group: int) -> GroupSteps:
         """The same network, cut in two: see `envelope_steps`."""
         t, first = self._tensors, split_inputs(group)
-        weight, bias, out, out_bias = (
+        weight, bias, out_weight, out_bias = (
             t[f"context.{group}.{n}.{part}"].astype(np.int64) for n in (0, 1) for part in ("weight", "bias")
         )
-        return GroupSteps(
-            known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX),
-            Requantised(weight[:, :first], bias, WEIGHT_BITS + GAIN_BITS),
-            Requantised(out, out_bias, WEIGHT_BITS + ACTIVATION_BITS - TABLE_BITS),
-            ACTIVATION_MAX,
-        )
+        known = known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX)
+        hidden = Requantised(weight[:, :first], bias, WEIGHT_BITS + GAIN_BITS)
+        # Follows from the bound of the whole network's program, which has passed.
+        sums = hidden.most(int(COMPRESSED[-1])) + known.facts[known.outputs["sums"]].most
+        assert sums * GAIN_MAX + (OFFSET_MAX + 1 << hidden.bits) < FLOAT64_INTEGERS
+        out = Requantised(out_weight, out_bias, WEIGHT_BITS + ACTIVATION_BITS - TABLE_BITS)
+        assert out.most(ACTIVATION_MAX) + (-2 * WIDE[0] << out.bits) < FLOAT64_INTEGERS
+        return GroupSteps(known, hidden, out, ACTIVATION_MAX)
 
     def _rows(self, name: str, rates: Sequence[int]) -> dict[str, np.ndarray]:
         return {

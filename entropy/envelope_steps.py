@@ -28,8 +28,10 @@ from .program import Builder, Program
 from .runtime import Runtime, verified
 from .tables import TableSet
 
-__all__ = ["ContextSteps", "GroupSteps", "Requantised", "known_program", "split_inputs"]
+__all__ = ["FLOAT64_INTEGERS", "ContextSteps", "GroupSteps", "Requantised", "known_program", "split_inputs"]
 
+FLOAT64_INTEGERS = 2**53
+"""Below it every integer is a float64."""
 AHEAD = 64
 """Frames whose known sums are made at a time."""
 FEW = 6
@@ -43,6 +45,10 @@ class Requantised:
     weight: np.ndarray
     bias: np.ndarray
     bits: int
+
+    def most(self, a: int) -> int:
+        """The largest size of a sum, and of each part of it, for inputs up to this size."""
+        return int((np.abs(self.weight).sum(1) * a + np.abs(self.bias)).max())
 
 
 @dataclass(frozen=True)
