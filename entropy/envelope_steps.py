@@ -23,6 +23,7 @@ import numpy as np
 
 from .bands import BANDS, BINS, GROUPS, LOWER, PAST
 from .coder import Coder
+from .parallel import products_alone
 from .place import NUMPY
 from .program import Builder, Program
 from .runtime import Runtime, verified
@@ -95,6 +96,7 @@ class ContextSteps:
     bits: int
     limit: int
 
+    @products_alone()  # products that are so small take far longer in several threads, above all on a busy machine
     def read(
         self,
         coders: Sequence[Coder],
