@@ -28,7 +28,7 @@ from ..errors import ModelError
 from .bands import BANDS, BINS, GROUPS, LOWER, OCTAVE, PAST, StepRule, interpolation, offset_of
 from .coder import Coder, code_parts
 from .digest import parse_digest
-from .envelope_steps import ContextSteps, GroupSteps, known_program, split_inputs
+from .envelope_steps import FLOAT64_INTEGERS, ContextSteps, GroupSteps, Requantised, known_program, split_inputs
 from .hyperprior_coding import SCALE_LOW, SCALE_STEP, SCALES
 from .latents import NEAREST, Choice, Latents, Size, refuse_given
 from .layers import ACTIVATION_BITS, ACTIVATION_MAX, GAIN_BITS, GAIN_MAX, WEIGHT_BITS, ExactLayer
@@ -143,9 +143,10 @@ class EnvelopeCoding:
         self._prior = self._prior_program()
         self._envelope = self._envelope_program()
         self._start = self._start_program()
+        self._check_start()
         self._contexts = [self._context_program(g) for g in range(len(GROUPS) - 1)]
         steps = [self._context_steps(g) for g in range(len(GROUPS) - 1)]
-        self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, Y_LIMIT)
+        self._steps = ContextSteps(steps, COMPRESSED, self.y_tables, TABLE_BITS, Y_LIMIT)
 
     def of(self, bins: int, channels: int) -> Self:
         """The same model for sounds of so many bins, 1 to BINS, and 1 or 2 channels."""
@@ -282,6 +283,16 @@ class EnvelopeCoding:
         t = b.shift(b.matmul(excess, self._tensors["line.weight"], np.zeros(BINS, np.int64)), SCALE_SHIFT)
         return b.program(t=b.add(t, b.constant(self._tensors["line.bias"])))
 
+    def _check_start(self) -> None:
+        """Where a context's change is clamped, the table is the first or the last one, whatever it starts from: a step
+        clamps once.
+        """
+        start = self._start.facts[self._start.outputs["t"]]
+        lowest, highest = WIDE[0] + start.high, WIDE[1] + start.low
+        half = 1 << TABLE_BITS - 1
+        if lowest + half >> TABLE_BITS > 0 or highest + half >> TABLE_BITS < SCALES - 1:
+            raise ModelError("the model's line leads far beyond its tables")
+
     def _context_program(self, group: int) -> Program:
         b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
         own = context_channels(group, self.features) - BANDS - self.features
@@ -296,21 +307,18 @@ class EnvelopeCoding:
 
     def _context_steps(self, group: int) -> GroupSteps:
         """The same network, cut in two: see `envelope_steps`."""
-        name, first = f"context.{group}.0", split_inputs(group)
-        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        t, first = self._tensors, split_inputs(group)
+        weight, bias, out_weight, out_bias = (
+            t[f"context.{group}.{n}.{part}"].astype(np.int64) for n in (0, 1) for part in ("weight", "bias")
+        )
         known = known_program(weight, group, self.features, int(COMPRESSED[-1]), ENVELOPE_RANGE, ACTIVATION_MAX)
-        b, low, high = Builder(), GROUPS[group], GROUPS[group + 1]
-        seen = b.input("seen", first, 0, int(COMPRESSED[-1]))
-        facts = known.facts[known.outputs["sums"]]
-        sums = b.input("sums", len(weight), facts.low, facts.high)
-        start = self._start.facts[self._start.outputs["t"]]
-        t = b.input("t", high - low, start.low, start.high)
-        gain = b.input(f"{name}.gain", len(weight), 0, GAIN_MAX, row=True)
-        offset = b.input(f"{name}.offset", len(weight), -OFFSET_MAX, OFFSET_MAX, row=True)
-        a = b.multiply(b.add(b.matmul(seen, weight[:, :first], bias), sums), gain)
-        a = b.clamp(b.add(b.shift(a, WEIGHT_BITS + GAIN_BITS), offset), 0, ACTIVATION_MAX)
-        change = self._layer(f"context.{group}.1", ACTIVATION_BITS, TABLE_BITS, WIDE).steps(b, a)
-        return GroupSteps(known, b.program(t=self._table(b, b.add(t, change))))
+        hidden = Requantised(weight[:, :first], bias, WEIGHT_BITS + GAIN_BITS)
+        # Follows from the bound of the whole network's program, which has passed.
+        sums = hidden.most(int(COMPRESSED[-1])) + known.facts[known.outputs["sums"]].most
+        assert sums * GAIN_MAX + (OFFSET_MAX + 1 << hidden.bits) < FLOAT64_INTEGERS
+        out = Requantised(out_weight, out_bias, WEIGHT_BITS + ACTIVATION_BITS - TABLE_BITS)
+        assert out.most(ACTIVATION_MAX) + (-2 * WIDE[0] << out.bits) < FLOAT64_INTEGERS
+        return GroupSteps(known, hidden, out, ACTIVATION_MAX)
 
     def _rows(self, name: str, rates: Sequence[int]) -> dict[str, np.ndarray]:
         return {
@@ -474,7 +482,7 @@ class EnvelopeCoding:
             "envelope": envelope[:, :, None],
             "features": features[:, :, None],
         }
-        rows = [self._rows(f"context.{g}.0", rates[:1]) for g in range(len(GROUPS) - 1)]
+        rows = [[row[0] for row in self._rows(f"context.{g}.0", rates[:1]).values()] for g in range(len(GROUPS) - 1)]
         start = self._start_of(rates, envelope, runtime)
         y[:, channel] = self._steps.read(coders, bins, inputs, rows, start, runtime)
         if self.channels > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -124,6 +125,8 @@ def place(of: list, mine: list) -> Any:
     """The operand that may hold the result of an operation place by place, if one has its size: the others have the
     same or are rows.
     """
+    if len(of) == 1 or len(of) == 2 and of[0].shape == of[1].shape:
+        return next((a for a, own in zip(of, mine, strict=True) if own), None)
     for a, own in zip(of, mine, strict=True):
         if own and all(
             b is a or b.shape == a.shape or all(j in (1, i) for i, j in zip(a.shape, b.shape, strict=True)) for b in of
@@ -132,6 +135,7 @@ def place(of: list, mine: list) -> Any:
     return None
 
 
-def clamped(array: np.ndarray, low: int, high: int) -> bool:
+@lru_cache
+def clamped(dtype: np.dtype, low: int, high: int) -> bool:
     """Whether any array of this type is within [low, high]."""
-    return array.dtype.kind in "iu" and low <= np.iinfo(array.dtype).min and np.iinfo(array.dtype).max <= high
+    return dtype.kind in "iu" and low <= np.iinfo(dtype).min and np.iinfo(dtype).max <= high

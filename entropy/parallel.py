@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["parallel_map", "pooled", "share", "threads"]
+__all__ = ["parallel_map", "pooled", "products_alone", "share", "threads"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 _own = threading.local()
 _inside, _outside, _entering = 0, [], threading.Lock()
-"""How many are in `_products_alone`; threads that products had before the first, by library."""
+"""How many are in `products_alone`; threads that products had before the first, by library."""
 
 
 def share(workers: int) -> None:
@@ -81,12 +81,12 @@ def pooled(parts: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]
         yield lambda work, some: [work(part) for part in some]
         return
     alone = {} if torch is None else {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with _products_alone(), ThreadPoolExecutor(workers, **alone) as pool:
+    with products_alone(), ThreadPoolExecutor(workers, **alone) as pool:
         yield lambda work, some: list(pool.map(work, some)) if len(some) > 1 else [work(part) for part in some]
 
 
 @contextmanager
-def _products_alone() -> Iterator[None]:
+def products_alone() -> Iterator[None]:
     """While somebody is in here, products of numpy stay in the thread that asks for them, in the whole process."""
     global _inside, _outside
     with _entering:

@@ -44,7 +44,7 @@ class NumpyRuntime(Interpreter):
         array = array.reshape(*array.shape[:2], 1, 1) if row else array
         if array.ndim != 4 or array.shape[1] != channels:
             raise ValueError(f"an input of {array.shape}, expected {channels} channels")
-        if not clamped(array, low, high):
+        if not clamped(array.dtype, low, high):
             array = np.clip(array, low, high)
         return array.astype(carrier)
 

@@ -47,7 +47,7 @@ class TorchRuntime(Interpreter):
         array = array.reshape(*array.shape[:2], 1, 1) if row else array
         if array.ndim != 4 or array.shape[1] != channels:
             raise ValueError(f"an input of {array.shape}, expected {channels} channels")
-        safe = clamped(array, low, high)
+        safe = clamped(array.dtype, low, high)
         array = array if array.flags.writeable else array.copy()
         tensor = torch.from_numpy(array).to(self.device)
         if carrier is np.float32 and not safe:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lecodec.entropy.coder import MAX_DISTANCE, Reader, Writer, code_parts
+from lecodec.entropy.coder import MAX_DISTANCE, SHORT, Reader, Writer, code_parts
 from lecodec.entropy.latents import NullCoder
 from lecodec.entropy.tables import TOTAL, TableSet, quantise_probabilities, scale_levels
 from lecodec.errors import CorruptFile, ModelError
@@ -57,6 +57,49 @@ def test_round_trip_with_escapes(items):
     reader = Reader(writer.finish())
     np.testing.assert_array_equal(reader.code(TABLES, index), values)
     assert reader.exhausted()
+
+
+@pytest.mark.parametrize("count", [3, SHORT, SHORT + 1, 3000])
+def test_escapes_are_found_in_runs_of_any_length(count):
+    """In the middle and at the ends of runs."""
+    tables = tables_of((0.3, 90.0))
+    index = np.arange(2 * count) % 2
+    plain = np.where(index, np.arange(2 * count) // 2 % 600 - 300, 0).astype(np.int32)
+    for escaped in ((), (0, 1), (count // 2, count // 2 + 1), (2 * count - 1,), range(2 * count)):
+        values = plain.copy()
+        values[list(escaped)] += np.int32(5000)
+        writer = Writer()
+        writer.code(tables, index, values)
+        writer.code(tables, index, plain)
+        reader = Reader(writer.finish())
+        np.testing.assert_array_equal(reader.code(tables, index), values)
+        np.testing.assert_array_equal(reader.code(tables, index), plain)
+        assert reader.exhausted()
+
+
+def test_a_part_of_two_symbols_is_no_escape():
+    """An escape that is symbol 256 has the bytes 0 1 0 0: those from the last one of a symbol to those of a 1."""
+    tables = TableSet.from_probabilities([(0, np.ones(257)), (0, np.ones(2))])
+    for values in ([1, 0, 1], [0, 1, 0], [255, 1, 300]):
+        index, values = np.zeros(3, np.int64), np.array(values, np.int32)
+        writer = Writer()
+        writer.code(tables, index, values)
+        np.testing.assert_array_equal(Reader(writer.finish()).code(tables, index), values)
+
+
+def test_damage_behind_an_escape_is_reported():
+    index = np.zeros(40, np.int64)
+    writer = Writer()
+    writer.code(TABLES, index, np.full(40, 7000, np.int32))
+    data, outcomes = writer.finish(), set()
+    for at in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[at] ^= 255
+        try:
+            outcomes.add(len(Reader(bytes(damaged)).code(TABLES, np.tile(index, 20))))
+        except CorruptFile as error:
+            outcomes.add(str(error))
+    assert "coded data does not decode" in outcomes and outcomes <= {800, "coded data does not decode"}
 
 
 def test_values_at_the_edges_of_tables_and_tails():

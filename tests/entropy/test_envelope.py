@@ -13,7 +13,7 @@ from lecodec.entropy.coder import Reader, Writer
 from lecodec.entropy.envelope import Envelope, EnvelopeConfig
 from lecodec.entropy.envelope_coding import EnvelopeCoding, SoundLatents
 from lecodec.entropy.latents import Meter, NullCoder
-from lecodec.entropy.run_numpy import NumpyRuntime
+from lecodec.entropy.run_numpy import IntegerRuntime, NumpyRuntime
 from lecodec.entropy.run_torch import TorchRuntime
 from lecodec.entropy.tables import TableSet
 from lecodec.errors import CorruptFile, ModelError
@@ -165,6 +165,37 @@ def test_context_and_the_other_channel_save_bits_or_cost_them(coding):
     assert bits[0] != bits[1]
 
 
+def extreme(seed: int) -> dict[str, np.ndarray]:
+    """The tensors of a model whose contexts go to the ends of their ranges."""
+    rng, tensors = np.random.default_rng(seed), lively().frozen()
+    for g in range(len(GROUPS) - 1):
+        for n in (0, 1):
+            weight = tensors[f"context.{g}.{n}.weight"]
+            tensors[f"context.{g}.{n}.weight"] = rng.integers(-1500, 1500, weight.shape).astype(np.int16)
+            bias = tensors[f"context.{g}.{n}.bias"]
+            tensors[f"context.{g}.{n}.bias"] = rng.integers(-(2**30), 2**30, bias.shape).astype(np.int32)
+        gain, offset = tensors[f"context.{g}.0.gain"], tensors[f"context.{g}.0.offset"]
+        tensors[f"context.{g}.0.gain"] = rng.integers(0, 2**14, gain.shape).astype(np.int16)
+        tensors[f"context.{g}.0.offset"] = rng.integers(-3000, 3000, offset.shape).astype(np.int32)
+    return tensors
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_steps_are_exact_wherever_contexts_go(batch):
+    """Read in steps of few calls is what the programs of whole networks wrote, in integers: products for each segment
+    and for all, frames beyond those that are prepared together, escapes in the middle, bins that end inside a group.
+    """
+    model, frames = EnvelopeCoding(extreme(batch)).of(90, 2), 70
+    z, y = levels(batch, 90, 2, frames)
+    y[:, ::7] *= 300
+    y[:, 5] = -(2.0**15) + 1
+    writers = [Writer() for _ in range(batch)]
+    written = model.traverse(writers, (frames,), [9000] * batch, (z, y), device=IntegerRuntime())
+    readers = [Reader(writer.finish()) for writer in writers]
+    read = model.traverse(readers, (frames,), [9000] * batch, device=NumpyRuntime())
+    assert all(same(a, b) and r.exhausted() for a, b, r in zip(written, read, readers, strict=True))
+
+
 def test_hostile_data_decodes_to_something_or_an_error(coding):
     rng = np.random.default_rng(0)
     for _ in range(4):
@@ -201,6 +232,7 @@ def test_models_that_do_not_fit_are_refused():
         ("line.weight", tensors["line.weight"].astype(np.int32)),
         ("context.3.0.gain", tensors["context.3.0.gain"] - np.int16(20000)),
         ("y.length", tensors["y.length"][:-1]),
+        ("line.bias", tensors["line.bias"] + np.int32(30000)),
     ):
         with pytest.raises(ModelError):
             EnvelopeCoding({**tensors, name: array})
