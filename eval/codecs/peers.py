@@ -110,6 +110,11 @@ class LecodecCodec:
         # What a file says of its model is what a reader of the results can check, whatever the model was called.
         header = read_header(self.encode(np.zeros((16, 16, 3), np.uint8), self.ladder[0]))
         digests = f"parse digest {header.parse_digest.hex()}, synthesis digest {header.synthesis_digest.hex()}"
+        if self._codec.below is not None:
+            own = (
+                f"parse digest {self._codec.parse_digest.hex()}, synthesis digest {self._codec.synthesis_digest.hex()}"
+            )
+            digests += f", from quality {self._codec.below.own:g} on {own}"
         self.description = f"lecodec image codec on {device}, {digests}"
         if effort is not None:
             self.description += f", effort {effort}"
