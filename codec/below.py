@@ -21,7 +21,6 @@ from ..errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from .codec import Target
-    from .image import ImageCodec
     from .media.signal import Signal
 
 __all__ = ["Below"]
@@ -29,15 +28,15 @@ __all__ = ["Below"]
 
 @dataclass
 class Below:
-    """own, its: see the module's text; parse_digest: of the other model; load: gives its codec."""
+    """own, its: see the module's text; parse_digest: of the other model; load: gives its codec, an `ImageCodec`."""
 
     own: float
     its: float
     parse_digest: bytes
-    load: Callable[[], ImageCodec]
+    load: Callable[[], Any]
 
     @classmethod
-    def of(cls, card: Mapping[str, Any], load: Callable[[], ImageCodec]) -> Below | None:
+    def of(cls, card: Mapping[str, Any], load: Callable[[], Any]) -> Below | None:
         """What a model's card says; None if it codes all qualities itself. Raises ModelError."""
         try:
             entry = card.get("below")
@@ -52,7 +51,7 @@ class Below:
         return cls(own, its, digest, load)
 
     @cached_property
-    def codec(self) -> ImageCodec:
+    def codec(self) -> Any:
         """The other model's, loaded when it is first needed. Raises as `registry.load`."""
         return self.load()
 
