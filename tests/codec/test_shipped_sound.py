@@ -11,7 +11,7 @@ from lecodec.codec.sound import SoundCodec
 
 from ..make_golden_sound import FOLDER, latents_digest, voice
 
-MODELS = "sound-1", "sound-2"
+MODELS = "sound-1", "sound-2", "sound-3"
 
 
 @pytest.fixture(scope="module")
