@@ -23,7 +23,7 @@ from lecodec.eval.codecs.codec import IDENTITY
 from lecodec.eval.figures.rates import RANGES, RateComparison, compare
 from lecodec.eval.figures.rows import TABLES, Summary
 from lecodec.eval.figures.summary import summarise
-from lecodec.eval.measure.items import write_items
+from lecodec.eval.measure.items import read_items, write_items
 from lecodec.eval.measure.run import TaskRun, run_tasks
 from lecodec.eval.measure.tsv import write_tsv
 from lecodec.eval.report.cells import KBITS_A_SECOND
@@ -86,6 +86,7 @@ def publish(
     results.mkdir(parents=True, exist_ok=True)
     summary.write(results, comments, only={name: name for name in TABLES[:5]})
     write_items(results / "items.tsv", comments, rows)
+    _, rows = read_items(results / "items.tsv")  # what follows says what anyone finds in them
     if kept := due_rows(rows, resamples):
         write_tsv(results / "due.tsv", comments, kept)
     coded = [row for row in rows if row.codec != IDENTITY]
