@@ -74,9 +74,11 @@ class EnvelopeConfig:
     context: int = 128
     """Width of each group's context network."""
     slope: int = 166
-    """See `StepRule.of`, as the two below."""
+    """By how many 256ths of an octave the step grows with an octave of the envelope."""
     floor: int = 10
+    """What the step of the lowest band has beyond that, in hundredths of an octave."""
     tilt: int = 70
+    """What that of the highest band has beyond the lowest one's, in hundredths of an octave."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

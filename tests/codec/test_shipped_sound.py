@@ -38,12 +38,13 @@ def test_the_released_file_decodes_as_it_did(name: str) -> None:
     assert 10 * np.log10(np.square(x).sum() / np.square(x - back).sum()) > 8
 
 
-@pytest.mark.parametrize("kbps", [6, 24])
-def test_tones_come_back(codec: SoundCodec, kbps: int) -> None:
+@pytest.mark.parametrize(("kbps", "least"), [(6, 24), (20, 30)])
+def test_tones_come_back(codec: SoundCodec, kbps: int, least: float) -> None:
+    """Two of them take 21.9 kbps at quality 100."""
     t = np.arange(2 * 16000) / 16000
     x = (0.3 * np.sin(2 * np.pi * 330 * t) + 0.1 * np.sin(2 * np.pi * 880 * t)).astype(np.float32)
     data = codec.encode(x, 16000, kbps=kbps)
     codec.test(data)
     back = codec.decode(data)[:, 0]
     assert back.shape == x.shape and 8 * len(data) / 2 / 1000 <= 1.1 * kbps
-    assert 10 * np.log10(np.square(x).sum() / np.square(x - back).sum()) > 6
+    assert 10 * np.log10(np.square(x).sum() / np.square(x - back).sum()) > least
