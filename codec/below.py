@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import Header, LecFile
+from ..bitstream import LecFile
 from ..errors import InputError, ModelError
+from .codec import EFFORTS, Target
 
 if TYPE_CHECKING:
-    from .codec import Target
     from .media.signal import Signal
 
 __all__ = ["Below"]
@@ -56,7 +56,8 @@ class Below:
         return self.load()
 
     def at(self, quality: float) -> float | None:
-        """The other model's quality for one of the scale, None where the model itself codes."""
+        """The other model's quality for one of the scale, None where the model itself codes. Raises InputError."""
+        quality = Target("quality", quality).value
         return 1 + (quality - 1) * (self.its - 1) / (self.own - 1) if quality < self.own else None
 
     def encode(
@@ -79,18 +80,16 @@ class Below:
     def _met(
         self, itself: Callable[[Sequence[Signal], Target], list[bytes]], signal: Signal, target: Target, least: int
     ) -> bytes:
+        quick = replace(target, effort=EFFORTS[0])  # enough to tell whose quality it is
         try:
-            data = itself([signal], target)[0]
+            data = itself([signal], quick)[0]
         except InputError as refused:
             try:
                 return self.codec.encode_signals([signal], target)[0]
             except InputError:
                 raise refused from None
-        if self._is_low(LecFile.open(data).header, least):
+        header = LecFile.open(data).header
+        if not header.lossless and header.quality < least:
             with suppress(InputError):  # between the two: out of reach there
                 return self.codec.encode_signals([signal], target)[0]
-        return data
-
-    @staticmethod
-    def _is_low(header: Header, least: int) -> bool:
-        return not header.lossless and header.quality < least
+        return data if quick == target else itself([signal], target)[0]

@@ -378,7 +378,8 @@ class ImageCodec(LatentCoding, Codec):
         torch = load_torch("degrade")
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or len(quality) != len(x) or not x.numel():
             raise InputError(f"expected uint8 [B, 1 or 3, H, W] and B qualities, not {x.dtype} {list(x.shape)}")
-        if self.below is not None and (low := {n: v for n, q in enumerate(quality) if (v := self.below.at(q))}):
+        its = [None if self.below is None else self.below.at(value) for value in quality]
+        if self.below is not None and (low := {n: value for n, value in enumerate(its) if value is not None}):
             out, own = torch.empty_like(x), [n for n in range(len(x)) if n not in low]
             out[list(low)] = self.below.codec.degrade(x[list(low)], list(low.values()))
             if own:

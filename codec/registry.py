@@ -245,12 +245,12 @@ def _base_of(card: dict[str, Any], folder: Path, entry: str = "base") -> Path:
     """The file of the model that another one is built on, or which is `below` it, which the card names by its digests:
     one at hand, or one in the same folder. Raises UnknownModel, ModelError.
     """
-    kind = kind_of(card)
+    kind, how = kind_of(card), "below it is" if entry == "below" else "it is built on"
     try:
         name = str(card[entry]["name"])
         parse, synthesis = (str(card[entry][f"{which}_digest"]) for which in ("parse", "synthesis"))
     except (KeyError, TypeError):
-        raise ModelError("the model's card does not say which model it is built on") from None
+        raise ModelError(f"the model's card does not say which model {how}") from None
     for path in [*_files(), *sorted(folder.glob("*.safetensors"))]:
         with suppress(OSError):
             found = read_card(path)
@@ -259,7 +259,6 @@ def _base_of(card: dict[str, Any], folder: Path, entry: str = "base") -> Path:
                 continue  # nothing is built on those, so that no model is built on itself
             if (found.parse_digest, found.synthesis_digest) == (parse, synthesis):
                 return found.path
-    how = "below it is" if entry == "below" else "it is built on"
     raise UnknownModel(
         f"{how} {name}, parse digest {parse} and synthesis digest {synthesis}, which is not at hand: put both "
         "files into one folder, or name the folder of that one in LECODEC_MODELS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,26 @@ def test_several_pictures_and_degraded_ones(codec, own, other):
     assert torch.equal(out[[0, 2]], other.degrade(x[[0, 2]], [1 + 19 * 59 / 49, 30.5]))
 
 
-def test_exact_pixels_and_effort_reach_the_other(codec):
+def test_a_quality_that_is_none_is_told_as_it_was_asked(codec):
+    x = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    for quality in (0, 0.3157894736842105, 100.5, math.nan):
+        for call in (codec.encode, codec.estimate_bits):
+            with pytest.raises(InputError, match=f"quality {quality} is outside 1 to 100"):
+                call(picture(8, 8), quality)
+        with pytest.raises(InputError, match=f"quality {quality} is outside 1 to 100"):
+            codec.degrade(x, [quality])
+
+
+def test_effort_is_spent_by_the_one_that_codes(codec, own, other):
+    rng = np.random.default_rng(3)
+    samples = np.clip(picture(64, 64) + rng.normal(0, 8, (64, 64, 3)), 0, 255).astype(np.uint8)
+    for quality, alone in ((20, other), (80, own)):
+        wanted = MEASURES["psnr"](samples, codec.decode(codec.encode(samples, quality)))
+        found = codec.encode(samples, psnr=wanted, effort=3)
+        assert found == alone.encode(samples, psnr=wanted, effort=3) and made_by(found) == alone.parse_digest
+
+
+def test_exact_pixels_reach_the_other(codec):
     samples = picture(64, 64)
     for quality in (20, 80):
         data = codec.encode(samples, quality, exact_pixels=True)

@@ -355,7 +355,7 @@ def test_a_damaged_group_is_named_and_costs_no_other(codec):
         with pytest.raises(CorruptFile):
             for each in signal.frames():
                 found.append(each.samples)
-        assert 1 <= len(found) < 8 and all(map(np.array_equal, found, whole))
+        assert len(found) in (1, 5, 7) and all(map(np.array_equal, found, whole))
         np.testing.assert_array_equal(frames_of(codec, damaged, Frames(8, 11)), whole[8:])
 
 
