@@ -161,7 +161,7 @@ class Envelope(nn.Module):
     def __init__(self, config: EnvelopeConfig, coarse: int = COARSE):
         super().__init__()
         z, f, width = config.hyper, config.features, config.width
-        self.config = config
+        self.config, self.steps = config, config.steps
         whole = {"input_bits": 0, "input_range": (-Z_LIMIT, Z_LIMIT)}
         wide = {"output_range": WIDE, "relu": False}
         self.prior_in = _Rated(TrainableExact(3 * z + 1, config.prior, **whole), (0.0, -0.5))
@@ -242,9 +242,8 @@ class Envelope(nn.Module):
 
     def log_step(self, envelope: Tensor, index: Tensor) -> Tensor:
         """See `StepRule.log_step`; in octaves."""
-        rule = self.config.steps
-        slope = ((envelope * OCTAVE * rule.slope + 128) / 256).floor()
-        floor = torch.tensor(rule.floor, dtype=torch.float32, device=envelope.device)[:, None]
+        slope = ((envelope * OCTAVE * self.steps.slope + 128) / 256).floor()
+        floor = torch.tensor(self.steps.floor, dtype=torch.float32, device=envelope.device)[:, None]
         offset = torch.tensor([offset_of(int(q) * QUALITY_ONE) for q in index], device=envelope.device)
         return (slope + floor + offset[:, None, None]) / OCTAVE
 
@@ -306,9 +305,8 @@ class Envelope(nn.Module):
             out |= first.frozen(f"context.{group}.0")  # pyright: ignore[reportCallIssue]
             out |= layer_tensors(f"context.{group}.1", last.freeze())  # pyright: ignore[reportCallIssue]
         line, bias = table_line()
-        rule = self.config.steps
-        if rule != FIRST_STEPS:
-            out[STEPS] = np.array([rule.slope, *rule.floor], np.int32)
+        if self.steps != FIRST_STEPS:
+            out[STEPS] = np.array([self.steps.slope, *self.steps.floor], np.int32)
         out["line.weight"], out["line.bias"] = line.astype(np.int16), np.array([bias], np.int32)
         tables = laplace_tables()
         out["y.counts"] = tables.counts.astype(np.int32)
