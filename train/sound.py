@@ -48,6 +48,8 @@ LOUDNESS = -38.0, -10.0
 FLOOR_KBPS = 1.0
 RATE_WEIGHT = 0.25
 MEL_WEIGHT, ERROR_WEIGHT = 1.5, 20.0
+SHORT, SHORT_WEIGHT = (0.004, 0.008), 0.5
+"""Windows, in seconds, in which a shaper is to be right too."""
 SPEECH = 8, 40
 """From which index on, and before which one, speech is coded: 2 to 25 kbps."""
 VALIDATED = (4, 16, 32, 48)
@@ -84,7 +86,9 @@ class SoundExperiment(Experiment[SoundRecipe]):
         self._make()
         if recipe.start_from is not None and not resumes:
             state = load_checkpoint(recipe.start_from)
-            load_weights(self.network, {n: p.float() for n, p in state["ema"].items()}, recipe.name)
+            # A shaper that is new begins without effect.
+            own = {n: p for n, p in self.network.state_dict().items() if n.startswith("g_s.shaper.")}
+            load_weights(self.network, {**own, **{n: p.float() for n, p in state["ema"].items()}}, recipe.name)
             self.average = Average(self.network, recipe.ema)
 
     @staticmethod
@@ -247,25 +251,27 @@ class SoundExperiment(Experiment[SoundRecipe]):
 
     def _sound_loss(self, batch: _Batch, found: SoundLikelihood, wanted: Tensor) -> tuple[Tensor, dict[str, float]]:
         """How far what the post-net makes of a batch is from its sounds."""
-        decoded, filled = self._decoded(found, batch.index)
-        sounds = self._sounds(batch, decoded + filled)
+        shown = self._decoded(found, batch.index)
+        sounds = self._sounds(batch, shown)
         distance, mel = log_distances(*sounds, batch.rate)
-        error = self._weighted_error(batch.spectrum, decoded, wanted)
+        error = self._weighted_error(batch.spectrum, shown[0], wanted)
         loss = distance + MEL_WEIGHT * mel + ERROR_WEIGHT * error
         figures = {"log-STFT": float(distance.detach()), "mel": float(mel.detach()), "error": float(error.detach())}
+        if self.network.config.shaper:
+            short, _ = log_distances(*sounds, batch.rate, SHORT)
+            loss, figures["short"] = loss + SHORT_WEIGHT * short, float(short.detach())
         if self.features is not None and self.recipe.features and batch.rate == self.recipe.features.rate:
             heard = self.features(*sounds).mean()
             loss, figures["features"] = loss + self.recipe.features.weight * heard, float(heard.detach())
         return loss, figures
 
-    def _decoded(self, found: SoundLikelihood, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _decoded(self, found: SoundLikelihood, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         noise = (torch.rand_like(found.y) - 0.5) * math.sqrt(12)
         return self.network.g_s(found.y, found.log_step, found.envelope, found.features, index, noise)
 
-    @staticmethod
-    def _sounds(batch: _Batch, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        """The clips of a batch and what is made of them, [B, T]."""
-        return batch.mdct.inverse(batch.spectrum), batch.mdct.inverse(spectrum)
+    def _sounds(self, batch: _Batch, shown: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The clips of a batch and what is made of them, [B, T]. shown: what the post-net gives."""
+        return batch.mdct.inverse(batch.spectrum), self.network.g_s.samples(*shown, batch.mdct)
 
     def _weighted_error(self, spectrum: Tensor, decoded: Tensor, level: Tensor) -> Tensor:
         """Squared error of what is coded, against the levels around it to the power of 3/4."""
@@ -274,7 +280,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
         return ((spectrum - decoded) ** 2 * weight).mean()
 
     def line(self, figures: Mapping[str, float]) -> str:
-        names = ("kbps", "z", "envelope", "log-STFT", "mel", "error", "features")
+        names = ("kbps", "z", "envelope", "log-STFT", "mel", "short", "error", "features")
         said = "  ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
         return f"{said}  loss {figures['loss']:.4f}  lr {figures['lr']:.1e}  {figures['steps_per_s']:.2f} steps/s"
 
@@ -290,7 +296,7 @@ class SoundExperiment(Experiment[SoundRecipe]):
                 batches = [batch for _ in range(6) if (batch := self._batch(rng, index, True)) is not None]
                 for batch in batches:
                     found, _ = self._code(batch)
-                    sounds = self._sounds(batch, sum(self._decoded(found, batch.index)))  # type: ignore[arg-type]
+                    sounds = self._sounds(batch, self._decoded(found, batch.index))
                     distance, _ = log_distances(*sounds, batch.rate)
                     z = (found.bits_z / (found.bits_z + found.bits_y)).mean()
                     sums += [float(self._kbps(found, batch).mean()), float(z), float(distance)]

@@ -18,12 +18,18 @@ from ...entropy.rate import QUALITY_LEVELS
 from .sound_sizes import (
     FLOOR,
     LEAST_LEVEL,
+    MOMENTS,
+    MOST_SHAPE,
     NOISE_CEILING,
     NOISE_START,
     REFERENCE,
+    SHAPED,
     SoundConfig,
     basis_of,
+    between,
     middle_names,
+    moments,
+    stripes_of,
 )
 
 __all__ = ["PlainSoundNetworks"]
@@ -79,10 +85,34 @@ class PlainSoundNetworks:
     ) -> np.ndarray:
         """The arguments of `sound.PostNet`, and the hop -> samples [B, (t - 1) N]."""
         with np.errstate(all="ignore"):
-            spectrum = self._shown(y, log_step, envelope, features, index, noise).swapaxes(1, 2)
             matrix = _basis(hop, y.shape[1]).T * np.float32(math.sqrt(2 / REFERENCE))
-            frames = spectrum[:, :-1] @ matrix[:, hop:] + spectrum[:, 1:] @ matrix[:, :hop]
-            return frames.reshape(len(frames), -1)
+            decoded, filled, h = self._shown(y, log_step, envelope, features, index, noise)
+            if not self._config.shaper:
+                return _blocks(decoded + filled, matrix, hop).reshape(len(y), -1)
+            stripes = stripes_of(y.shape[1])
+            parts = [_blocks(a[:, s], matrix[s], hop) for a in (decoded, filled) for s in stripes]
+            gains, out = self._gains(parts, h, hop), np.zeros_like(parts[0])
+            for part, gain in zip(parts, gains.swapaxes(0, 1), strict=True):
+                before = np.concatenate([gain[:, :1, :1], gain[:, :-1, -1:]], 1)
+                behind = np.concatenate([gain[:, 1:, :1], gain[:, -1:, -1:]], 1)
+                part *= np.concatenate([before, gain, behind], 2) @ between(hop)
+                out += part
+            return out.reshape(len(y), -1)
+
+    def _gains(self, parts: list[np.ndarray], h: np.ndarray, hop: int) -> np.ndarray:
+        """Of stripes in time, [B, t - 1, N] each, and of h: see `sound.Shaper` -> [B, S, t - 1, MOMENTS]."""
+        power = np.stack([np.square(part) @ moments(hop) for part in parts], 1)
+        seen = np.maximum(np.float32(0.5) * np.log2(power + np.float32(FLOOR)), np.float32(LEAST_LEVEL))
+        batch, count, blocks, _ = seen.shape
+        seen = (seen.swapaxes(2, 3).reshape(batch, -1, blocks) + np.float32(8)) / np.float32(4)
+        own, w = count * MOMENTS // 2, self._w
+        rows = np.r_[:own, SHAPED // 2 : SHAPED // 2 + own]
+        a = _convolution(seen, w["g_s.shaper.enter.weight"][:, rows], w["g_s.shaper.enter.bias"], 0)
+        a = _relu(a + self._layer("g_s.shaper.given", h, 0))
+        a = a + _relu(self._layer("g_s.shaper.middle", a, 1))
+        gains = np.matmul(w["g_s.shaper.head.weight"][rows, :, 0], a) + w["g_s.shaper.head.bias"][rows, None]
+        gains = np.exp2(np.float32(MOST_SHAPE) * np.tanh(gains / np.float32(MOST_SHAPE)))
+        return gains.reshape(batch, count, MOMENTS, blocks).swapaxes(2, 3)
 
     def _shown(
         self,
@@ -92,8 +122,8 @@ class PlainSoundNetworks:
         features: np.ndarray,
         index: np.ndarray,
         noise: np.ndarray,
-    ) -> np.ndarray:
-        """g_s: what y stands for, and noise where it is 0, [B, bins, t]."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """g_s; see `sound.PostNet`."""
         bins, w = y.shape[1], self._w
         by_bins = np.ascontiguousarray(interpolation()[:, :bins].T, np.float32)
         step, level = (np.exp2(np.matmul(by_bins, a)) for a in (log_step, envelope))
@@ -110,7 +140,7 @@ class PlainSoundNetworks:
         gain = np.float32(1.5) / (1 + np.exp(-(gain + np.float32(math.log(2)))))  # 0 to 1.5, 1 at the start
         loudness = np.exp2((2 * loudness).clip(-12, 2) + np.float32(NOISE_START))
         filled = loudness * np.minimum(level, np.float32(NOISE_CEILING) * step) * noise
-        return decoded * gain + np.where(y == 0, filled, np.float32(0))
+        return decoded * gain, np.where(y == 0, filled, np.float32(0)), h
 
     def _layer(self, name: str, x: np.ndarray, padding: int, stride: int = 1, dilation: int = 1) -> np.ndarray:
         return _convolution(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"], padding, stride, dilation)
@@ -128,6 +158,12 @@ def _convolution(
         part = ready[:, :, dilation * n : dilation * n + stride * (count - 1) + 1 : stride]
         out += np.matmul(np.ascontiguousarray(weight[:, :, n]), part)
     return out
+
+
+def _blocks(spectrum: np.ndarray, matrix: np.ndarray, hop: int) -> np.ndarray:
+    """Bins [B, k, t] by the rows of the basis that are theirs -> [B, t - 1, N]; see `sound.Mdct.blocks`."""
+    frames = np.ascontiguousarray(spectrum.swapaxes(1, 2))
+    return frames[:, :-1] @ matrix[:, hop:] + frames[:, 1:] @ matrix[:, :hop]
 
 
 def _levels(spectrum: np.ndarray) -> np.ndarray:

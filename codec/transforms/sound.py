@@ -2,6 +2,7 @@
 
     samples --MDCT--> spectrum --levels of bands--> h_a --> z            (the encoder's, float)
     y, envelope, features --post-net--> gains of bins, noise where y is 0 --> spectrum --inverse MDCT--> samples
+    samples of each stripe of the spectrum --shaper--> gains every 1.25 ms --> their sum
 
 The MDCT of a hop of N samples: frame j of x is the spectrum
 
@@ -12,8 +13,8 @@ every sample rate, up to its phase, because of the factor. Frames overlap by hal
 samples N j to N (j + 1) adds up to them (Princen and Bradley 1986). A signal of S samples has ceil(S / N) + 1 frames,
 the first of which reaches N samples back.
 
-The post-net sees one signal and nothing around it, with zeros beyond its ends, as in training. All of this is float;
-nothing that is decoded later depends on it.
+The post-net sees one signal and nothing around it, with zeros beyond its ends, as in training; so does the shaper,
+which a model may do without. All of this is float; nothing that is decoded later depends on it.
 """
 
 from __future__ import annotations
@@ -32,20 +33,27 @@ from ...entropy.rate import QUALITY_LEVELS
 from .sound_sizes import (
     FLOOR,
     LEAST_LEVEL,
+    MOMENTS,
+    MOST_SHAPE,
     NOISE_CEILING,
     NOISE_START,
     REFERENCE,
+    SHAPED,
     SoundConfig,
     basis_of,
+    between,
     hop_of,
     middle_names,
+    moments,
     noise,
+    stripes_of,
 )
 
 __all__ = [
     "REFERENCE",
     "Mdct",
     "PostNet",
+    "Shaper",
     "SoundAnalysis",
     "SoundConfig",
     "SoundNetwork",
@@ -77,8 +85,12 @@ class Mdct:
 
     def inverse(self, spectrum: Tensor) -> Tensor:
         """[B, bins, t] -> samples [B, (t - 1) N], from where the second frame begins."""
-        frames = spectrum.transpose(1, 2) @ (self._matrix.t() * math.sqrt(2 / REFERENCE))
-        return (frames[:, :-1, self.hop :] + frames[:, 1:, : self.hop]).flatten(1)
+        return self.blocks(spectrum, slice(0, self.bins)).flatten(1)
+
+    def blocks(self, spectrum: Tensor, part: slice) -> Tensor:
+        """[B, bins of the part, t] -> what these bins alone are in time, [B, t - 1, N]."""
+        frames = spectrum.transpose(1, 2) @ (self._matrix.t()[part] * math.sqrt(2 / REFERENCE))
+        return frames[:, :-1, self.hop :] + frames[:, 1:, : self.hop]
 
 
 @lru_cache(maxsize=32)
@@ -116,9 +128,51 @@ class SoundAnalysis(nn.Module):
         return whole / z_unit(index, whole.shape[1], self.coarse)[:, :, None]
 
 
+class Shaper(nn.Module):
+    """Gains in time. A frame lasts 40 ms, and its errors and its noise are spread over all of them: between the pulses
+    of a voice, and before an attack. Here the levels of stripes of the spectrum are seen every 1.25 ms, and changed;
+    what is coded and what is noise have stripes of their own. Temporal noise shaping (Herre and Johnston 1996) does
+    this with side information; here there is none.
+
+    forward: what is coded, and noise, spectra [B, bins, t]; h [B, P, t] of the post-net -> samples [B, (t - 1) N].
+    """
+
+    def __init__(self, width: int, post: int):
+        super().__init__()
+        self.enter = nn.Conv1d(SHAPED, width, 1)
+        self.given = nn.Conv1d(post, width, 2)
+        self.middle = nn.Conv1d(width, width, 3, padding=1)
+        self.head = nn.Conv1d(width, SHAPED, 1)
+        with torch.no_grad():
+            self.head.weight.zero_()
+            assert self.head.bias is not None
+            self.head.bias.zero_()
+
+    def forward(self, decoded: Tensor, filled: Tensor, h: Tensor, mdct: Mdct) -> Tensor:
+        stripes = stripes_of(decoded.shape[1])
+        # [B, S, t - 1, N]
+        parts = torch.stack([mdct.blocks(a[:, s], s) for a in (decoded, filled) for s in stripes], 1)
+        means = torch.from_numpy(moments(mdct.hop)).to(h.device)
+        seen = (0.5 * torch.log2(parts.square() @ means + FLOOR)).clamp_min(LEAST_LEVEL)
+        seen = (seen.permute(0, 1, 3, 2).flatten(1, 2) + 8) / 4  # [B, S MOMENTS, t - 1]
+        half, own = SHAPED // 2, len(stripes) * MOMENTS
+        rows = torch.cat([torch.arange(own), torch.arange(half, half + own)]).to(h.device)
+        weight = self.enter.weight if own == half else self.enter.weight[:, rows]
+        a = F.relu(F.conv1d(seen, weight, self.enter.bias) + self.given(h))
+        a = a + F.relu(self.middle(a))
+        assert self.head.bias is not None
+        gains = F.conv1d(a, self.head.weight[rows], self.head.bias[rows])
+        gains = torch.exp2(MOST_SHAPE * torch.tanh(gains / MOST_SHAPE)).unflatten(1, (-1, MOMENTS)).transpose(2, 3)
+        before = torch.cat([gains[:, :, :1, :1], gains[:, :, :-1, -1:]], 2)
+        behind = torch.cat([gains[:, :, 1:, :1], gains[:, :, -1:, -1:]], 2)
+        lines = torch.from_numpy(between(mdct.hop)).to(h.device)
+        return (parts * (torch.cat([before, gains, behind], 3) @ lines)).sum(1).flatten(1)
+
+
 class PostNet(nn.Module):
     """forward: y [B, bins, t] whole numbers; log_step and envelope [B, BANDS, t] in octaves; features [B, F, t]; index
-    [B]; noise [B, bins, t] of deviation 1 -> (what y stands for, the noise where it is 0), spectra [B, bins, t] each.
+    [B]; noise [B, bins, t] of deviation 1 -> (what y stands for, the noise where it is 0), spectra [B, bins, t] each,
+    and h [B, P, t] for the shaper.
     """
 
     def __init__(self, config: SoundConfig, features: int):
@@ -130,6 +184,7 @@ class PostNet(nn.Module):
         for n, name in enumerate(self.inner, 1):
             self.add_module(name, nn.Conv1d(width, width, 3, padding=n, dilation=n))
         self.head = nn.Conv1d(width, 2 * BINS, 1)
+        self.shaper = Shaper(config.shaper, width) if config.shaper else None
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             assert self.head.bias is not None
@@ -143,7 +198,7 @@ class PostNet(nn.Module):
 
     def forward(
         self, y: Tensor, log_step: Tensor, envelope: Tensor, features: Tensor, index: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         bins = y.shape[1]
         by_bins = torch.from_numpy(interpolation()[:, :bins].astype(np.float32)).to(y.device)
         step, level = (torch.exp2(torch.einsum("bnt,nk->bkt", a, by_bins)) for a in (log_step, envelope))
@@ -163,7 +218,13 @@ class PostNet(nn.Module):
         gain = 1.5 * torch.sigmoid(gain + math.log(2))  # 0 to 1.5, 1 at the start
         loudness = torch.exp2((2 * loudness).clamp(-12, 2) + NOISE_START)
         filled = torch.where(y == 0, loudness * torch.minimum(level, NOISE_CEILING * step) * noise, 0)
-        return decoded * gain, filled
+        return decoded * gain, filled, h
+
+    def samples(self, decoded: Tensor, filled: Tensor, h: Tensor, mdct: Mdct) -> Tensor:
+        """What `forward` gives -> samples [B, (t - 1) N]."""
+        if self.shaper is None:
+            return mdct.inverse(decoded + filled)
+        return self.shaper(decoded, filled, h, mdct)
 
 
 class SoundNetwork(nn.Module):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,15 +19,22 @@ from ...entropy.bands import BANDS, BINS, COARSE
 __all__ = [
     "FLOOR",
     "LEAST_LEVEL",
+    "MOMENTS",
+    "MOST_SHAPE",
     "NOISE_CEILING",
     "NOISE_START",
     "REFERENCE",
+    "SHAPED",
+    "STRIPES",
     "SoundConfig",
     "basis_of",
+    "between",
     "bins_of",
     "hop_of",
     "middle_names",
+    "moments",
     "noise",
+    "stripes_of",
 ]
 
 REFERENCE = 320
@@ -37,6 +46,36 @@ LEAST_LEVEL = -13.0
 NOISE_START = -1.5
 NOISE_CEILING = 0.5
 """Noise is at most so large against the step, before its gain."""
+STRIPES = (0, 20, 40, 60, 80, 120, 160, 220, 320, 480, BINS)
+"""Where what is shaped in time together begins, in bins: stripes of the spectrum."""
+MOMENTS = 16
+"""Parts of a hop that have levels and gains of their own: 1.25 ms."""
+SHAPED = 2 * (len(STRIPES) - 1) * MOMENTS
+"""Gains of a hop: of what is coded and of noise, of each stripe, at each moment."""
+MOST_SHAPE = 3.5
+"""Octaves, of a gain."""
+
+
+def stripes_of(bins: int) -> list[slice]:
+    """The stripes that a signal of so many bins has."""
+    return [slice(a, min(b, bins)) for a, b in pairwise(STRIPES) if a < bins]
+
+
+@lru_cache(maxsize=8)
+def moments(hop: int) -> np.ndarray:
+    """[N, MOMENTS] float32: means over each moment of a hop."""
+    at = (MOMENTS * (2 * np.arange(hop) + 1)) // (2 * hop)
+    one = (at[:, None] == np.arange(MOMENTS)).astype(np.float32)
+    return one / one.sum(0)
+
+
+@lru_cache(maxsize=8)
+def between(hop: int) -> np.ndarray:
+    """[MOMENTS + 2, N] float32: lines from the middle of a moment to that of the next, the last one of the hop before
+    first, the first one of the hop behind last.
+    """
+    at = MOMENTS * (np.arange(hop) + 0.5) / hop + 0.5
+    return np.maximum(0, 1 - np.abs(at - np.arange(MOMENTS + 2)[:, None])).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,11 +90,13 @@ class SoundConfig:
     """Its inner layers, each of which sees one frame further to either side than the one before."""
     coarse: int = COARSE
     """What a step of z is worth at index 0, in hundredths of an octave: the encoder's. See `envelope.z_unit`."""
+    shaper: int = 0
+    """Width of the network behind the inverse MDCT, which shapes bands in time; 0: there is none."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+            if type(value) is not int or value < (name != "shaper"):
+                raise ValueError(f"{name} is a whole number of at least {int(name != 'shaper')}, not {value!r}")
 
     def shapes(self, hyper: int, features: int) -> dict[str, dict[str, tuple[int, ...]]]:
         """The shape of each tensor of h_a and g_s, computed: a file may claim sizes for which there is no memory."""
@@ -66,6 +107,13 @@ class SoundConfig:
             **{f"{name}.weight": (p, p, 3) for name in middle_names(self.blocks)},
             "head.weight": (2 * BINS, p, 1),
         }
+        if s := self.shaper:
+            g_s |= {
+                "shaper.enter.weight": (s, SHAPED, 1),
+                "shaper.given.weight": (s, p, 2),
+                "shaper.middle.weight": (s, s, 3),
+                "shaper.head.weight": (SHAPED, s, 1),
+            }
         for layers in (h_a, g_s):
             layers |= {f"{name[:-6]}bias": shape[:1] for name, shape in layers.items()}
         return {"h_a": {**h_a, "linear": (BANDS, hyper)}, "g_s": g_s}

@@ -46,8 +46,7 @@ class TorchSoundNetworks:
     ) -> np.ndarray:
         """The arguments of `sound.PostNet`, and the hop -> samples [B, (t - 1) N]."""
         given = (self._here(a) for a in (y, log_step, envelope, features, index, noise))
-        decoded, filled_in = self.g_s(*given)
-        return Mdct(hop, y.shape[1], self.device).inverse(decoded + filled_in).cpu().numpy()
+        return self.g_s.samples(*self.g_s(*given), Mdct(hop, y.shape[1], self.device)).cpu().numpy()
 
     def _here(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .transform import WindowedTransform
 
 __all__ = ["TorchTransform", "centred", "filled"]
 
+_N = TypeVar("_N", bound=nn.Module)
 _DTYPES = {8: torch.uint8, 16: torch.uint16}
 
 
@@ -76,7 +77,7 @@ class TorchTransform(WindowedTransform):
 
 
 @torch.inference_mode(False)  # whoever loads a model: the encoder takes gradients through it
-def filled(network: nn.Module, prefix: str, tensors: Mapping[str, np.ndarray], device: str) -> nn.Module:
+def filled(network: _N, prefix: str, tensors: Mapping[str, np.ndarray], device: str) -> _N:
     """The network with its weights, float32 by name, which have its shapes."""
     state = {
         name[len(prefix) + 1 :]: torch.from_numpy(array).to(device)

@@ -9,6 +9,7 @@ Of the magnitudes themselves and of their sums over mel bands, as in Parallel Wa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 __all__ = ["log_distances", "log_spectral", "mel_bands"]
 
 RELATIVE_FLOOR = 1e-6
+WINDOWS = 0.016, 0.032, 0.064
 
 
 @lru_cache(maxsize=16)
@@ -43,12 +45,14 @@ def mel_bands(size: int, count: int, rate: int, device: torch.device) -> Tensor:
     return torch.from_numpy(np.minimum(rising, falling).clip(0).astype(np.float32)).to(device)
 
 
-def log_distances(wanted: Tensor, found: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-    """Mean differences of logarithms of short-time and of mel magnitudes, over windows of about 16, 32 and 64 ms.
+def log_distances(
+    wanted: Tensor, found: Tensor, rate: int, windows: Sequence[float] = WINDOWS
+) -> tuple[Tensor, Tensor]:
+    """Mean differences of logarithms of short-time and of mel magnitudes, over windows of about so many seconds.
 
     wanted, found: [B, samples] at a rate in Hz.
     """
-    sizes = [2 ** round(math.log2(rate * seconds)) for seconds in (0.016, 0.032, 0.064)]
+    sizes = [2 ** round(math.log2(rate * seconds)) for seconds in windows]
     linear, mel = 0.0, 0.0
     for number, size in enumerate(sizes):
         a, b = _power(wanted, size), _power(found, size)

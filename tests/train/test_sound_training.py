@@ -166,6 +166,26 @@ def test_training_goes_on_freezes_and_codes(folder, tmp_path):
     assert codec.card["training"]["steps"] == 8 and codec.card["training_data"] == [folder.name]
 
 
+def test_a_shaper_grows_on_a_model_without_one(folder, tmp_path):
+    small = {**settings(folder), "steps": 4, "rates": {16000: 1.0}}
+    first = train("tiny-sound", overrides={**small, "name": "first"}, runs=tmp_path, accelerator="cpu")
+    before = load_checkpoint(first / "weights.pt")["ema"]
+    sizes = {**load_checkpoint(first / "checkpoint.pt")["recipe"]["transform"], "shaper": 8}
+    more = {"name": "shaped", "transform": sizes, "start_from": first / "weights.pt", "post_from": 0.0}
+    said: list[str] = []
+    run = train("tiny-sound", overrides={**small, **more}, runs=tmp_path, accelerator="cpu", progress=said.append)
+    after = load_checkpoint(run / "checkpoint.pt")["ema"]
+    new = after.keys() - before.keys()
+    assert new and all(name.startswith("g_s.shaper.") for name in new)
+    assert after["g_s.shaper.head.weight"].abs().max() > 0
+    for name, value in before.items():  # no bit changes
+        assert torch.equal(after[name], value.float()) or name.startswith("g_s.")
+    codec = lecodec.load(model=freeze(run, tmp_path / "shaped.safetensors"), of=SoundCodec)
+    assert codec.card["transform"]["shaper"] == 8
+    x = (0.2 * np.sin(np.arange(4000) / 9)).astype(np.float32)
+    assert codec.decode(codec.encode(x, 16000, 80)).shape == (4000, 1)
+
+
 def test_recipes_that_make_no_sense_are_refused(folder):
     given = {"kind": "sound", "name": "x", "sources": [{"folder": folder}], "steps": 1}
     assert SoundRecipe(**given).networks()
