@@ -46,8 +46,8 @@ class TorchSoundNetworks:
     ) -> np.ndarray:
         """The arguments of `sound.PostNet`, and the hop -> samples [B, (t - 1) N]."""
         given = (self._here(a) for a in (y, log_step, envelope, features, index, noise))
-        decoded, noise, h = self.g_s(*given)
-        return self.g_s.samples(decoded, noise, h, Mdct(hop, y.shape[1], self.device)).cpu().numpy()
+        shown = self.g_s(*given)
+        return self.g_s.samples(shown[0], shown[1], shown[2], Mdct(hop, y.shape[1], self.device)).cpu().numpy()
 
     def _here(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
