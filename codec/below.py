@@ -1,11 +1,12 @@
 """Where the scale of a model's quality is better coded by another model: pictures of low quality go to that one.
 
-    quality >= own -> the model's file                            quality < own -> the other's, at its quality there
+    quality >= own -> the model's file, from its `start` on        quality < own -> the other's, at its quality there
     target -> the model's file, if its quality is at least `own`, or else the other's
 
-The card of a model names the other one by its digests, as `below`, and says where they meet: `own` is the model's
-quality from which on it codes, `its` the other's that gives as good a picture. One scale leads over both. Files are
-those of one model or the other: nothing in them says more, and each decodes with the model that it names.
+The card of a model names the other one by its digests, as `below`, and says where they meet: one scale leads over both,
+up to `own` the other's from 1 to `its`, from there on the model's from `start` (from `own` where the card has none) to
+100; `its` and `start` give pictures that are as good. Files are those of one model or the other: nothing in them says
+more, and each decodes with the model that it names.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ __all__ = ["Below"]
 
 @dataclass
 class Below:
-    """own, its: see the module's text; parse_digest: of the other model; load: gives its codec, an `ImageCodec`."""
+    """own, its, start: see the module's text; parse_digest: of the other model; load: gives its codec, an
+    `ImageCodec`.
+    """
 
     own: float
     its: float
+    start: float
     parse_digest: bytes
     load: Callable[[], Any]
 
@@ -43,12 +47,13 @@ class Below:
             if entry is None:
                 return None
             own, its = float(entry["own"]), float(entry["its"])
+            start = float(entry.get("start", own))
             digest = bytes.fromhex(entry["parse_digest"])
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ModelError("the model's card does not say where the model below it begins") from None
-        if not (1 < own <= 100 and 1 < its <= 100) or digest.hex() == card.get("parse_digest"):
+        if not (1 < own < 100 and 1 < its <= 100 and 1 <= start < 100) or digest.hex() == card.get("parse_digest"):
             raise ModelError("the model's card has a model below it that cannot be one")
-        return cls(own, its, digest, load)
+        return cls(own, its, start, digest, load)
 
     @cached_property
     def codec(self) -> Any:
@@ -60,6 +65,10 @@ class Below:
         quality = Target("quality", quality).value
         return 1 + (quality - 1) * (self.its - 1) / (self.own - 1) if quality < self.own else None
 
+    def mine(self, quality: float) -> float:
+        """The model's own quality for one of the scale, `start` for those that are left to the other one."""
+        return self.start + max(0.0, quality - self.own) * (100 - self.start) / (100 - self.own)
+
     def encode(
         self,
         itself: Callable[[Sequence[Signal], Target], list[bytes]],
@@ -67,7 +76,7 @@ class Below:
         target: Target,
         least: int,
     ) -> list[bytes]:
-        """Files of pictures. itself: encodes with the model itself; least: the header's index of `own`. Raises as
+        """Files of pictures. itself: encodes with the model itself; least: the header's index of `start`. Raises as
         `ImageCodec.encode`.
         """
         if target.kind != "quality":

@@ -118,6 +118,8 @@ class ImageCodec(LatentCoding, Codec):
     def _fixed(self, quality: float) -> int:
         """The header's index of a quality: 0 where all are the same. Raises InputError."""
         q = fixed_quality(quality)
+        if self.below is not None:
+            q = fixed_quality(self.below.mine(quality))
         return 0 if self.one_rate else q
 
     @cached_property
