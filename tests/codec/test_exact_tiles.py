@@ -222,7 +222,7 @@ def test_borders_show_no_seam(page, monkeypatch):
     assert near.any() and error(data) < 3 * error(by_the_model(codec, page, 60))
     found = error(data)
     monkeypatch.setattr(
-        "lecodec.codec.image.fill_latents", lambda y_hat, header, tiles, *rest: _zero(y_hat, header, tiles)
+        "lecodec.codec.image_decoding.fill_latents", lambda y_hat, header, tiles, *rest: _zero(y_hat, header, tiles)
     )
     assert error(data) > 2 * found
 
