@@ -54,7 +54,7 @@ MOST_FLOOR = 4096
 """Floors lie between this and its negative."""
 OFFSET, OFFSET_SLOPE = 320, 26
 """The offset at index 0, and by how much it falls with each index."""
-DEADZONE = 0.12
+DEADZONE = 0.2
 """How far beyond 1/2 y is rounded towards zero."""
 FINEST = 0.87
 """What a step of z is worth at index 63, in octaves of the envelope's cosine coefficients. What it is worth at index 0
