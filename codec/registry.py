@@ -35,7 +35,7 @@ ALIASES = {
     "psnr": "image-4",
     "photo": "photo-1",
     "video": "video-2",
-    "sound": "sound-3",
+    "sound": "sound-4",
 }
 """What a short name stands for: the best model of its kind that is shipped, if one is."""
 
