@@ -32,7 +32,7 @@ SHIPPED = Path(__file__).parent / "models"
 ALIASES = {
     "image": "eye-1",
     "eye": "eye-1",
-    "psnr": "image-4",
+    "psnr": "image-5",
     "photo": "photo-1",
     "video": "video-2",
     "sound": "sound-4",

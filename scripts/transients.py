@@ -30,7 +30,7 @@ RATE = 48000
 APART = {"drums": 24007, "clicks": 6007}
 """Samples between hits: prime numbers."""
 NEAR = RATE // 50
-SETTINGS = {"lecodec": (24, 48, 80), "opus": (24, 48, 80), "mp3": (48, 80)}
+SETTINGS = {"lecodec": (24, 48, 72), "opus": (24, 48, 80), "mp3": (48, 80)}
 
 
 def hits(folder: Path, count: int) -> list[np.ndarray]:
