@@ -39,7 +39,7 @@ BY_MODEL = {
     "tiny-wide": "model-context-wide model-context-wide-white",
     "eye-1": "released-eye-1",
     "image-3": "released-image-3",
-    "image-4": "released-image-4",
+    "image-5": "released-image-5",
     "machine-1": "released-machine-1",
     "image-2": "released-image-2",
 }
