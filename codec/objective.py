@@ -2,9 +2,9 @@
 
     card -> training recipe -> lambda at a quality, D(x, x_hat) -> `--effort` (see `refine`)
 
-D is the mean squared error, or the error behind SSIMULACRA2 (see `perception`), either with the distance of a frozen
-network's features added. These two are means over the whole of what they are given, a crop in training and a window of
-the picture here, which count by their area.
+D is the mean squared error, that of a video's brightness and colour (`video_error`), or the error behind SSIMULACRA2
+(see `perception`), each with the distance of a frozen network's features added. The last two are means over the whole
+of what they are given, a crop in training and a window of the picture here, which count by their area.
 
 A card is data: a network is taken from it only by a name that this package knows, never as code to import.
 """
@@ -30,9 +30,26 @@ from .perception import perceptual_error
 
 __all__ = ["ERRORS", "Objective", "objective_of"]
 
+_LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in Y (BT.601)."""
+
+
+def video_error(x: Tensor, x_hat: Tensor) -> Tensor:
+    """D [B] of pictures [B, 3, H, W] in [0, 1]: (6 Y + Cb + Cr) / 8, mean squared errors of the planes that a video of
+    4:2:0 has, Cb and Cr at half the size. Codecs of video are compared with these weights (JCT-VC-H1100).
+    """
+    error = x_hat - x
+    y = (error * error.new_tensor(_LUMA)[:, None, None]).sum(1)
+    small = torch.nn.functional.avg_pool2d(torch.stack([error[:, 2] - y, error[:, 0] - y], 1), 2, ceil_mode=True)
+    red, _, blue = _LUMA
+    b, r = small.square().mean((2, 3)).unbind(1)
+    return (6 * y.square().mean((1, 2)) + b / (2 - 2 * blue) ** 2 + r / (2 - 2 * red) ** 2) / 8
+
+
 ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": lambda x, x_hat: (x_hat - x).square().mean((1, 2, 3)),
     "ssimulacra2": perceptual_error,
+    "yuv420": video_error,
 }
 """D [B] of a picture and its reconstruction, [B, 3, H, W] float32 each, by what recipes call it."""
 _NETWORKS = "eval.quality.networks:load_module"

@@ -25,7 +25,7 @@ def quality_lambda(index: Tensor, low: float, high: float) -> Tensor:
 
 def distortion_of(kind: str, x: Tensor, x_hat: Tensor) -> Tensor:
     """D [B] of pictures [B, 3, H, W] in [0, 1]: 'mse', 'ms-ssim' for 1 - MS-SSIM, 'ssimulacra2' for the error that is
-    behind this score with some plain error (see `codec.perception`).
+    behind this score with some plain error (see `codec.perception`), 'yuv420' for that of a video's planes.
     """
     if kind in ERRORS:
         return ERRORS[kind](x, x_hat.float())

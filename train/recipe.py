@@ -138,9 +138,9 @@ class Recipe(Strict):
     are then as the first."""
     cached: int = Field(800, ge=1)
     """Crops whose latents are kept there."""
-    distortion: Literal["mse", "ms-ssim", "ssimulacra2"] = "mse"
+    distortion: Literal["mse", "ms-ssim", "ssimulacra2", "yuv420"] = "mse"
     """mse: mean squared error of samples in [0, 1]; ms-ssim: 1 - MS-SSIM; ssimulacra2: the error behind this score,
-    with some plain error (see codec/perception.py)."""
+    with some plain error (see codec/perception.py); yuv420: that of the planes of a video (see codec/objective.py)."""
     features: FeatureTerm | None = None
     """What is added to the distortion for the sake of machines that look at the pictures."""
     lambda_low: float = Field(20.0, gt=0)
@@ -446,6 +446,8 @@ class VideoRecipe(Strict):
     """What the average of the weights, which is frozen, keeps of itself at each step; less at first."""
     checkpoint_minutes: float = 5.0
     """Between checkpoints, each with a validation."""
+    compile: bool = False
+    """Compile the network with torch.compile, which takes some minutes. It needs a C++ compiler."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VideoRecipe:

@@ -6,9 +6,9 @@
 The loss is the rate alone: transforms are frozen, and y_hat differs from y by a rounding, whatever the entropy model.
 References are rounded at their own rates at first; later in the run half of them are what the network itself makes of a
 frame, from which coarser frames inherit. A sample is a frame between two others at equal distances (or after one), its
-rate from that of the latents down to 32 indices below; references are never coarser than the frame. A run that starts
-from a model takes a share of its samples, `coded`, from groups that this model has coded: references, rates and moves
-are those of files (see `coded`).
+rate from that of the latents down to steps 4.5 times as large; references are never coarser than the frame. A run that
+starts from a model takes a share of its samples, `coded`, from groups that this model has coded: references, rates and
+moves are those of files (see `coded`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from ..codec.image import ImageCodec
 from ..codec.registry import load
 from ..codec.transforms.transform import WindowedTransform
 from ..codec.video import VideoCodec
+from ..codec.video_encoder import indices_of
 from ..entropy.context_coding import ContextCoding
-from ..entropy.latents import Meter
+from ..entropy.latents import MEAN_BITS, Meter
 from ..entropy.layers import ACTIVATION_BITS
 from ..entropy.rate import QUALITY_LEVELS, QUALITY_ONE
 from ..entropy.runtime import runtime_of
@@ -47,8 +48,8 @@ from .video_samples import Batch, batch_of, cut, cut_coded, places
 
 __all__ = ["VideoExperiment", "image_codec", "log_gains"]
 
-COARSEST = 32.0
-"""Indices by which a frame may be coarser than the finest of its group: steps 4.5 times as large."""
+COARSEST = 4.5
+"""By how much the steps of a frame may be larger than those of the finest of its group."""
 PASSES_SHARE = 0.25
 """What the passes, which are trained already, learn against the rest."""
 FLOOR = 0.02
@@ -56,6 +57,8 @@ FLOOR = 0.02
 DISTANCES = (1, 1, 2, 2, 4, 4, 8, 16)
 MOVED = 0.75
 """Share of the samples of frames as files have them whose references are moved, where anything moves."""
+DEVIATION_AT = 48
+"""The quality index at which it is measured how large y is."""
 VALIDATED = ((1, 30.0, False), (4, 14.0, False), (1, 0.0, False), (1, 0.0, True))
 """Of the held-out samples: distance, indices coarser, whether there is one reference."""
 
@@ -92,6 +95,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         assert isinstance(entropy, ContextCoding)
         self.entropy, self.runtime = entropy, runtime_of("cpu")
         self.log_gain = torch.from_numpy(log_gains(self.codec)).float()
+        self.coarsest = indices_of(self.log_gain.exp().numpy(), COARSEST) / QUALITY_ONE
         temporal = None
         if recipe.start_from is not None:
             self._begin_as(recipe.start_from)
@@ -99,14 +103,20 @@ class VideoExperiment(Experiment[VideoRecipe]):
                 temporal = SpatiotemporalCoding({**entropy.tensors, **self.network.frozen()})
         self.real, self.synthetic = collected(recipe, self.codec, temporal, self.say)
         if recipe.start_from is None:
-            self._make(magnitude_tables(self.log_gain.double().numpy(), self._deviation(), 48))
+            self._make(magnitude_tables(self.log_gain.double().numpy(), self._deviation(), DEVIATION_AT))
 
     def _begin_as(self, path: Path) -> None:
-        """Make the network with the weights of a checkpoint or of a model file, or of a model by name."""
+        """Make the network with the weights of a checkpoint or of a model file, or of a model by name. A checkpoint may
+        be one on another image model whose latents are alike, such as an earlier state of this one.
+        """
         if path.suffix == ".pt":
             state = load_checkpoint(path)
             with contents_of(path, self.noun):
-                self._make({name: table.numpy() for name, table in state["tables"].items()})
+                tables = {name: table.numpy() for name, table in state["tables"].items()}
+                if state["recipe"]["base"] != self.recipe.base:
+                    deviation = tables["unit"][DEVIATION_AT] * 2.0**-MEAN_BITS
+                    tables = magnitude_tables(self.log_gain.double().numpy(), deviation, DEVIATION_AT)
+                self._make(tables)
                 load_weights(self.network, state["ema"], self.recipe.name)
         else:
             codec = load(model=str(path), of=VideoCodec)
@@ -121,6 +131,9 @@ class VideoExperiment(Experiment[VideoRecipe]):
         recipe = self.recipe
         self.tables = dict(tables)
         self.network = Spatiotemporal(recipe.network(), self.entropy.tensors, self.tables)
+        self.compiled = self.network
+        if recipe.compile:
+            self.compiled = torch.compile(self.network, dynamic=False, options={"cpp_wrapper": True})
         self.team.same(self.network)
         self.average = Average(self.network, recipe.ema)
         slow = [p for n, p in self.network.named_parameters() if n.startswith("passes.")]
@@ -133,11 +146,11 @@ class VideoExperiment(Experiment[VideoRecipe]):
     # -- latents
 
     def _deviation(self) -> np.ndarray:
-        """Of each channel at index 48, over all latents [M]."""
+        """Of each channel at index DEVIATION_AT, over all latents [M]."""
         total, count = torch.zeros(self.entropy.latent, dtype=torch.float64), 0
         for made in (*self.real.trained, *self.synthetic.trained):
             y = made.y[::4].float()
-            scale = (self.log_gain[48] - self.log_gain[made.index]).exp()
+            scale = (self.log_gain[DEVIATION_AT] - self.log_gain[made.index]).exp()
             total += ((y**2).sum((0, 2, 3)) * scale**2).double()
             count += y[:, 0].numel()
         return (total / max(1, count)).sqrt().numpy()
@@ -174,7 +187,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         if rng.random() < 0.5 and not single:  # time runs both ways
             at = tuple(-n for n in at)
         number = rng.randrange(len(made.y) - span) - min(0, *at)
-        drop = min(rng.uniform(0, COARSEST) if rng.random() < 0.8 else 0.0, made.index - 1.0)
+        drop = min(rng.uniform(0, self.coarsest) if rng.random() < 0.8 else 0.0, made.index - 1.0)
         finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
         box = self._box(rng, made.y.shape[2:])
         return cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
@@ -217,7 +230,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
             for b in range(len(rates))
         ]
         facts = torch.from_numpy(facts_of(rates, given, with_z)).float() * 2.0**-ACTIVATION_BITS
-        found = self.network(y, (references[0], references[1]), said, facts, batch.index)
+        network = self.compiled if torch.is_grad_enabled() else self.network
+        found = network(y, (references[0], references[1]), said, facts, batch.index)
         return found.bits_y + bits_z, found.y_hat
 
     # -- the run

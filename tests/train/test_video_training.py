@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,26 @@ def test_a_run_goes_on_and_is_frozen_and_codes(run, tmp_path, monkeypatch):
     network.load_state_dict(state["ema"])
     for name, array in network.frozen().items():
         np.testing.assert_array_equal(frozen[name], array)
+
+
+def test_a_run_goes_on_on_another_image_model(recipe, run, tmp_path):
+    """Weights stay, and how large y is at the middle; how large at each quality is what the new one says."""
+    state = load_checkpoint(run / "weights.pt")
+    right = state["tables"]["magnitude"].numpy().copy()
+    state["tables"]["magnitude"] *= 2
+    torch.save(state, tmp_path / "weights.pt")
+    other = shutil.copy(GOLDEN / "tiny-context.safetensors", tmp_path / "other.safetensors")
+
+    def begun(base: Path) -> VideoExperiment:
+        fields = {"start_from": tmp_path / "weights.pt", "synthetic": 2, "real": 0, "clips": [], "base": str(base)}
+        return VideoExperiment(load_as(VideoRecipe, recipe, fields), lambda text: None, Team("cpu"), False)
+
+    same, found = begun(GOLDEN / "tiny-context.safetensors"), begun(Path(other))
+    for name, value in found.network.named_parameters():
+        assert torch.equal(value, same.network.get_parameter(name)), name
+    np.testing.assert_array_equal(same.tables["magnitude"], 2 * right)
+    np.testing.assert_array_equal(found.tables["magnitude"], right)
+    np.testing.assert_allclose(found.tables["unit"], same.tables["unit"], atol=1)
 
 
 def test_a_model_without_its_image_model_says_so(run, tmp_path, monkeypatch):
