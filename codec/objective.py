@@ -78,14 +78,15 @@ class Objective:
     @property
     def shrink(self) -> int:
         """By how much a window is smaller than one for the squared error, for the memory that a gradient takes."""
-        return 1 if self.squared else 2 if self.network is None else 8
+        return 8 if self.network is not None else 2 if self.distortion == "ssimulacra2" else 1
 
     @property
     def stiffness(self) -> float:
         """How much more the error curves along its steepest directions than on average, which is what bounds a step:
         measured, see `refine`. Squared errors curve in all latents alike.
         """
-        return 1.0 if self.squared else 4.0 if self.network is None else 8.0
+        plain = self.distortion in ("mse", "yuv420")
+        return 8.0 if self.network is not None else 1.0 if plain else 4.0
 
     def multiplier(self, q: int) -> float:
         """lambda at the fixed-point index q."""

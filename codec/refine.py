@@ -28,27 +28,28 @@ taken by windows of the picture. The hyper-latent z stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..bitstream import Header
-from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
+from ..entropy.coder import Coder
+from ..entropy.latents import MEAN_BITS, Choice, EntropyModel, Latents, Meter, deadzone_of
 from .objective import Objective, objective_of
-from .tiles import latent_size, layout_of, paste
+from .tiles import Box, latent_size, layout_of, paste
 from .transforms.torch_transform import centred
 from .transforms.transform import cut, pixels
 from .transforms.windows import Window, windows
 from .workers.told import told
 
 if TYPE_CHECKING:
-    from .latent_coding import LatentCoding, Tiles
+    from .latent_coding import Tiles
 
-__all__ = ["refined"]
+__all__ = ["Refinable", "refined"]
 
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
@@ -65,6 +66,40 @@ WINDOW = {"cpu": 2**11, "cuda": 2**15}
 """Positions of y that a gradient is taken of at a time: 100 to 150 kB each."""
 KEPT = 2**12
 """Positions of y up to which what the entropy model derives from z is kept between the steps: 6 kB each."""
+
+
+class Shows(Protocol):
+    """The part of a `Transform` that is needed."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def down(self) -> tuple[int, ...]: ...
+
+    def shown(self, y_hat: Tensor, rates: Sequence[int], channels: int) -> Tensor: ...
+
+
+class Refinable(Protocol):
+    """What codes latents and shows them: `LatentCoding` and whatever is like it."""
+
+    @property
+    def card(self) -> Mapping[str, Any]: ...
+
+    @property
+    def transform(self) -> Shows: ...
+
+    @property
+    def entropy(self) -> EntropyModel: ...
+
+    def traversed(
+        self,
+        y: np.ndarray,
+        tiles: Iterable[Tiles],
+        q: Sequence[int],
+        coder: Callable[[], Coder],
+        choices: Iterable[Choice] = ...,
+    ) -> Iterator[tuple[Box, Latents, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +119,7 @@ class _Schedule:
 
 @torch.inference_mode()
 def refined(
-    coding: LatentCoding,
+    coding: Refinable,
     y: np.ndarray,
     tiles: Sequence[Tiles],
     headers: Sequence[Header],
@@ -122,7 +157,7 @@ def refined(
 
 
 def _rounded(
-    coding: LatentCoding,
+    coding: Refinable,
     y: np.ndarray,
     tiles: Sequence[Tiles],
     q: int,
@@ -150,7 +185,7 @@ class _View:
 
 
 def _views(
-    coding: LatentCoding, y_hat: np.ndarray, header: Header, colours: list[np.ndarray], shrink: int
+    coding: Refinable, y_hat: np.ndarray, header: Header, colours: list[np.ndarray], shrink: int
 ) -> Iterator[_View]:
     layout, transform = layout_of(header), coding.transform
     height, width = latent_size(header)
@@ -184,7 +219,7 @@ def _error(objective: Objective, view: _View, shown: Tensor, down: tuple[int, ..
 
 
 def _gradient(
-    coding: LatentCoding, objective: Objective, view: _View, q: int, lam: float
+    coding: Refinable, objective: Objective, view: _View, q: int, lam: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """lambda dD/dy_hat [b, M, h, w] of a window, right at its core; D [b] of the pixels there."""
     down = coding.transform.down

@@ -43,6 +43,7 @@ from .video_encoder import CodedGroup, Encoder
 from .video_frames import FrameTransform
 from .video_groups_read import GroupSource, Place
 from .video_parts import Wanted, check_part
+from .video_refine import Refiner
 from .video_targets import TARGETS, encode_to_target
 
 if TYPE_CHECKING:
@@ -134,13 +135,15 @@ class VideoCodec(Codec):
         psnr: float | None = None,
         size: int | None = None,
         fps: float = 25.0,
+        effort: int = EFFORTS[0],
     ) -> bytes:
         """A clip, uint8 [N, H, W, 3] -> the bytes of a `.lec` file. At most one of: quality, 1 to 100, 60 by default;
         bpp, bits a pixel of a frame, and kbps, thousand bits a second, met within 1.5% or 4 bytes a frame; psnr, in dB
         over all samples of all frames, met within 0.1; size, the most bytes. All but the first take several encodings.
+        effort: 1 to 9; above 1 encoding takes longer and the file is smaller for what it shows (see `video_refine`).
         Raises InputError, LimitExceeded.
         """
-        target = Target.of({"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "size": size})
+        target = Target.of({"quality": quality, "bpp": bpp, "kbps": kbps, "psnr": psnr, "size": size}, effort=effort)
         return self.encode_signals([clip_signal(samples, fps)], target)[0]
 
     @guarded
@@ -156,30 +159,42 @@ class VideoCodec(Codec):
         """
         if not isinstance(signal, VideoSignal):
             raise InputError(f"{self.card.get('name')} codes videos, and this is none")
-        if target.effort != EFFORTS[0]:
-            raise InputError("effort is of pictures: videos are coded without")
         if target.exact_pixels:
             raise InputError("exact pixels are of pictures: those of videos may differ by a rounding")
+        refiner = None
+        if steps := target.effort - EFFORTS[0]:
+            refiner = Refiner(self.base.card, self.base.transform, steps)
         if target.kind == "quality":
-            return self._pieces(signal, fixed_quality(target.value))
+            return self._pieces(signal, fixed_quality(target.value), refiner=refiner)
         if target.kind not in TARGETS:
             names = ", ".join(TARGETS)
             raise InputError(f"videos are coded to a quality, {names}: {target.kind} is no target of theirs")
         transform = self._transform(signal.video_layout)
-        return EncodedVideo.of(encode_to_target(self._trial, transform, signal, target))
+        trial = self._trial if refiner is None else partial(self._trial, refiner=refiner)
+        return EncodedVideo.of(encode_to_target(trial, transform, signal, target))
 
     @guarded
     def _trial(
-        self, signal: VideoSignal, quality: int, transform: FrameTransform | None, measured: bool
+        self,
+        signal: VideoSignal,
+        quality: int,
+        transform: FrameTransform | None,
+        measured: bool,
+        refiner: Refiner | None = None,
     ) -> tuple[bytes, float]:
         """A whole file at a fixed-point index, and the sum of the squared errors of its samples, if that is asked for.
         transform: instead of the model's own.
         """
-        encoded = self._pieces(signal, quality, transform, measured)
+        encoded = self._pieces(signal, quality, transform, measured, refiner)
         return b"".join(encoded), encoded.error
 
     def _pieces(
-        self, signal: VideoSignal, quality: int, transform: FrameTransform | None = None, measured: bool = False
+        self,
+        signal: VideoSignal,
+        quality: int,
+        transform: FrameTransform | None = None,
+        measured: bool = False,
+        refiner: Refiner | None = None,
     ) -> EncodedVideo:
         """The file at a fixed-point index, as each group is coded."""
         layout = replace(signal.video_layout, groups=(), announced=True)
@@ -191,7 +206,7 @@ class VideoCodec(Codec):
             synthesis_digest=self.synthesis_digest,
         )
         transform = transform or self._transform(layout)
-        encoder = Encoder(self.coding, transform, signal, quality, measured, lambda: self.replica)
+        encoder = Encoder(self.coding, transform, signal, quality, measured, lambda: self.replica, refiner)
         return EncodedVideo(header, self._groups(header, signal, encoder.groups()))
 
     def _groups(self, header: Header, signal: VideoSignal, groups: Iterator[CodedGroup]) -> Iterator[_Piece]:

@@ -13,25 +13,29 @@ Guarantee: latents that are read are those that were written, or a CorruptFile n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..bitstream.groups import ALONE, FRAME_DIGEST, GIVEN, GIVEN_WITH_Z, VECTORS, CodedFrame, Step
-from ..entropy.coder import Reader, Writer
+from ..entropy.coder import Coder, Reader, Writer
 from ..entropy.latents import NEAREST, Choice, EntropyModel, Latents, Size
 from ..entropy.spatiotemporal_coding import Reference, SpatiotemporalCoding
 from ..entropy.vectors import code_vectors
 from ..errors import CorruptFile
 from .video_moving import Mover, grid_of
 
-__all__ = ["Decoded", "FrameCoding"]
+__all__ = ["Better", "Decoded", "FrameCoding"]
 
 SPARE_BITS = 64
 """Bits by which data may be shorter than the least that holds its symbols: what the coder's last words leave out."""
 Z_SHARE = 0.15
 """A frame that takes less than this share of its bits alone is not tried with z."""
+
+
+Better = Callable[[np.ndarray, EntropyModel, Callable[[np.ndarray, Coder, Choice], Latents]], np.ndarray]
+"""y [M, h, w], the model that codes it, how (see `video_refine`) -> y of which plain rounding gives better latents."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +64,39 @@ class FrameCoding:
         choice: Choice = NEAREST,
         mover: Mover | None = None,
         vectors: list[np.ndarray] | None = None,
+        better: Better | None = None,
     ) -> tuple[CodedFrame, Decoded]:
         """y [M, h, w] float32 as coded at `rate`; above: gives z [1, Z, h', w']; references: of a frame that is not
-        coded alone; vectors: for each of them, or one for both that are one frame; without any, they are not moved
-        -> the smallest way, and what it decodes to.
+        coded alone; vectors: for each of them, or one for both that are one frame; without any, they are not moved;
+        better: finds better latents than y for the way that takes the fewest bytes -> that way, and what it decodes to.
         """
         size: Size = y.shape[1:]
         z = above()
-        tried = [self._tried(ALONE, self.image, size, rate, (z, y[None]), (), NEAREST)]
+        ways = [_Way(ALONE, self.image, size, rate, (z,), (), NEAREST, None, self.device)]
+        tried = [ways[0].coded(y)]
         if references is not None:
             given = [self._given(rate, step, references)]
-            tried.append(self._tried(GIVEN, self._bare, size, rate, (y[None],), given, choice))
-            best, moves = tried[1], None
+
+            def attempt(mode: int, given: list[list[Reference]], moves: list[np.ndarray] | None) -> int:
+                """Bytes."""
+                with_z = mode & ~VECTORS == GIVEN_WITH_Z
+                model, above = (self.temporal, (z,)) if with_z else (self._bare, ())
+                ways.append(_Way(mode, model, size, rate, above, given, choice, moves, self.device))
+                tried.append(ways[-1].coded(y))
+                return len(tried[-1][0].payload)
+
+            least, moves = attempt(GIVEN, given, None), None
             if mover is not None and vectors is not None and any(v.any() for v in vectors):
                 others = [self._moved(rate, step, references, mover, vectors)]
-                way = self._tried(GIVEN + VECTORS, self._bare, size, rate, (y[None],), others, choice, vectors)
-                tried.append(way)
-                if len(way[0].payload) < len(best[0].payload):
-                    best, given, moves = way, others, vectors
-            if len(best[0].payload) > Z_SHARE * len(tried[0][0].payload):
-                mode = GIVEN_WITH_Z + VECTORS * (moves is not None)
-                tried.append(self._tried(mode, self.temporal, size, rate, (z, y[None]), given, choice, moves))
-        frame, latents = min(tried, key=lambda way: len(way[0].payload))
+                taken = attempt(GIVEN + VECTORS, others, vectors)
+                if taken < least:
+                    least, given, moves = taken, others, vectors
+            if least > Z_SHARE * len(tried[0][0].payload):
+                attempt(GIVEN_WITH_Z + VECTORS * (moves is not None), given, moves)
+        best = min(range(len(tried)), key=lambda n: len(tried[n][0].payload))
+        frame, latents = tried[best]
+        if better is not None:
+            frame, latents = replace(ways[best], choice=NEAREST).coded(better(y, ways[best].model, ways[best].run))
         return frame, Decoded(latents, rate, step.frame)
 
     def decode(
@@ -123,22 +138,37 @@ class FrameCoding:
         ]
         return found if len(found) == 2 else 2 * found
 
-    def _tried(
-        self,
-        mode: int,
-        model: EntropyModel,
-        size: Size,
-        rate: int,
-        source: tuple[np.ndarray, ...],
-        given: Any,
-        choice: Choice,
-        vectors: list[np.ndarray] | None = None,
-    ) -> tuple[CodedFrame, Latents]:
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to code a frame. mode: as in a file; above: levels above y, [1, C, *size] each; given, vectors: as it goes
+    into the model and in front of it.
+    """
+
+    mode: int
+    model: EntropyModel
+    size: Size
+    rate: int
+    above: tuple[np.ndarray, ...]
+    given: Any
+    choice: Choice
+    vectors: list[np.ndarray] | None
+    device: Any
+
+    def run(self, y: np.ndarray, coder: Coder, choice: Choice) -> Latents:
+        """y [M, h, w] -> its latents, without the vectors."""
+        source = *self.above, y[None]
+        given, device = self.given, self.device
+        return self.model.traverse([coder], self.size, [self.rate], source, given=given, device=device, choice=choice)[
+            0
+        ]
+
+    def coded(self, y: np.ndarray) -> tuple[CodedFrame, Latents]:
         writer = Writer()
-        if vectors is not None:
-            code_vectors(writer, len(vectors), grid_of(size), vectors)
-        (latents,) = model.traverse([writer], size, [rate], source, given=given, device=self.device, choice=choice)
-        return CodedFrame(mode, latents.digest()[:FRAME_DIGEST], writer.finish()), latents
+        if self.vectors is not None:
+            code_vectors(writer, len(self.vectors), grid_of(self.size), self.vectors)
+        latents = self.run(y, writer, self.choice)
+        return CodedFrame(self.mode, latents.digest()[:FRAME_DIGEST], writer.finish()), latents
 
 
 def _fields(step: Step) -> int:

@@ -25,10 +25,11 @@ from ..errors import InputError
 from .media.video_signal import VideoFrame, VideoSignal, microseconds
 from .motion import luma, search
 from .transforms.replica import Replica
-from .video_coding import Decoded, FrameCoding
+from .video_coding import Better, Decoded, FrameCoding
 from .video_frames import FrameTransform
 from .video_groups import LONGEST, STEPS, difference, is_cut, longest_group, next_group, thumbnail
 from .video_moving import Mover, grid_of
+from .video_refine import Refiner
 
 __all__ = ["CodedGroup", "Encoder", "choice_beyond", "group_digest", "indices_of"]
 
@@ -66,8 +67,8 @@ class CodedGroup:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A frame on its way. luma: for the search of vectors; samples: if errors are measured; begins: whether it follows
-    on a cut.
+    """A frame on its way. luma: for the search of vectors; samples: if errors are measured, or with effort; begins:
+    whether it follows on a cut.
     """
 
     y: np.ndarray
@@ -86,7 +87,7 @@ def group_digest(digests: list[bytes]) -> bytes:
 class Encoder:
     """One video. quality: the fixed-point index of the transforms, and of frames that are coded alone; measured:
     whether every frame is displayed and compared, too; replica: gives that of the image model, if references are to be
-    moved.
+    moved; refiner: with effort.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class Encoder:
         quality: int,
         measured: bool = False,
         replica: Callable[[], Replica] | None = None,
+        refiner: Refiner | None = None,
     ):
         self._replica = replica if signal.moves else None
         self._coding, self._transform, self._signal, self._quality = coding, transform, signal, quality
-        self._measured = measured
+        self._measured, self._refiner = measured, refiner
         layout = signal.video_layout
         usual = LONGEST_CHAIN if signal.chain else LONGEST
         self._longest = longest_group(layout.width, layout.height, signal.group or usual)
@@ -184,7 +186,16 @@ class Encoder:
         y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
         vectors = self._vectors(entries, step, y.shape[1:])
         above = partial(self._transform.above, y, rate)
-        return self._coding.encode(y, above, rate, step, references, self._choices[step.level], mover, vectors)
+        better = self._better(entries[step.frame], rate)
+        return self._coding.encode(y, above, rate, step, references, self._choices[step.level], mover, vectors, better)
+
+    def _better(self, entry: _Entry, rate: int) -> Better | None:
+        """What finds better latents of a frame, if there is to be effort."""
+        refiner, samples = self._refiner, entry.samples
+        if refiner is None or samples is None:
+            return None
+        ratio, rates = self._transform.ratio(rate, self._quality), (rate, self._quality)
+        return lambda y, model, way: refiner.refined(y, samples, rates, ratio, model, way)
 
     def _vectors(self, entries: dict[int, _Entry], step: Step, size: Size) -> list[np.ndarray] | None:
         """From where in its references a frame's blocks come; None where there are too few to tell."""
@@ -205,10 +216,16 @@ class Encoder:
         shown = self._transform.synthesise(decoded.latents.y_hat, decoded.rate, self._quality)
         return float(np.square(shown.astype(np.int32) - entry.samples).sum())
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether samples are kept until a frame is coded."""
+        return self._measured or self._refiner is not None
+
     def _alone(self, entry: _Entry) -> _Way:
         rate, y = self._quality, entry.y
         step = coding_order(1, True)[0]
-        return self._coding.encode(y, lambda: self._transform.above(y, rate), rate, step, None)
+        above = partial(self._transform.above, y, rate)
+        return self._coding.encode(y, above, rate, step, None, better=self._better(entry, rate))
 
     def _entries(self) -> Iterator[_Entry]:
         """Latents of the frames, each given out when its successor has been seen: a cut shows there."""
@@ -228,7 +245,7 @@ class Encoder:
                 last = 0.0 if before is None or begins else difference(before, waiting[2])
                 before = waiting[2]
             grey = None if self._replica is None else np.rint(luma(frame.samples)).astype(np.uint8)
-            waiting = y, frame if self._measured else frame._replace(samples=_NONE), small, grey
+            waiting = y, frame if self._keeps else frame._replace(samples=_NONE), small, grey
         if waiting is None:
             raise InputError("the video has no frames")
         begins = before is not None and is_cut(before, waiting[2], None, last)
@@ -236,7 +253,7 @@ class Encoder:
 
     def _entry(self, of: tuple[np.ndarray, VideoFrame, np.ndarray, np.ndarray | None], begins: bool) -> _Entry:
         y, frame, _, grey = of
-        return _Entry(y, grey, frame.samples if self._measured else None, frame.ticks, frame.packets, begins)
+        return _Entry(y, grey, frame.samples if self._keeps else None, frame.ticks, frame.packets, begins)
 
 
 def indices_of(magnitude: np.ndarray, step: float) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..bitstream import PictureLayout
 from ..entropy.latents import Size
-from ..entropy.spatiotemporal_coding import SpatiotemporalCoding, ratio_of, rescaled
+from ..entropy.spatiotemporal_coding import RATIO_BITS, SpatiotemporalCoding, ratio_of, rescaled
 from .transforms import DOWN
 from .transforms.transform import Transform
 
@@ -34,8 +34,12 @@ class FrameTransform:
 
     def at_rate(self, y: np.ndarray, quality: int, rate: int) -> np.ndarray:
         """y made at `quality` -> what is coded at `rate`, [M, h, w] float32."""
-        ratio = ratio_of(self._temporal.magnitude, [quality], [rate])[0] * 2.0**-16
-        return y * ratio.astype(np.float32)[:, None, None]
+        return y * self.ratio(quality, rate)[:, None, None]
+
+    def ratio(self, rate: int, wanted: int) -> np.ndarray:
+        """What brings y from one fixed-point index to another, [M] float32."""
+        found = ratio_of(self._temporal.magnitude, [rate], [wanted])[0] * 2.0**-RATIO_BITS
+        return found.astype(np.float32)
 
     def above(self, y: np.ndarray, rate: int) -> np.ndarray:
         """y as it is coded at `rate` -> z [1, Z, h', w'] float32."""

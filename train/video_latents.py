@@ -44,7 +44,7 @@ HELD_OUT_CLIPS = 4
 """Synthetic clips that are never trained on."""
 HELD_OUT_INDEX, HELD_OUT_CODED = 48, 30
 """Of latents that are held out, and of groups of them."""
-STEEPNESS = (0.75, 1.0, 1.0)
+STEEPNESS = (0.75, 1.0, 1.4, 1.8)
 """Groups are coded with one of these powers of the usual steps of their levels."""
 
 

@@ -8,6 +8,7 @@
 | `lecodec-intra`     | the same, each frame alone                                                                |
 | `lecodec-low-delay` | the same, each frame from those before it                                                 |
 | `lecodec-unmoved`   | the same, without vectors                                                                 |
+| `…:effort=N`        | one of these four at effort N, 1 to 9: `lecodec:effort=9`                                 |
 | `x264`, `x265`      | preset medium, in mp4; the setting is the constant rate factor                            |
 | `svt-av1`           | preset 6, in mp4; the setting is the constant rate factor                                 |
 
@@ -26,12 +27,12 @@ from typing import Any
 import numpy as np
 
 from ...bitstream import LecFile, VideoLayout
-from ...codec.codec import Target
+from ...codec.codec import EFFORTS, Target
 from ...codec.media.ffmpeg import reason
 from ...codec.media.video_signal import VideoFrame, in_groups, video_signal
 from ...errors import CodecError, InputError
 from ..quality.clips import to_rgb
-from .codec import Codec, own_model, pyav_with, shown_name
+from .codec import Codec, own_model, pyav_with, shown_name, without_effort
 
 __all__ = ["Clip", "video_codec_by_name"]
 
@@ -98,17 +99,27 @@ class _Peer:
 
 class LecodecVideo:
     """This package's codec. group: frames in each group (0: as suits them; 1: each frame alone); moves: whether there
-    are vectors; model: as `own_model` says. Raises as `lecodec.load` does.
+    are vectors; model: as `own_model` says; effort: None for the usual one. Raises as `lecodec.load` does.
     """
 
     suffix = ".lec"
     ladder: tuple[float, ...] = (15.0, 30.0, 45.0, 60.0, 75.0)
 
-    def __init__(self, variant: str, group: int, chain: bool, moves: bool, model: str | Path | None) -> None:
+    def __init__(
+        self,
+        variant: str,
+        group: int,
+        chain: bool,
+        moves: bool,
+        model: str | Path | None,
+        effort: int | None = None,
+    ) -> None:
         from ...codec.registry import load
         from ...codec.video import VideoCodec
 
-        self.name = variant + shown_name(model).removeprefix("lecodec")
+        Target("quality", self.ladder[0], effort=EFFORTS[0] if effort is None else effort)  # is there such an effort?
+        self.name = variant + shown_name(model, effort).removeprefix("lecodec")
+        self._effort = EFFORTS[0] if effort is None else effort
         self._group, self._chain, self._moves = group, chain, moves
         self._codec = load("video", model=model, of=VideoCodec)
         digests = f"parse digest {self._codec.parse_digest.hex()}, synthesis {self._codec.synthesis_digest.hex()}"
@@ -120,7 +131,7 @@ class LecodecVideo:
         )
         signal = video_signal(lambda: (VideoFrame(to_rgb(frame), 1) for frame in clip.samples), layout)
         signal = replace(in_groups(signal, self._group, self._chain), moves=self._moves)
-        return self._codec.encode_signals([signal], Target("quality", setting))[0]
+        return self._codec.encode_signals([signal], Target("quality", setting, effort=self._effort))[0]
 
     def decode(self, data: bytes, /) -> np.ndarray:
         return np.stack([_to_yuv(frame.samples) for frame in self._codec.frames(LecFile.open(data))])
@@ -154,9 +165,10 @@ def video_codec_by_name(spec: str) -> Codec:
     """The codec that a spec (see the table above) names. Raises InputError for an unknown one, or one that PyAV lacks;
     as `lecodec.load` for models.
     """
-    variant = spec.partition("@")[0].partition(":")[0]
+    which, effort = without_effort(spec)
+    variant = which.partition("@")[0].partition(":")[0]
     if variant in _OURS:
-        return LecodecVideo(variant, *_OURS[variant], own_model(f"lecodec{spec.removeprefix(variant)}")[1])
+        return LecodecVideo(variant, *_OURS[variant], own_model(f"lecodec{which.removeprefix(variant)}")[1], effort)
     if spec not in _PEERS:
         raise InputError(f"no video codec {spec!r}: there are {', '.join([*_OURS, *_PEERS])}")
     pyav_with(_PEERS[spec].encoder)

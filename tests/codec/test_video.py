@@ -21,9 +21,11 @@ from lecodec.bitstream.groups import ALONE, GIVEN, VECTORS, coding_order, pack_g
 from lecodec.bitstream.limits import MAX_GROUP
 from lecodec.bitstream.packets import unpack_packets
 from lecodec.codec.codec import Target
+from lecodec.codec.image import fixed_quality
 from lecodec.codec.media.part import Frames, Region
 from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
 from lecodec.codec.model_file import load_tensors
+from lecodec.codec.objective import objective_of
 from lecodec.codec.registry import load
 from lecodec.codec.transforms import replica
 from lecodec.codec.video import VideoCodec
@@ -484,7 +486,32 @@ def test_groups_come_back_from_their_bytes():
         assert [layout.group_of(n) for n in (0, layout.frames - 1)] == [0, layout.units - 1]
 
 
-def test_effort_is_refused(codec):
-    """It was ignored without a word."""
-    with pytest.raises(InputError, match="effort is of pictures"):
-        codec.encode_signals([clip_signal(clip(2, 8, 8))], Target("quality", 50, effort=2))
+def test_effort_makes_files_smaller_for_what_they_show(codec):
+    """Bits and errors together, by the lambda of each frame's rate; without, nothing changes."""
+    frames = clip(5, 64, 96)
+
+    def cost(effort: int) -> tuple[float, float, bytes]:
+        data = codec.encode(frames, 40, effort=effort)
+        error = np.square(codec.decode(data) / 255.0 - frames / 255.0).sum() / 3
+        return 8 * len(data), error, data
+
+    plain, better = cost(1), cost(4)
+    assert plain[2] == codec.encode(frames, 40) and better[2] != plain[2]
+    multiplier = objective_of(codec.base.card).multiplier(fixed_quality(40))
+    assert better[0] + multiplier * better[1] < 0.98 * (plain[0] + multiplier * plain[1])
+    codec.test(better[2])
+
+
+def test_effort_reaches_targets_and_chains(codec):
+    frames = clip(6, 64, 96)
+    size = len(codec.encode(frames, 50))
+    assert len(codec.encode(frames, size=size, effort=2)) <= size
+    signal = in_groups(clip_signal(frames), 0, True)
+    (data,) = codec.encode_signals([signal], Target("quality", 50, effort=2))
+    assert codec.decode(data).shape == frames.shape
+
+
+def test_effort_needs_to_know_what_a_model_was_trained_for(codec, monkeypatch):
+    monkeypatch.setattr(codec.base, "card", {"name": "bare"})
+    with pytest.raises(InputError, match="leave the effort at 1"):
+        codec.encode(clip(2, 8, 8), 50, effort=2)
