@@ -132,7 +132,7 @@ def encode_command(
         int | None,
         typer.Option(
             "--effort",
-            help="1 (fast, the default) to 9 (14 times as long): smaller files of pictures.",
+            help="1 (fast, the default) to 9 (14 times as long): smaller files of pictures, videos.",
             min=1,
             max=9,
             metavar="N",
