@@ -19,7 +19,6 @@ from ..bitstream import Header, PictureLayout
 from ..entropy.coder import Coder
 from ..entropy.latents import NEAREST, Choice, EntropyModel, Latents
 from ..entropy.place import load_torch
-from .objective import objective_of
 from .tiles import Box, latent_size
 
 if TYPE_CHECKING:
@@ -41,7 +40,9 @@ class Refiner:
 
     def __init__(self, card: Mapping[str, Any], transform: Transform, steps: int):
         load_torch("effort above 1")
-        objective_of(card)
+        from .objective import objective_of
+
+        objective_of(card)  # is there one?
         self._card, self._transform, self._steps = card, transform, steps
 
     def refined(
