@@ -46,6 +46,7 @@ from .exact_pixels import made_exact, target_within
 from .exact_tiles import fitting, without_exact
 from .image_decoding import ImageDecoding, runs
 from .kinds import kind_of
+from .latent_coding import Tiles
 from .latent_model import LatentModel
 from .media.samples import plain_colour, psnr_of, split
 from .media.signal import Signal, picture_signal
@@ -403,11 +404,19 @@ class ImageCodec(ImageDecoding, Codec):
             y = self._refined(y, tiles, headers, colours, q[0], pictures[0].steps)
         yield from self.traversed(y, tiles, q, coder)
 
-    def _refined(self, y: np.ndarray, *rest: Any) -> np.ndarray:
+    def _refined(
+        self,
+        y: np.ndarray,
+        tiles: Sequence[Tiles],
+        headers: Sequence[Header],
+        colours: list[np.ndarray],
+        q: int,
+        steps: int,
+    ) -> np.ndarray:
         """See `refine.refined`, which needs torch."""
-        from .refine import refined
+        from .refine import in_tiles, refined
 
-        return refined(self, y, *rest)
+        return refined(in_tiles(self, tiles, y[:, 0].size, q), y, headers[0], colours, q, steps)
 
     def _encode_run(self, pictures: list[_Picture], q: int) -> list[bytes]:
         """The files of pictures of one shape."""

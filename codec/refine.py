@@ -28,7 +28,7 @@ taken by windows of the picture. The hyper-latent z stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,19 +37,19 @@ import torch
 from torch import Tensor
 
 from ..bitstream import Header
-from ..entropy.coder import Coder
-from ..entropy.latents import MEAN_BITS, Choice, EntropyModel, Latents, Meter, deadzone_of
+from ..entropy.latents import MEAN_BITS, Choice, Meter, deadzone_of
+from ..entropy.tables import TableSet
 from .objective import Objective, objective_of
-from .tiles import Box, latent_size, layout_of, paste
+from .tiles import latent_size, layout_of, paste
 from .transforms.torch_transform import centred
 from .transforms.transform import cut, pixels
 from .transforms.windows import Window, windows
 from .workers.told import told
 
 if TYPE_CHECKING:
-    from .latent_coding import Tiles
+    from .latent_coding import LatentCoding, Tiles
 
-__all__ = ["Refinable", "refined"]
+__all__ = ["Refinable", "in_tiles", "kept_of", "refined"]
 
 CURVATURE = 15.5
 """h at the lambda of the training, in bits."""
@@ -80,26 +80,20 @@ class Shows(Protocol):
     def shown(self, y_hat: Tensor, rates: Sequence[int], channels: int) -> Tensor: ...
 
 
-class Refinable(Protocol):
-    """What codes latents and shows them: `LatentCoding` and whatever is like it."""
+Rounds = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
+"""y [B, M, h, w], how it is rounded (see `deadzone_of`) -> bits [B], y_hat [B, M, h, w] int32 in units of
+2^-MEAN_BITS: a run of the entropy model.
+"""
 
-    @property
-    def card(self) -> Mapping[str, Any]: ...
 
-    @property
-    def transform(self) -> Shows: ...
+@dataclass(frozen=True)
+class Refinable:
+    """What is improved, but for its latents. card: of the model; tables: those of y."""
 
-    @property
-    def entropy(self) -> EntropyModel: ...
-
-    def traversed(
-        self,
-        y: np.ndarray,
-        tiles: Iterable[Tiles],
-        q: Sequence[int],
-        coder: Callable[[], Coder],
-        choices: Iterable[Choice] = ...,
-    ) -> Iterator[tuple[Box, Latents, Any]]: ...
+    card: Mapping[str, Any]
+    transform: Shows
+    tables: TableSet
+    rounds: Rounds
 
 
 @dataclass(frozen=True)
@@ -117,29 +111,47 @@ class _Schedule:
         return DEADZONE * self.steps / (self.steps + 2) * (k / self.steps) ** 0.6
 
 
+def kept_of(positions: int) -> dict[str, Any] | None:
+    """What a `Choice` keeps between the steps, for so many positions of y."""
+    return {} if positions <= KEPT else None
+
+
+def in_tiles(coding: LatentCoding, tiles: Sequence[Tiles], positions: int, q: int) -> Refinable:
+    """Pictures of one shape and quality, whose y is coded in tiles. positions: of y, of all pictures."""
+    kept = [kept_of(positions) for _ in tiles]
+
+    def rounds(y: np.ndarray, deadzone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        bits, y_hat = np.zeros(len(y)), np.empty(y.shape, np.int32)
+        choices = [Choice(deadzone, found) for found in kept]
+        for box, latents, meter in coding.traversed(y, tiles, [q] * len(y), Meter, choices):
+            paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
+            bits[box.picture] += meter.bits
+        return bits, y_hat
+
+    return Refinable(coding.card, coding.transform, coding.entropy.y_tables, rounds)
+
+
 @torch.inference_mode()
 def refined(
     coding: Refinable,
     y: np.ndarray,
-    tiles: Sequence[Tiles],
-    headers: Sequence[Header],
+    header: Header,
     colours: list[np.ndarray],
     q: int,
     steps: int,
 ) -> np.ndarray:
-    """y: [B, M, h, w] float32 of pictures of one shape, at one quality -> y of which plain rounding gives the latents
-    that were found; overwritten.
+    """y: [B, M, h, w] float32 of pictures of one shape, at one quality; header: of one of them -> y of which plain
+    rounding gives the latents that were found; overwritten.
     """
     objective = objective_of(coding.card)
     lam = EMPHASIS * objective.multiplier(q)
     curvature, schedule = EMPHASIS * CURVATURE, _Schedule(steps)
     original, cost, y_hat = y.copy(), [], np.empty(0, np.int32)
-    kept = [{} if y[:, 0].size <= KEPT else None for _ in tiles]
     for k in range(steps + 1):
-        deadzone = deadzone_of(coding.entropy.y_tables, curvature, schedule.deadzone(k)) if k else None
-        bits, y_hat = _rounded(coding, y, tiles, q, [Choice(deadzone, found) for found in kept])
+        deadzone = deadzone_of(coding.tables, curvature, schedule.deadzone(k)) if k else None
+        bits, y_hat = coding.rounds(y, deadzone)
         error, step = np.zeros(len(y)), schedule.step(k)
-        for view in _views(coding, y_hat, headers[0], colours, objective.shrink):
+        for view in _views(coding, y_hat, header, colours, objective.shrink):
             if k == steps:
                 shown = coding.transform.shown(view.y_hat, [q] * len(view.y_hat), view.x.shape[3])
                 error[view.some] += _error(objective, view, shown, coding.transform.down).cpu().numpy()
@@ -154,21 +166,6 @@ def refined(
     for b, better in enumerate(cost[-1] < cost[0]):
         y[b] = y_hat[b] * np.float32(2.0**-MEAN_BITS) if better else original[b]
     return y
-
-
-def _rounded(
-    coding: Refinable,
-    y: np.ndarray,
-    tiles: Sequence[Tiles],
-    q: int,
-    choices: Sequence[Choice],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The entropy model's run over all tiles: bits [B], y_hat [B, M, h, w] int32 in units of 2^-MEAN_BITS."""
-    bits, y_hat = np.zeros(len(y)), np.empty(y.shape, np.int32)
-    for box, latents, meter in coding.traversed(y, tiles, [q] * len(y), Meter, choices):
-        paste(latents.y_hat, box, y_hat[box.picture], 0, 0)
-        bits[box.picture] += meter.bits
-    return bits, y_hat
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@
     CodedFrame, latents of its references -> entropy models, reading -> latents
 
 A frame is coded alone (the image model), given two others, or given two others and with z, and the others may be moved
-by vectors, which come first: whichever is smallest, so that it is never dearer than alone. Encoding and decoding are
+by vectors, which come first: whichever is smallest, so that it is never dearer than alone (with effort, before its
+latents are improved). Encoding and decoding are
 one traversal of the same models.
 
 Guarantee: latents that are read are those that were written, or a CorruptFile names the frame.
@@ -25,6 +26,7 @@ from ..entropy.spatiotemporal_coding import Reference, SpatiotemporalCoding
 from ..entropy.vectors import code_vectors
 from ..errors import CorruptFile
 from .video_moving import Mover, grid_of
+from .video_refine import Run
 
 __all__ = ["Better", "Decoded", "FrameCoding"]
 
@@ -34,8 +36,8 @@ Z_SHARE = 0.15
 """A frame that takes less than this share of its bits alone is not tried with z."""
 
 
-Better = Callable[[np.ndarray, EntropyModel, Callable[[np.ndarray, Coder, Choice], Latents]], np.ndarray]
-"""y [M, h, w], the model that codes it, how (see `video_refine`) -> y of which plain rounding gives better latents."""
+Better = Callable[[np.ndarray, EntropyModel, Run], np.ndarray]
+"""y [M, h, w], the model that codes it, and how -> y of which plain rounding gives better latents, or the same y."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ class FrameCoding:
         best = min(range(len(tried)), key=lambda n: len(tried[n][0].payload))
         frame, latents = tried[best]
         if better is not None:
-            frame, latents = replace(ways[best], choice=NEAREST).coded(better(y, ways[best].model, ways[best].run))
+            found = better(y, ways[best].model, ways[best].run)
+            if not np.array_equal(found, y):
+                frame, latents = replace(ways[best], choice=NEAREST).coded(found)
         return frame, Decoded(latents, rate, step.frame)
 
     def decode(
@@ -159,9 +163,10 @@ class _Way:
         """y [M, h, w] -> its latents, without the vectors."""
         source = *self.above, y[None]
         given, device = self.given, self.device
-        return self.model.traverse([coder], self.size, [self.rate], source, given=given, device=device, choice=choice)[
-            0
-        ]
+        (latents,) = self.model.traverse(
+            [coder], self.size, [self.rate], source, given=given, device=device, choice=choice
+        )
+        return latents
 
     def coded(self, y: np.ndarray) -> tuple[CodedFrame, Latents]:
         writer = Writer()

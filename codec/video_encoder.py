@@ -4,8 +4,8 @@
 
 The next group's first frame is coded before a group's frames between the two, since they are coded from it. Frames are
 coded depth first and written in coding order, so that latents and pictures of few references are held at a time. y of
-a frame is let go as soon as it is coded. What is held is thus about four bytes a pixel of a group, and groups of large
-frames are shorter (see `video_groups`).
+a frame is let go as soon as it is coded. What is held is thus about four bytes a pixel of a group, or seven with
+effort, and groups of large frames are shorter (see `video_groups`).
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Encoder:
         if refiner is None or samples is None:
             return None
         ratio, rates = self._transform.ratio(rate, self._quality), (rate, self._quality)
-        return lambda y, model, way: refiner.refined(y, samples, rates, ratio, model, way)
+        return lambda y, model, run: refiner.refined(y, samples, rates, ratio, model, run)
 
     def _vectors(self, entries: dict[int, _Entry], step: Step, size: Size) -> list[np.ndarray] | None:
         """From where in its references a frame's blocks come; None where there are too few to tell."""

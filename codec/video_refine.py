@@ -9,27 +9,24 @@ that of the frame's own rate: frames that others are coded from have finer rates
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..bitstream import Header, PictureLayout
 from ..entropy.coder import Coder
-from ..entropy.latents import NEAREST, Choice, EntropyModel, Latents
+from ..entropy.latents import Choice, EntropyModel, Latents, Meter
 from ..entropy.place import load_torch
-from .tiles import Box, latent_size
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .latent_coding import Tiles
     from .transforms.transform import Transform
 
-__all__ = ["Refiner", "Way"]
+__all__ = ["Refiner", "Run"]
 
-Way = Callable[[np.ndarray, Coder, Choice], Latents]
+Run = Callable[[np.ndarray, Coder, Choice], Latents]
 """y [M, h, w] as coded at the rate of the frame, a coder, how to round -> its latents, in one of the ways."""
 
 
@@ -52,20 +49,25 @@ class Refiner:
         rates: tuple[int, int],
         ratio: np.ndarray,
         model: EntropyModel,
-        way: Way,
+        run: Run,
     ) -> np.ndarray:
         """y: [M, h, w] float32 at the rate of the frame; samples: uint8 [H, W, 3]; rates: of the frame and of its
-        group; ratio: [M] float32, from the one to the other; model: that codes it, in this way -> y of which plain
+        group; ratio: [M] float32, from the one to the other; model, run: what codes it, and how -> y of which plain
         rounding gives the latents that were found.
         """
-        from .refine import refined
+        from .refine import Refinable, kept_of, refined
+
+        kept = kept_of(y[0].size)
+
+        def rounds(y: np.ndarray, deadzone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+            meter = Meter()
+            latents = run(y[0], meter, Choice(deadzone, kept))
+            return np.array([meter.bits]), latents.y_hat[None]
 
         layout = PictureLayout(width=samples.shape[1], height=samples.shape[0], channels=3)
         header = Header(layout=layout, quality=rates[0], parse_digest=bytes(8), synthesis_digest=bytes(8))
-        rows, columns = (slice(0, n) for n in latent_size(header))
-        whole = [([Box(0, 0, rows, columns)], ())]
-        frame = _Frame(self._card, _AtRate(self._transform, ratio, rates[1]), model, way)
-        return refined(frame, y[None].copy(), whole, [header], [samples], rates[0], self._steps)[0]
+        coding = Refinable(self._card, _AtRate(self._transform, ratio, rates[1]), model.y_tables, rounds)
+        return refined(coding, y[None].copy(), header, [samples], rates[0], self._steps)[0]
 
 
 class _AtRate:
@@ -79,23 +81,3 @@ class _AtRate:
         """See `Transform`."""
         ratio = y_hat.new_tensor(self._ratio)[:, None, None]
         return self._transform.shown(y_hat * ratio, [self._quality] * len(rates), channels)
-
-
-class _Frame:
-    """What `refined` needs to know of the coding of a picture, of one frame."""
-
-    def __init__(self, card: Mapping[str, Any], transform: _AtRate, entropy: EntropyModel, way: Way):
-        self.card, self.transform, self.entropy, self._way = card, transform, entropy, way
-
-    def traversed(
-        self,
-        y: np.ndarray,
-        tiles: Iterable[Tiles],
-        q: Sequence[int],
-        coder: Callable[[], Coder],
-        choices: Iterable[Choice] = repeat(NEAREST),
-    ) -> Iterator[tuple[Box, Latents, Any]]:
-        """See `LatentCoding`: one frame, which is one tile."""
-        for (boxes, _), choice in zip(tiles, choices, strict=False):
-            meter = coder()
-            yield boxes[0], self._way(y[0], meter, choice), meter

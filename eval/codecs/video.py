@@ -117,9 +117,9 @@ class LecodecVideo:
         from ...codec.registry import load
         from ...codec.video import VideoCodec
 
-        Target("quality", self.ladder[0], effort=EFFORTS[0] if effort is None else effort)  # is there such an effort?
         self.name = variant + shown_name(model, effort).removeprefix("lecodec")
         self._effort = EFFORTS[0] if effort is None else effort
+        Target("quality", self.ladder[0], effort=self._effort)  # is there such an effort?
         self._group, self._chain, self._moves = group, chain, moves
         self._codec = load("video", model=model, of=VideoCodec)
         digests = f"parse digest {self._codec.parse_digest.hex()}, synthesis {self._codec.synthesis_digest.hex()}"

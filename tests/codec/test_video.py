@@ -20,6 +20,7 @@ from lecodec.bitstream import LecFile, VideoLayout, frame, pack, parse
 from lecodec.bitstream.groups import ALONE, GIVEN, VECTORS, coding_order, pack_group, unpack_group
 from lecodec.bitstream.limits import MAX_GROUP
 from lecodec.bitstream.packets import unpack_packets
+from lecodec.codec import refine
 from lecodec.codec.codec import Target
 from lecodec.codec.image import fixed_quality
 from lecodec.codec.media.part import Frames, Region
@@ -500,6 +501,13 @@ def test_effort_makes_files_smaller_for_what_they_show(codec):
     multiplier = objective_of(codec.base.card).multiplier(fixed_quality(40))
     assert better[0] + multiplier * better[1] < 0.98 * (plain[0] + multiplier * plain[1])
     codec.test(better[2])
+
+
+def test_effort_that_finds_nothing_changes_nothing(codec, monkeypatch):
+    """Dead zones are kept, too."""
+    monkeypatch.setattr(refine, "CURVATURE", -15.0)  # uphill
+    frames = clip(5, 64, 96)
+    assert codec.encode(frames, 40, effort=3) == codec.encode(frames, 40)
 
 
 def test_effort_reaches_targets_and_chains(codec):

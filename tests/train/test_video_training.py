@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lecodec.codec.registry import load
+from lecodec.codec.registry import find_model, load
 from lecodec.codec.video import VideoCodec
 from lecodec.entropy.spatiotemporal import Spatiotemporal
 from lecodec.errors import InputError, ModelError, UnknownModel
@@ -95,6 +95,14 @@ def test_a_run_goes_on_on_another_image_model(recipe, run, tmp_path):
     np.testing.assert_array_equal(same.tables["magnitude"], 2 * right)
     np.testing.assert_array_equal(found.tables["magnitude"], right)
     np.testing.assert_allclose(found.tables["unit"], same.tables["unit"], atol=1)
+
+
+def test_the_recipe_goes_on_on_the_image_model_of_its_model():
+    """What it starts from may be on another one than the default is now."""
+    recipe = load_as(VideoRecipe, Path(__file__).parents[2] / "train" / "recipes" / "video.yaml", {})
+    assert recipe.start_from is not None
+    base = load(str(recipe.start_from), of=VideoCodec).base
+    assert find_model(recipe.base).parse_digest == base.parse_digest.hex()
 
 
 def test_a_model_without_its_image_model_says_so(run, tmp_path, monkeypatch):
