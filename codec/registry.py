@@ -34,7 +34,7 @@ ALIASES = {
     "eye": "eye-1",
     "psnr": "image-5",
     "photo": "photo-1",
-    "video": "video-2",
+    "video": "video-3",
     "sound": "sound-4",
 }
 """What a short name stands for: the best model of its kind that is shipped, if one is."""

@@ -32,6 +32,7 @@ from lecodec.codec.latent_model import synthesis_digest
 from lecodec.codec.media.signal import picture_signal
 from lecodec.codec.model_file import load_tensors, read_card, save_model
 from lecodec.codec.registry import list_models, load
+from lecodec.codec.video import VideoCodec
 from lecodec.entropy.circuit_coding import CircuitCoding
 from lecodec.entropy.codebook_coding import CodebookCoding, contexts
 from lecodec.entropy.coder import Reader
@@ -543,7 +544,6 @@ def spoken(signal):
 def videos() -> None:
     """The folder golden/video: files of the model `tiny-video.safetensors`."""
     from lecodec.codec.media.video_signal import VideoFrame, clip_signal, in_groups
-    from lecodec.codec.video import VideoCodec
 
     folder = FOLDER / "video"
     folder.mkdir(exist_ok=True)
@@ -570,13 +570,32 @@ def videos() -> None:
     for name, signal in signals.items():
         if f"{name}.lec" not in expected:
             data = codec.encode_signals([signal], target)[0]
-            latents = hashlib.sha256()
-            for found in codec.latents(data):
-                latents.update(found.latents.y_hat.astype("<i4").tobytes())
             write_new(f"video/{name}.lec", data)
             write_new(f"video/{name}.png", png(np.concatenate(list(codec.decode(data)), 0)))
-            expected[f"{name}.lec"] = {"latents": latents.hexdigest(), "picture": f"{name}.png"}
+            expected[f"{name}.lec"] = {"latents": latents_of(codec, data), "picture": f"{name}.png"}
     record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+
+
+def released_videos() -> None:
+    """In golden/video, of each shipped video model: a file, and the digest of its latents as text."""
+
+    for card in list_models():
+        name = f"video/released-{card.name}"
+        if card.path.parent.name != "models" or card.card["kind"] != "video" or (FOLDER / f"{name}.lec").exists():
+            continue
+        codec = load(card.name, of=VideoCodec)
+        data = codec.encode(clip(9, 48, 80), quality=55)
+        write_new(f"{name}.lec", data)
+        said = f"SHA-256 of all y_hat of released-{card.name}.lec, in the order in which they are shown"
+        write_new(f"{name}.txt", f"{latents_of(codec, data)}  {said}\n".encode())
+
+
+def latents_of(codec: VideoCodec, data: bytes) -> str:
+    """The SHA-256 of all y_hat, in the order in which they are shown."""
+    found = hashlib.sha256()
+    for one in codec.latents(data):
+        found.update(one.latents.y_hat.astype("<i4").tobytes())
+    return found.hexdigest()
 
 
 def rows(plane: np.ndarray) -> bytes:
@@ -793,6 +812,7 @@ def main() -> None:
     record.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
     imported()
     videos()
+    released_videos()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ import lecodec
 from lecodec.codec.registry import find_model, load
 from lecodec.codec.video import VideoCodec
 
-from ..make_golden import clip
+from ..make_golden import clip, latents_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "video"
-MODELS = "video-1", "video-2"
+MODELS = ("video-3",)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +35,7 @@ def test_the_released_file_decodes_as_it_did(name) -> None:
     path, codec = GOLDEN / f"released-{name}.lec", load(name, of=VideoCodec)
     data = path.read_bytes()
     assert lecodec.info(data)["model"] == name
-    found = hashlib.sha256()
-    for frame in codec.latents(data):
-        found.update(frame.latents.y_hat.astype("<i4").tobytes())
-    assert found.hexdigest() == path.with_suffix(".txt").read_text().split()[0]
+    assert latents_of(codec, data) == path.with_suffix(".txt").read_text().split()[0]
     original = clip(9, 48, 80)
     decoded = codec.decode(data)
     assert decoded.shape == original.shape
