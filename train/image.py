@@ -27,6 +27,7 @@ from ..codec.transforms.network import ImageNetwork, decoding_macs, start_from_s
 from ..entropy.conditional import ConditionalHyperprior
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
+from .compiled import compile_network
 from .data import CropStream, load_pictures
 from .features import distance_of
 from .grow import grow
@@ -171,7 +172,7 @@ class ImageExperiment(Experiment[Recipe]):
         self.optimisers = _optimisers(self.network, recipe)
         stepped = self.objective
         if recipe.compile:
-            stepped = torch.compile(self.objective, dynamic=False, options={"cpp_wrapper": fabric.device.type == "cpu"})
+            stepped = compile_network(self.objective, fabric.device)
         wrapped = fabric.setup(stepped, *self.optimisers)
         self.model, self.optimisers = wrapped[0], list(wrapped[1:])
         self.average = Average(self.network, recipe.ema)

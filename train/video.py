@@ -38,6 +38,7 @@ from ..entropy.spatiotemporal_coding import TABLES, Reference, SpatiotemporalCod
 from ..errors import InputError
 from .checkpoint import contents_of, load_checkpoint
 from .coded import CodedFrame
+from .compiled import compile_network
 from .recipe import VideoRecipe
 from .run import Experiment, Place
 from .schedule import Average, load_weights, warm_up
@@ -133,7 +134,7 @@ class VideoExperiment(Experiment[VideoRecipe]):
         self.network = Spatiotemporal(recipe.network(), self.entropy.tensors, self.tables)
         self.compiled = self.network
         if recipe.compile:
-            self.compiled = torch.compile(self.network, dynamic=False, options={"cpp_wrapper": True})
+            self.compiled = compile_network(self.network, torch.device("cpu"))
         self.team.same(self.network)
         self.average = Average(self.network, recipe.ema)
         slow = [p for n, p in self.network.named_parameters() if n.startswith("passes.")]
