@@ -9,6 +9,7 @@ import findings
 import published
 import pytest
 
+from lecodec.errors import InputError
 from lecodec.eval.figures.summary import summarise
 from lecodec.eval.measure.items import read_items
 
@@ -39,7 +40,7 @@ def test_tables_and_page_come_from_the_rows(small: None, tmp_path: Path) -> None
     assert run.measured == 4 * examples.COUNT
     results = tmp_path / "eval" / "results"
     names = {path.name for path in (results / "machine").iterdir()}
-    assert names == {"items.tsv", "comparisons.tsv", "at-rate.tsv", "pairs.tsv", "correlations.tsv", "machine-1.tsv"}
+    assert names == {"items.tsv", "comparisons.tsv", "at-rate.tsv", "pairs.tsv", "correlations.tsv", "machine-2.tsv"}
     _, rows = read_items(results / "machine" / "items.tsv")
     assert [(row.item, row.bytes) for row in rows] == [(row.item, row.bytes) for row in run.rows]
     page = (tmp_path / "docs" / "machine-perception.md").read_text(encoding="utf-8")
@@ -81,3 +82,30 @@ def test_the_page_in_the_repository_says_what_its_tables_say() -> None:
             known |= {"{:.1f} ({:.1f} to {:.1f})".format(*(100 * float(row[p]) for p in places)) for row in rows}
     told = re.findall(r"\d+\.\d \(\d+\.\d to \d+\.\d\)", " ".join(page.split()))
     assert len(told) > 150 and set(told) <= known
+
+
+def test_rows_of_codecs_that_have_not_changed_are_taken(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found by what they are, not by what they were called; other originals are refused."""
+    first = published.publish(tmp_path, tmp_path / "run", tmp_path, workers=1, resamples=200)
+    kept = tmp_path / "kept.tsv"
+    text = (tmp_path / "eval" / "results" / "machine" / "items.tsv").read_text(encoding="utf-8")
+    kept.write_text(text.replace("\tsteps\t", "\tolder\t").replace("codec steps: ", "codec older: "), encoding="utf-8")
+    monkeypatch.setattr(published, "CODECS", {**published.CODECS, f"{HERE}:Slow": (128, 64, 32, 16, 4)})
+    again = published.publish(tmp_path, tmp_path / "other", tmp_path, workers=1, resamples=200, kept=kept)
+    assert again.measured == 2 * examples.COUNT  # of the originals, and of the codec with another setting
+    for run in (first, again):
+        assert [row.codec for row in run.rows[:6]] == ["identity", *5 * ["jpeg"]]
+    found, before = (
+        [(r.item, r.codec, r.setting, r.bytes) for r in run.rows if r.codec != "slow"] for run in (again, first)
+    )
+    assert found == before
+    assert {row.setting for row in again.rows if row.codec == "slow"} == {128, 64, 32, 16, 4}
+    assert any(line.startswith("rows of jpeg, steps are those of an earlier run") for line in again.comments)
+    bytes_of = next(row.bytes for row in first.rows if row.codec == "identity")
+    kept.write_text(
+        kept.read_text(encoding="utf-8").replace(f"\t{bytes_of}\t", f"\t{bytes_of + 1}\t"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="the earlier table says something else of the original"):
+        published.publish(tmp_path, tmp_path / "other", tmp_path, workers=1, resamples=200, kept=kept)
