@@ -4,9 +4,12 @@
 
 The first frame of a group is coded alone (I). In an open group the next group's first frame is the right end, and the
 others are coded between two coded ones, the middle first (B); so a group needs the next one's first frame, and nothing
-else. A group that is closed ends with its own last frame, which is coded from the first one. In a chain, which is
-closed too, every frame is coded from the one before. Frames whose nearer reference is d frames away have the rate of
-level floor(log2 d) + 1.
+else. A group that is closed ends with its own last frame, which is coded from the first one. Frames whose nearer
+reference is d frames away have the rate of level floor(log2 d) + 1.
+
+A chain, which is closed too, looks back only. Every fourth frame (level 1) is coded from the fourth and the second
+before it, the frame amid two of these (level 2) from the former, odd ones (level 3) from the last fourth one and the one
+before; nothing depends on odd frames.
 
 Guarantees: any payload gives a `Group` whose frames are all there, or CorruptFile.
 """
@@ -104,7 +107,7 @@ def coding_order(frames: int, closed: bool, chain: bool = False) -> tuple[Step, 
     """
     steps = [Step(0, None, None, 0)]
     if chain:
-        return (*steps, *(Step(n, n - 1, n - 1, 1) for n in range(1, frames)))
+        return (*steps, *(_link(n) for n in range(1, frames)))
     end = frames - 1 if closed else frames
     if closed and frames > 1:
         steps.append(Step(end, 0, 0, 0))
@@ -119,6 +122,12 @@ def coding_order(frames: int, closed: bool, chain: bool = False) -> tuple[Step, 
                 below += [(left, middle), (middle, right)]
         spans = below
     return tuple(steps)
+
+
+def _link(n: int) -> Step:
+    """Frame n of a chain, n > 0."""
+    last = (n - 1) // 4 * 4
+    return Step(n, last, n - 1, 3) if n % 2 else Step(n, last, n - 2, 2 if n % 4 else 1)
 
 
 @lru_cache(maxsize=512)

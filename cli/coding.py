@@ -167,7 +167,7 @@ def encode_command(
         bool,
         typer.Option(
             "--low-delay",
-            help="Code each frame of a video from the one before alone, not from later ones: larger files.",
+            help="Code each frame of a video from earlier ones, not from later ones: larger files.",
         ),
     ] = False,
     no_audio: NoAudio = False,

@@ -33,14 +33,12 @@ from .video_refine import Refiner
 
 __all__ = ["CodedGroup", "Encoder", "choice_beyond", "group_digest", "indices_of"]
 
-CHAIN_STEPS = (1.0, 1.1)
+CHAIN_STEPS = (1.0, 1.1, 1.5, 2.1)
 """STEPS of a chain."""
 LONGEST_CHAIN = 32
 """Frames of a chain, if no other number is asked for."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
 """How far beyond 1/2 residuals of each level are rounded to 0."""
-CHAIN_DEAD = (0.0, 0.0)
-"""DEAD of a chain."""
 LEAST_BLOCKS = 4
 """A frame of fewer has no vectors."""
 _NONE = np.empty((0, 0, 3), np.uint8)
@@ -113,7 +111,7 @@ class Encoder:
             max(min(LEAST_RATE, quality), quality - indices_of(coding.temporal.magnitude, step)) for step in steps
         )
         tables = len(coding.temporal.y_tables)
-        dead = CHAIN_DEAD if signal.chain else DEAD
+        dead = (0.0,) * len(STEPS) if signal.chain else DEAD
         self._choices = [choice_beyond(share, tables) for share in dead]
 
     def groups(self) -> Iterator[CodedGroup]:

@@ -54,7 +54,11 @@ def varint(payload: bytes, at: int) -> tuple[int, int]:
 def order_of(frames: int, closed: bool, chain: bool) -> list[tuple[int, int, int, int]]:
     """Frame, references (-1: none), level."""
     if chain:
-        return [(0, -1, -1, 0), *((n, n - 1, n - 1, 1) for n in range(1, frames))]
+        order = [(0, -1, -1, 0)]
+        for n in range(1, frames):
+            back = {0: (4, 2, 1), 1: (1, 1, 3), 2: (2, 2, 2), 3: (3, 1, 3)}[n % 4]
+            order.append((n, n - back[0], n - back[1], back[2]))
+        return order
     e = frames - closed
     order = [(0, -1, -1, 0)] + [(e, 0, 0, 0)] * (closed and frames > 1)
     spans = [(0, e)]

@@ -37,7 +37,7 @@ class VideoFrame(NamedTuple):
 class VideoSignal(Signal):
     """samples: empty, [0, H, W, 3]. frames: all of them, from the first one on; it may raise a CodecError at any of
     them. count: of them, 0 where it is not known; bytes_read: of the file, so far. group: frames in each group (0: as
-    suits them); chain: whether each frame shall depend on the one before alone, so that it can be shown at once; moves:
+    suits them); chain: whether each frame shall depend on earlier ones alone, so that it can be shown at once; moves:
     whether an encoder may move what a frame is coded from.
     """
 
