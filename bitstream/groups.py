@@ -8,8 +8,8 @@ else. A group that is closed ends with its own last frame, which is coded from t
 reference is d frames away have the rate of level floor(log2 d) + 1.
 
 A chain, which is closed too, looks back only. Every fourth frame (level 1) is coded from the fourth and the second
-before it, the frame amid two of these (level 2) from the former, odd ones (level 3) from the last fourth one and the one
-before; nothing depends on odd frames.
+before it, the frame amid two of these (level 2) from the former, odd ones (level 3) from the last fourth one and the
+one before; nothing depends on odd frames.
 
 Guarantees: any payload gives a `Group` whose frames are all there, or CorruptFile.
 """

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-MODELS = ("eye-1", "image-3", "machine-1")
+MODELS = ("eye-1", "image-3", "machine-2")
 SIZE = 72, 88
 """Rows and columns of a crop: neither a multiple of 16."""
 

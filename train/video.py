@@ -56,6 +56,8 @@ PASSES_SHARE = 0.25
 FLOOR = 0.02
 """Bits a pixel: a sample's loss is divided by the root of its rate, of at least this."""
 DISTANCES = (1, 1, 2, 2, 4, 4, 8, 16)
+BEHIND = (-3, -1), (-4, -2)
+"""Where the two references of a frame of a chain are, seen from it (see `bitstream.groups`), the first one finer."""
 MOVED = 0.75
 """Share of the samples of frames as files have them whose references are moved, where anything moves."""
 DEVIATION_AT = 48
@@ -182,6 +184,8 @@ class VideoExperiment(Experiment[VideoRecipe]):
             made = rng.choice(sources)
             single, distance = rng.random() < recipe.low_delay, rng.choice(DISTANCES)
             at = places(distance, single, closed)
+            if single and not closed and rng.random() < 0.5:
+                at = rng.choice(BEHIND)
             span = max(0, *at) - min(0, *at)
             if span < len(made.y):
                 break
@@ -191,7 +195,9 @@ class VideoExperiment(Experiment[VideoRecipe]):
         drop = min(rng.uniform(0, self.coarsest) if rng.random() < 0.8 else 0.0, made.index - 1.0)
         finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
         box = self._box(rng, made.y.shape[2:])
-        return cut(made, number, at, box, round(drop), (finer[1], finer[1]) if single else (finer[0], finer[1]))
+        first = max(finer) if single else finer[0]
+        second = first if at[0] == at[1] else min(finer) if single else finer[1]
+        return cut(made, number, at, box, round(drop), (first, second))
 
     def _ratio(self, before: Tensor, after: Tensor) -> Tensor:
         return (self.log_gain[after] - self.log_gain[before]).exp()[:, :, None, None]

@@ -40,7 +40,8 @@ BY_MODEL = {
     "eye-1": "released-eye-1",
     "image-3": "released-image-3",
     "image-5": "released-image-5",
-    "machine-1": "released-machine-1",
+    "frames-1": "released-frames-1",
+    "machine-2": "released-machine-2",
     "image-2": "released-image-2",
 }
 OTHERS = {

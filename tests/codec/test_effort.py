@@ -221,7 +221,7 @@ def test_cards_that_say_nothing_have_no_effort(codec, photo, monkeypatch, card):
 
 def test_effort_follows_features_where_a_model_was_trained_for_them(photo):
     """By the measure of its training a file costs less, as the codec's own measure of the files says."""
-    machine = lecodec.load(model="machine-1")
+    machine = lecodec.load(model="machine-2")
     assert isinstance(machine, ImageCodec)
     _costs_less(machine, np.ascontiguousarray(photo[:96, :96]))
 

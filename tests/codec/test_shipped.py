@@ -149,7 +149,7 @@ def test_the_model_for_machines_keeps_more_of_what_a_network_sees(coffee):
         network = ImageNetwork("efficientnet-lite0")
     except InputError as missing:
         pytest.skip(str(missing))
-    parent, machine = lecodec.load("image-2"), lecodec.load("machine-1")
+    parent, machine = lecodec.load("image-3"), lecodec.load("machine-2")
     ratios = []
     for quality in (20, 40, 60):
         data = parent.encode(coffee, quality)
