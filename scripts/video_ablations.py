@@ -6,9 +6,8 @@
     python scripts/video_ablations.py CLIP [CLIP …] --frames 33 --start 240 --width 208 -o eval/results
 
 Switched off in turn are the coarser steps of frames between others (all frames at one step), these frames themselves
-(each is coded from the one before, at one step), z beside the references, the dead zone, and vectors (references are
-taken as they are). A negative figure would
-mean that the codec is better without.
+(each is coded from earlier ones, at one step), z beside the references, the dead zone, and vectors (references are
+taken as they are). A negative figure would mean that the codec is better without.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ NO_ZONE = (0.0,) * len(video_encoder.DEAD)
 PARTS: dict[str, tuple[tuple[object, str, object], ...]] = {
     "nothing": (),
     "steps": ((video_encoder, "STEPS", ONE_STEP),),
-    "frames between others": ((video_encoder, "CHAIN_STEPS", (1.0, 1.0)),),
+    "frames between others": ((video_encoder, "CHAIN_STEPS", ONE_STEP),),
     "z beside references": ((video_coding, "Z_SHARE", math.inf),),
     "dead zone": ((video_encoder, "DEAD", NO_ZONE),),
     "vectors": (),
