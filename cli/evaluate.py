@@ -175,6 +175,9 @@ def bench_command(
         int, typer.Option("--repeats", help="Times that each is run; the median counts.", min=1, metavar="N")
     ] = 3,
     limit: Limit = None,
+    bpp: Annotated[
+        float, typer.Option("--bpp", help="Bits a pixel: settings are those that come nearest to it.", metavar="R")
+    ] = 0.5,
     quiet: Quiet = False,
 ) -> None:
     """Speed, memory and size of codecs side by side: a TSV table."""
@@ -183,7 +186,7 @@ def bench_command(
 
         with counting("measuring", quiet) as tick:
             result = run_bench(
-                folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, progress=tick
+                folder, _names(codecs), output, device=device, repeats=repeats, limit=limit, bpp=bpp, progress=tick
             )
         print_table(result.table())
         _finish(result.skipped)

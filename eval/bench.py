@@ -7,8 +7,8 @@ largest of them side by side, mirrored at each seam: what is around a pixel, on 
 it is in a photograph (enlarging one would make it smoother).
 
 Conventions, so that figures can be compared:
-- Setting: of each codec's ladder, the one that comes nearest to 0.5 bpp on the first pictures (see `timing`); the rate
-  that it then has on each set is in the table. CompressAI has one setting (see `compressai_peer`).
+- Setting: of each codec's ladder, the one that comes nearest to the rate asked for (0.5 bpp) on the first pictures (see
+  `timing`); the rate that it then has on each set is in the table. CompressAI has one setting (see `compressai_peer`).
 - Time: of encode (samples to bytes) and decode (bytes to samples), without reading or writing any file: the sum over
   the pictures of a set, of which the median of the passes counts. Codecs take turns at every picture. A picture above
   ONE_PASS pixels has one pass: it takes long enough to be steady.
@@ -23,6 +23,7 @@ on; the figures of what it did before stay.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -66,19 +67,22 @@ def run_bench(
     device: str = "cpu",
     repeats: int = 3,
     limit: int | None = None,
+    bpp: float = timing.TARGET_BPP,
     progress: Progress | None = None,
 ) -> BenchResult:
     """Measure codecs on the pictures of a folder and write the table to the file `out`, replacing an older one.
 
     folder: None for three photographs that scikit-image brings; codecs: specs as in `peers`; device: where learned
-    codecs run; repeats: passes; limit: only the first pictures by name; progress(done, total) is called after every
-    encode and decode and every process.
+    codecs run; repeats: passes; limit: only the first pictures by name; bpp: the rate, bits a pixel; progress(done,
+    total) is called after every encode and decode and every process.
 
     Raises `InputError` when no picture or no codec can be measured and for options that make no sense, `UnknownModel`
     or `ModelError` for a model that cannot be loaded, `OSError` when `out` cannot be written.
     """
     if repeats < 1:
         raise InputError(f"the number of passes must be at least 1, found {repeats}")
+    if not 0 < bpp < math.inf:
+        raise InputError(f"bits a pixel are a number above 0, found {bpp:g}")
     needed("torch", "eval", "measuring speed")  # which the table is compared with
     skipped: list[tuple[str, str]] = []
     pictures = readable(picture_paths(folder, limit), skipped)
@@ -96,7 +100,9 @@ def run_bench(
         if progress:
             progress(done, total)
 
-    timed, torch = timing.timed(timing.with_settings(made, pictures, skipped), sets, repeats, device, skipped, step)
+    timed, torch = timing.timed(
+        timing.with_settings(made, pictures, skipped, bpp), sets, repeats, device, skipped, step
+    )
     if not timed:
         raise InputError(f"no codec could be measured ({first_of(skipped)})")
     if progress:
@@ -107,7 +113,7 @@ def run_bench(
         f"{title}: {len(pictures)} pictures; large pictures: copies of the largest side by side, mirrored",
         *environment(device),
         f"median of {repeats} passes (1 above {timing.ONE_PASS / 1e6:g} megapixels), codecs in turns; "
-        f"settings nearest to {timing.TARGET_BPP:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
+        f"settings nearest to {bpp:g} bpp; ratios are times over those of {reference}; MB are 10^6 bytes",
         f"import torch alone: {torch.startup_s:.2f} s, {torch.peak_mb:.0f} MB",
         *(f"{entrant.name}: {entrant.codec.description}{_share(entrant)}" for entrant in made),
         *(f"skipped {name}: {reason}" for name, reason in skipped),

@@ -86,11 +86,14 @@ def entrants(specs: Sequence[str], device: str, skipped: list[tuple[str, str]]) 
 
 
 def with_settings(
-    contestants: Sequence[Contestant], pictures: Sequence[np.ndarray], skipped: list[tuple[str, str]]
+    contestants: Sequence[Contestant],
+    pictures: Sequence[np.ndarray],
+    skipped: list[tuple[str, str]],
+    wanted: float = TARGET_BPP,
 ) -> list[Contestant]:
     """The codecs with one setting each: that of the ladder whose files of the first SEARCHED pictures, together, come
-    nearest to TARGET_BPP. Every codec codes at least one picture both ways, so that nothing is done for the first time
-    later; one that fails is left out and named in `skipped`.
+    nearest to `wanted` bits a pixel. Every codec codes at least one picture both ways, so that nothing is done for the
+    first time later; one that fails is left out and named in `skipped`.
     """
     pictures = pictures[:SEARCHED]
     pixels = sum(map(pixels_of, pictures))
@@ -101,7 +104,7 @@ def with_settings(
             codec.decode(codec.encode(pictures[0], settings[0]))
             if len(settings) > 1:
                 bpp = {s: 8 * sum(len(codec.encode(rgb, s)) for rgb in pictures) / pixels for s in settings}
-                settings.sort(key=lambda setting: abs(math.log(bpp[setting] / TARGET_BPP)))
+                settings.sort(key=lambda setting: abs(math.log(bpp[setting] / wanted)))
             found.append(replace(contestant, ladder=(float(settings[0]),)))
         except FAILURES as error:
             skipped.append((contestant.name, reason_of(error)))

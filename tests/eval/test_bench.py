@@ -120,6 +120,16 @@ def test_rates_are_those_of_whole_files_at_the_setting_told(run, folder):
     assert row.setting == min(bpp, key=lambda s: abs(math.log(bpp[s] / timing.TARGET_BPP)))
 
 
+def test_the_rate_may_be_another(folder, tmp_path):
+    pictures = [read_rgb(folder / "a.png")]
+    half, two = (with_settings(entrants(["jpeg"], "cpu", []), pictures, [], bpp) for bpp in (0.5, 2.0))
+    jpeg = codec_by_name("jpeg")
+    bpp = {s: 8 * len(jpeg.encode(pictures[0], s)) / (64 * 96) for s in jpeg.ladder}
+    assert two[0].ladder == (min(bpp, key=lambda s: abs(math.log(bpp[s] / 2))),) != half[0].ladder
+    with pytest.raises(InputError, match="bits a pixel are a number above 0, found 0"):
+        bench.run_bench(folder, ["jpeg"], tmp_path / "bench.tsv", bpp=0)
+
+
 def test_failures_are_named_and_stop_nothing(run):
     result, out, _ = run
     assert [name for name, _ in result.skipped] == ["c.png", "gif", "fragile", "fragile"]
