@@ -406,14 +406,16 @@ def test_eval_bench(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         return Result()
 
     monkeypatch.setattr(bench, "run_bench", fake)
-    ran = run("eval", "bench", "photos", "--codecs", "jpeg, nosuch", "-o", "b.tsv", "--repeats", "2", "--limit", "4")
+    few = "--repeats", "2", "--limit", "4", "--bpp", "1.5"
+    ran = run("eval", "bench", "photos", "--codecs", "jpeg, nosuch", "-o", "b.tsv", *few)
     assert callable(asked[0][3].pop("progress"))  # stderr is no terminal here: lines, now and then
-    options = {"device": "cpu", "repeats": 2, "limit": 4}
+    options = {"device": "cpu", "repeats": 2, "limit": 4, "bpp": 1.5}
     assert asked == [(Path("photos"), ["jpeg", "nosuch"], Path("b.tsv"), options)]
     assert ran.code == 1 and ran.out.split() == ["codec", "bpp", "jpeg", "1.5"]
     assert sentences(ran) == ["lecodec: nosuch: left out: not here"]
     run("eval", "bench")
     assert asked[1][0] is None and "compressai:mbt2018-mean" in asked[1][1] and asked[1][2] == Path("bench.tsv")
+    assert asked[1][3]["bpp"] == 0.5
 
 
 # -- pipes and signals, in processes of their own
