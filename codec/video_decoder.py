@@ -4,8 +4,8 @@
 
 Only what the wanted frames depend on is decoded: one of 64 needs two frames that are coded alone and six at most
 between them. Depth first, frames come in about the order in which they are shown, so latents are held of one path
-through the group: 2 + log2 of its frames. Of a chain three are held, and every other
-frame before a wanted one is decoded.
+through the group: 2 + log2 of its frames. Of a chain three are held, and every other frame before a wanted one is
+decoded.
 
 Guarantee: latents that are given out are those that were written, by the digest of each frame. That of the group is
 compared before its last frame is given out, if all of them are decoded.

@@ -55,7 +55,7 @@ def publish(
     kept: an earlier table of items. Raises CodecError, OSError.
     """
     comments, rows = ([], []) if kept is None else read_items(kept)
-    unchanged = _unchanged(comments, rows)
+    unchanged = {} if kept is None else _unchanged(comments, rows)
     new = {spec: values for spec, values in CODECS.items() if spec not in unchanged.values()}
     run = run_tasks(TASKS, list(new), runs, data=data, settings=new, workers=workers, progress=Progress().told)
     if unchanged:
@@ -105,7 +105,7 @@ def _joined(run: TaskRun, comments: Sequence[str], rows: Sequence[ItemRow], spec
         if row.codec in names and (row.source, row.item) in items and row.setting in CODECS[specs[row.codec]]
     ]
     every = sorted([*run.rows, *taken], key=lambda r: (items[r.source, r.item], order.get(r.codec, -1)))
-    told = [line for line in comments if line.startswith(("versions", "processor"))]
+    told = [line for line in comments if line.startswith(("versions", "processor", "rows of"))]
     codecs = [f"codec {names[old]}: {codec_by_name(spec).description}" for old, spec in specs.items()]
     codecs.append(f"rows of {', '.join(names.values())} are those of an earlier run; {'; '.join(told)}")
     at = next((n for n, line in enumerate(run.comments) if line.startswith("left out")), len(run.comments))

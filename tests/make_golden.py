@@ -578,7 +578,6 @@ def videos() -> None:
 
 def released_videos() -> None:
     """In golden/video, of each shipped video model: a file, and the digest of its latents as text."""
-
     for card in list_models():
         name = f"video/released-{card.name}"
         if card.path.parent.name != "models" or card.card["kind"] != "video" or (FOLDER / f"{name}.lec").exists():

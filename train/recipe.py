@@ -413,7 +413,7 @@ class VideoRecipe(Strict):
     share: float = Field(0.5, ge=0, le=1)
     """Share of the samples that come from real clips."""
     low_delay: float = Field(0.15, ge=0, le=1)
-    """Share of the samples with one past frame as both references."""
+    """Share of the samples with past frames alone: one as both references, or two as frames of chains have them."""
     with_z: float = Field(0.35, ge=0, le=1)
     """Share of the samples that have a z."""
     closed_from: float = Field(0.6, ge=0, le=1)

@@ -195,9 +195,11 @@ class VideoExperiment(Experiment[VideoRecipe]):
         drop = min(rng.uniform(0, self.coarsest) if rng.random() < 0.8 else 0.0, made.index - 1.0)
         finer = [0 if rng.random() < 0.5 else rng.randint(0, round(drop)) for _ in range(2)]
         box = self._box(rng, made.y.shape[2:])
-        first = max(finer) if single else finer[0]
-        second = first if at[0] == at[1] else min(finer) if single else finer[1]
-        return cut(made, number, at, box, round(drop), (first, second))
+        if at[0] == at[1]:
+            finer[0] = finer[1]
+        elif single:
+            finer.sort()
+        return cut(made, number, at, box, round(drop), (finer[0], finer[1]))
 
     def _ratio(self, before: Tensor, after: Tensor) -> Tensor:
         return (self.log_gain[after] - self.log_gain[before]).exp()[:, :, None, None]

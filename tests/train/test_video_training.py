@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lecodec.bitstream.groups import coding_order
 from lecodec.codec.registry import find_model, load
 from lecodec.codec.video import VideoCodec
 from lecodec.entropy.spatiotemporal import Spatiotemporal
@@ -103,6 +105,21 @@ def test_the_recipe_goes_on_on_the_image_model_of_its_model():
     assert recipe.start_from is not None
     base = load(str(recipe.start_from), of=VideoCodec).base
     assert find_model(recipe.base).parse_digest == base.parse_digest.hex()
+
+
+def test_samples_of_chains_have_two_past_references(recipe):
+    """As `coding_order` has them: the farther one is the finer one."""
+    settings = {"low_delay": 1.0, "synthetic": 0, "pictures": []}
+    experiment = VideoExperiment(load_as(VideoRecipe, recipe, settings), lambda text: None, Team("cpu"), False)
+    rng = random.Random(1)
+    found = [experiment._sample(rng, False) for _ in range(60)]
+    links = {(s.left - s.frame, s.right - s.frame) for s in coding_order(32, True, True) if s.left is not None}
+    pairs = {sample["distances"] for sample in found if len(set(sample["distances"])) == 2}
+    assert pairs == {pair for pair in links if pair[0] != pair[1]}
+    for sample in found:
+        first, second = sample["finer"]
+        assert first >= second and (first == second or len(set(sample["distances"])) == 2)
+    assert any(sample["finer"][0] > sample["finer"][1] for sample in found)
 
 
 def test_a_model_without_its_image_model_says_so(run, tmp_path, monkeypatch):
