@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,21 +20,22 @@ import numpy as np
 
 from ..bitstream.groups import CodedFrame, Group, Step, coding_order, depth_first, last_uses, levels_of
 from ..bitstream.packets import Packet
-from ..entropy.latents import NEAREST, Choice, Size
+from ..entropy.latents import NEAREST, Choice
 from ..errors import InputError
 from .media.video_signal import VideoFrame, VideoSignal, microseconds
 from .motion import luma, search
 from .transforms.replica import Replica
 from .video_coding import Better, Decoded, FrameCoding
 from .video_frames import FrameTransform
-from .video_groups import LONGEST, STEPS, difference, is_cut, longest_group, next_group, thumbnail
+from .video_groups import LONGEST, difference, is_cut, longest_group, next_group, thumbnail
 from .video_moving import Mover, grid_of
 from .video_refine import Refiner
+from .video_steps import shares_of, steps_of
 
 __all__ = ["CodedGroup", "Encoder", "choice_beyond", "group_digest", "indices_of"]
 
 CHAIN_STEPS = (1.0, 1.1, 1.5, 2.1)
-"""STEPS of a chain."""
+"""By how much coarser than its first frame the frames of each level of a chain are coded."""
 LONGEST_CHAIN = 32
 """Frames of a chain, if no other number is asked for."""
 DEAD = (0.0, 0.06, 0.03, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -106,12 +107,8 @@ class Encoder:
         layout = signal.video_layout
         usual = LONGEST_CHAIN if signal.chain else LONGEST
         self._longest = longest_group(layout.width, layout.height, signal.group or usual)
-        steps = CHAIN_STEPS if signal.chain else STEPS
-        self._rates = tuple(
-            max(min(LEAST_RATE, quality), quality - indices_of(coding.temporal.magnitude, step)) for step in steps
-        )
         tables = len(coding.temporal.y_tables)
-        dead = (0.0,) * len(STEPS) if signal.chain else DEAD
+        dead = (0.0,) * len(DEAD) if signal.chain else DEAD
         self._choices = [choice_beyond(share, tables) for share in dead]
 
     def groups(self) -> Iterator[CodedGroup]:
@@ -152,6 +149,7 @@ class Encoder:
         """
         ticks = tuple(entries[n].ticks for n in range(frames))
         steps = depth_first(frames, closed, self._signal.chain)
+        rates = self._rates(entries, steps)
         coded: dict[int, CodedFrame] = {}
         digests: dict[int, bytes] = {}
         decoded: dict[int, Decoded] = {}
@@ -163,7 +161,9 @@ class Encoder:
                 way = first if first and not n else self._alone(entries[n])
                 after = way if n == frames else after
             else:
-                way = self._given(entries, step, (decoded[step.left], decoded[step.right]), mover)
+                vectors = self._vectors(entries, step)
+                pair = decoded[step.left], decoded[step.right]
+                way = self._given(entries[step.frame], step, rates[step.level], pair, mover, vectors)
             coded[n], decoded[n] = way[0], replace(way[1], number=n)
             digests[n] = decoded[n].latents.digest()
             error += self._error(entries[n], decoded[n]) if self._measured and n < frames else 0.0
@@ -174,19 +174,32 @@ class Encoder:
                 if mover is not None:
                     mover.forget(latents)
         order = coding_order(frames, closed, self._signal.chain)
-        rates, ways = self._rates[: levels_of(order)], tuple(coded[step.frame] for step in order)
+        ways = tuple(coded[step.frame] for step in order)
         group = Group(self._quality, rates, ways, closed, self._signal.chain, ticks)
         return CodedGroup(group, group_digest([digests[step.frame] for step in order]), error=error), after
 
+    def _rates(self, entries: dict[int, _Entry], steps: Sequence[Step]) -> tuple[int, ...]:
+        """The rates of a group, by level."""
+        if self._signal.chain:
+            factors = CHAIN_STEPS
+        else:
+            factors = steps_of(shares_of({n: entry.y for n, entry in entries.items()}, steps))
+        least, magnitude = min(LEAST_RATE, self._quality), self._coding.temporal.magnitude
+        return tuple(max(least, self._quality - indices_of(magnitude, f)) for f in factors[: levels_of(steps)])
+
     def _given(
-        self, entries: dict[int, _Entry], step: Step, references: tuple[Decoded, Decoded], mover: Mover | None
+        self,
+        entry: _Entry,
+        step: Step,
+        rate: int,
+        references: tuple[Decoded, Decoded],
+        mover: Mover | None,
+        vectors: list[np.ndarray] | None,
     ) -> _Way:
         """Code a frame given two others."""
-        rate = self._rates[step.level]
-        y = self._transform.at_rate(entries[step.frame].y, self._quality, rate)
-        vectors = self._vectors(entries, step, y.shape[1:])
+        y = self._transform.at_rate(entry.y, self._quality, rate)
         above = partial(self._transform.above, y, rate)
-        better = self._better(entries[step.frame], rate)
+        better = self._better(entry, rate)
         return self._coding.encode(y, above, rate, step, references, self._choices[step.level], mover, vectors, better)
 
     def _better(self, entry: _Entry, rate: int) -> Better | None:
@@ -197,9 +210,9 @@ class Encoder:
         ratio, rates = self._transform.ratio(rate, self._quality), (rate, self._quality)
         return lambda y, model, run: refiner.refined(y, samples, rates, ratio, model, run)
 
-    def _vectors(self, entries: dict[int, _Entry], step: Step, size: Size) -> list[np.ndarray] | None:
+    def _vectors(self, entries: dict[int, _Entry], step: Step) -> list[np.ndarray] | None:
         """From where in its references a frame's blocks come; None where there are too few to tell."""
-        rows, columns = grid_of(size)
+        rows, columns = grid_of(self._transform.size)
         if self._replica is None or rows * columns < LEAST_BLOCKS:
             return None
         own, places = entries[step.frame].luma, dict.fromkeys((step.left, step.right))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["GROUP_PIXELS", "LONGEST", "STEPS", "is_cut", "longest_group", "next_group", "thumbnail"]
+__all__ = ["GROUP_PIXELS", "LONGEST", "is_cut", "longest_group", "next_group", "thumbnail"]
 
 LONGEST = 64
 """Frames of a group, but for what is left at the end of a shot."""
@@ -19,10 +19,6 @@ GROUP_PIXELS = 2**27
 """Of all frames of a group, but for one frame more at the end of a shot: the encoder holds four bytes of each."""
 JUMP, TIMES = 18.0, 2.5
 """A cut changes thumbnails by more than JUMP grey levels, and by more than TIMES what the frames around it do."""
-STEPS = (1.0, 2.2, 1.85, 1.55, 1.32, 1.15, 1.07, 1.0)
-"""By how much coarser than its group's first frame the frames of each level are coded; between two others, each at a
-distance of 2^n frames, a frame is on level n + 1 (see `bitstream.groups`).
-"""
 SIDE = 8
 """Rows and columns of a thumbnail."""
 

@@ -5,9 +5,10 @@
 
     python scripts/video_ablations.py CLIP [CLIP …] --frames 33 --start 240 --width 208 -o eval/results
 
-Switched off in turn are the coarser steps of frames between others (all frames at one step), these frames themselves
-(each is coded from earlier ones, at one step), z beside the references, the dead zone, and vectors (references are
-taken as they are). A negative figure would mean that the codec is better without.
+Switched off in turn are the coarser steps of frames between others (all frames at one step), that they follow from
+what is inherited (all videos have those of the least), these frames themselves (each is coded from earlier ones, at
+one step), z beside the references, the dead zone, and vectors (references are taken as they are). A negative figure
+would mean that the codec is better without.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from lecodec.bitstream import LecFile, VideoLayout
+from lecodec.bitstream.groups import levels_of
 from lecodec.codec import video_coding, video_encoder
 from lecodec.eval.codecs.video import Clip, LecodecVideo
 from lecodec.eval.figures.bd import Curve, bd_rate
@@ -28,11 +30,12 @@ from lecodec.eval.measure.tsv import environment, write_tsv
 from lecodec.eval.tasks.clips import read_clip
 
 QUALITIES = (20.0, 40.0, 60.0)
-ONE_STEP = (1.0,) * len(video_encoder.STEPS)
+ONE_STEP = (1.0,) * len(video_encoder.CHAIN_STEPS)
 NO_ZONE = (0.0,) * len(video_encoder.DEAD)
 PARTS: dict[str, tuple[tuple[object, str, object], ...]] = {
     "nothing": (),
-    "steps": ((video_encoder, "STEPS", ONE_STEP),),
+    "steps": ((video_encoder, "steps_of", lambda shares: (1.0,) * (1 + len(shares))),),
+    "steps by content": ((video_encoder, "shares_of", lambda y, steps: [0.0] * (levels_of(steps) - 1)),),
     "frames between others": ((video_encoder, "CHAIN_STEPS", ONE_STEP),),
     "z beside references": ((video_coding, "Z_SHARE", math.inf),),
     "dead zone": ((video_encoder, "DEAD", NO_ZONE),),

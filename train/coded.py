@@ -22,8 +22,8 @@ from ..codec.motion import luma, search
 from ..codec.transforms.transform import WindowedTransform
 from ..codec.video_coding import Decoded
 from ..codec.video_encoder import DEAD, choice_beyond, indices_of
-from ..codec.video_groups import STEPS
 from ..codec.video_moving import Mover, grid_of
+from ..codec.video_steps import shares_of, steps_of
 from ..entropy.latents import ONE, Latents, NullCoder
 from ..entropy.rate import QUALITY_ONE
 from ..entropy.spatiotemporal_coding import RATIO_BITS, Reference, SpatiotemporalCoding, ratio_of
@@ -61,12 +61,13 @@ def coded_frames(
     transform, quality = codec.transform, index * QUALITY_ONE
     assert isinstance(transform, WindowedTransform)
     mover, bare = Mover(transform, temporal, quality), temporal.without_z()
-    down = [round(indices_of(temporal.magnitude, step**steepness) / QUALITY_ONE) for step in STEPS]
+    order = coding_order(len(frames) - (not closed), closed)
+    factors = steps_of(shares_of(dict(enumerate(y)), order))
+    down = [round(indices_of(temporal.magnitude, step**steepness) / QUALITY_ONE) for step in factors]
     ends = {0} if closed else {0, len(frames) - 1}
     decoded = {n: _decoded(np.rint(y[n]) * ONE, quality, n) for n in ends}
     planes = [np.rint(luma(frame)) for frame in frames]
     rows, columns = grid_of(y.shape[2:])
-    order = coding_order(len(frames) - (not closed), closed)
     needed = {n for step in order for n in (step.left, step.right)}
     out = []
     for step in order:

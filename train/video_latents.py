@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..codec.image import ImageCodec
 from ..codec.video_encoder import DEAD
-from ..codec.video_groups import STEPS
+from ..codec.video_steps import LEAST
 from ..entropy.rate import QUALITY_ONE
 from ..entropy.spatiotemporal_coding import SpatiotemporalCoding
 from ..errors import InputError
@@ -44,7 +44,7 @@ HELD_OUT_CLIPS = 4
 """Synthetic clips that are never trained on."""
 HELD_OUT_INDEX, HELD_OUT_CODED = 48, 30
 """Of latents that are held out, and of groups of them."""
-STEEPNESS = (0.75, 1.0, 1.4, 1.8)
+STEEPNESS = (0.6, 0.8, 1.0, 1.2)
 """Groups are coded with one of these powers of the usual steps of their levels."""
 
 
@@ -146,7 +146,10 @@ def _key(recipe: VideoRecipe, codec: ImageCodec, temporal: SpatiotemporalCoding 
     """What the latents follow from."""
     fields = {"seed", "clips", "pictures", "synthetic", "real", "side", "indices"}
     says = json.dumps(recipe.model_dump(mode="json", include=fields), sort_keys=True)
-    digests = [codec.synthesis_digest, b"" if temporal is None else temporal.digest() + repr((STEPS, DEAD)).encode()]
+    digests = [
+        codec.synthesis_digest,
+        b"" if temporal is None else temporal.digest() + repr((LEAST, STEEPNESS, DEAD)).encode(),
+    ]
     return hashlib.blake2b(says.encode() + b"".join(digests), digest_size=8).hexdigest()
 
 
