@@ -5,8 +5,8 @@
 A frame that others are coded from is worth more than its own error: what they inherit of it, they inherit with its
 error. Where a frame inherits the share f of what it would take alone, half of it from each of two others, the errors
 of frames of the next level, which lie beside it, count 1 + f times as much as its own. Bits and errors are in balance
-where that, times the square of the step, is the same for all frames. So the first frame of a still scene is finer than
-its neighbours by 6 to 8, that of a restless one by 2. After macroblock-tree rate control (Garrett-Glaser, "A novel
+where that, times the square of the step, is the same for all frames. The first frame of a still scene is finer than its
+neighbours by up to 8, that of a restless one by 2. After macroblock-tree rate control (Garrett-Glaser, "A novel
 macroblock-tree algorithm for high-performance optimization of dependent video coding in H.264/AVC", 2009), with levels
 of frames in the place of blocks.
 """

@@ -6,7 +6,7 @@
 The loss is the rate alone: transforms are frozen, and y_hat differs from y by a rounding, whatever the entropy model.
 References are rounded at their own rates at first; later in the run half of them are what the network itself makes of a
 frame, from which coarser frames inherit. A sample is a frame between two others at equal distances (or after one), its
-rate from that of the latents down to steps 4.5 times as large; references are never coarser than the frame. A run that
+rate from that of the latents down to steps eight times as large; references are never coarser than the frame. A run that
 starts from a model takes a share of its samples, `coded`, from groups that this model has coded: references, rates and
 moves are those of files (see `coded`).
 """
@@ -49,8 +49,8 @@ from .video_samples import Batch, batch_of, cut, cut_coded, places
 
 __all__ = ["VideoExperiment", "image_codec", "log_gains"]
 
-COARSEST = 4.5
-"""By how much the steps of a frame may be larger than those of the finest of its group."""
+COARSEST = 8.0
+"""By how much the steps of a frame may be larger than those of the finest of its group, see `codec.video_steps`."""
 PASSES_SHARE = 0.25
 """What the passes, which are trained already, learn against the rest."""
 FLOOR = 0.02

@@ -45,7 +45,7 @@ HELD_OUT_CLIPS = 4
 HELD_OUT_INDEX, HELD_OUT_CODED = 48, 30
 """Of latents that are held out, and of groups of them."""
 STEEPNESS = (0.6, 0.8, 1.0, 1.2)
-"""Groups are coded with one of these powers of the usual steps of their levels."""
+"""Groups are coded with one of these powers of the steps of their levels."""
 
 
 @dataclass(frozen=True)
